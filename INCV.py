@@ -1,0 +1,266 @@
+"""Find the clean samples of a noisy dataset by iterative noisy cross-validation (INCV).
+
+    python INCV.py --dataset digits --noise_pattern sym --noise_ratio 0.5
+    python INCV.py --dataset cifar10 --noise_pattern sym --noise_ratio 0.5
+    python INCV.py --dataset cifar10 --noise_pattern asym --noise_ratio 0.4
+    KERAS_BACKEND=jax python INCV.py --dataset digits --noise_pattern sym --noise_ratio 0.5
+
+Algorithm 1 of Chen, Liao, Chen, Zhang, *Understanding and Utilizing Deep Neural Networks Trained with Noisy Labels*,
+ICML 2019 (section 4). Writes a CSV of what was selected, a JSON of provenance and a PNG of label precision and recall to
+results/(dataset)/(noise_pattern)/(noise_ratio)/. A run that was interrupted goes on when it is given again.
+"""
+import json
+import math
+import os
+import time
+from datetime import datetime, timezone
+
+import numpy as np
+
+import data
+import noise
+import runs
+import utils
+
+# Section 5 of the paper and the published code. The digits, which the paper does not have, take a small network.
+PUBLISHED = {"architecture": "resnet32", "epochs": 50, "iterations": 4, "batch_size": 128, "subset": None,
+             "precision": "float32"}
+DEFAULTS = {"cifar10": PUBLISHED, "cifar100": PUBLISHED, "digits": PUBLISHED | {"architecture": "resnet8"}}
+SCHEDULE = {"published_epochs": 50, "initial": 1e-3, "drops": {20: 5e-4, 30: 2.5e-4, 40: 1e-4}}
+
+
+# --- the algorithm ----------------------------------------------------------------------------------------------------
+
+def incv(y_noisy, num_classes, noise_pattern, train, iterations=4, seed=0, after_iteration=None):
+    """Iterative noisy cross-validation (Algorithm 1): select the samples whose labels can be trusted.
+
+    y_noisy: integers [n] in [0, num_classes), the observed labels; noise_pattern: "sym" or "asym" (for asym nothing is
+    removed from the candidates); iterations: N of the paper; seed: decides the splits.
+    train(train_index, held_out_index, keep_best, iteration, half) trains a fresh network on the samples train_index and
+    returns its probabilities [len(held_out_index), num_classes]: at the epoch with the best accuracy on the held-out
+    noisy labels if keep_best, else at the last. iteration counts from 1; half is 1 or 2.
+    after_iteration(record, select) is called with the record of each iteration and the selection so far.
+
+    Returns (select bool [n], candidate bool [n], estimated noise ratio float or None, records, early). A record is a dict
+    of counts and shares; early says why the algorithm ended before its last iteration, None if it did not.
+    """
+    select, candidate = np.zeros(len(y_noisy), dtype=bool), np.ones(len(y_noisy), dtype=bool)
+    ratio, records, early = None, [], None
+    for iteration in range(1, iterations + 1):
+        if candidate.sum() < 2:
+            early = f"{candidate.sum()} candidates are left, too few to split, after iteration {iteration - 1}"
+            break
+        keep_best = iteration <= iterations_with_best_epoch(noise_pattern, ratio)
+        first, second = split(candidate, utils.rng(seed, "split", iteration))
+        agree, remove = np.zeros_like(select), np.zeros_like(select)
+        for half, (part, held_out) in enumerate([(first, second), (second, first)], start=1):
+            train_index = np.union1d(np.flatnonzero(select), part)
+            probabilities = train(train_index, held_out, keep_best, iteration, half)
+            agreeing = probabilities.argmax(axis=1) == y_noisy[held_out]
+            if ratio is None:
+                ratio = noise.estimate_noise_ratio(agreeing.mean(), num_classes)
+            agree[held_out[agreeing]] = True
+            if noise_pattern == "sym":
+                remove[remove_set(probabilities, y_noisy, held_out, agreeing.sum(), ratio)] = True
+        remove &= ~agree
+        select |= agree
+        candidate &= ~(agree | remove)
+        records.append({"iteration": iteration, "selected": int(agree.sum()), "removed": int(remove.sum()),
+                        "selected_in_all": int(select.sum()), "left": int(candidate.sum()),
+                        "estimated_noise_ratio": ratio, "best_epoch": keep_best})
+        if after_iteration:
+            after_iteration(records[-1], select)
+        if not agree.any():
+            early = f"nothing was selected in iteration {iteration}"
+            break
+    return select, candidate, ratio, records, early
+
+
+def split(candidate, generator):
+    """Split the candidates (bool [n]) at random into halves; return their positions, each ascending (step 1)."""
+    shuffled = generator.permutation(np.flatnonzero(candidate))
+    middle = len(shuffled) // 2
+    return np.sort(shuffled[:middle]), np.sort(shuffled[middle:])
+
+
+def remove_set(probabilities, y_noisy, held_out, num_selected, ratio):
+    """The floor(r * num_selected) held-out samples with the largest cross-entropy of their observed label (step 4)."""
+    loss = -np.log(probabilities[np.arange(len(held_out)), y_noisy[held_out]] + 1e-8)
+    # A rounding error must not turn 1.5 * 10 into 14.
+    count = math.floor(noise.removal_ratio(ratio) * int(num_selected) + 1e-9)
+    return held_out[np.argsort(-loss, kind="stable")[:count]]
+
+
+def iterations_with_best_epoch(noise_pattern, ratio):
+    """k: up to this iteration the best epoch's network predicts, afterwards the last epoch's. ratio: None if unknown."""
+    if noise_pattern == "asym" or ratio is None or ratio > 0.6:
+        return 1
+    return 2 if ratio > 0.3 else 4
+
+
+# --- one training, resumable ------------------------------------------------------------------------------------------
+
+def make_train(dataset, y_noisy, settings, path, progress, resumed, clock):
+    """Return the `train` function of `incv` for images: a network trained from the same initial weights every time.
+
+    dataset: data.Dataset; y_noisy: integers [n]; settings: this run's; path: where its checkpoint lies; resumed: arrays of
+    the checkpoint to go on from, {} for none; clock(): seconds this run has taken, earlier sessions included.
+    A training that the checkpoint has finished is not repeated, one that it holds the state of goes on from there.
+    """
+    import models
+
+    x, epochs, batch_size = dataset.x_train, settings["epochs"], settings["batch_size"]
+    network = models.ARCHITECTURES[settings["architecture"]](
+        x.shape[1:], dataset.num_classes, seed=utils.rng(settings["seed"], "weights").integers(2 ** 32),
+        dtype="mixed_bfloat16" if settings["precision"] == "bfloat16" else "float32")
+    trainer, predictor = utils.make_trainer(network, dataset.pixel_max)
+    initial_state = utils.get_state(trainer)
+    finished = [resumed[name] for name in sorted(resumed) if name.startswith("finished")]
+
+    def save(**unfinished):
+        arrays = {f"finished{number:03d}": probabilities for number, probabilities in enumerate(finished)}
+        runs.save_checkpoint(path, settings, **arrays, **unfinished, wall_seconds=clock())
+
+    def train(train_index, held_out, keep_best, iteration, half):
+        number = 2 * (iteration - 1) + half - 1
+        if number < len(finished):
+            return finished[number]
+        state, start, best, chosen, accuracy = initial_state, 0, -1.0, None, math.nan
+        if number == resumed.get("training"):
+            state, start, chosen = resumed["state"], int(resumed["epoch"]), resumed["chosen"]
+            best = accuracy = float(resumed["best"])
+        utils.set_state(trainer, state)
+        for epoch in range(start, epochs):
+
+            def show(done, loss, end_of_epoch=False):
+                fraction = (number + (epoch + done / len(train_index)) / epochs) / (2 * settings["iterations"])
+                progress.show(fraction, f"iteration {iteration}/{settings['iterations']}  half {half}/2  epoch {epoch + 1}/"
+                              f"{epochs}  loss {loss:.3f}  held-out accuracy {accuracy:.3f}", end_of_epoch)
+
+            loss = utils.train_epoch(
+                trainer, x, y_noisy, train_index, utils.rng(settings["seed"], "train", iteration, half, epoch),
+                batch_size, utils.learning_rate(epoch, epochs, **SCHEDULE), dataset.shift, dataset.flip, show)
+            if not math.isfinite(loss):
+                raise runs.RunError(f"the loss is {loss} in iteration {iteration}, half {half}, epoch {epoch + 1}: "
+                                    f"training diverged; try another --seed or --precision float32")
+            probabilities = utils.predict(predictor, x, held_out)
+            accuracy = float((probabilities.argmax(axis=1) == y_noisy[held_out]).mean())
+            if not keep_best or accuracy > best:
+                best, chosen = accuracy, probabilities
+            if epoch + 1 < epochs:
+                save(training=number, epoch=epoch + 1, state=utils.get_state(trainer), best=best, chosen=chosen)
+            show(len(train_index), loss, end_of_epoch=True)
+        finished.append(chosen)
+        save()
+        return chosen
+
+    return train
+
+
+# --- the command ------------------------------------------------------------------------------------------------------
+
+def main():
+    parser = runs.command_line(__doc__, {
+        "epochs": "of each training (default: 50)", "iterations": "of cross-validation (default: 4)",
+        "batch_size": "default: 128"})
+    args = parser.parse_args()
+    size, num_classes = data.SIZES[args.dataset]
+    if args.subset is not None and not 2 * num_classes <= args.subset <= size:
+        parser.error(f"--subset {args.subset}: {args.dataset} has {size} training samples in {num_classes} classes; "
+                     f"give {2 * num_classes} (two per class) to {size}")
+    defaults = DEFAULTS[args.dataset]
+    chosen = {key: default if getattr(args, key) is None else getattr(args, key) for key, default in defaults.items()}
+    if args.subset == size:
+        chosen["subset"] = None
+    engine = utils.check_engine(args.gpu_id)
+    changed = {key: value for key, value in chosen.items() if value != defaults[key]}
+    if engine != utils.ENGINES[0]:
+        changed["engine"] = engine
+    path = runs.result_path(args, "INCV", changed)
+    runs.check_writable(path.parent)
+    if not args.overwrite and runs.finished(path):
+        print(f"finished already: {path}.csv, .json, .png (--overwrite runs it again)")
+        return
+    dataset = data.load(args.dataset, args.data_dir)
+    settings = {"dataset": args.dataset, "dataset_checksum": dataset.checksum, "noise_pattern": args.noise_pattern,
+                "noise_ratio": args.noise_ratio, "seed": args.seed, **chosen, "engine": engine, "threads": args.threads}
+    with runs.locked(path):
+        run(args, settings, dataset, path)
+
+
+def run(args, settings, dataset, path):
+    """One run of the experiment, from the noisy labels to the files."""
+    import pandas as pd
+
+    import figures
+
+    resumed = {}
+    if args.overwrite:
+        runs.remove_checkpoint(path)
+    else:
+        resumed, complaint = runs.load_checkpoint(path, settings)
+        if complaint:
+            print(f"{complaint}: {'going on from the one before' if resumed else 'starting again'}")
+    settings["threads"] = settings["threads"] or os.cpu_count()
+    begun = time.monotonic() - float(resumed.get("wall_seconds", 0))
+    keras_version, engine_version, device = utils.start_engine(settings["threads"], args.gpu_id)
+
+    seed, index = settings["seed"], np.arange(len(dataset.y_train))
+    if settings["subset"]:
+        index = data.class_balanced_subset(dataset.y_train, settings["subset"], utils.rng(seed, "subset"))
+        dataset = dataset._replace(x_train=dataset.x_train[index], y_train=dataset.y_train[index])
+    y = dataset.y_train
+    transition = noise.transition_matrix(settings["noise_pattern"], settings["noise_ratio"], dataset.num_classes)
+    y_noisy = noise.flip_labels(y, transition, utils.rng(seed, "noise"))
+    print(f"INCV on {len(y)} samples of {settings['dataset']}, {(y != y_noisy).sum()} of their labels flipped "
+          f"({settings['noise_pattern']} {settings['noise_ratio']}, seed {seed}); {settings['architecture']}, "
+          f"{settings['epochs']} epochs, {settings['engine']} {engine_version} on {device}", flush=True)
+    if resumed:
+        done = sum(name.startswith("finished") for name in resumed)
+        print(f"resuming at iteration {done // 2 + 1}, half {done % 2 + 1}, epoch {int(resumed.get('epoch', 0)) + 1}",
+              flush=True)
+
+    progress = runs.Progress(args.quiet)
+    train = make_train(dataset, y_noisy, settings, path, progress, resumed, lambda: time.monotonic() - begun)
+
+    def report(record, select):
+        record["LP"], record["LR"] = noise.precision_and_recall(y, y_noisy, select)
+        progress.say(f"iteration {record['iteration']} of {settings['iterations']}: {record['selected']} selected, "
+                     f"{record['removed']} removed, {record['left']} left, estimated noise ratio "
+                     f"{record['estimated_noise_ratio']:.3f}, LP {share(record['LP'])}, LR {share(record['LR'])}")
+
+    select, candidate, ratio, records, early = incv(
+        y_noisy, dataset.num_classes, settings["noise_pattern"], train, settings["iterations"], seed, report)
+    if early:
+        print(f"ended early: {early}")
+
+    table = pd.DataFrame({"y": y, "y_noisy": y_noisy, "select": select, "candidate": candidate, "eval_ratio": ratio})
+    provenance = {
+        "settings": settings, "differs_from_published": difference_from_published(settings),
+        "versions": runs.versions() | {"keras": keras_version, settings["engine"]: engine_version},
+        "device": device, "code_revision": runs.code_revision(),
+        "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "wall_seconds": round(time.monotonic() - begun, 1), "samples": len(y), "flipped": int((y != y_noisy).sum()),
+        "iterations": records, "ended_early": early}
+    runs.write_table(path.with_name(path.name + ".csv"), table)
+    if settings["subset"]:
+        runs.write_table(path.with_name(path.name + "_index.csv"), pd.DataFrame({"index": index}))
+    runs.write_whole(path.with_name(path.name + ".png"), lambda file: figures.precision_and_recall(provenance, file))
+    # The JSON comes last: a run is finished when it is there.
+    runs.write_text(path.with_name(path.name + ".json"), json.dumps(provenance, indent=2) + "\n")
+    runs.remove_checkpoint(path)
+    print(f"written: {path}.csv, .json, .png")
+
+
+def difference_from_published(settings):
+    """{setting: {"here": value, "published": value}} for what the paper's experiments (CIFAR-10) did otherwise."""
+    published = {"dataset": "cifar10", **PUBLISHED}
+    return {key: {"here": settings[key], "published": value} for key, value in published.items() if settings[key] != value}
+
+
+def share(value):
+    return "-" if value is None else f"{value:.3f}"
+
+
+if __name__ == "__main__":
+    runs.run_command("INCV.py", main)

@@ -1,0 +1,235 @@
+"""The datasets: CIFAR-10 and CIFAR-100 from their published python batches, and the digits that come with scikit-learn.
+
+Images stay uint8 [n, height, width, channels] in memory; whoever trains scales each batch by `pixel_max`.
+Sources: https://www.cs.toronto.edu/~kriz/cifar.html (files and MD5 sums), sklearn.datasets.load_digits.
+"""
+import hashlib
+import io
+import os
+import pickle
+import sys
+import tarfile
+import time
+import urllib.request
+from collections import namedtuple
+from pathlib import Path
+
+import numpy as np
+
+DEFAULT_FOLDER = "data"
+URL = "https://www.cs.toronto.edu/~kriz/"
+# Per dataset: the folder inside the archive, the archive and its MD5, the training files and the test file with theirs.
+CIFAR = {
+    "cifar10": {
+        "folder": "cifar-10-batches-py", "labels": b"labels",
+        "archive": ("cifar-10-python.tar.gz", "c58f30108f718f92721af3b95e74349a"),
+        "train": {"data_batch_1": "c99cafc152244af753f735de768cd75f", "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
+                  "data_batch_3": "54ebc095f3ab1f0389bbae665268c751", "data_batch_4": "634d18415352ddfa80567beed471001a",
+                  "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb"},
+        "test": {"test_batch": "40351d587109b95175f43aff81a1287e"}},
+    "cifar100": {
+        "folder": "cifar-100-python", "labels": b"fine_labels",
+        "archive": ("cifar-100-python.tar.gz", "eb9058c3a382ffc7106e4002c42a8d85"),
+        "train": {"train": "16019d7e3df5f24257cddd939b257f8d"},
+        "test": {"test": "f0ef6b0ae62326f3e7ffdfab6717acfc"}},
+}
+# Training samples and classes, known before anything is read.
+SIZES = {"cifar10": (50000, 10), "cifar100": (50000, 100), "digits": (1500, 10)}
+
+# x_*: uint8 [n, height, width, channels]; y_*: int64 [n]; pixel_max: the pixel value that means 1.0;
+# shift: the augmentation's largest shift in pixels; flip: whether it mirrors; checksum: SHA-256 of the arrays.
+Dataset = namedtuple("Dataset", "x_train y_train x_test y_test num_classes pixel_max shift flip checksum")
+
+
+class DataError(Exception):
+    """The data are missing, damaged or not what they should be; the message says which and what to do."""
+
+
+def load(name, data_dir=None):
+    """Return the `Dataset` called name: "cifar10", "cifar100" or "digits".
+
+    data_dir: the folder that holds the CIFAR batches or their archive; None is `data/`, into which what is missing is
+    downloaded. Raises DataError where a file is missing, cannot be had, or is not the published one.
+    """
+    if name == "digits":
+        x_train, y_train, x_test, y_test = _digits()
+        pixel_max, shift, flip = 16, 1, False
+    else:
+        folder = find(name, data_dir)
+        if folder is None:
+            folder = _download(name)
+        x_train, y_train = _read_batches(folder, CIFAR[name]["train"], CIFAR[name]["labels"], SIZES[name][1])
+        x_test, y_test = _read_batches(folder, CIFAR[name]["test"], CIFAR[name]["labels"], SIZES[name][1])
+        pixel_max, shift, flip = 255, 4, True
+    digest = hashlib.sha256()
+    for array in (x_train, y_train, x_test, y_test):
+        digest.update(np.ascontiguousarray(array))
+    return Dataset(x_train, y_train, x_test, y_test, SIZES[name][1], pixel_max, shift, flip, digest.hexdigest())
+
+
+def class_balanced_subset(y, size, rng):
+    """Positions of a random part of the data in which the classes are as equal in number as they can be.
+
+    y: integers [n]; size: samples wanted; rng: numpy.random.Generator. Returns int64 [size], ascending.
+    Raises ValueError where size exceeds n or is below two per class.
+    """
+    y = np.asarray(y)
+    num_classes = len(np.unique(y))
+    if not 2 * num_classes <= size <= len(y):
+        raise ValueError(f"a subset of {size} is not between {2 * num_classes} (two per class) and {len(y)} (all)")
+    shuffled = rng.permutation(len(y))
+    turn = np.empty(len(y), dtype=np.int64)
+    for label in rng.permutation(np.unique(y)):
+        mine = shuffled[y[shuffled] == label]
+        turn[mine] = np.arange(len(mine))
+    # Taking every class's first sample, then every class's second, and so on, keeps the counts level.
+    return np.sort(shuffled[np.argsort(turn[shuffled], kind="stable")[:size]])
+
+
+def find(name, data_dir=None):
+    """Return the folder with the batches of a CIFAR dataset, extracting its archive where that is what lies there.
+
+    None if the default folder holds neither. Raises DataError where a data_dir was given and does not hold them.
+    """
+    published = CIFAR[name]
+    base = Path(DEFAULT_FOLDER if data_dir is None else data_dir)
+    archive = base / published["archive"][0]
+    for folder in (base / published["folder"], base):
+        if any((folder / file).exists() for file in (*published["train"], *published["test"])):
+            return folder
+    if archive.exists():
+        return _extract(name, archive)
+    if data_dir is None:
+        return None
+    if not base.is_dir():
+        raise DataError(f"--data_dir {data_dir}: no such folder; leave it out to download {name} into {DEFAULT_FOLDER}/")
+    raise DataError(f"--data_dir {data_dir}: holds neither {published['folder']}/ nor {archive.name}; put one there, "
+                    f"or leave --data_dir out to download it into {DEFAULT_FOLDER}/")
+
+
+def fetch(url, target, md5):
+    """Download url to the file target, with a progress bar, and check its MD5 sum.
+
+    The file appears whole or not at all. Raises OSError where the network fails, DataError for another MD5 sum.
+    """
+    partial = target.with_name(target.name + ".part")
+    digest, done, shown = hashlib.md5(), 0, 0.0
+    try:
+        with urllib.request.urlopen(url, timeout=30) as answer:
+            total = int(answer.headers.get("Content-Length") or 0)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with open(partial, "wb") as out:
+                while block := answer.read(1 << 20):
+                    out.write(block)
+                    digest.update(block)
+                    done += len(block)
+                    if sys.stdout.isatty() and (time.monotonic() - shown > 0.2 or done == total):
+                        shown = time.monotonic()
+                        bar = "#" * (30 * done // total if total else 0)
+                        print(f"\r{target.name} [{bar:30}] {done / 1e6:.0f} of {total / 1e6:.0f} MB", end="", flush=True)
+        if sys.stdout.isatty():
+            print()
+        if digest.hexdigest() != md5:
+            raise DataError(f"{url}: {done} bytes whose MD5 is not the published {md5}; try again")
+        os.replace(partial, target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _download(name):
+    archive, md5 = CIFAR[name]["archive"]
+    target = Path(DEFAULT_FOLDER) / archive
+    print(f"downloading {URL}{archive} into {DEFAULT_FOLDER}/", flush=True)
+    try:
+        fetch(URL + archive, target, md5)
+    except OSError as error:  # URLError is one
+        raise DataError(f"cannot download {URL}{archive} ({getattr(error, 'reason', error)}): "
+                        f"put that file into {DEFAULT_FOLDER}/ yourself") from None
+    return _extract(name, target)
+
+
+def _extract(name, archive):
+    """Write the batches, and nothing else, out of the published archive into the folder beside it; return the folder."""
+    published = CIFAR[name]
+    folder = archive.parent / published["folder"]
+    try:
+        if hashlib.md5(archive.read_bytes()).hexdigest() != published["archive"][1]:
+            raise DataError(f"{archive}: not the published archive (its MD5 differs); delete it and download it again")
+        folder.mkdir(exist_ok=True)
+        with tarfile.open(archive) as tar:
+            for file in (*published["train"], *published["test"]):
+                partial = folder / (file + ".part")
+                partial.write_bytes(tar.extractfile(f"{published['folder']}/{file}").read())
+                os.replace(partial, folder / file)
+    except (OSError, tarfile.TarError, KeyError) as error:
+        raise DataError(f"{archive}: cannot be extracted ({error}); delete it and download it again") from None
+    return folder
+
+
+def _read_batches(folder, files, label_key, num_classes):
+    """Return images uint8 [n, 32, 32, 3] and labels int64 [n] of the published batch files {name: MD5}, in order."""
+    images, labels = [], []
+    for file, md5 in files.items():
+        path = folder / file
+        try:
+            raw = path.read_bytes()
+        except OSError as error:
+            raise DataError(f"{path}: {error.strerror}; download the dataset again") from None
+        if hashlib.md5(raw).hexdigest() != md5:
+            raise DataError(f"{path}: not the published file ({len(raw)} bytes, another MD5: truncated, swapped or "
+                            f"changed); download the dataset again")
+        batch = _Unpickler(io.BytesIO(raw), encoding="bytes").load()
+        planes = batch[b"data"].array.reshape(-1, 3, 32, 32)
+        images.append(np.ascontiguousarray(planes.transpose(0, 2, 3, 1)))
+        labels.append(np.asarray(batch[label_key], dtype=np.int64))
+        if len(labels[-1]) != len(planes) or labels[-1].min() < 0 or labels[-1].max() >= num_classes:
+            raise DataError(f"{path}: its labels are not one in [0, {num_classes}) per image; download the dataset again")
+    return np.concatenate(images), np.concatenate(labels)
+
+
+class _Uint8Array:
+    """What a pickled uint8 array becomes: its bytes as a read-only array, without NumPy's own reconstruction."""
+
+    def __setstate__(self, state):
+        _, shape, dtype, fortran_order, raw = state
+        if not isinstance(dtype, _Uint8) or fortran_order or not isinstance(raw, bytes):
+            raise pickle.UnpicklingError("an array that is not plain uint8")
+        self.array = np.frombuffer(raw, dtype=np.uint8).reshape(shape)
+
+
+class _Uint8:
+    def __init__(self, code, *_):
+        if code not in (b"u1", "u1"):
+            raise pickle.UnpicklingError("an array that is not uint8")
+
+    def __setstate__(self, state):
+        pass
+
+
+class _Unpickler(pickle.Unpickler):
+    """Reads the published batches and can build nothing but dicts, lists, strings, integers and uint8 arrays.
+
+    A file reaches it only after its checksum matched; that it cannot run code either is the second lock. Standing in
+    for NumPy's constructors also keeps the batches, written in 2009, clear of what NumPy has deprecated since.
+    """
+
+    _ALLOWED = {("numpy.core.multiarray", "_reconstruct"): lambda *_: _Uint8Array(),
+                ("numpy", "ndarray"): _Uint8Array, ("numpy", "dtype"): _Uint8}
+
+    def find_class(self, module, name):
+        try:
+            return self._ALLOWED[module, name]
+        except KeyError:
+            raise pickle.UnpicklingError(f"{module}.{name} has no place in a batch of images") from None
+
+
+def _digits():
+    """The 1,797 8x8 digits of scikit-learn, 16 grey levels, in one fixed stratified split: 1,500 to train, 297 to test."""
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    digits = load_digits()
+    x = digits.images.astype(np.uint8)[..., None]
+    x_train, x_test, y_train, y_test = train_test_split(
+        x, digits.target.astype(np.int64), train_size=1500, stratify=digits.target, random_state=0)
+    return x_train, y_train, x_test, y_test

@@ -1,0 +1,142 @@
+"""The networks: ResNet-32 v1, ResNet-110 v2, and a small ResNet for 8x8 digits.
+
+    network = resnet32((32, 32, 3), num_classes=10, seed=0)     # pixels in [0, 1] -> logits
+    save_network("network.keras", network, pixel_max=255)       # raw pixels -> probabilities, stock Keras layers only
+
+Architectures after He et al. 2015 (arXiv 1512.03385) and 2016 (arXiv 1603.05027), with the sizes, initialisers and
+regularisers of the experiments in Chen et al., ICML 2019. A network ends in logits; the softmax is the loss's, the
+prediction's, or the saved file's.
+
+Two things make these networks faster than the same network of stock layers, and change nothing they compute:
+`BiasFreeConv2D` leaves out a bias that the batch normalisation behind it would cancel, and `FusedBatchNormalization`, the
+project's one fast path for a single backend, uses TensorFlow's fused kernel. `stock=True` builds the plain version, which
+has the same weights in the same order. benchmarks/throughput.py measures both.
+"""
+import os
+import tempfile
+
+import keras
+import numpy as np
+from keras import layers
+
+
+class BiasFreeConv2D(layers.Conv2D):
+    """A convolution whose bias is a weight, and counted, but not added: a batch normalisation must follow.
+
+    Normalisation subtracts any constant, so the bias never reaches the output and its true gradient is zero: it stays at
+    its initial value, zero.
+    """
+
+    def call(self, inputs):
+        return self.convolution_op(inputs, self.kernel)
+
+
+class FusedBatchNormalization(layers.BatchNormalization):
+    """Batch normalisation by TensorFlow's fused kernel: the stock layer's weights and, to rounding, its results."""
+
+    def call(self, inputs, training=None):
+        import tensorflow as tf
+
+        gamma, beta = keras.ops.cast(self.gamma, "float32"), keras.ops.cast(self.beta, "float32")
+        if not (training and self.trainable):
+            return tf.raw_ops.FusedBatchNormV3(
+                x=inputs, scale=gamma, offset=beta, mean=keras.ops.convert_to_tensor(self.moving_mean),
+                variance=keras.ops.convert_to_tensor(self.moving_variance), epsilon=self.epsilon, is_training=False).y
+        out = tf.raw_ops.FusedBatchNormV3(x=inputs, scale=gamma, offset=beta, mean=[], variance=[],
+                                          epsilon=self.epsilon, is_training=True)
+        # The kernel reports the unbiased variance (n / (n - 1)); Keras's moving average takes the biased one.
+        n = tf.cast(tf.size(inputs) // tf.shape(inputs)[-1], "float32")
+        variance = out.batch_variance * (n - 1) / n
+        keep = self.momentum
+        self.moving_mean.assign(self.moving_mean * keep + out.batch_mean * (1 - keep))
+        self.moving_variance.assign(self.moving_variance * keep + variance * (1 - keep))
+        return out.y
+
+
+def _building_blocks(seed, stock, dtype, initializer, l2, momentum):
+    """Return conv(filters, size, stride, ...) and bn(), which make the layers of one network.
+
+    Every kernel has its own seed, drawn from `seed`, so the initial weights depend on nothing else.
+    """
+    seeds = np.random.default_rng(seed)
+    fused = not stock and keras.backend.backend() == "tensorflow"
+    normalization = FusedBatchNormalization if fused else layers.BatchNormalization
+
+    def conv(filters, size=3, stride=1, normalized=True, regularized=True):
+        kind = BiasFreeConv2D if normalized and not stock else layers.Conv2D
+        return kind(filters, size, stride, padding="same", dtype=dtype,
+                    kernel_initializer=initializer(seed=int(seeds.integers(2 ** 31))),
+                    kernel_regularizer=keras.regularizers.L2(l2) if l2 and regularized else None)
+
+    def bn():
+        return normalization(momentum=momentum, epsilon=1e-3, dtype=dtype)
+
+    def dense(units):
+        return layers.Dense(units, kernel_initializer=initializer(seed=int(seeds.integers(2 ** 31))), dtype="float32")
+
+    return conv, bn, dense
+
+
+def _relu(x):
+    return layers.Activation("relu", dtype=x.dtype)(x)
+
+
+def _resnet_v1(input_shape, num_classes, blocks, momentum, seed, stock, dtype):
+    conv, bn, dense = _building_blocks(seed, stock, dtype, keras.initializers.GlorotUniform, 1e-4, momentum)
+    inputs = keras.Input(input_shape)
+    x = _relu(bn()(conv(16, regularized=False)(inputs)))
+    for stage, filters in enumerate((16, 32, 64)):
+        for block in range(blocks):
+            stride = 2 if stage > 0 and block == 0 else 1
+            y = _relu(bn()(conv(filters, stride=stride)(x)))
+            y = bn()(conv(filters)(y))
+            shortcut = bn()(conv(filters, 1, stride)(x)) if stride == 2 else x
+            x = _relu(layers.Add(dtype=dtype)([shortcut, y]))
+    return keras.Model(inputs, dense(num_classes)(layers.GlobalAveragePooling2D(dtype=dtype)(x)))
+
+
+def resnet32(input_shape, num_classes, seed=0, stock=False, dtype="float32"):
+    """ResNet-32 v1, the network of INCV and of all compared methods.
+
+    input_shape: (height, width, channels) of images scaled to [0, 1]; seed: integer or sequence of integers from which
+    all initial weights are drawn; stock: plain Keras layers only; dtype: "float32" or "mixed_bfloat16".
+    Returns an uncompiled keras.Model, images [n, *input_shape] -> logits float32 [n, num_classes].
+    Glorot-uniform kernels; L2 of 1e-4 on every kernel but the first convolution's and the dense layer's; batch
+    normalisation with momentum 0.99, epsilon 1e-3. 470,602 parameters for 32x32x3 and 10 classes, 468,138 trainable.
+    """
+    return _resnet_v1(input_shape, num_classes, 5, 0.99, seed, stock, dtype)
+
+
+def resnet8(input_shape, num_classes, seed=0, stock=False, dtype="float32"):
+    """ResNet-32 cut to one block a stage, for 8x8 digits. Arguments and result as for `resnet32`.
+
+    Its batch-normalisation momentum is 0.9: 0.99 needs hundreds of steps, and the digits give twelve an epoch.
+    """
+    return _resnet_v1(input_shape, num_classes, 1, 0.9, seed, stock, dtype)
+
+
+def resnet110(input_shape, num_classes, seed=0, stock=False, dtype="float32"):
+    """ResNet-110 v2 (pre-activation bottlenecks), the network of the paper's theory section.
+
+    Arguments and result as for `resnet32`. He-normal kernels, no regularisation.
+    """
+    conv, bn, dense = _building_blocks(seed, stock, dtype, keras.initializers.HeNormal, 0, 0.99)
+    inputs = keras.Input(input_shape)
+    x = _relu(bn()(conv(16)(inputs)))
+    width = 16
+    for stage, width_out in enumerate((64, 128, 256)):
+        for block in range(12):
+            stride = 2 if stage > 0 and block == 0 else 1
+            # The very first 1x1 follows the BN-relu of the stem directly.
+            y = x if stage == block == 0 else _relu(bn()(x))
+            y = _relu(bn()(conv(width, 1, stride)(y)))
+            y = _relu(bn()(conv(width)(y)))
+            y = conv(width_out, 1, normalized=False)(y)
+            shortcut = conv(width_out, 1, stride, normalized=False)(x) if block == 0 else x
+            x = layers.Add(dtype=dtype)([shortcut, y])
+        width = width_out
+    x = layers.GlobalAveragePooling2D(dtype=dtype)(_relu(bn()(x)))
+    return keras.Model(inputs, dense(num_classes)(x))
+
+
+ARCHITECTURES = {"resnet32": resnet32, "resnet110": resnet110, "resnet8": resnet8}

@@ -1,0 +1,316 @@
+"""A run and its files: the command line, messages, names, lock, checkpoint, provenance, progress. No algorithm.
+
+A run is identified by its settings. Those that change the result and are not the dataset's defaults become part of every
+file's name, so a run with other settings has other files. Files appear whole or not at all: each is written beside its
+place and moved there.
+"""
+import argparse
+import contextlib
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+import zipfile
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+
+import data
+import noise
+import utils
+
+VERSION = "0.1.0"
+PROJECT = Path(__file__).resolve().parent
+
+
+class RunError(Exception):
+    """A run cannot start or go on; the message says what is wrong and what to do."""
+
+
+# --- command line -----------------------------------------------------------------------------------------------------
+
+class _Parser(argparse.ArgumentParser):
+    """argparse with errors of exactly one line."""
+
+    def error(self, message):
+        self.exit(2, f"{self.prog}: {message}\n")
+
+
+def number(kind, low, high=float("inf")):
+    """Return a converter for argparse: text -> a number of that kind (int or float) in [low, high]."""
+    bounds = f"from {low} to {high}" if high < float("inf") else f"of at least {low}"
+
+    def convert(text):
+        try:
+            value = kind(text)
+        except ValueError:
+            value = None
+        if value is None or not low <= value <= high:
+            what = "a whole number" if kind is int else "a number"
+            raise argparse.ArgumentTypeError(f"{text!r} is not {what} {bounds}")
+        return value + 0  # -0.0 becomes 0.0, which has one name
+
+    return convert
+
+
+def command_line(description, settings_help):
+    """Return an argument parser with the options that every script takes.
+
+    settings_help: {option: text} for the options whose default depends on the script or the dataset.
+    """
+    parser = _Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+    parser.add_argument("--dataset", default="cifar10", choices=sorted(data.SIZES), help="default: cifar10")
+    parser.add_argument("--noise_pattern", default="sym", choices=noise.PATTERNS,
+                        help="sym: to any other class alike; asym: to the next class (default: sym)")
+    parser.add_argument("--noise_ratio", default=0.5, type=number(float, 0, 1), metavar="RATIO",
+                        help="share of the training labels that is flipped, 0 to 1 (default: 0.5)")
+    parser.add_argument("--seed", default=0, type=number(int, 0, 2 ** 32 - 1), metavar="N",
+                        help="every random draw follows from it (default: 0)")
+    for option, text in settings_help.items():
+        parser.add_argument(f"--{option}", type=number(int, 1), metavar="N", help=text)
+    parser.add_argument("--subset", type=number(int, 1), metavar="N",
+                        help="use a class-balanced part of N training samples (default: all)")
+    parser.add_argument("--architecture", choices=("resnet32", "resnet110", "resnet8"),
+                        help="default: resnet32; for digits resnet8")
+    parser.add_argument("--precision", default="float32", choices=("float32", "bfloat16"), help="default: float32")
+    parser.add_argument("--gpu_id", type=number(int, 0), metavar="N", help="GPU to use (default: the first, if any)")
+    parser.add_argument("--threads", type=number(int, 1, 4096), metavar="N",
+                        help="CPU threads per operation; the last bits of a result depend on it "
+                             f"(default: all cores, here {os.cpu_count()}; a resumed run keeps its own)")
+    parser.add_argument("--data_dir", metavar="DIR", help="folder that holds the CIFAR batches "
+                        "(default: data, into which they are downloaded)")
+    parser.add_argument("--results_dir", default="results", metavar="DIR", help="default: results")
+    parser.add_argument("--overwrite", action="store_true", help="run again although there is a result or a checkpoint")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {VERSION}")
+    return parser
+
+
+def run_command(prog, main):
+    """Call main() and exit: with one line on stderr instead of a traceback where the user can mend what is wrong."""
+    try:
+        main()
+    except (RunError, data.DataError, utils.EngineError) as error:
+        code, message = 2, str(error)
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # nobody reads on: say nothing, keep the checkpoint
+        code, message = 2, f"{error.filename or 'output'}: {error.strerror or error}; mend that and give the same command again"
+    except KeyboardInterrupt:
+        code, message = 130, "interrupted; the same command goes on from the last finished epoch"
+    else:
+        return
+    print(f"{prog}: {' '.join(message.split())}", file=sys.stderr, flush=True)
+    sys.exit(code)
+
+
+# --- names and places -------------------------------------------------------------------------------------------------
+
+def result_path(args, script, changed):
+    """The run's path without an ending: results/(dataset)/(noise_pattern)/(noise_ratio)/(script)_seed(N)...
+
+    changed: {setting: value} of what differs from the dataset's defaults and changes the result; each is in the name.
+    """
+    name = "_".join([script, f"seed{args.seed}", *(v if isinstance(v, str) else f"{k}{v}" for k, v in changed.items())])
+    return Path(args.results_dir) / args.dataset / args.noise_pattern / str(args.noise_ratio) / name
+
+
+def check_writable(folder):
+    """Raise RunError unless folder can be made and written to; makes nothing."""
+    existing = Path(folder).absolute()
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    if not existing.is_dir():
+        raise RunError(f"{folder}: {existing} is a file, not a folder; give another --results_dir")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise RunError(f"{folder}: {existing} cannot be written to; give another --results_dir")
+
+
+def write_whole(path, write):
+    """Write a file by write(open binary file) so that it appears whole or not at all, even if the process is killed."""
+    partial = path.with_name(path.name + ".part")
+    try:
+        with open(partial, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_text(path, text):
+    write_whole(path, lambda file: file.write(text.encode()))
+
+
+def write_table(path, table):
+    """Write a DataFrame as CSV: integers, True/False, LF line ends on every system."""
+    write_text(path, table.to_csv(index=False, lineterminator="\n"))
+
+
+def finished(path):
+    """Whether the run of this path has all its files. Its JSON is written last."""
+    try:
+        json.loads(path.with_name(path.name + ".json").read_text())
+    except (FileNotFoundError, ValueError):
+        return False
+    return path.with_name(path.name + ".csv").exists()
+
+
+@contextlib.contextmanager
+def locked(path):
+    """Hold the run's lock file while in the block. Raises RunError if another process holds it.
+
+    The lock is the operating system's: it goes with the process, however that ends.
+    """
+    made = [folder for folder in path.parents if not folder.exists()]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = path.with_name(path.name + ".lock")
+    file = open(lock, "a")
+    try:
+        _lock_file(file)
+        # The holder may have removed the file between our opening and locking it; then ours is no lock any more.
+        if not lock.exists() or os.stat(lock).st_ino != os.fstat(file.fileno()).st_ino:
+            raise BlockingIOError
+    except OSError:
+        file.close()
+        raise RunError(f"{path}: another run is writing these files; wait for it, or give another --seed or "
+                       f"--results_dir") from None
+    try:
+        yield
+    finally:
+        lock.unlink(missing_ok=True)
+        file.close()
+        for folder in made:  # a run that got nowhere leaves nothing behind
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+
+
+def _lock_file(file):
+    if os.name == "nt":
+        import msvcrt
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+# --- checkpoint -------------------------------------------------------------------------------------------------------
+
+def save_checkpoint(path, settings, **arrays):
+    """Write a checkpoint and keep the one before it: whatever happens, a whole one is there.
+
+    path: the run's path (`result_path`); settings: dict that JSON can hold; arrays: what to go on from.
+    """
+    current, previous = _checkpoint_files(path)
+    fresh = current.with_name(current.name + ".new")
+    write_whole(fresh, lambda file: np.savez(file, settings=json.dumps(settings), **arrays))
+    if current.exists():
+        os.replace(current, previous)
+    os.replace(fresh, current)
+
+
+def load_checkpoint(path, settings):
+    """Return ({name: array}, what was wrong with newer checkpoints: str) of the newest usable one, ({}, "...") if none.
+
+    settings: those of this run. A setting that is None here matches any value; the checkpoint's is put into `settings`.
+    """
+    complaints = []
+    for file in _checkpoint_files(path):
+        try:
+            with np.load(file, allow_pickle=False) as archive:
+                arrays = {name: archive[name] for name in archive.files}
+            found = json.loads(str(arrays.pop("settings")))
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zipfile.zlib.error) as error:
+            complaints.append(f"{file} is damaged ({error})")
+            continue
+        wanted = {key: found.get(key) if value is None else value for key, value in settings.items()}
+        different = [key for key in wanted if wanted[key] != found.get(key)]
+        if different:
+            complaints.append(f"{file} is from other settings (" + ", ".join(
+                f"{key} {found.get(key)}, not {wanted[key]}" for key in different) + ")")
+            continue
+        settings.update(wanted)
+        return arrays, "; ".join(complaints)
+    return {}, "; ".join(complaints)
+
+
+def remove_checkpoint(path):
+    for file in _checkpoint_files(path):
+        for leftover in (file, file.with_name(file.name + ".new"), file.with_name(file.name + ".new.part")):
+            leftover.unlink(missing_ok=True)
+
+
+def _checkpoint_files(path):
+    return path.with_name(path.name + ".checkpoint"), path.with_name(path.name + ".checkpoint.previous")
+
+
+# --- provenance -------------------------------------------------------------------------------------------------------
+
+def versions():
+    """Versions of what a result may depend on: {name: version}."""
+    found = {"project": VERSION, "python": platform.python_version()}
+    for name in ("numpy", "scikit-learn", "pandas"):
+        found[name] = metadata.version(name)
+    return found
+
+
+def code_revision():
+    """The commit this code is of, with "+changes" where a Python file differs from it; None outside a git checkout."""
+    def git(*command):
+        return subprocess.run(["git", "-C", str(PROJECT), *command], capture_output=True, text=True)
+
+    try:
+        revision, changes = git("rev-parse", "HEAD"), git("status", "--porcelain", "--", "*.py")
+    except OSError:
+        return None
+    if revision.returncode != 0 or not (PROJECT / ".git").exists():
+        return None
+    return revision.stdout.strip() + ("+changes" if changes.stdout.strip() else "")
+
+
+# --- progress ---------------------------------------------------------------------------------------------------------
+
+class Progress:
+    """One line that says where a run is and how long it will still take: redrawn in place on a terminal, a line per
+    epoch elsewhere, nothing if quiet."""
+
+    def __init__(self, quiet=False):
+        self.quiet, self.live = quiet, sys.stdout.isatty()
+        self.begin, self.shown = None, 0.0
+
+    def show(self, fraction, text, end_of_epoch):
+        """fraction: the share of the whole run that is done; text: where it is."""
+        now = time.monotonic()
+        if self.begin is None:
+            self.begin = now, fraction  # the first batch carries the compilation and would mislead
+        if self.quiet or (now - self.shown < 0.2 if self.live else not end_of_epoch):
+            return
+        self.shown = now
+        since, earlier = self.begin
+        if fraction > earlier:
+            text += f"  {duration((1 - fraction) * (now - since) / (fraction - earlier))} left"
+        if self.live:
+            print(f"\r{text[:shutil.get_terminal_size().columns - 1]}\x1b[K", end="", flush=True)
+        else:
+            print(text, flush=True)
+
+    def say(self, line):
+        """Print a line that stays."""
+        print(("\r\x1b[K" if self.live and not self.quiet else "") + line, flush=True)
+
+
+def duration(seconds):
+    minutes = int(seconds // 60)
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60:02d} min"
+    return f"{minutes} min {int(seconds % 60):02d} s" if minutes else f"{int(seconds)} s"

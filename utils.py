@@ -1,0 +1,214 @@
+"""Training: the engine, the random draws, the augmentation, the learning rate, an epoch, a prediction.
+
+Everything here goes through Keras's own API, so it runs on TensorFlow and on JAX alike. Keras is imported when an engine
+is started, never before: a command line that only prints its help must not wait for it.
+"""
+import contextlib
+import importlib.metadata
+import importlib.util
+import os
+import subprocess
+import warnings
+import zlib
+
+import numpy as np
+
+ENGINES = ("tensorflow", "jax")
+BATCH_SIZE_PREDICT = 500  # has no influence on what is predicted; larger ones gain nothing on a CPU
+
+
+class EngineError(Exception):
+    """The engine or device that was asked for is not there; the message says what to do."""
+
+
+def rng(seed, *stage):
+    """The random generator of one stage of one run: a function of its arguments and of nothing else.
+
+    seed: integer >= 0; stage: strings and integers, such as "train", iteration, half, epoch.
+    """
+    return np.random.default_rng([seed, *(zlib.crc32(s.encode()) if isinstance(s, str) else s for s in stage)])
+
+
+# --- engine -----------------------------------------------------------------------------------------------------------
+
+def check_engine(gpu_id=None):
+    """Return the name of the engine that KERAS_BACKEND asks for ("tensorflow" if it is not set), without importing it.
+
+    Raises EngineError where the engine is unknown or not installed, or where there is no GPU of number gpu_id.
+    """
+    engine = os.environ.get("KERAS_BACKEND", ENGINES[0])
+    if engine not in ENGINES:
+        raise EngineError(f"KERAS_BACKEND={engine}: unknown engine; use {' or '.join(ENGINES)}")
+    if importlib.util.find_spec(engine) is None:
+        raise EngineError(f"KERAS_BACKEND={engine}: {engine} is not installed; pip install {engine}")
+    if gpu_id is not None and gpu_id >= len(_gpu_names()):
+        raise EngineError(f"--gpu_id {gpu_id}: {len(_gpu_names())} GPUs found; leave --gpu_id out to run on what there is")
+    return engine
+
+
+def start_engine(threads, gpu_id=None):
+    """Import Keras with the engine that KERAS_BACKEND names; return (Keras's version, engine's version, device's name).
+
+    threads: CPU threads one operation may use; results differ in their last bits between thread counts, so the number is
+    one of a run's settings. gpu_id: the number of the GPU to use, None for what the engine finds.
+    """
+    engine = check_engine(gpu_id)
+    os.environ["KERAS_BACKEND"] = engine
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # Several runs may share a GPU: take memory as it is needed.
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    os.environ["NPROC"] = str(threads)  # the size of JAX's thread pool
+    if gpu_id is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = str(gpu_id)
+    with _native_stderr_silenced():
+        if engine == "tensorflow":
+            _make_tensorflow_deterministic(threads)
+        import keras
+        device = keras.distribution.list_devices()[0]
+    # A bias that batch normalisation cancels has no gradient (models.BiasFreeConv2D); Keras would say so every time.
+    warnings.filterwarnings("ignore", "Gradients do not exist for variables")
+    version = importlib.metadata.version(engine) if engine == "jax" else __import__("tensorflow").__version__
+    return keras.__version__, version, _gpu_names()[gpu_id or 0] if "cpu" not in device and _gpu_names() else _cpu_name()
+
+
+def _make_tensorflow_deterministic(threads):
+    """Repeat runs give the same bits only with deterministic operations *and* a single inter-op thread."""
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    tf.config.experimental.enable_op_determinism()
+
+
+@contextlib.contextmanager
+def _native_stderr_silenced():
+    """TensorFlow's C++ writes start-up notes to file descriptor 2 whatever its log level; a Python error still shows."""
+    saved, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(null, 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(null)
+
+
+def _gpu_names():
+    try:
+        listing = subprocess.run(["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"], capture_output=True, text=True)
+    except OSError:
+        return []
+    return listing.stdout.splitlines() if listing.returncode == 0 else []
+
+
+def _cpu_name():
+    with contextlib.suppress(OSError), open("/proc/cpuinfo") as lines:
+        for line in lines:
+            if line.startswith("model name"):
+                return f"{line.split(':', 1)[1].strip()} ({os.cpu_count()} cores)"
+    import platform
+    return f"{platform.processor() or platform.machine()} ({os.cpu_count()} cores)"
+
+
+# --- training ---------------------------------------------------------------------------------------------------------
+
+def make_trainer(network, pixel_max):
+    """Return (trainer, predictor), two compiled views of one network; they share its weights.
+
+    network: keras.Model, images in [0, 1] -> logits; pixel_max: the pixel value that means 1.0.
+    trainer: takes [images uint8, transforms float32 [n, 8]] and integer labels; cross-entropy and Adam (section 5).
+    predictor: takes images uint8 and returns probabilities float32 [n, c].
+    """
+    import keras
+
+    images = keras.Input(network.input_shape[1:], dtype="uint8")
+    transforms = keras.Input((8,))
+    scaled = keras.ops.cast(images, "float32") / pixel_max
+    shifted = keras.ops.image.affine_transform(scaled, transforms, interpolation="bilinear", fill_mode="nearest")
+    trainer = keras.Model([images, transforms], network(shifted))
+    trainer.compile(keras.optimizers.Adam(1e-3, beta_1=0.9, beta_2=0.999, epsilon=1e-8),
+                    keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    trainer.optimizer.build(trainer.trainable_variables)
+    return trainer, keras.Model(images, keras.ops.softmax(network(scaled)))
+
+
+def learning_rate(epoch, epochs, published_epochs, initial, drops):
+    """The rate of an epoch, counted from 0, by a step schedule given for published_epochs epochs.
+
+    drops: {e: rate that holds for every epoch > e}. A run of another length scales every e in proportion.
+    """
+    rate = initial
+    for after, dropped in sorted(drops.items()):
+        if epoch > scaled_epoch(after, epochs, published_epochs):
+            rate = dropped
+    return rate
+
+
+def scaled_epoch(epoch, epochs, published_epochs):
+    """An epoch of the published schedule in a run of another length: in proportion, rounded, at least 1."""
+    return epoch if epochs == published_epochs else max(1, round(epoch * epochs / published_epochs))
+
+
+def augmentation(generator, n, width, shift, flip):
+    """Draw n random augmentations as the affine transforms that keras.ops.image.affine_transform takes.
+
+    A shift by a continuous uniform amount of up to `shift` pixels along each axis and, if flip, a mirroring of every
+    second image or so: (x, y) of the result is taken from (+-x + t, y + u) of the image. Returns float32 [n, 8].
+    """
+    transforms = np.zeros((n, 8), dtype=np.float32)
+    offsets = generator.uniform(-shift, shift, (n, 2))
+    mirrored = generator.random(n) < (0.5 if flip else 0)
+    transforms[:, 0] = np.where(mirrored, -1, 1)
+    transforms[:, 2] = offsets[:, 0] + np.where(mirrored, width - 1, 0)
+    transforms[:, 4] = 1
+    transforms[:, 5] = offsets[:, 1]
+    return transforms
+
+
+def train_epoch(trainer, x, y, index, generator, batch_size, rate, shift, flip, after_batch=None):
+    """Pass once over the samples `index` of (x, y) in random order, augmented; return the mean loss.
+
+    x: uint8 [n, height, width, channels]; y: integers [n]; index: integers; generator: this epoch's numpy Generator;
+    shift, flip: see `augmentation`; after_batch: called with the number of samples done and the mean loss so far.
+    The last batch may be short. The loss includes the L2 penalty.
+    """
+    trainer.optimizer.learning_rate = rate
+    order = generator.permutation(index)
+    transforms = augmentation(generator, len(order), x.shape[2], shift, flip)
+    total = done = 0
+    for start in range(0, len(order), batch_size):
+        batch = order[start:start + batch_size]
+        loss = trainer.train_on_batch([x[batch], transforms[start:start + batch_size]], y[batch])
+        total += float(loss) * len(batch)
+        done += len(batch)
+        if after_batch:
+            after_batch(done, total / done)
+    return total / done
+
+
+def predict(predictor, x, index):
+    """Probabilities float32 [len(index), c] of the samples `index` of x (uint8), not augmented."""
+    batches = []
+    for start in range(0, len(index), BATCH_SIZE_PREDICT):
+        batch = index[start:start + BATCH_SIZE_PREDICT]
+        # A short batch is filled up, so that one compiled shape serves them all.
+        filled = np.resize(batch, min(BATCH_SIZE_PREDICT, len(x)))
+        batches.append(np.asarray(predictor.predict_on_batch(x[filled]))[:len(batch)])
+    return np.concatenate(batches)
+
+
+def get_state(trainer):
+    """All weights and the optimizer's variables as one float32 vector, bit for bit."""
+    variables = [*trainer.weights, *trainer.optimizer.variables]
+    return np.concatenate([np.ravel(np.asarray(v)).astype(np.float32) for v in variables])
+
+
+def set_state(trainer, state):
+    """Put back what `get_state` returned. Raises ValueError if the vector does not fit the network."""
+    variables = [*trainer.weights, *trainer.optimizer.variables]
+    sizes = [int(np.prod(v.shape)) for v in variables]
+    if sum(sizes) != len(state):
+        raise ValueError(f"a state of {len(state)} numbers does not fit a network of {sum(sizes)}")
+    for variable, part in zip(variables, np.split(state, np.cumsum(sizes)[:-1])):
+        variable.assign(part.reshape(variable.shape).astype(variable.dtype))
