@@ -1,7 +1,7 @@
 """The networks: ResNet-32 v1, ResNet-110 v2, and a small ResNet for 8x8 digits.
 
     network = resnet32((32, 32, 3), num_classes=10, seed=0)     # pixels in [0, 1] -> logits
-    save_network("network.keras", network, pixel_max=255)       # raw pixels -> probabilities, stock Keras layers only
+    save_network(Path("network.keras"), network, "resnet32", pixel_max=255)   # raw pixels -> probabilities
 
 Architectures after He et al. 2015 (arXiv 1512.03385) and 2016 (arXiv 1603.05027), with the sizes, initialisers and
 regularisers of the experiments in Chen et al., ICML 2019. A network ends in logits; the softmax is the loss's, the
@@ -13,7 +13,6 @@ project's one fast path for a single backend, uses TensorFlow's fused kernel. `s
 has the same weights in the same order. benchmarks/throughput.py measures both.
 """
 import os
-import tempfile
 
 import keras
 import numpy as np
@@ -140,3 +139,19 @@ def resnet110(input_shape, num_classes, seed=0, stock=False, dtype="float32"):
 
 
 ARCHITECTURES = {"resnet32": resnet32, "resnet110": resnet110, "resnet8": resnet8}
+
+
+def save_network(path, network, architecture, pixel_max):
+    """Save a trained network for others: raw pixels in, probabilities out, made of stock Keras layers alone.
+
+    path: pathlib.Path ending in .keras, which appears whole or not at all; network: keras.Model as one of ARCHITECTURES
+    builds it; architecture: its name there; pixel_max: the pixel value that means 1.0.
+    `keras.models.load_model` reads it where none of these modules is.
+    """
+    plain = ARCHITECTURES[architecture](network.input_shape[1:], network.output_shape[-1], stock=True)
+    plain.set_weights(network.get_weights())
+    pixels = keras.Input(network.input_shape[1:])
+    probabilities = layers.Softmax()(plain(layers.Rescaling(1 / pixel_max)(pixels)))
+    partial = path.with_name(path.stem + ".part.keras")
+    keras.Model(pixels, probabilities).save(partial)
+    os.replace(partial, path)

@@ -6,6 +6,8 @@ place and moved there.
 """
 import argparse
 import contextlib
+import hashlib
+import io
 import json
 import os
 import platform
@@ -13,7 +15,6 @@ import shutil
 import subprocess
 import sys
 import time
-import zipfile
 from importlib import metadata
 from pathlib import Path
 
@@ -37,7 +38,7 @@ class _Parser(argparse.ArgumentParser):
     """argparse with errors of exactly one line."""
 
     def error(self, message):
-        self.exit(2, f"{self.prog}: {message}\n")
+        self.exit(2, f"{self.prog}: {message} (--help shows the options)\n")
 
 
 def number(kind, low, high=float("inf")):
@@ -104,6 +105,8 @@ def run_command(prog, main):
         code, message = 130, "interrupted; the same command goes on from the last finished epoch"
     else:
         return
+    if sys.stdout.isatty():
+        print()  # leave the progress line standing
     print(f"{prog}: {' '.join(message.split())}", file=sys.stderr, flush=True)
     sys.exit(code)
 
@@ -210,34 +213,37 @@ def save_checkpoint(path, settings, **arrays):
     path: the run's path (`result_path`); settings: dict that JSON can hold; arrays: what to go on from.
     """
     current, previous = _checkpoint_files(path)
+    content = io.BytesIO()
+    np.savez(content, settings=json.dumps(settings), **arrays)
+    digest = hashlib.sha256(content.getbuffer()).digest()
     fresh = current.with_name(current.name + ".new")
-    write_whole(fresh, lambda file: np.savez(file, settings=json.dumps(settings), **arrays))
+    write_whole(fresh, lambda file: (file.write(digest), file.write(content.getbuffer())))
     if current.exists():
         os.replace(current, previous)
     os.replace(fresh, current)
 
 
 def load_checkpoint(path, settings):
-    """Return ({name: array}, what was wrong with newer checkpoints: str) of the newest usable one, ({}, "...") if none.
+    """Return ({name: array} of the newest usable checkpoint or {}, what was wrong with newer ones or "").
 
-    settings: those of this run. A setting that is None here matches any value; the checkpoint's is put into `settings`.
+    settings: those of this run. A setting that is None here matches any value, and the checkpoint's is put into settings.
     """
     complaints = []
     for file in _checkpoint_files(path):
         try:
-            with np.load(file, allow_pickle=False) as archive:
-                arrays = {name: archive[name] for name in archive.files}
-            found = json.loads(str(arrays.pop("settings")))
+            content = file.read_bytes()
         except FileNotFoundError:
             continue
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zipfile.zlib.error) as error:
-            complaints.append(f"{file} is damaged ({error})")
+        if hashlib.sha256(memoryview(content)[32:]).digest() != content[:32]:
+            complaints.append(f"{file} is damaged")
             continue
+        with np.load(io.BytesIO(content[32:]), allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+        found = json.loads(str(arrays.pop("settings")))
         wanted = {key: found.get(key) if value is None else value for key, value in settings.items()}
-        different = [key for key in wanted if wanted[key] != found.get(key)]
+        different = [f"{key} {found.get(key)}, not {wanted[key]}" for key in wanted if wanted[key] != found.get(key)]
         if different:
-            complaints.append(f"{file} is from other settings (" + ", ".join(
-                f"{key} {found.get(key)}, not {wanted[key]}" for key in different) + ")")
+            complaints.append(f"{file} is from other settings ({', '.join(different)})")
             continue
         settings.update(wanted)
         return arrays, "; ".join(complaints)

@@ -4,7 +4,6 @@ Everything here goes through Keras's own API, so it runs on TensorFlow and on JA
 is started, never before: a command line that only prints its help must not wait for it.
 """
 import contextlib
-import importlib.metadata
 import importlib.util
 import os
 import subprocess
@@ -60,6 +59,7 @@ def start_engine(threads, gpu_id=None):
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     os.environ["NPROC"] = str(threads)  # the size of JAX's thread pool
     if gpu_id is not None:
+        os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # the order in which nvidia-smi counts
         os.environ["CUDA_VISIBLE_DEVICES"] = str(gpu_id)
     with _native_stderr_silenced():
         if engine == "tensorflow":
@@ -68,8 +68,8 @@ def start_engine(threads, gpu_id=None):
         device = keras.distribution.list_devices()[0]
     # A bias that batch normalisation cancels has no gradient (models.BiasFreeConv2D); Keras would say so every time.
     warnings.filterwarnings("ignore", "Gradients do not exist for variables")
-    version = importlib.metadata.version(engine) if engine == "jax" else __import__("tensorflow").__version__
-    return keras.__version__, version, _gpu_names()[gpu_id or 0] if "cpu" not in device and _gpu_names() else _cpu_name()
+    gpus = [] if "cpu" in device else _gpu_names()
+    return (keras.__version__, importlib.import_module(engine).__version__, gpus[gpu_id or 0] if gpus else _cpu_name())
 
 
 def _make_tensorflow_deterministic(threads):
@@ -189,12 +189,11 @@ def train_epoch(trainer, x, y, index, generator, batch_size, rate, shift, flip, 
 
 def predict(predictor, x, index):
     """Probabilities float32 [len(index), c] of the samples `index` of x (uint8), not augmented."""
-    batches = []
-    for start in range(0, len(index), BATCH_SIZE_PREDICT):
-        batch = index[start:start + BATCH_SIZE_PREDICT]
+    batches, size = [], min(BATCH_SIZE_PREDICT, len(x))
+    for start in range(0, len(index), size):
+        batch = index[start:start + size]
         # A short batch is filled up, so that one compiled shape serves them all.
-        filled = np.resize(batch, min(BATCH_SIZE_PREDICT, len(x)))
-        batches.append(np.asarray(predictor.predict_on_batch(x[filled]))[:len(batch)])
+        batches.append(np.asarray(predictor.predict_on_batch(x[np.resize(batch, size)]))[:len(batch)])
     return np.concatenate(batches)
 
 

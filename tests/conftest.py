@@ -1,0 +1,63 @@
+"""Shared by the tests: where the project is, the real CIFAR-10 if it is there, and how a command is run."""
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(PROJECT))
+sys.path.insert(0, str(PROJECT / "benchmarks"))
+
+# A run that exercises everything and takes seconds.
+SMALL = ["--dataset", "digits", "--subset", "200", "--epochs", "2", "--iterations", "2"]
+SMALL_NAME = "INCV_seed0_epochs2_iterations2_subset200"
+# A run of 120 epochs, some seconds of training: long enough to be interrupted wherever a test wants.
+LONG = ["--dataset", "digits", "--subset", "400", "--epochs", "30", "--iterations", "2"]
+LONG_NAME = "INCV_seed0_epochs30_iterations2_subset400"
+FOLDER = os.path.join("results", "digits", "sym", "0.5")
+
+
+@pytest.fixture(scope="session")
+def cifar10():
+    """The folder that holds the real CIFAR-10 batches."""
+    if not (PROJECT / "data" / "cifar-10-batches-py").is_dir():
+        pytest.skip("the real CIFAR-10 is not in data/: INCV.py --dataset cifar10 downloads it")
+    return PROJECT / "data"
+
+
+@pytest.fixture(scope="session")
+def unbroken(tmp_path_factory):
+    """The CSV of the run LONG, never interrupted: bytes."""
+    folder = tmp_path_factory.mktemp("unbroken")
+    result = run([*LONG, "--quiet"], folder)
+    assert result.code == 0, result.err
+    return (folder / FOLDER / f"{LONG_NAME}.csv").read_bytes()
+
+
+def start(arguments, cwd):
+    """Start INCV.py in the folder cwd and return the process, whose output can be read as it comes."""
+    return subprocess.Popen([sys.executable, str(PROJECT / "INCV.py"), *map(str, arguments)], cwd=cwd, text=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ | {"KERAS_BACKEND": "tensorflow"})
+
+
+def wait_for_epoch(process, number):
+    """Read what the process prints up to its line about that many epochs; return what was read."""
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if sum("held-out accuracy" in earlier for earlier in lines) == number:
+            return lines
+    raise AssertionError(f"ended before epoch {number}: {process.stderr.read()}")
+
+
+def run(arguments, cwd, script="INCV.py", environment=None, **options):
+    """Run a script of the project in the folder cwd; return what it printed, its exit code and its seconds."""
+    begun = time.perf_counter()
+    done = subprocess.run([sys.executable, str(PROJECT / script), *map(str, arguments)], cwd=cwd, text=True,
+                          capture_output=True, env=os.environ | {"KERAS_BACKEND": "tensorflow"} | (environment or {}),
+                          **options)
+    return SimpleNamespace(code=done.returncode, out=done.stdout, err=done.stderr, seconds=time.perf_counter() - begun)

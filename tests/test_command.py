@@ -1,0 +1,246 @@
+"""The command: its files against what it says, its errors, and what it leaves behind."""
+import importlib.util
+import json
+import os
+import resource
+import signal
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import data
+import noise
+from conftest import FOLDER, LONG, LONG_NAME, SMALL, SMALL_NAME, run, start, wait_for_epoch
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A small finished run: (its folder, what the command printed)."""
+    folder = tmp_path_factory.mktemp("finished")
+    result = run(SMALL, folder)
+    assert result.code == 0, result.err
+    return folder, result
+
+
+def names(folder):
+    return sorted(path.name for path in (folder / FOLDER).iterdir())
+
+
+def finished_names(name):
+    return [name + ending for ending in (".csv", ".json", ".png", "_index.csv")]
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+def test_files_and_columns(finished):
+    folder, result = finished
+    assert names(folder) == finished_names(SMALL_NAME)
+    raw = (folder / FOLDER / f"{SMALL_NAME}.csv").read_bytes()
+    assert raw.startswith(b"y,y_noisy,select,candidate,eval_ratio\n") and b"\r" not in raw
+    table = pd.read_csv(folder / FOLDER / f"{SMALL_NAME}.csv")
+    assert len(table) == 200 and set(raw.split(b"\n")[1].split(b",")[2:4]) <= {b"True", b"False"}
+    assert not (table["select"] & table["candidate"]).any() and table["eval_ratio"].nunique() == 1
+    index = pd.read_csv(folder / FOLDER / f"{SMALL_NAME}_index.csv")["index"]
+    assert (data.load("digits").y_train[index] == table["y"]).all() and set(np.bincount(table["y"])) == {20}
+    assert (folder / FOLDER / f"{SMALL_NAME}.png").read_bytes().startswith(b"\x89PNG")
+    assert result.err == ""
+
+
+def test_provenance_follows_from_the_csv(finished):
+    folder, result = finished
+    table = pd.read_csv(folder / FOLDER / f"{SMALL_NAME}.csv")
+    provenance = json.loads((folder / FOLDER / f"{SMALL_NAME}.json").read_text())
+    last = provenance["iterations"][-1]
+    lp, lr = noise.precision_and_recall(table["y"].to_numpy(), table["y_noisy"].to_numpy(), table["select"].to_numpy())
+    assert (last["LP"], last["LR"]) == (lp, lr)
+    assert last["selected_in_all"] == table["select"].sum() and last["left"] == table["candidate"].sum()
+    assert last["estimated_noise_ratio"] == table["eval_ratio"][0]
+    assert provenance["flipped"] == (table["y"] != table["y_noisy"]).sum() and provenance["samples"] == 200
+    assert provenance["settings"]["threads"] == os.cpu_count() and provenance["settings"]["seed"] == 0
+    assert provenance["settings"]["dataset_checksum"] == data.load("digits").checksum
+    assert provenance["differs_from_published"]["epochs"] == {"here": 2, "published": 50}
+    assert {"tensorflow", "keras", "numpy", "python"} <= set(provenance["versions"])
+    assert provenance["wall_seconds"] > 0 and provenance["device"]
+
+
+def test_progress_is_a_line_per_epoch_where_output_is_no_terminal(finished):
+    _, result = finished
+    epochs = [line for line in result.out.splitlines() if "held-out accuracy" in line]
+    assert len(epochs) == 2 * 2 * 2 and "iteration 2/2  half 2/2  epoch 2/2" in epochs[-1] and "left" in epochs[-1]
+    assert sum(" selected, " in line for line in result.out.splitlines()) == 2
+
+
+def test_a_finished_run_is_not_repeated(finished):
+    folder, _ = finished
+    before = {path: path.stat().st_mtime_ns for path in (folder / FOLDER).iterdir()}
+    result = run(SMALL, folder)
+    assert result.code == 0 and "finished already" in result.out and SMALL_NAME in result.out and result.seconds < 2
+    assert before == {path: path.stat().st_mtime_ns for path in (folder / FOLDER).iterdir()}
+
+
+def test_the_same_run_again_gives_the_same_bytes(finished):
+    folder, _ = finished
+    first = (folder / FOLDER / f"{SMALL_NAME}.csv").read_bytes()
+    stamp = (folder / FOLDER / f"{SMALL_NAME}.csv").stat().st_mtime_ns
+    result = run([*SMALL, "--overwrite", "--quiet"], folder)
+    assert result.code == 0 and "held-out" not in result.out
+    assert (folder / FOLDER / f"{SMALL_NAME}.csv").stat().st_mtime_ns > stamp
+    assert (folder / FOLDER / f"{SMALL_NAME}.csv").read_bytes() == first
+
+
+def test_other_settings_have_other_files(finished):
+    folder, _ = finished
+    before = {name: (folder / FOLDER / name).read_bytes() for name in names(folder)}
+    for change in (["--seed", "1"], ["--batch_size", "64"], ["--precision", "bfloat16"]):
+        assert run([*SMALL, *change, "--quiet"], folder).code == 0
+    assert {name: (folder / FOLDER / name).read_bytes() for name in before} == before
+    new = set(names(folder)) - set(before)
+    assert {name.removesuffix(".csv") for name in new if name.endswith(".csv") and "index" not in name} == {
+        "INCV_seed1_epochs2_iterations2_subset200", "INCV_seed0_epochs2_iterations2_batch_size64_subset200",
+        "INCV_seed0_epochs2_iterations2_subset200_bfloat16"}
+
+
+def test_asym_and_a_whole_subset(tmp_path):
+    # A subset of everything is no subset: same name, no index file. Every ratio is written as Python prints the float.
+    result = run(["--dataset", "digits", "--subset", 1500, "--epochs", 1, "--iterations", 1, "--noise_pattern", "asym",
+                  "--noise_ratio", ".40"], tmp_path)
+    assert result.code == 0, result.err
+    folder = tmp_path / "results" / "digits" / "asym" / "0.4"
+    assert sorted(p.name for p in folder.glob("*.csv")) == ["INCV_seed0_epochs1_iterations1.csv"]
+    table = pd.read_csv(folder / "INCV_seed0_epochs1_iterations1.csv")
+    flipped = table["y"] != table["y_noisy"]
+    assert len(table) == 1500 and ((table["y"] + 1) % 10 == table["y_noisy"])[flipped].all()
+    assert (table["select"] ^ table["candidate"]).all()  # nothing is removed
+
+
+def test_jax_gives_a_result_of_its_own(tmp_path):
+    if importlib.util.find_spec("jax") is None:
+        pytest.skip("jax is not installed: pip install -r requirements-dev.txt")
+    result = run([*SMALL, "--iterations", 1], tmp_path, environment={"KERAS_BACKEND": "jax"})
+    assert result.code == 0 and result.err == "", result.err
+    provenance = json.loads((tmp_path / FOLDER / "INCV_seed0_epochs2_iterations1_subset200_jax.json").read_text())
+    assert provenance["settings"]["engine"] == "jax" and "jax" in provenance["versions"]
+
+
+def test_real_cifar10_runs(cifar10, tmp_path):
+    result = run(["--subset", 200, "--epochs", 1, "--iterations", 1, "--data_dir", cifar10], tmp_path)
+    assert result.code == 0, result.err
+    table = pd.read_csv(tmp_path / "results/cifar10/sym/0.5/INCV_seed0_epochs1_iterations1_subset200.csv")
+    assert np.bincount(table["y"]).tolist() == [20] * 10
+
+
+# --- bad input --------------------------------------------------------------------------------------------------------
+
+BAD = {
+    "ratio above 1": ("--noise_ratio 1.2", "1.2"), "ratio below 0": ("--noise_ratio -0.1", "-0.1"),
+    "ratio is no number": ("--noise_ratio half", "half"), "ratio is nan": ("--noise_ratio nan", "nan"),
+    "pattern": ("--noise_pattern pair", "pair"), "dataset": ("--dataset mnist", "mnist"),
+    "subset too large": ("--dataset digits --subset 1501", "1501"), "subset too small": ("--subset 19", "19"),
+    "no epochs": ("--epochs 0", "epochs"), "no iterations": ("--iterations 0", "iterations"),
+    "no batch": ("--batch_size 0", "batch_size"), "seed": ("--seed -1", "seed"), "threads": ("--threads 0", "threads"),
+    "architecture": ("--architecture vgg", "vgg"), "precision": ("--precision int8", "int8"),
+    "option": ("--epoch 3", "--epoch"), "gpu": ("--dataset digits --gpu_id 99", "99"),
+    "no data folder": ("--data_dir nowhere", "nowhere"), "no data in the folder": ("--data_dir .", "cifar-10"),
+    "results in a file": ("--dataset digits --results_dir file/results", "file"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_line_within_a_second(case, tmp_path):
+    arguments, culprit = BAD[case]
+    (tmp_path / "file").touch()
+    tries = [run(arguments.split(), tmp_path) for _ in range(2)]
+    for result in tries:
+        assert result.code == 2 and result.err.count("\n") == 1 and culprit in result.err and result.out == ""
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert min(result.seconds for result in tries) < 1
+
+
+@pytest.mark.parametrize("backend", ["torch", "nonsense"])
+def test_an_unknown_engine_is_one_line(tmp_path, backend):
+    result = run(["--dataset", "digits"], tmp_path, environment={"KERAS_BACKEND": backend})
+    assert result.code == 2 and result.err.count("\n") == 1 and backend in result.err and not list(tmp_path.iterdir())
+
+
+def test_help_and_version_do_not_wait_for_an_engine(tmp_path):
+    for option, said in (("--help", "--noise_ratio"), ("--version", "0.1.0")):
+        tries = [run([option], tmp_path) for _ in range(2)]
+        assert all(result.code == 0 and said in result.out for result in tries)
+        assert min(result.seconds for result in tries) < 1
+
+
+# --- interruptions that are not kills (those: test_resume.py) ---------------------------------------------------------
+
+def test_ctrl_c_leaves_one_line_and_a_state_to_go_on_from(unbroken, tmp_path):
+    process = start(LONG, tmp_path)
+    wait_for_epoch(process, 1)
+    # Meanwhile a second run on the same files is turned away.
+    second = run(LONG, tmp_path)
+    assert second.code == 2 and second.err.count("\n") == 1 and "another run" in second.err
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate()
+    assert process.returncode == 130 and err.count("\n") == 1 and "interrupted" in err
+    assert set(names(tmp_path)) <= {f"{LONG_NAME}.checkpoint", f"{LONG_NAME}.checkpoint.previous"}
+    resumed = run(LONG, tmp_path)
+    assert resumed.code == 0 and "resuming at iteration" in resumed.out
+    assert (tmp_path / FOLDER / f"{LONG_NAME}.csv").read_bytes() == unbroken
+    assert names(tmp_path) == finished_names(LONG_NAME)
+
+
+def test_a_full_disk_is_one_line_and_keeps_the_state(tmp_path):
+    def no_file_above_100_kilobytes():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+
+    process = start(LONG, tmp_path)
+    wait_for_epoch(process, 1)
+    process.kill()
+    process.communicate()
+    before = {name: (tmp_path / FOLDER / name).read_bytes() for name in names(tmp_path) if "checkpoint" in name}
+    full = run(LONG, tmp_path, preexec_fn=no_file_above_100_kilobytes)
+    assert full.code == 2 and full.err.count("\n") == 1 and "too large" in full.err and "checkpoint" in full.err
+    assert {name: (tmp_path / FOLDER / name).read_bytes() for name in before} == before
+    assert not any(name.endswith((".part", ".lock")) for name in names(tmp_path))
+
+
+def test_damaged_and_foreign_checkpoints_are_said(unbroken, tmp_path):
+    process = start(LONG, tmp_path)
+    wait_for_epoch(process, 3)
+    process.kill()
+    process.communicate()
+    newest = tmp_path / FOLDER / f"{LONG_NAME}.checkpoint"
+    raw = bytearray(newest.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    newest.write_bytes(raw)
+    # One of two is damaged: the run goes on from the other, which is one epoch older, and ends with the same bytes.
+    result = run(LONG, tmp_path)
+    first = result.out.splitlines()
+    assert result.code == 0 and "is damaged: going on from the one before" in first[0] and "resuming at" in first[2]
+    assert (tmp_path / FOLDER / f"{LONG_NAME}.csv").read_bytes() == unbroken
+
+    process = start([*SMALL, "--seed", 1], tmp_path)
+    wait_for_epoch(process, 1)
+    process.kill()
+    process.communicate()
+    # Another thread count would not give the same bytes.
+    other = run([*SMALL, "--seed", 1, "--threads", 1], tmp_path)
+    assert other.code == 0 and "from other settings (threads" in other.out and "starting again" in other.out
+    assert names(tmp_path) == sorted(finished_names(LONG_NAME) + finished_names(SMALL_NAME.replace("seed0", "seed1")))
+
+
+def test_every_flipped_byte_of_a_checkpoint_is_noticed(tmp_path):
+    import runs
+
+    path, settings = tmp_path / "run", {"seed": 0}
+    runs.save_checkpoint(path, settings, state=np.arange(50, dtype=np.float32))
+    file = tmp_path / "run.checkpoint"
+    whole = file.read_bytes()
+    for position in [*range(0, len(whole), 13), len(whole) - 1]:
+        file.write_bytes(whole[:position] + bytes([whole[position] ^ 255]) + whole[position + 1:])
+        arrays, complaint = runs.load_checkpoint(path, dict(settings))
+        assert arrays == {} and "damaged" in complaint
+    for length in (0, 1, 31, 32, 33, len(whole) - 1):
+        file.write_bytes(whole[:length])
+        assert "damaged" in runs.load_checkpoint(path, dict(settings))[1]
+    file.write_bytes(whole)
+    assert (runs.load_checkpoint(path, dict(settings))[0]["state"] == np.arange(50)).all()

@@ -1,0 +1,91 @@
+"""Noise: matrices, flips, closed forms against a simulation of the process, and the estimate of the noise ratio."""
+import numpy as np
+import pytest
+
+import noise
+
+
+def test_transition_matrices_by_hand():
+    assert np.allclose(noise.transition_matrix("sym", 0.3, 4), [[.7, .1, .1, .1], [.1, .7, .1, .1],
+                                                                [.1, .1, .7, .1], [.1, .1, .1, .7]])
+    assert np.allclose(noise.transition_matrix("asym", 0.3, 3), [[.7, .3, 0], [0, .7, .3], [.3, 0, .7]])
+
+
+@pytest.mark.parametrize("pattern", noise.PATTERNS)
+@pytest.mark.parametrize("ratio", [0, 0.4, 1])
+def test_flipped_labels_follow_the_matrix(pattern, ratio):
+    transition = noise.transition_matrix(pattern, ratio, 5)
+    y = np.repeat(np.arange(5), 40000)
+    y_noisy = noise.flip_labels(y, transition, np.random.default_rng(0))
+    observed = np.array([np.bincount(y_noisy[y == label], minlength=5) for label in range(5)]) / 40000
+    # Four standard deviations of a share of 40,000 draws; what is impossible never happens.
+    assert np.abs(observed - transition).max() <= 4 * np.sqrt(0.25 / 40000)
+    assert (observed[transition == 0] == 0).all()
+
+
+def test_flips_depend_on_the_generator_alone():
+    y, transition = np.arange(1000) % 10, noise.transition_matrix("sym", 0.5, 10)
+    first, again, other = (noise.flip_labels(y, transition, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    assert (first == again).all() and (first != other).any()
+    # A sample's noise does not depend on the labels of the others.
+    y[500:] = 0
+    assert (noise.flip_labels(y, transition, np.random.default_rng(1))[:500] == first[:500]).all()
+
+
+def test_bad_labels_ratios_and_patterns_are_refused():
+    transition = noise.transition_matrix("sym", 0.5, 3)
+    for labels in ([0, 3], [-1, 0]):
+        with pytest.raises(ValueError, match="outside"):
+            noise.flip_labels(labels, transition, np.random.default_rng(0))
+    with pytest.raises(ValueError, match="sum to 1"):
+        noise.flip_labels([0, 1], [[0.5, 0.6], [0, 1]], np.random.default_rng(0))
+    for ratio in (-0.1, 1.1, float("nan")):
+        with pytest.raises(ValueError, match="not in"):
+            noise.transition_matrix("sym", ratio, 3)
+    with pytest.raises(ValueError, match="pattern"):
+        noise.transition_matrix("pair", 0.5, 3)
+
+
+@pytest.mark.parametrize("num_classes", [2, 10, 100])
+@pytest.mark.parametrize("pattern, ratio", [("sym", 0.2), ("sym", 0.5), ("sym", 0.8), ("asym", 0.4), ("asym", 0.7)])
+def test_closed_forms_agree_with_a_simulation(pattern, ratio, num_classes):
+    transition, generator = noise.transition_matrix(pattern, ratio, num_classes), np.random.default_rng(0)
+    n = 2_000_000
+    y = np.arange(n) % num_classes
+    y_noisy, y_pred = (noise.flip_labels(y, transition, generator) for _ in range(2))
+    agree, clean = y_pred == y_noisy, y == y_noisy
+    simulated = agree.mean(), clean[agree].mean(), agree[clean].mean()
+    # Four standard errors, of shares among 2,000,000, of those that agree and of those that are clean.
+    errors = [4 * np.sqrt(p * (1 - p) / size) for p, size in zip(simulated, (n, agree.sum(), clean.sum()))]
+    assert (np.abs(np.subtract(noise.theory(pattern, ratio, num_classes), simulated)) <= np.maximum(errors, 1e-4)).all()
+    assert noise.theoretical_accuracy(transition) == pytest.approx(noise.theory(pattern, ratio, num_classes)[0])
+
+
+def test_noise_ratio_estimate_inverts_the_accuracy():
+    for num_classes in (2, 10, 100):
+        # The accuracy falls as the ratio rises up to (c - 1) / c, where every label is as likely as another.
+        for ratio in np.arange(0.01, (num_classes - 1) / num_classes, 0.05):
+            share = noise.theory("sym", ratio, num_classes)[0]
+            assert noise.estimate_noise_ratio(share, num_classes) == pytest.approx(ratio, abs=0.00101)
+
+
+def test_noise_ratio_estimate_by_hand():
+    # c = 10, share 0.3: (1 - e)^2 + e^2 / 9 = 0.3 at e = (2 - sqrt(4 - 28 / 9)) / (20 / 9) = 0.47574.
+    assert noise.estimate_noise_ratio(0.3, 10) == 0.476
+    assert noise.estimate_noise_ratio(1.0, 10) == 0.001
+    assert noise.estimate_noise_ratio(0.099, 10) == 1.0  # below 1/c nothing explains it
+
+
+def test_removal_ratio():
+    assert noise.removal_ratio(0.2) == pytest.approx(0.25)
+    assert noise.removal_ratio(0.5) == 1
+    assert noise.removal_ratio(0.9) == 2
+    assert noise.removal_ratio(1.0) == 2
+
+
+def test_precision_and_recall_by_hand():
+    y, y_noisy = np.array([0, 1, 2, 0, 1, 2]), np.array([0, 1, 0, 0, 2, 2])  # clean: 0, 1, 3, 5
+    select = np.array([True, False, True, True, False, False])
+    assert noise.precision_and_recall(y, y_noisy, select) == (2 / 3, 2 / 4)
+    assert noise.precision_and_recall(y, y_noisy, np.zeros(6, bool)) == (None, 0)
+    assert noise.precision_and_recall(y, (y + 1) % 3, select) == (0, None)

@@ -1,0 +1,60 @@
+"""A run killed (SIGKILL) at ten moments and resumed each time ends with the CSV of an unbroken run, byte for byte."""
+import os
+import time
+
+from conftest import FOLDER, LONG, LONG_NAME, run, start, wait_for_epoch
+
+EPOCHS = 120
+
+
+def kill(process):
+    process.kill()
+    out, _ = process.communicate()
+    return out.splitlines(keepends=True)
+
+
+def wait_for_file(process, path, deadline=60):
+    """Return as soon as the file is there; a writer that is quicker than one look is waited for again."""
+    end = time.monotonic() + deadline
+    while not os.path.exists(path):
+        assert time.monotonic() < end and process.poll() is None, f"{path} never appeared"
+
+
+def test_killed_ten_times(unbroken, tmp_path):
+    base = tmp_path / FOLDER / LONG_NAME
+    printed = []
+
+    def killed(moment):
+        process = start(LONG, tmp_path)
+        printed.extend(moment(process) or [])
+        printed.extend(kill(process))
+
+    def in_an_epoch(process, after, fraction):
+        """Into the epoch after the next `after`, by a fraction of the time that those took each."""
+        lines = wait_for_epoch(process, 1)
+        begun = time.monotonic()
+        lines += wait_for_epoch(process, after)
+        time.sleep(fraction * (time.monotonic() - begun) / after)
+        return lines
+
+    killed(lambda process: time.sleep(0.05))  # before anything is imported
+    killed(lambda process: time.sleep(3))  # while the engine starts
+    killed(lambda process: wait_for_epoch(process, 1))  # between the first epoch and the second
+    killed(lambda process: in_an_epoch(process, 3, 0.5))
+    killed(lambda process: in_an_epoch(process, 5, 0.2))
+    killed(lambda process: in_an_epoch(process, 20, 0.8))  # in the second half
+    killed(lambda process: wait_for_file(process, f"{base}.checkpoint.new.part"))  # a checkpoint is being written
+    killed(lambda process: wait_for_file(process, f"{base}.checkpoint.new"))  # it is being put into its place
+    killed(lambda process: wait_for_epoch(process, 40))  # in the second iteration
+    killed(lambda process: wait_for_file(process, f"{base}.csv"))  # results are being written
+    last = run(LONG, tmp_path)
+    assert last.code == 0, last.err
+    printed += last.out.splitlines(keepends=True)
+    assert (base.with_name(base.name + ".csv")).read_bytes() == unbroken
+    assert sorted(path.name for path in base.parent.iterdir()) == [
+        LONG_NAME + ending for ending in (".csv", ".json", ".png", "_index.csv")]
+    # An epoch's line is printed after its checkpoint is written: what was printed is never repeated, and what a kill undid
+    # is at most the one epoch under way.
+    epochs = [line.split("  loss")[0] for line in printed if "held-out accuracy" in line]
+    assert len(epochs) == len(set(epochs)) and EPOCHS - 10 <= len(epochs) <= EPOCHS
+    assert sum(line.startswith("resuming at") for line in printed) >= 7

@@ -1,0 +1,135 @@
+"""Training: augmentation, loss and schedule against literal NumPy versions, and repeatable epochs."""
+import numpy as np
+import pytest
+
+import INCV
+import utils
+
+utils.start_engine(threads=2)
+
+import models  # noqa: E402
+
+
+def small_trainer(seed=0):
+    return utils.make_trainer(models.resnet8((8, 8, 1), 10, seed=seed), 16)
+
+
+@pytest.fixture(scope="module")
+def samples():
+    generator = np.random.default_rng(0)
+    return generator.integers(0, 17, (50, 8, 8, 1), dtype=np.uint8), generator.integers(0, 10, 50)
+
+
+def test_augmentation_against_a_literal_version():
+    import keras
+
+    generator = np.random.default_rng(0)
+    images = generator.integers(0, 256, (32, 12, 12, 3)).astype(np.float32)
+    transforms = utils.augmentation(np.random.default_rng(1), 32, 12, 4, True)
+    ours = keras.ops.convert_to_numpy(
+        keras.ops.image.affine_transform(images, transforms, interpolation="bilinear", fill_mode="nearest"))
+    draws = np.random.default_rng(1)
+    offsets, mirrored = draws.uniform(-4, 4, (32, 2)), draws.random(32) < 0.5
+    assert 0 < mirrored.sum() < 32
+    for image, result, (dx, dy), mirror in zip(images, ours, offsets, mirrored):
+        for row in range(12):
+            for column in range(12):
+                x = min(max((11 - column if mirror else column) + dx, 0), 11)  # edge pixels repeat
+                y = min(max(row + dy, 0), 11)
+                left, top = min(int(x), 10), min(int(y), 10)
+                a, b = x - left, y - top
+                expected = ((1 - b) * ((1 - a) * image[top, left] + a * image[top, left + 1])
+                            + b * ((1 - a) * image[top + 1, left] + a * image[top + 1, left + 1]))
+                assert np.abs(result[row, column] - expected).max() < 0.01
+
+
+def test_augmentation_amounts():
+    transforms = utils.augmentation(np.random.default_rng(0), 20000, 32, 4, True)
+    mirrored = transforms[:, 0] == -1
+    assert mirrored.mean() == pytest.approx(0.5, abs=0.02)
+    for shifts in (transforms[~mirrored, 2], transforms[mirrored, 2] - 31, transforms[:, 5]):
+        assert -4 <= shifts.min() < -3.99 and 3.99 < shifts.max() <= 4 and shifts.std() == pytest.approx(8 / 12 ** 0.5, abs=0.05)
+    assert (utils.augmentation(np.random.default_rng(0), 1000, 8, 1, False)[:, 0] == 1).all()
+
+
+def test_published_learning_rates():
+    rates = [utils.learning_rate(epoch, 50, **INCV.SCHEDULE) for epoch in range(50)]
+    assert rates == [1e-3] * 21 + [5e-4] * 10 + [2.5e-4] * 10 + [1e-4] * 9
+    # 20 epochs: the drops come after epochs 8, 12 and 16.
+    rates = [utils.learning_rate(epoch, 20, **INCV.SCHEDULE) for epoch in range(20)]
+    assert rates == [1e-3] * 9 + [5e-4] * 4 + [2.5e-4] * 4 + [1e-4] * 3
+    assert utils.scaled_epoch(20, 1, 50) == 1
+
+
+def test_loss_and_first_adam_step_against_numpy(samples):
+    x, y = samples
+    trainer, _ = small_trainer()
+    network = trainer.get_layer(index=-1)
+    kernels = [layer.kernel for layer in network.layers if "conv" in layer.name][1:]
+    penalty = 1e-4 * sum((np.asarray(kernel) ** 2).sum() for kernel in kernels)
+    still = utils.augmentation(np.random.default_rng(0), 50, 8, 0, False)
+    before = network.get_weights()
+    loss = float(trainer.train_on_batch([x, still], y))
+    after = network.get_weights()
+    network.set_weights(before)
+    logits = np.asarray(network(x / 16, training=True), dtype=np.float64)
+    logits -= logits.max(axis=1, keepdims=True)
+    cross_entropy = -(logits[np.arange(50), y] - np.log(np.exp(logits).sum(axis=1))).mean()
+    assert loss == pytest.approx(cross_entropy + penalty, rel=1e-5)
+    # Adam's first step is the rate times the gradient's sign, wherever the gradient is not tiny beside 1e-8.
+    dense_bias = after[-1] - before[-1]
+    gradient = (np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True) - np.eye(10)[y]).mean(axis=0)
+    assert dense_bias == pytest.approx(-1e-3 * gradient / (np.abs(gradient) + 1e-8), rel=1e-3)
+
+
+def test_an_epoch_passes_once_over_its_samples_and_repeats(samples):
+    x, y = samples
+    states, seen = [], []
+    for _ in range(2):
+        trainer, predictor = small_trainer()
+        index = np.arange(5, 50)
+        utils.train_epoch(trainer, x, y, index, utils.rng(0, "train", 1, 1, 0), 16, 1e-3, 1, False,
+                          lambda done, loss: seen.append(done))
+        states.append(utils.get_state(trainer))
+    assert seen == [16, 32, 45] * 2
+    assert (states[0] == states[1]).all()
+    other, _ = small_trainer()
+    utils.train_epoch(other, x, y, index, utils.rng(0, "train", 1, 1, 1), 16, 1e-3, 1, False)
+    assert (utils.get_state(other) != states[0]).any()
+
+
+def test_training_goes_on_from_a_state_as_if_never_stopped(samples):
+    x, y = samples
+
+    def epoch(trainer, number):
+        utils.train_epoch(trainer, x, y, np.arange(50), utils.rng(0, "train", number), 16, 1e-3, 1, False)
+
+    straight, _ = small_trainer()
+    epoch(straight, 0)
+    halfway = utils.get_state(straight)
+    epoch(straight, 1)
+    resumed, _ = small_trainer(seed=9)
+    epoch(resumed, 5)
+    utils.set_state(resumed, halfway)
+    epoch(resumed, 1)
+    assert (utils.get_state(resumed) == utils.get_state(straight)).all()
+    with pytest.raises(ValueError, match="does not fit"):
+        utils.set_state(resumed, halfway[:-1])
+
+
+def test_predictions_do_not_depend_on_their_company(samples):
+    x, _ = samples
+    _, predictor = small_trainer()
+    everything = utils.predict(predictor, x, np.arange(50))
+    assert everything.shape == (50, 10) and everything.dtype == np.float32
+    assert everything.sum(axis=1) == pytest.approx(np.ones(50), abs=1e-5)
+    assert np.allclose(utils.predict(predictor, x, np.array([7, 3])), everything[[7, 3]], atol=1e-6)
+    many = np.tile(np.arange(50), 21)  # more than two batches, the last one short
+    assert np.allclose(utils.predict(predictor, x, many), everything[many], atol=1e-6)
+
+
+def test_random_draws_are_functions_of_their_stage():
+    draws = {stage: utils.rng(*stage).random() for stage in
+             [(0, "train", 1, 1, 0), (0, "train", 1, 2, 0), (0, "train", 1, 1, 1), (1, "train", 1, 1, 0), (0, "split", 1)]}
+    assert len(set(draws.values())) == len(draws)
+    assert all(utils.rng(*stage).random() == value for stage, value in draws.items())
