@@ -94,32 +94,30 @@ def _resnet_v1(input_shape, num_classes, blocks, momentum, seed, stock, dtype):
     return keras.Model(inputs, dense(num_classes)(layers.GlobalAveragePooling2D(dtype=dtype)(x)))
 
 
-def resnet32(input_shape, num_classes, seed=0, stock=False, dtype="float32"):
+def resnet32(input_shape, num_classes, seed=0, momentum=0.99, stock=False, dtype="float32"):
     """ResNet-32 v1, the network of INCV and of all compared methods.
 
     input_shape: (height, width, channels) of images scaled to [0, 1]; seed: integer or sequence of integers from which
-    all initial weights are drawn; stock: plain Keras layers only; dtype: "float32" or "mixed_bfloat16".
+    all initial weights are drawn; momentum: of batch normalisation (see `utils.momentum_for`); stock: plain Keras layers only;
+    dtype: "float32" or "mixed_bfloat16".
     Returns an uncompiled keras.Model, images [n, *input_shape] -> logits float32 [n, num_classes].
     Glorot-uniform kernels; L2 of 1e-4 on every kernel but the first convolution's and the dense layer's; batch
-    normalisation with momentum 0.99, epsilon 1e-3. 470,602 parameters for 32x32x3 and 10 classes, 468,138 trainable.
+    normalisation with epsilon 1e-3. 470,602 parameters for 32x32x3 and 10 classes, 468,138 of them trainable.
     """
-    return _resnet_v1(input_shape, num_classes, 5, 0.99, seed, stock, dtype)
+    return _resnet_v1(input_shape, num_classes, 5, momentum, seed, stock, dtype)
 
 
-def resnet8(input_shape, num_classes, seed=0, stock=False, dtype="float32"):
-    """ResNet-32 cut to one block a stage, for 8x8 digits. Arguments and result as for `resnet32`.
-
-    Its batch-normalisation momentum is 0.9: 0.99 needs hundreds of steps, and the digits give twelve an epoch.
-    """
-    return _resnet_v1(input_shape, num_classes, 1, 0.9, seed, stock, dtype)
+def resnet8(input_shape, num_classes, seed=0, momentum=0.9, stock=False, dtype="float32"):
+    """ResNet-32 cut to one block a stage, for small images such as the 8x8 digits. Arguments and result as for it."""
+    return _resnet_v1(input_shape, num_classes, 1, momentum, seed, stock, dtype)
 
 
-def resnet110(input_shape, num_classes, seed=0, stock=False, dtype="float32"):
+def resnet110(input_shape, num_classes, seed=0, momentum=0.99, stock=False, dtype="float32"):
     """ResNet-110 v2 (pre-activation bottlenecks), the network of the paper's theory section.
 
     Arguments and result as for `resnet32`. He-normal kernels, no regularisation.
     """
-    conv, bn, dense = _building_blocks(seed, stock, dtype, keras.initializers.HeNormal, 0, 0.99)
+    conv, bn, dense = _building_blocks(seed, stock, dtype, keras.initializers.HeNormal, 0, momentum)
     inputs = keras.Input(input_shape)
     x = _relu(bn()(conv(16)(inputs)))
     width = 16

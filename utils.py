@@ -133,6 +133,16 @@ def make_trainer(network, pixel_max):
     return trainer, keras.Model(images, keras.ops.softmax(network(scaled)))
 
 
+def momentum_for(samples, batch_size):
+    """The momentum of batch normalisation that suits a training set: 0.99 as published, 0.9 below 100 batches an epoch.
+
+    At 0.99 the statistics that a prediction uses are an average over some hundred steps. Where an epoch has twenty, they
+    are those of a network five epochs younger, still mixed with their initial values, and the network predicts far worse
+    than it has learned to.
+    """
+    return 0.99 if samples >= 100 * batch_size else 0.9
+
+
 def learning_rate(epoch, epochs, published_epochs, initial, drops):
     """The rate of an epoch, counted from 0, by a step schedule given for published_epochs epochs.
 

@@ -57,9 +57,12 @@ def test_resnet32_layers_are_the_published_ones():
     assert sum(float(loss) for loss in network.losses) == pytest.approx(penalty, rel=1e-5)
 
 
-def test_digits_network_has_a_momentum_for_small_sets():
+def test_batch_normalization_has_a_momentum_for_small_sets():
     network = models.resnet8((8, 8, 1), 10, stock=True)
     assert {layer.momentum for layer in network.layers if hasattr(layer, "moving_mean")} == {0.9}
+    network = models.resnet32((32, 32, 3), 10, momentum=0.9)
+    assert {layer.momentum for layer in network.layers if hasattr(layer, "moving_mean")} == {0.9}
+    assert [utils.momentum_for(n, 128) for n in (1500, 5000, 12799, 12800, 50000)] == [0.9, 0.9, 0.9, 0.99, 0.99]
 
 
 def test_initial_weights_follow_from_the_seed():

@@ -4,7 +4,7 @@ import time
 
 from conftest import FOLDER, LONG, LONG_NAME, run, start, wait_for_epoch
 
-EPOCHS = 120
+EPOCHS = 160
 
 
 def kill(process):
