@@ -101,11 +101,11 @@ def iterations_with_best_epoch(noise_pattern, ratio):
 
 # --- one training, resumable ------------------------------------------------------------------------------------------
 
-def make_train(dataset, y_noisy, settings, path, progress, resumed, clock):
+def make_train(dataset, y_noisy, settings, progress, resumed, save_checkpoint):
     """Return the `train` function of `incv` for images: a network trained from the same initial weights every time.
 
-    dataset: data.Dataset; y_noisy: integers [n]; settings: this run's; path: where its checkpoint lies; resumed: arrays of
-    the checkpoint to go on from, {} for none; clock(): seconds this run has taken, earlier sessions included.
+    dataset: data.Dataset; y_noisy: integers [n]; settings: this run's; progress: runs.Progress; resumed: the arrays of
+    the checkpoint to go on from, {} for none; save_checkpoint(**arrays) writes one after every epoch.
     A training that the checkpoint has finished is not repeated, one that it holds the state of goes on from there.
     """
     import models
@@ -120,7 +120,7 @@ def make_train(dataset, y_noisy, settings, path, progress, resumed, clock):
 
     def save(**unfinished):
         arrays = {f"finished{number:03d}": probabilities for number, probabilities in enumerate(finished)}
-        runs.save_checkpoint(path, settings, **arrays, **unfinished, wall_seconds=clock())
+        save_checkpoint(**arrays, **unfinished)
 
     def train(train_index, held_out, keep_best, iteration, half):
         number = 2 * (iteration - 1) + half - 1
@@ -135,8 +135,8 @@ def make_train(dataset, y_noisy, settings, path, progress, resumed, clock):
 
             def show(done, loss, end_of_epoch=False):
                 fraction = (number + (epoch + done / len(train_index)) / epochs) / (2 * settings["iterations"])
-                progress.show(fraction, f"iteration {iteration}/{settings['iterations']}  half {half}/2  epoch {epoch + 1}/"
-                              f"{epochs}  loss {loss:.3f}  held-out accuracy {accuracy:.3f}", end_of_epoch)
+                progress.show(fraction, f"iter {iteration}/{settings['iterations']} half {half}/2 epoch {epoch + 1}/{epochs} "
+                              f"loss {loss:.3f} held-out acc {accuracy:.3f}", end_of_epoch)
 
             loss = utils.train_epoch(
                 trainer, x, y_noisy, train_index, utils.rng(settings["seed"], "train", iteration, half, epoch),
@@ -169,44 +169,42 @@ def main():
     if args.subset is not None and not 2 * num_classes <= args.subset <= size:
         parser.error(f"--subset {args.subset}: {args.dataset} has {size} training samples in {num_classes} classes; "
                      f"give {2 * num_classes} (two per class) to {size}")
+    data.check_folder(args.data_dir)
+    engine = utils.check_engine(args.gpu_id)
     defaults = DEFAULTS[args.dataset]
     chosen = {key: default if getattr(args, key) is None else getattr(args, key) for key, default in defaults.items()}
-    if args.subset == size:
+    if chosen["subset"] == size:
         chosen["subset"] = None
-    engine = utils.check_engine(args.gpu_id)
     changed = {key: value for key, value in chosen.items() if value != defaults[key]}
     if engine != utils.ENGINES[0]:
         changed["engine"] = engine
+    settings = {
+        "dataset": args.dataset, "noise_pattern": args.noise_pattern, "noise_ratio": args.noise_ratio, "seed": args.seed,
+        **chosen, "bn_momentum": utils.momentum_for(chosen["subset"] or size), "engine": engine, "threads": args.threads}
     path = runs.result_path(args, "INCV", changed)
     runs.check_writable(path.parent)
-    if not args.overwrite and runs.finished(path):
-        print(f"finished already: {path}.csv, .json, .png (--overwrite runs it again)")
-        return
-    dataset = data.load(args.dataset, args.data_dir)
-    settings = {"dataset": args.dataset, "dataset_checksum": dataset.checksum, "noise_pattern": args.noise_pattern,
-                "noise_ratio": args.noise_ratio, "seed": args.seed, **chosen,
-                "bn_momentum": utils.momentum_for(chosen["subset"] or size, chosen["batch_size"]),
-                "engine": engine, "threads": args.threads}
     with runs.locked(path):
-        run(args, settings, dataset, path)
+        if runs.finished(path) and not args.overwrite:
+            runs.remove_checkpoint(path)  # a run killed at its very end leaves one
+            print(f"finished already: {path}.csv, .json, .png (--overwrite runs it again)")
+        else:
+            run(args, settings, path)
 
 
-def run(args, settings, dataset, path):
+def run(args, settings, path):
     """One run of the experiment, from the noisy labels to the files."""
-    import pandas as pd
-
-    import figures
-
-    resumed = {}
-    if args.overwrite:
+    dataset = data.load(settings["dataset"], args.data_dir)
+    settings["dataset_checksum"] = dataset.checksum
+    if runs.finished(path):
+        runs.remove_results(path)
         runs.remove_checkpoint(path)
-    else:
-        resumed, complaint = runs.load_checkpoint(path, settings)
-        if complaint:
-            print(f"{complaint}: {'going on from the one before' if resumed else 'starting again'}")
+    resumed, complaint = runs.load_checkpoint(path, settings)
+    if complaint:
+        print(f"{complaint}: {'going on from the one before' if resumed else 'starting again'}")
     settings["threads"] = settings["threads"] or os.cpu_count()
     begun = time.monotonic() - float(resumed.get("wall_seconds", 0))
-    keras_version, engine_version, device = utils.start_engine(settings["threads"], args.gpu_id)
+    session = runs.session(*utils.start_engine(settings["threads"], args.gpu_id))
+    sessions = [earlier for earlier in json.loads(str(resumed.get("sessions", "[]"))) if earlier != session] + [session]
 
     seed, index = settings["seed"], np.arange(len(dataset.y_train))
     if settings["subset"]:
@@ -217,14 +215,14 @@ def run(args, settings, dataset, path):
     y_noisy = noise.flip_labels(y, transition, utils.rng(seed, "noise"))
     print(f"INCV on {len(y)} samples of {settings['dataset']}, {(y != y_noisy).sum()} of their labels flipped "
           f"({settings['noise_pattern']} {settings['noise_ratio']}, seed {seed}); {settings['architecture']}, "
-          f"{settings['epochs']} epochs, {settings['engine']} {engine_version} on {device}", flush=True)
+          f"{settings['epochs']} epochs, {settings['engine']} on {session['device']}", flush=True)
     if resumed:
         done = sum(name.startswith("finished") for name in resumed)
         print(f"resuming at iteration {done // 2 + 1}, half {done % 2 + 1}, epoch {int(resumed.get('epoch', 0)) + 1}",
               flush=True)
 
-    progress = runs.Progress(args.quiet)
-    train = make_train(dataset, y_noisy, settings, path, progress, resumed, lambda: time.monotonic() - begun)
+    def save_checkpoint(**arrays):
+        runs.save_checkpoint(path, settings, **arrays, sessions=json.dumps(sessions), wall_seconds=time.monotonic() - begun)
 
     def report(record, select):
         record["LP"], record["LR"] = noise.precision_and_recall(y, y_noisy, select)
@@ -232,27 +230,34 @@ def run(args, settings, dataset, path):
                      f"{record['removed']} removed, {record['left']} left, estimated noise ratio "
                      f"{record['estimated_noise_ratio']:.3f}, LP {share(record['LP'])}, LR {share(record['LR'])}")
 
+    progress = runs.Progress(args.quiet)
+    train = make_train(dataset, y_noisy, settings, progress, resumed, save_checkpoint)
     select, candidate, ratio, records, early = incv(
         y_noisy, dataset.num_classes, settings["noise_pattern"], train, settings["iterations"], seed, report)
     if early:
         print(f"ended early: {early}")
 
-    table = pd.DataFrame({"y": y, "y_noisy": y_noisy, "select": select, "candidate": candidate, "eval_ratio": ratio})
-    provenance = {
-        "settings": settings, "differs_from_published": difference_from_published(settings),
-        "versions": runs.versions() | {"keras": keras_version, settings["engine"]: engine_version},
-        "device": device, "code_revision": runs.code_revision(),
-        "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    columns = {"y": y, "y_noisy": y_noisy, "select": select, "candidate": candidate, "eval_ratio": ratio}
+    write_results(path, columns, index, {
+        "settings": settings, "differs_from_published": difference_from_published(settings), **session,
+        "earlier_sessions": sessions[:-1], "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "wall_seconds": round(time.monotonic() - begun, 1), "samples": len(y), "flipped": int((y != y_noisy).sum()),
-        "iterations": records, "ended_early": early}
-    runs.write_table(path.with_name(path.name + ".csv"), table)
-    if settings["subset"]:
-        runs.write_table(path.with_name(path.name + "_index.csv"), pd.DataFrame({"index": index}))
-    runs.write_whole(path.with_name(path.name + ".png"), lambda file: figures.precision_and_recall(provenance, file))
-    # The JSON comes last: a run is finished when it is there.
-    runs.write_text(path.with_name(path.name + ".json"), json.dumps(provenance, indent=2) + "\n")
+        "iterations": records, "ended_early": early})
     runs.remove_checkpoint(path)
     print(f"written: {path}.csv, .json, .png")
+
+
+def write_results(path, columns, index, provenance):
+    """Write the run's files; its JSON comes last, so that a run is finished when it is there."""
+    import pandas as pd
+
+    import figures
+
+    runs.write_table(runs.beside(path, ".csv"), pd.DataFrame(columns))
+    if provenance["settings"]["subset"]:
+        runs.write_table(runs.beside(path, "_index.csv"), pd.DataFrame({"index": index}))
+    runs.write_whole(runs.beside(path, ".png"), lambda file: figures.precision_and_recall(provenance, file))
+    runs.write_text(runs.beside(path, ".json"), json.dumps(provenance, indent=2) + "\n")
 
 
 def difference_from_published(settings):

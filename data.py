@@ -4,6 +4,7 @@ Images stay uint8 [n, height, width, channels] in memory; whoever trains scales 
 Sources: https://www.cs.toronto.edu/~kriz/cifar.html (files and MD5 sums), sklearn.datasets.load_digits.
 """
 import hashlib
+import http.client
 import io
 import os
 import pickle
@@ -51,6 +52,7 @@ def load(name, data_dir=None):
     data_dir: the folder that holds the CIFAR batches or their archive; None is `data/`, into which what is missing is
     downloaded. Raises DataError where a file is missing, cannot be had, or is not the published one.
     """
+    check_folder(data_dir)
     if name == "digits":
         x_train, y_train, x_test, y_test = _digits()
         pixel_max, shift, flip = 16, 1, False
@@ -86,23 +88,33 @@ def class_balanced_subset(y, size, rng):
     return np.sort(shuffled[np.argsort(turn[shuffled], kind="stable")[:size]])
 
 
+def check_folder(data_dir):
+    """Raise DataError if a data folder was named (not None) that is not there."""
+    if data_dir is not None and not Path(data_dir).is_dir():
+        raise DataError(f"--data_dir {data_dir}: no such folder; leave it out to have data downloaded into {DEFAULT_FOLDER}/")
+
+
 def find(name, data_dir=None):
     """Return the folder with the batches of a CIFAR dataset, extracting its archive where that is what lies there.
 
     None if the default folder holds neither. Raises DataError where a data_dir was given and does not hold them.
     """
     published = CIFAR[name]
+    files = (*published["train"], *published["test"])
     base = Path(DEFAULT_FOLDER if data_dir is None else data_dir)
     archive = base / published["archive"][0]
-    for folder in (base / published["folder"], base):
-        if any((folder / file).exists() for file in (*published["train"], *published["test"])):
+    folders = (base / published["folder"], base)
+    for folder in folders:
+        if all((folder / file).is_file() for file in files):
             return folder
     if archive.exists():
         return _extract(name, archive)
+    for folder in folders:
+        missing = [file for file in files if not (folder / file).is_file()]
+        if len(missing) < len(files):
+            raise DataError(f"{folder / missing[0]}: missing; download the dataset again")
     if data_dir is None:
         return None
-    if not base.is_dir():
-        raise DataError(f"--data_dir {data_dir}: no such folder; leave it out to download {name} into {DEFAULT_FOLDER}/")
     raise DataError(f"--data_dir {data_dir}: holds neither {published['folder']}/ nor {archive.name}; put one there, "
                     f"or leave --data_dir out to download it into {DEFAULT_FOLDER}/")
 
@@ -142,7 +154,7 @@ def _download(name):
     print(f"downloading {URL}{archive} into {DEFAULT_FOLDER}/", flush=True)
     try:
         fetch(URL + archive, target, md5)
-    except OSError as error:  # URLError is one
+    except (OSError, http.client.HTTPException) as error:  # URLError is an OSError
         raise DataError(f"cannot download {URL}{archive} ({getattr(error, 'reason', error)}): "
                         f"put that file into {DEFAULT_FOLDER}/ yourself") from None
     return _extract(name, target)

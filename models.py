@@ -146,7 +146,8 @@ def save_network(path, network, architecture, pixel_max):
     builds it; architecture: its name there; pixel_max: the pixel value that means 1.0.
     `keras.models.load_model` reads it where none of these modules is.
     """
-    plain = ARCHITECTURES[architecture](network.input_shape[1:], network.output_shape[-1], stock=True)
+    momentum = next(layer.momentum for layer in network.layers if isinstance(layer, layers.BatchNormalization))
+    plain = ARCHITECTURES[architecture](network.input_shape[1:], network.output_shape[-1], momentum=momentum, stock=True)
     plain.set_weights(network.get_weights())
     pixels = keras.Input(network.input_shape[1:])
     probabilities = layers.Softmax()(plain(layers.Rescaling(1 / pixel_max)(pixels)))

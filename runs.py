@@ -12,6 +12,7 @@ import json
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -38,7 +39,7 @@ class _Parser(argparse.ArgumentParser):
     """argparse with errors of exactly one line."""
 
     def error(self, message):
-        self.exit(2, f"{self.prog}: {message} (--help shows the options)\n")
+        self.exit(2, f"{self.prog}: {' '.join(message.split())} (--help shows the options)\n")
 
 
 def number(kind, low, high=float("inf")):
@@ -85,7 +86,7 @@ def command_line(description, settings_help):
     parser.add_argument("--data_dir", metavar="DIR", help="folder that holds the CIFAR batches "
                         "(default: data, into which they are downloaded)")
     parser.add_argument("--results_dir", default="results", metavar="DIR", help="default: results")
-    parser.add_argument("--overwrite", action="store_true", help="run again although there is a result or a checkpoint")
+    parser.add_argument("--overwrite", action="store_true", help="run again although it is finished")
     parser.add_argument("--quiet", action="store_true", help="no progress")
     parser.add_argument("--version", action="version", version=f"%(prog)s {VERSION}")
     return parser
@@ -93,22 +94,31 @@ def command_line(description, settings_help):
 
 def run_command(prog, main):
     """Call main() and exit: with one line on stderr instead of a traceback where the user can mend what is wrong."""
+    signal.signal(signal.SIGINT, _interrupt)
     try:
-        main()
+        return main()
     except (RunError, data.DataError, utils.EngineError) as error:
         code, message = 2, str(error)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads on: say nothing
+        sys.exit(141)
     except OSError as error:
-        if isinstance(error, BrokenPipeError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # nobody reads on: say nothing, keep the checkpoint
         code, message = 2, f"{error.filename or 'output'}: {error.strerror or error}; mend that and give the same command again"
     except KeyboardInterrupt:
         code, message = 130, "interrupted; the same command goes on from the last finished epoch"
-    else:
-        return
     if sys.stdout.isatty():
         print()  # leave the progress line standing
     print(f"{prog}: {' '.join(message.split())}", file=sys.stderr, flush=True)
     sys.exit(code)
+
+
+def _interrupt(signum, frame):
+    """Ctrl-C. A library's callback may swallow the exception: it is remembered, and `Progress.show` raises it again."""
+    _interrupt.pressed = True
+    raise KeyboardInterrupt
+
+
+_interrupt.pressed = False
 
 
 # --- names and places -------------------------------------------------------------------------------------------------
@@ -135,7 +145,7 @@ def check_writable(folder):
 
 def write_whole(path, write):
     """Write a file by write(open binary file) so that it appears whole or not at all, even if the process is killed."""
-    partial = path.with_name(path.name + ".part")
+    partial = beside(path, ".part")
     try:
         with open(partial, "wb") as file:
             write(file)
@@ -161,10 +171,21 @@ def write_table(path, table):
 def finished(path):
     """Whether the run of this path has all its files. Its JSON is written last."""
     try:
-        json.loads(path.with_name(path.name + ".json").read_text())
+        json.loads(beside(path, ".json").read_text())
     except (FileNotFoundError, ValueError):
         return False
-    return path.with_name(path.name + ".csv").exists()
+    return beside(path, ".csv").exists()
+
+
+def remove_results(path):
+    """Remove a finished run's files, its JSON first: what is left after a kill does not pass for finished."""
+    for ending in (".json", ".csv", "_index.csv", ".png"):
+        beside(path, ending).unlink(missing_ok=True)
+
+
+def beside(path, ending):
+    """The file of a run that has this ending. (with_suffix would cut a name at its last dot.)"""
+    return path.with_name(path.name + ending)
 
 
 @contextlib.contextmanager
@@ -175,7 +196,7 @@ def locked(path):
     """
     made = [folder for folder in path.parents if not folder.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock = path.with_name(path.name + ".lock")
+    lock = beside(path, ".lock")
     file = open(lock, "a")
     try:
         _lock_file(file)
@@ -212,11 +233,10 @@ def save_checkpoint(path, settings, **arrays):
 
     path: the run's path (`result_path`); settings: dict that JSON can hold; arrays: what to go on from.
     """
-    current, previous = _checkpoint_files(path)
+    fresh, current, previous = _checkpoint_files(path)
     content = io.BytesIO()
     np.savez(content, settings=json.dumps(settings), **arrays)
     digest = hashlib.sha256(content.getbuffer()).digest()
-    fresh = current.with_name(current.name + ".new")
     write_whole(fresh, lambda file: (file.write(digest), file.write(content.getbuffer())))
     if current.exists():
         os.replace(current, previous)
@@ -226,7 +246,7 @@ def save_checkpoint(path, settings, **arrays):
 def load_checkpoint(path, settings):
     """Return ({name: array} of the newest usable checkpoint or {}, what was wrong with newer ones or "").
 
-    settings: those of this run. A setting that is None here matches any value, and the checkpoint's is put into settings.
+    settings: those of this run. Threads of None match any number, and the checkpoint's number is put into settings.
     """
     complaints = []
     for file in _checkpoint_files(path):
@@ -240,7 +260,7 @@ def load_checkpoint(path, settings):
         with np.load(io.BytesIO(content[32:]), allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
         found = json.loads(str(arrays.pop("settings")))
-        wanted = {key: found.get(key) if value is None else value for key, value in settings.items()}
+        wanted = settings | ({"threads": found.get("threads")} if settings.get("threads") is None else {})
         different = [f"{key} {found.get(key)}, not {wanted[key]}" for key in wanted if wanted[key] != found.get(key)]
         if different:
             complaints.append(f"{file} is from other settings ({', '.join(different)})")
@@ -251,23 +271,24 @@ def load_checkpoint(path, settings):
 
 
 def remove_checkpoint(path):
-    for file in _checkpoint_files(path):
-        for leftover in (file, file.with_name(file.name + ".new"), file.with_name(file.name + ".new.part")):
-            leftover.unlink(missing_ok=True)
+    fresh, *others = _checkpoint_files(path)
+    for file in (beside(fresh, ".part"), fresh, *others):
+        file.unlink(missing_ok=True)
 
 
 def _checkpoint_files(path):
-    return path.with_name(path.name + ".checkpoint"), path.with_name(path.name + ".checkpoint.previous")
+    """The checkpoint being put into its place, the current one and the one before, newest first."""
+    return tuple(beside(path, ending) for ending in (".checkpoint.new", ".checkpoint", ".checkpoint.previous"))
 
 
 # --- provenance -------------------------------------------------------------------------------------------------------
 
-def versions():
-    """Versions of what a result may depend on: {name: version}."""
-    found = {"project": VERSION, "python": platform.python_version()}
-    for name in ("numpy", "scikit-learn", "pandas"):
-        found[name] = metadata.version(name)
-    return found
+def session(keras_version, engine_version, device):
+    """What this process adds to a run's provenance: versions, device and code revision, as a dict for JSON."""
+    versions = {"project": VERSION, "python": platform.python_version(), "keras": keras_version,
+                os.environ["KERAS_BACKEND"]: engine_version}
+    versions |= {name: metadata.version(name) for name in ("numpy", "scikit-learn", "pandas")}
+    return {"versions": versions, "device": device, "code_revision": code_revision()}
 
 
 def code_revision():
@@ -295,7 +316,9 @@ class Progress:
         self.begin, self.shown = None, 0.0
 
     def show(self, fraction, text, end_of_epoch):
-        """fraction: the share of the whole run that is done; text: where it is."""
+        """fraction: the share of the whole run that is done; text: where it is. Called after every batch."""
+        if _interrupt.pressed:
+            raise KeyboardInterrupt
         now = time.monotonic()
         if self.begin is None:
             self.begin = now, fraction  # the first batch carries the compilation and would mislead
@@ -304,7 +327,7 @@ class Progress:
         self.shown = now
         since, earlier = self.begin
         if fraction > earlier:
-            text += f"  {duration((1 - fraction) * (now - since) / (fraction - earlier))} left"
+            text += f" {duration((1 - fraction) * (now - since) / (fraction - earlier))} left"
         if self.live:
             print(f"\r{text[:shutil.get_terminal_size().columns - 1]}\x1b[K", end="", flush=True)
         else:

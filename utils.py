@@ -66,6 +66,12 @@ def start_engine(threads, gpu_id=None):
             _make_tensorflow_deterministic(threads)
         import keras
         device = keras.distribution.list_devices()[0]
+    # Whatever a user's keras.json says, these experiments are in float32 and have the channels last.
+    keras.config.set_floatx("float32")
+    keras.config.set_image_data_format("channels_last")
+    if gpu_id is not None and "cpu" in device:
+        raise EngineError(f"--gpu_id {gpu_id}: {engine} as installed finds no GPU; install its GPU version (README), or "
+                          f"leave --gpu_id out to run on the CPU")
     # A bias that batch normalisation cancels has no gradient (models.BiasFreeConv2D); Keras would say so every time.
     warnings.filterwarnings("ignore", "Gradients do not exist for variables")
     gpus = [] if "cpu" in device else _gpu_names()
@@ -133,14 +139,14 @@ def make_trainer(network, pixel_max):
     return trainer, keras.Model(images, keras.ops.softmax(network(scaled)))
 
 
-def momentum_for(samples, batch_size):
-    """The momentum of batch normalisation that suits a training set: 0.99 as published, 0.9 below 100 batches an epoch.
+def momentum_for(samples):
+    """The momentum of batch normalisation that suits a training set: 0.99 as published, 0.9 below 10,000 samples.
 
     At 0.99 the statistics that a prediction uses are an average over some hundred steps. Where an epoch has twenty, they
     are those of a network five epochs younger, still mixed with their initial values, and the network predicts far worse
     than it has learned to.
     """
-    return 0.99 if samples >= 100 * batch_size else 0.9
+    return 0.99 if samples >= 10000 else 0.9
 
 
 def learning_rate(epoch, epochs, published_epochs, initial, drops):

@@ -49,7 +49,7 @@ def wait_for_epoch(process, number):
     lines = []
     for line in process.stdout:
         lines.append(line)
-        if sum("held-out accuracy" in earlier for earlier in lines) == number:
+        if sum("held-out acc" in earlier for earlier in lines) == number:
             return lines
     raise AssertionError(f"ended before epoch {number}: {process.stderr.read()}")
 

@@ -191,8 +191,20 @@ def test_download_checks_and_extracts(server, small_cifar100, tmp_path, monkeypa
     assert data.load("cifar100").x_train.shape == (20, 32, 32, 3)
 
 
-def test_without_network_one_line_says_what_to_put_where(tmp_path):
-    nowhere = {"https_proxy": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9"}
+def test_a_half_extracted_folder_is_no_obstacle(small_cifar100, tmp_path, monkeypatch):
+    batches, _ = small_cifar100
+    archive = batches.parent / "cifar-100-python.tar.gz"
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.add(batches, "cifar-100-python")
+    monkeypatch.setitem(data.CIFAR["cifar100"], "archive", (archive.name, hashlib.md5(archive.read_bytes()).hexdigest()))
+    (batches / "test").unlink()
+    (batches.parent / "test").mkdir()  # a folder that has the name of a file means nothing
+    assert len(data.load("cifar100", batches.parent).y_test) == 20
+
+
+@pytest.mark.parametrize("proxy", ["http://127.0.0.1:9", "http://nonsense:port"])
+def test_without_network_one_line_says_what_to_put_where(tmp_path, proxy):
+    nowhere = {"https_proxy": proxy, "HTTPS_PROXY": proxy}
     result = run([], tmp_path, environment=nowhere)
     assert result.code == 2 and result.err.count("\n") == 1
     assert "cifar-10-python.tar.gz" in result.err and "data/" in result.err

@@ -62,7 +62,7 @@ def test_batch_normalization_has_a_momentum_for_small_sets():
     assert {layer.momentum for layer in network.layers if hasattr(layer, "moving_mean")} == {0.9}
     network = models.resnet32((32, 32, 3), 10, momentum=0.9)
     assert {layer.momentum for layer in network.layers if hasattr(layer, "moving_mean")} == {0.9}
-    assert [utils.momentum_for(n, 128) for n in (1500, 5000, 12799, 12800, 50000)] == [0.9, 0.9, 0.9, 0.99, 0.99]
+    assert [utils.momentum_for(n) for n in (1500, 5000, 10000, 50000)] == [0.9, 0.9, 0.99, 0.99]
 
 
 def test_initial_weights_follow_from_the_seed():
@@ -105,7 +105,7 @@ def test_fast_layers_compute_what_stock_layers_do(architecture):
 
 
 def test_saved_network_needs_keras_alone(tmp_path):
-    network = models.resnet8((8, 8, 1), 10, seed=1)
+    network = models.resnet8((8, 8, 1), 10, seed=1, momentum=0.8)
     generator = np.random.default_rng(0)
     x = generator.integers(0, 17, (40, 8, 8, 1), dtype=np.uint8)
     trainer, predictor = utils.make_trainer(network, 16)
@@ -118,6 +118,8 @@ def test_saved_network_needs_keras_alone(tmp_path):
     subprocess.run([sys.executable, "-I", "-c", loading], cwd=tmp_path, check=True, capture_output=True,
                    env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"})
     assert np.abs(np.load(tmp_path / "p.npy") - ours).max() < 1e-5
+    saved = keras.models.load_model(tmp_path / "network.keras").layers[-2]
+    assert {layer.momentum for layer in saved.layers if hasattr(layer, "moving_mean")} == {0.8}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["network.keras", "p.npy", "x.npy"]
 
 

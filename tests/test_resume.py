@@ -55,6 +55,6 @@ def test_killed_ten_times(unbroken, tmp_path):
         LONG_NAME + ending for ending in (".csv", ".json", ".png", "_index.csv")]
     # An epoch's line is printed after its checkpoint is written: what was printed is never repeated, and what a kill undid
     # is at most the one epoch under way.
-    epochs = [line.split("  loss")[0] for line in printed if "held-out accuracy" in line]
+    epochs = [line.split(" loss")[0] for line in printed if "held-out acc" in line]
     assert len(epochs) == len(set(epochs)) and EPOCHS - 10 <= len(epochs) <= EPOCHS
     assert sum(line.startswith("resuming at") for line in printed) >= 7

@@ -2,7 +2,9 @@
 import numpy as np
 import pytest
 
+import data
 import INCV
+import runs
 import utils
 
 utils.start_engine(threads=2)
@@ -80,6 +82,43 @@ def test_loss_and_first_adam_step_against_numpy(samples):
     dense_bias = after[-1] - before[-1]
     gradient = (np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True) - np.eye(10)[y]).mean(axis=0)
     assert dense_bias == pytest.approx(-1e-3 * gradient / (np.abs(gradient) + 1e-8), rel=1e-3)
+
+
+@pytest.mark.parametrize("keep_best, start, expected", [(True, 0, 1), (False, 0, 4), (True, 2, 1), (True, 3, 1), (False, 3, 4)])
+def test_a_training_returns_the_best_or_the_last_epoch(samples, monkeypatch, keep_best, start, expected):
+    """Held-out accuracies .1 .5 .2 .5 .3: the best epoch is the first of the two best. Every epoch trains with its rate on
+    the samples asked for and their noisy labels; going on from a checkpoint changes nothing."""
+    x, _ = samples
+    dataset = data.Dataset(x, None, None, None, 10, 16, 1, False, "")
+    y_noisy, held_out, train_index = np.zeros(50, int), np.arange(10), np.arange(10, 50)
+    settings = {"architecture": "resnet8", "epochs": 5, "iterations": 1, "batch_size": 128, "seed": 0, "bn_momentum": 0.9,
+                "precision": "float32"}
+    outcomes = []
+    for epoch, hits in enumerate([1, 5, 2, 5, 3]):
+        outcomes.append(np.full((10, 10), 0.01 * epoch))
+        outcomes[-1][:hits, 0], outcomes[-1][hits:, 1] = 1, 1
+    trained, checkpoints = [], []
+    monkeypatch.setattr(utils, "train_epoch", lambda trainer, images, y, index, generator, batch_size, rate, *rest: (
+        trained.append((rate, index, y)) or 1.0))
+    monkeypatch.setattr(utils, "predict", lambda *_: outcomes[len(trained) - 1])
+    train = INCV.make_train(dataset, y_noisy, settings, runs.Progress(quiet=True), {}, lambda **c: checkpoints.append(c))
+    train(train_index, held_out, keep_best, 1, 1)
+    if start:  # the same again from the checkpoint written before epoch `start`
+        resumed = {name: np.asarray(value) for name, value in checkpoints[start - 1].items()}
+        train = INCV.make_train(dataset, y_noisy, settings, runs.Progress(quiet=True), resumed, lambda **c: checkpoints.append(c))
+        del trained[start:]
+        train(train_index, held_out, keep_best, 1, 1)
+    assert (checkpoints[-1]["finished000"] == outcomes[expected]).all() and "state" not in checkpoints[-1]
+    assert [rate for rate, _, _ in trained] == [1e-3, 1e-3, 1e-3, 5e-4, 2.5e-4]  # the drops after 20, 30, 40 of 50: 2, 3, 4
+    assert all((index == train_index).all() and y is y_noisy for _, index, y in trained)
+
+
+def test_an_epoch_trains_at_its_rate(samples):
+    x, y = samples
+    trainer, _ = small_trainer()
+    for rate in (1e-3, 2.5e-4):
+        utils.train_epoch(trainer, x, y, np.arange(50), utils.rng(0), 16, rate, 1, False)
+        assert float(trainer.optimizer.learning_rate) == pytest.approx(rate)
 
 
 def test_an_epoch_passes_once_over_its_samples_and_repeats(samples):
