@@ -27,7 +27,8 @@ import utils
 # one class, agrees with as many of the few, mostly wrong labels left in iteration 2 as a trained one: it may be "the best".
 PUBLISHED = {"architecture": "resnet32", "epochs": 50, "iterations": 4, "batch_size": 128, "subset": None,
              "precision": "float32"}
-DEFAULTS = {"cifar10": PUBLISHED, "cifar100": PUBLISHED, "digits": PUBLISHED | {"architecture": "resnet8", "epochs": 12, "batch_size": 32}}
+DEFAULTS = {"cifar10": PUBLISHED, "cifar100": PUBLISHED,
+            "digits": PUBLISHED | {"architecture": "resnet8", "epochs": 12, "batch_size": 32}}
 SCHEDULE = {"published_epochs": 50, "initial": 1e-3, "drops": {20: 5e-4, 30: 2.5e-4, 40: 1e-4}}
 
 
@@ -136,8 +137,8 @@ def make_train(dataset, y_noisy, settings, progress, resumed, save_checkpoint):
 
             def show(done, loss, end_of_epoch=False):
                 fraction = (number + (epoch + done / len(train_index)) / epochs) / (2 * settings["iterations"])
-                progress.show(fraction, f"iter {iteration}/{settings['iterations']} half {half}/2 epoch {epoch + 1}/{epochs} "
-                              f"loss {loss:.3f} held-out acc {accuracy:.3f}", end_of_epoch)
+                progress.show(fraction, f"iter {iteration}/{settings['iterations']} half {half}/2 epoch {epoch + 1}/"
+                              f"{epochs} loss {loss:.3f} held-out acc {accuracy:.3f}", end_of_epoch)
 
             loss = utils.train_epoch(
                 trainer, x, y_noisy, train_index, utils.rng(settings["seed"], "train", iteration, half, epoch),
@@ -185,7 +186,7 @@ def main():
     path = runs.result_path(args, "INCV", changed)
     runs.check_writable(path.parent)
     with runs.locked(path):
-        if runs.finished(path) and not args.overwrite:
+        if not args.overwrite and runs.finished(path, settings):
             runs.remove_checkpoint(path)  # a run killed at its very end leaves one
             print(f"finished already: {path}.csv, .json, .png (--overwrite runs it again)")
         else:
@@ -196,7 +197,7 @@ def run(args, settings, path):
     """One run of the experiment, from the noisy labels to the files."""
     dataset = data.load(settings["dataset"], args.data_dir)
     settings["dataset_checksum"] = dataset.checksum
-    if runs.finished(path):
+    if args.overwrite and runs.beside(path, ".json").exists():
         runs.remove_results(path)
         runs.remove_checkpoint(path)
     resumed, complaint = runs.load_checkpoint(path, settings)

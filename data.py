@@ -91,7 +91,7 @@ def class_balanced_subset(y, size, rng):
 def check_folder(data_dir):
     """Raise DataError if a data folder was named (not None) that is not there."""
     if data_dir is not None and not Path(data_dir).is_dir():
-        raise DataError(f"--data_dir {data_dir}: no such folder; leave it out to have data downloaded into {DEFAULT_FOLDER}/")
+        raise DataError(f"--data_dir {data_dir}: no such folder; leave it out to download into {DEFAULT_FOLDER}/")
 
 
 def find(name, data_dir=None):

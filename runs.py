@@ -103,7 +103,8 @@ def run_command(prog, main):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads on: say nothing
         sys.exit(141)
     except OSError as error:
-        code, message = 2, f"{error.filename or 'output'}: {error.strerror or error}; mend that and give the same command again"
+        what = f"{error.filename or 'output'}: {error.strerror or error}"
+        code, message = 2, f"{what}; mend that and give the same command again"
     except KeyboardInterrupt:
         code, message = 130, "interrupted; the same command goes on from the last finished epoch"
     if sys.stdout.isatty():
@@ -168,13 +169,24 @@ def write_table(path, table):
     write_text(path, table.to_csv(index=False, lineterminator="\n"))
 
 
-def finished(path):
-    """Whether the run of this path has all its files. Its JSON is written last."""
+def finished(path, settings):
+    """Whether the run of this path has all its files. Its JSON is written last.
+
+    settings: this run's. Raises RunError where the files are of other settings (another version's defaults, say).
+    """
     try:
-        json.loads(beside(path, ".json").read_text())
-    except (FileNotFoundError, ValueError):
+        found = json.loads(beside(path, ".json").read_text())["settings"]
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
         return False
+    different = _differences(settings | {"threads": found.get("threads")}, found)
+    if different:
+        raise RunError(f"{path}.json is from other settings ({different}): --overwrite replaces it, another --results_dir "
+                       f"leaves it alone")
     return beside(path, ".csv").exists()
+
+
+def _differences(wanted, found):
+    return ", ".join(f"{key} {found.get(key)}, not {wanted[key]}" for key in wanted if wanted[key] != found.get(key))
 
 
 def remove_results(path):
@@ -261,9 +273,9 @@ def load_checkpoint(path, settings):
             arrays = {name: archive[name] for name in archive.files}
         found = json.loads(str(arrays.pop("settings")))
         wanted = settings | ({"threads": found.get("threads")} if settings.get("threads") is None else {})
-        different = [f"{key} {found.get(key)}, not {wanted[key]}" for key in wanted if wanted[key] != found.get(key)]
+        different = _differences(wanted, found)
         if different:
-            complaints.append(f"{file} is from other settings ({', '.join(different)})")
+            complaints.append(f"{file} is from other settings ({different})")
             continue
         settings.update(wanted)
         return arrays, "; ".join(complaints)

@@ -138,7 +138,8 @@ def test_selections_on_the_digits_and_jax_beside_tensorflow(tmp_path):
         lp, lr = found[engine]
         assert lp >= 0.92 and lr >= 0.94
     assert found["jax"] == pytest.approx(found["tensorflow"], abs=0.03)
-    assert names(tmp_path) == sorted(f"INCV_seed0{jax}{ending}" for jax in ("", "_jax") for ending in (".csv", ".json", ".png"))
+    assert names(tmp_path) == sorted(f"INCV_seed0{engine}{ending}" for engine in ("", "_jax")
+                                     for ending in (".csv", ".json", ".png"))
 
 
 def test_real_cifar10_runs(cifar10, tmp_path):
@@ -159,9 +160,11 @@ BAD = {
     "no batch": ("--batch_size 0", "batch_size"), "seed": ("--seed -1", "seed"), "threads": ("--threads 0", "threads"),
     "architecture": ("--architecture vgg", "vgg"), "precision": ("--precision int8", "int8"),
     "option": ("--epoch 3", "--epoch"), "gpu": ("--dataset digits --gpu_id 99", "99"),
-    "no data folder": ("--data_dir nowhere", "nowhere"), "nor for digits": ("--dataset digits --data_dir nowhere", "nowhere"),
+    "no data folder": ("--data_dir nowhere", "nowhere"),
+    "no data folder for digits": ("--dataset digits --data_dir nowhere", "nowhere"),
     "no data in the folder": ("--data_dir .", "cifar-10"),
-    "two lines": ("--dataset\tdigits\ta\nb", "a b"), "results in a file": ("--dataset digits --results_dir file/results", "file"),
+    "two lines": ("--dataset\tdigits\ta\nb", "a b"),
+    "results in a file": ("--dataset digits --results_dir file/results", "file"),
 }
 
 
@@ -269,7 +272,7 @@ def test_damaged_and_foreign_checkpoints_are_said(unbroken, tmp_path):
 
 
 def test_a_kill_while_a_checkpoint_is_put_into_place_loses_nothing(tmp_path):
-    """Each state of the files that a kill can leave behind `save_checkpoint` is gone on from, with a damaged one beside it."""
+    """Each state of the files that a kill can leave is gone on from, with a damaged one beside it."""
     import runs
 
     def saved(number):
@@ -303,6 +306,17 @@ def test_overwriting_can_be_interrupted_too(unbroken, tmp_path):
     again = run([*short, "--overwrite"], tmp_path)
     assert again.code == 0 and "resuming at" in again.out and names(tmp_path) == finished_names(name)
     assert (tmp_path / FOLDER / f"{name}.csv").read_bytes() == expected
+
+
+def test_a_result_of_other_settings_under_the_same_name_is_left_alone(finished, tmp_path):
+    """As after another version, whose defaults were others."""
+    shutil.copytree(finished[0], tmp_path, dirs_exist_ok=True)
+    file = tmp_path / FOLDER / f"{SMALL_NAME}.json"
+    file.write_text(file.read_text().replace('"batch_size": 32', '"batch_size": 16'))
+    before = {name: (tmp_path / FOLDER / name).read_bytes() for name in names(tmp_path)}
+    result = run(SMALL, tmp_path)
+    assert result.code == 2 and result.err.count("\n") == 1 and "batch_size 16, not 32" in result.err
+    assert {name: (tmp_path / FOLDER / name).read_bytes() for name in names(tmp_path)} == before
 
 
 def test_what_a_kill_at_the_very_end_leaves_is_removed(finished, tmp_path):

@@ -36,7 +36,8 @@ def published_layout(pixels, labels, label_key):
     """Pickle protocol 2 with the opcodes of the published batches: the array by numpy.core.multiarray._reconstruct."""
     n = len(pixels)
     array = (b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R(K\x01M" + n.to_bytes(2, "little")
-             + b"M\x00\x0c\x86cnumpy\ndtype\nU\x02u1K\x00K\x01\x87R(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89T"
+             + b"M\x00\x0c\x86cnumpy\ndtype\nU\x02u1K\x00K\x01\x87R"
+             + b"(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89T"
              + pixels.size.to_bytes(4, "little") + pixels.tobytes() + b"tb")
     listing = b"](" + b"".join(b"K" + bytes([label]) for label in labels) + b"e"
     return (b"\x80\x02}(U\x04data" + array + b"U" + bytes([len(label_key)]) + label_key + listing + b"u.")

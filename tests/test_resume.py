@@ -4,7 +4,7 @@ import time
 
 from conftest import FOLDER, LONG, LONG_NAME, run, start, wait_for_epoch
 
-EPOCHS = 160
+EPOCHS = 100
 
 
 def kill(process):
