@@ -220,8 +220,8 @@ def run(args, settings, path):
           f"{settings['epochs']} epochs, {settings['engine']} on {session['device']}", flush=True)
     if resumed:
         done = sum(name.startswith("finished") for name in resumed)
-        print(f"resuming at iteration {done // 2 + 1}, half {done % 2 + 1}, epoch {int(resumed.get('epoch', 0)) + 1}",
-              flush=True)
+        print(f"resuming after {done} finished trainings" if "epoch" not in resumed else
+              f"resuming at iteration {done // 2 + 1}, half {done % 2 + 1}, epoch {int(resumed['epoch']) + 1}", flush=True)
 
     def save_checkpoint(**arrays):
         runs.save_checkpoint(path, settings, **arrays, sessions=json.dumps(sessions), wall_seconds=time.monotonic() - begun)

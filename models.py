@@ -98,8 +98,8 @@ def resnet32(input_shape, num_classes, seed=0, momentum=0.99, stock=False, dtype
     """ResNet-32 v1, the network of INCV and of all compared methods.
 
     input_shape: (height, width, channels) of images scaled to [0, 1]; seed: integer or sequence of integers from which
-    all initial weights are drawn; momentum: of batch normalisation (`utils.momentum_for`); stock: plain Keras layers only; dtype:
-    "float32" or "mixed_bfloat16".
+    all initial weights are drawn; momentum: of batch normalisation (see `utils.momentum_for`); stock: plain Keras layers
+    only; dtype: "float32" or "mixed_bfloat16".
     Returns an uncompiled keras.Model, images [n, *input_shape] -> logits float32 [n, num_classes].
     Glorot-uniform kernels; L2 of 1e-4 on every kernel but the first convolution's and the dense layer's; batch
     normalisation with epsilon 1e-3. 470,602 parameters for 32x32x3 and 10 classes, 468,138 of them trainable.

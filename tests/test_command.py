@@ -347,8 +347,8 @@ def test_the_progress_line_fits_a_terminal(tmp_path):
 
 
 def test_nobody_reads_on(tmp_path):
-    done = subprocess.run(f"'{sys.executable}' '{PROJECT / 'INCV.py'}' {' '.join(SMALL)} | head -n 1", cwd=tmp_path, shell=True,
-                          text=True, capture_output=True)
+    done = subprocess.run(f"'{sys.executable}' '{PROJECT / 'INCV.py'}' {' '.join(SMALL)} | head -n 1", cwd=tmp_path,
+                          shell=True, text=True, capture_output=True)
     assert done.stdout.startswith("INCV on 200 samples") and done.stderr == ""
 
 

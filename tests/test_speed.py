@@ -7,10 +7,11 @@ import throughput  # noqa: E402
 
 
 def test_our_layers_beat_stock_layers_and_augmentation_is_no_bottleneck():
-    best = throughput.measure(turns=8)
-    ratio = max(best["stock"][kind] / best["ours"][kind] for kind in (0, 1))  # wall or CPU time, whichever was disturbed less
-    if ratio < 1.25:  # a busy machine: look once more before complaining
-        best = throughput.measure(turns=16)
-        ratio = max(best["stock"][kind] / best["ours"][kind] for kind in (0, 1))
+    for turns in (8, 16):  # on a busy machine look once more before complaining
+        best = throughput.measure(turns)
+        # By wall or CPU time, whichever was disturbed less.
+        ratio = max(theirs / ours for theirs, ours in zip(best["stock"], best["ours"]))
+        if ratio >= 1.25:
+            break
     assert ratio >= 1.25
     assert best["augmentation"][0] < 0.1 * best["ours"][0]

@@ -50,7 +50,8 @@ def test_augmentation_amounts():
     mirrored = transforms[:, 0] == -1
     assert mirrored.mean() == pytest.approx(0.5, abs=0.02)
     for shifts in (transforms[~mirrored, 2], transforms[mirrored, 2] - 31, transforms[:, 5]):
-        assert -4 <= shifts.min() < -3.99 and 3.99 < shifts.max() <= 4 and shifts.std() == pytest.approx(8 / 12 ** 0.5, abs=0.05)
+        assert -4 <= shifts.min() < -3.99 and 3.99 < shifts.max() <= 4
+        assert shifts.std() == pytest.approx(8 / 12 ** 0.5, abs=0.05)
     assert (utils.augmentation(np.random.default_rng(0), 1000, 8, 1, False)[:, 0] == 1).all()
 
 
@@ -84,7 +85,8 @@ def test_loss_and_first_adam_step_against_numpy(samples):
     assert dense_bias == pytest.approx(-1e-3 * gradient / (np.abs(gradient) + 1e-8), rel=1e-3)
 
 
-@pytest.mark.parametrize("keep_best, start, expected", [(True, 0, 1), (False, 0, 4), (True, 2, 1), (True, 3, 1), (False, 3, 4)])
+@pytest.mark.parametrize("keep_best, start, expected",
+                         [(True, 0, 1), (False, 0, 4), (True, 2, 1), (True, 3, 1), (False, 3, 4)])
 def test_a_training_returns_the_best_or_the_last_epoch(samples, monkeypatch, keep_best, start, expected):
     """Held-out accuracies .1 .5 .2 .5 .3: the best epoch is the first of the two best. Every epoch trains with its rate on
     the samples asked for and their noisy labels; going on from a checkpoint changes nothing."""
@@ -101,13 +103,16 @@ def test_a_training_returns_the_best_or_the_last_epoch(samples, monkeypatch, kee
     monkeypatch.setattr(utils, "train_epoch", lambda trainer, images, y, index, generator, batch_size, rate, *rest: (
         trained.append((rate, index, y)) or 1.0))
     monkeypatch.setattr(utils, "predict", lambda *_: outcomes[len(trained) - 1])
-    train = INCV.make_train(dataset, y_noisy, settings, runs.Progress(quiet=True), {}, lambda **c: checkpoints.append(c))
-    train(train_index, held_out, keep_best, 1, 1)
+
+    def make_train(resumed):
+        return INCV.make_train(dataset, y_noisy, settings, runs.Progress(quiet=True), resumed,
+                               lambda **arrays: checkpoints.append(arrays))
+
+    make_train({})(train_index, held_out, keep_best, 1, 1)
     if start:  # the same again from the checkpoint written before epoch `start`
         resumed = {name: np.asarray(value) for name, value in checkpoints[start - 1].items()}
-        train = INCV.make_train(dataset, y_noisy, settings, runs.Progress(quiet=True), resumed, lambda **c: checkpoints.append(c))
         del trained[start:]
-        train(train_index, held_out, keep_best, 1, 1)
+        make_train(resumed)(train_index, held_out, keep_best, 1, 1)
     assert (checkpoints[-1]["finished000"] == outcomes[expected]).all() and "state" not in checkpoints[-1]
     assert [rate for rate, _, _ in trained] == [1e-3, 1e-3, 1e-3, 5e-4, 2.5e-4]  # the drops after 20, 30, 40 of 50: 2, 3, 4
     assert all((index == train_index).all() and y is y_noisy for _, index, y in trained)
