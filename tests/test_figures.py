@@ -1,0 +1,29 @@
+"""Figures and tables from what runs have written."""
+import io
+
+import pytest
+
+import figures
+from conftest import run
+
+
+@pytest.mark.parametrize("dataset, records", [
+    ("cifar10", [{"iteration": 1, "LP": 0.9, "LR": 0.5}, {"iteration": 2, "LP": 0.85, "LR": 0.7}]),
+    ("digits", [{"iteration": 1, "LP": None, "LR": 0.0}]),  # nothing was selected
+])
+def test_the_figure_is_drawn_whatever_came_out(dataset, records):
+    settings = {"dataset": dataset, "noise_pattern": "sym", "noise_ratio": 0.5, "seed": 0}
+    file = io.BytesIO()
+    figures.precision_and_recall({"settings": settings, "iterations": records, "differs_from_published": {}}, file)
+    assert file.getvalue().startswith(b"\x89PNG")
+
+
+def test_table_of_selections_by_hand(tmp_path):
+    folder = tmp_path / "digits" / "sym" / "0.5"
+    folder.mkdir(parents=True)
+    rows = ["0,0,True,False", "1,1,False,True", "2,0,True,False", "1,2,False,False"]  # LP 1/2, LR 1/2
+    (folder / "INCV_seed0.csv").write_text("y,y_noisy,select,candidate,eval_ratio\n" + "".join(f"{r},0.5\n" for r in rows))
+    rows[1] = "1,1,True,False"  # LP 2/3, LR 1
+    (folder / "INCV_seed1.csv").write_text("y,y_noisy,select,candidate,eval_ratio\n" + "".join(f"{r},0.5\n" for r in rows))
+    result = run([tmp_path], tmp_path, script="benchmarks/selections.py")
+    assert result.out.splitlines()[-1] == "| digits | sym 0.5 | default | 0.583 | 0.750 | 2 |"
