@@ -32,6 +32,7 @@ def precision_and_recall(provenance, file):
             panel.annotate(f"{value:.3f}", (x, value), xytext=(0, 6), textcoords="offset points", ha="center", fontsize=8)
         panel.set(xlabel="iteration", title=f"{name} ({key})", ylim=(0, 1.08))
         panel.set_xticks(range(1, max(iterations[-1], 4 if panel.get_legend() else 1) + 1))
+        panel.margins(x=0.12)
         panel.grid(alpha=0.3)
     differs = ", ".join(f"{k} {v['here']}" for k, v in provenance["differs_from_published"].items() if k != "dataset")
     figure.suptitle(f"INCV, {settings['dataset']}, {settings['noise_pattern']} {settings['noise_ratio']}, seed "
