@@ -12,6 +12,10 @@ results/(dataset)/(noise_pattern)/(noise_ratio)/. A run that was interrupted goe
 Attains on the digits, over seeds 0 to 4 (half a minute each on 2 CPU cores): label precision / label recall .995/.995 for
 sym 0.2, .972/.981 for sym 0.5, .775/.937 for asym 0.4; benchmarks/selections.py computes this from results/.
 """
+if __name__ == "__main__":
+    import signal
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the imports ends quietly; run_command takes over
+
 import json
 import math
 import os

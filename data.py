@@ -124,7 +124,7 @@ def fetch(url, target, md5):
 
     The file appears whole or not at all. Raises OSError where the network fails, DataError for another MD5 sum.
     """
-    partial = target.with_name(target.name + ".part")
+    partial = _partial(target)
     digest, done, shown = hashlib.md5(), 0, 0.0
     try:
         with urllib.request.urlopen(url, timeout=30) as answer:
@@ -164,18 +164,23 @@ def _extract(name, archive):
     """Write the batches, and nothing else, out of the published archive into the folder beside it; return the folder."""
     published = CIFAR[name]
     folder = archive.parent / published["folder"]
-    try:
-        if hashlib.md5(archive.read_bytes()).hexdigest() != published["archive"][1]:
-            raise DataError(f"{archive}: not the published archive (its MD5 differs); delete it and download it again")
-        folder.mkdir(exist_ok=True)
-        with tarfile.open(archive) as tar:
-            for file in (*published["train"], *published["test"]):
-                partial = folder / (file + ".part")
+    if hashlib.md5(archive.read_bytes()).hexdigest() != published["archive"][1]:
+        raise DataError(f"{archive}: not the published archive (its MD5 differs); delete it and download it again")
+    folder.mkdir(exist_ok=True)
+    with tarfile.open(archive) as tar:
+        for file in (*published["train"], *published["test"]):
+            partial = _partial(folder / file)
+            try:
                 partial.write_bytes(tar.extractfile(f"{published['folder']}/{file}").read())
                 os.replace(partial, folder / file)
-    except (OSError, tarfile.TarError, KeyError) as error:
-        raise DataError(f"{archive}: cannot be extracted ({error}); delete it and download it again") from None
+            finally:
+                partial.unlink(missing_ok=True)
     return folder
+
+
+def _partial(path):
+    """Where a file is written before it is moved to its place whole; each process has its own."""
+    return path.with_name(f"{path.name}.{os.getpid()}.part")
 
 
 def _read_batches(folder, files, label_key, num_classes):

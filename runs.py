@@ -95,6 +95,7 @@ def command_line(description, settings_help):
 def run_command(prog, main):
     """Call main() and exit: with one line on stderr instead of a traceback where the user can mend what is wrong."""
     signal.signal(signal.SIGINT, _interrupt)
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # None where the shell has closed it
     try:
         return main()
     except (RunError, data.DataError, utils.EngineError) as error:
@@ -177,6 +178,8 @@ def finished(path, settings):
     try:
         found = json.loads(beside(path, ".json").read_text())["settings"]
     except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return False
+    if not isinstance(found, dict):
         return False
     different = _differences(settings | {"threads": found.get("threads")}, found)
     if different:

@@ -319,6 +319,21 @@ def test_a_result_of_other_settings_under_the_same_name_is_left_alone(finished, 
     assert {name: (tmp_path / FOLDER / name).read_bytes() for name in names(tmp_path)} == before
 
 
+@pytest.mark.parametrize("content", ["", "[]", "null", '{"settings": null}', '{"settings": "x"}'])
+def test_a_damaged_json_is_no_finished_run(tmp_path, content):
+    import runs
+
+    (tmp_path / "run.csv").touch()
+    (tmp_path / "run.json").write_text(content)
+    assert not runs.finished(tmp_path / "run", {"seed": 0})
+
+
+def test_closed_output_gives_no_traceback(finished):
+    closed = subprocess.run(f"'{sys.executable}' '{PROJECT / 'INCV.py'}' {' '.join(SMALL)} >&-", cwd=finished[0],
+                            shell=True, text=True, capture_output=True)
+    assert closed.returncode == 0 and closed.stderr == ""
+
+
 def test_what_a_kill_at_the_very_end_leaves_is_removed(finished, tmp_path):
     shutil.copytree(finished[0], tmp_path, dirs_exist_ok=True)
     for ending in (".checkpoint", ".checkpoint.previous", ".lock"):

@@ -4,6 +4,7 @@ import hashlib
 import http.server
 import os
 import pickle
+import resource
 import shutil
 import tarfile
 import threading
@@ -201,6 +202,24 @@ def test_a_half_extracted_folder_is_no_obstacle(small_cifar100, tmp_path, monkey
     (batches / "test").unlink()
     (batches.parent / "test").mkdir()  # a folder that has the name of a file means nothing
     assert len(data.load("cifar100", batches.parent).y_test) == 20
+    assert sorted(path.name for path in batches.iterdir()) == ["test", "train"]
+
+
+def test_a_disk_that_fills_up_while_extracting_leaves_no_part(small_cifar100, monkeypatch):
+    batches, _ = small_cifar100
+    archive = batches.parent / "cifar-100-python.tar.gz"
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.add(batches, "cifar-100-python")
+    monkeypatch.setitem(data.CIFAR["cifar100"], "archive", (archive.name, hashlib.md5(archive.read_bytes()).hexdigest()))
+    shutil.rmtree(batches)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(OSError, match="too large"):  # one line by run_command, which does not blame the archive
+            data.load("cifar100", batches.parent)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not list(batches.iterdir()) and archive.exists()
 
 
 @pytest.mark.parametrize("proxy", ["http://127.0.0.1:9", "http://nonsense:port"])
