@@ -81,7 +81,7 @@ def class_balanced_subset(y, size, rng):
         raise ValueError(f"a subset of {size} is not between {2 * num_classes} (two per class) and {len(y)} (all)")
     shuffled = rng.permutation(len(y))
     turn = np.empty(len(y), dtype=np.int64)
-    for label in rng.permutation(np.unique(y)):
+    for label in np.unique(y):
         mine = shuffled[y[shuffled] == label]
         turn[mine] = np.arange(len(mine))
     # Taking every class's first sample, then every class's second, and so on, keeps the counts level.

@@ -81,7 +81,7 @@ def command_line(description, settings_help):
     parser.add_argument("--precision", default="float32", choices=("float32", "bfloat16"), help="default: float32")
     parser.add_argument("--gpu_id", type=number(int, 0), metavar="N", help="GPU to use (default: the first, if any)")
     parser.add_argument("--threads", type=number(int, 1, 4096), metavar="N",
-                        help="CPU threads per operation; the last bits of a result depend on it "
+                        help="CPU threads per operation; how sums are rounded depends on it "
                              f"(default: all cores, here {os.cpu_count()}; a resumed run keeps its own)")
     parser.add_argument("--data_dir", metavar="DIR", help="folder that holds the CIFAR batches "
                         "(default: data, into which they are downloaded)")

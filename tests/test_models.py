@@ -72,6 +72,17 @@ def test_initial_weights_follow_from_the_seed():
     assert len(kernels) == 9 and all(kernels)
 
 
+def test_bfloat16_computes_in_bfloat16_and_keeps_its_weights_in_float32():
+    exact, rough = (models.resnet8((8, 8, 1), 10, seed=1, dtype=dtype) for dtype in ("float32", "mixed_bfloat16"))
+    convolutions = [layer for layer in rough.layers if isinstance(layer, keras.layers.Conv2D)]
+    assert {layer.compute_dtype for layer in convolutions} == {"bfloat16"}
+    assert {layer.kernel.dtype for layer in convolutions} == {"float32"}
+    x = np.random.default_rng(0).random((20, 8, 8, 1), dtype=np.float32)
+    logits = [np.asarray(network(x, training=True)) for network in (exact, rough)]
+    assert logits[1].dtype == np.float32
+    assert 0 < np.abs(logits[0] - logits[1]).max() < 0.1 * np.abs(logits[0]).max()
+
+
 @pytest.mark.parametrize("architecture", ["resnet8", "resnet32", "resnet110"])
 def test_fast_layers_compute_what_stock_layers_do(architecture):
     build, generator = models.ARCHITECTURES[architecture], np.random.default_rng(0)
