@@ -18,13 +18,10 @@ if __name__ == "__main__":
 
 import json
 import math
-import os
-import time
-from datetime import datetime, timezone
 
 import numpy as np
 
-import data
+import command
 import noise
 import runs
 import utils
@@ -113,7 +110,7 @@ def iterations_with_best_epoch(noise_pattern, ratio):
 def make_train(dataset, y_noisy, settings, progress, resumed, save_checkpoint):
     """Return the `train` function of `incv` for images: a network trained from the same initial weights every time.
 
-    dataset: data.Dataset; y_noisy: integers [n]; settings: this run's; progress: runs.Progress; resumed: the arrays of
+    dataset: data.Dataset; y_noisy: integers [n]; settings: this run's; progress: command.Progress; resumed: the arrays of
     the checkpoint to go on from, {} for none; save_checkpoint(**arrays) writes one after every epoch.
     A training that the checkpoint has finished is not repeated, one that it holds the state of goes on from there.
     """
@@ -170,88 +167,32 @@ def make_train(dataset, y_noisy, settings, progress, resumed, save_checkpoint):
 # --- the command ------------------------------------------------------------------------------------------------------
 
 def main():
-    parser = runs.command_line(__doc__, {
-        "epochs": "of each training (default: 50; for digits 12)", "iterations": "of cross-validation (default: 4)",
-        "batch_size": "default: 128; for digits 32"})
-    args = parser.parse_args()
-    size, num_classes = data.SIZES[args.dataset]
-    if args.subset is not None and not 2 * num_classes <= args.subset <= size:
-        parser.error(f"--subset {args.subset}: {args.dataset} has {size} training samples in {num_classes} classes; "
-                     f"give {2 * num_classes} (two per class) to {size}")
-    data.check_folder(args.data_dir)
-    engine = utils.check_engine(args.gpu_id)
-    defaults = DEFAULTS[args.dataset]
-    chosen = {key: default if getattr(args, key) is None else getattr(args, key) for key, default in defaults.items()}
-    if chosen["subset"] == size:
-        chosen["subset"] = None
-    changed = {key: value for key, value in chosen.items() if value != defaults[key]}
-    if engine != utils.ENGINES[0]:
-        changed["engine"] = engine
-    settings = {
-        "dataset": args.dataset, "noise_pattern": args.noise_pattern, "noise_ratio": args.noise_ratio, "seed": args.seed,
-        **chosen, "bn_momentum": utils.momentum_for(chosen["subset"] or size), "engine": engine, "threads": args.threads}
-    path = runs.result_path(args, "INCV", changed)
-    runs.check_writable(path.parent)
-    with runs.locked(path):
-        if not args.overwrite and runs.finished(path, settings):
-            runs.remove_checkpoint(path)  # a run killed at its very end leaves one
-            print(f"finished already: {path}.csv, .json, .png (--overwrite runs it again)")
-        else:
-            run(args, settings, path)
+    command.carry_out("INCV", *command.plan("INCV", command.parser(__doc__, DEFAULTS), DEFAULTS))
 
 
-def run(args, settings, path):
+def run(args, settings, path, progress):
     """One run of the experiment, from the noisy labels to the files."""
-    dataset = data.load(settings["dataset"], args.data_dir)
-    settings["dataset_checksum"] = dataset.checksum
-    if args.overwrite and runs.beside(path, ".json").exists():
-        runs.remove_results(path)
-        runs.remove_checkpoint(path)
-    resumed, complaint = runs.load_checkpoint(path, settings)
-    if complaint:
-        print(f"{complaint}: {'going on from the one before' if resumed else 'starting again'}")
-    settings["threads"] = settings["threads"] or os.cpu_count()
-    begun = time.monotonic() - float(resumed.get("wall_seconds", 0))
-    session = runs.session(*utils.start_engine(settings["threads"], args.gpu_id))
-    sessions = [earlier for earlier in json.loads(str(resumed.get("sessions", "[]"))) if earlier != session] + [session]
-
-    seed, index = settings["seed"], np.arange(len(dataset.y_train))
-    if settings["subset"]:
-        index = data.class_balanced_subset(dataset.y_train, settings["subset"], utils.rng(seed, "subset"))
-        dataset = dataset._replace(x_train=dataset.x_train[index], y_train=dataset.y_train[index])
-    y = dataset.y_train
-    transition = noise.transition_matrix(settings["noise_pattern"], settings["noise_ratio"], dataset.num_classes)
-    y_noisy = noise.flip_labels(y, transition, utils.rng(seed, "noise"))
-    print(f"INCV on {len(y)} samples of {settings['dataset']}, {(y != y_noisy).sum()} of their labels flipped "
-          f"({settings['noise_pattern']} {settings['noise_ratio']}, seed {seed}); {settings['architecture']}, "
-          f"{settings['epochs']} epochs, {settings['engine']} on {session['device']}", flush=True)
+    dataset, index, y_noisy, resumed, save_checkpoint, provenance = runs.begin(
+        args, settings, path, {"dataset": "cifar10", **PUBLISHED, "bn_momentum": 0.99})
     if resumed:
         done = sum(name.startswith("finished") for name in resumed)
         print(f"resuming after {done} finished trainings" if "epoch" not in resumed else
               f"resuming at iteration {done // 2 + 1}, half {done % 2 + 1}, epoch {int(resumed['epoch']) + 1}", flush=True)
 
-    def save_checkpoint(**arrays):
-        runs.save_checkpoint(path, settings, **arrays, sessions=json.dumps(sessions), wall_seconds=time.monotonic() - begun)
-
     def report(record, select):
-        record["LP"], record["LR"] = noise.precision_and_recall(y, y_noisy, select)
+        record["LP"], record["LR"] = noise.precision_and_recall(dataset.y_train, y_noisy, select)
         progress.say(f"iteration {record['iteration']} of {settings['iterations']}: {record['selected']} selected, "
                      f"{record['removed']} removed, {record['left']} left, estimated noise ratio "
-                     f"{record['estimated_noise_ratio']:.3f}, LP {share(record['LP'])}, LR {share(record['LR'])}")
+                     f"{record['estimated_noise_ratio']:.3f}, "
+                     f"LP {noise.share(record['LP'])}, LR {noise.share(record['LR'])}")
 
-    progress = runs.Progress(args.quiet)
     train = make_train(dataset, y_noisy, settings, progress, resumed, save_checkpoint)
     select, candidate, ratio, records, early = incv(
-        y_noisy, dataset.num_classes, settings["noise_pattern"], train, settings["iterations"], seed, report)
+        y_noisy, dataset.num_classes, settings["noise_pattern"], train, settings["iterations"], settings["seed"], report)
     if early:
         print(f"ended early: {early}")
-
-    columns = {"y": y, "y_noisy": y_noisy, "select": select, "candidate": candidate, "eval_ratio": ratio}
-    write_results(path, columns, index, {
-        "settings": settings, "differs_from_published": difference_from_published(settings), **session,
-        "earlier_sessions": sessions[:-1], "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "wall_seconds": round(time.monotonic() - begun, 1), "samples": len(y), "flipped": int((y != y_noisy).sum()),
-        "iterations": records, "ended_early": early})
+    columns = {"y": dataset.y_train, "y_noisy": y_noisy, "select": select, "candidate": candidate, "eval_ratio": ratio}
+    write_results(path, columns, index, provenance() | {"iterations": records, "ended_early": early})
     runs.remove_checkpoint(path)
     print(f"written: {path}.csv, .json, .png")
 
@@ -269,15 +210,5 @@ def write_results(path, columns, index, provenance):
     runs.write_text(runs.beside(path, ".json"), json.dumps(provenance, indent=2) + "\n")
 
 
-def difference_from_published(settings):
-    """{setting: {"here": value, "published": value}} for what the paper's experiments (CIFAR-10) did otherwise."""
-    published = {"dataset": "cifar10", **PUBLISHED, "bn_momentum": 0.99}
-    return {key: {"here": settings[key], "published": value} for key, value in published.items() if settings[key] != value}
-
-
-def share(value):
-    return "-" if value is None else f"{value:.3f}"
-
-
 if __name__ == "__main__":
-    runs.run_command("INCV.py", main)
+    command.run_command("INCV.py", main)

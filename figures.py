@@ -1,8 +1,20 @@
-"""The figures, drawn from what a run has written."""
+"""The figures, drawn from what runs have written."""
+import math
+from collections import defaultdict
+from types import SimpleNamespace
+
 import matplotlib
+import numpy as np
+import pandas as pd
+
+import data
+import noise
+import runs
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
+
+# --- INCV -------------------------------------------------------------------------------------------------------------
 
 # Chen et al. 2019, figure of LP and LR by iteration on CIFAR-10, read off to about 0.005.
 PUBLISHED_INCV = {
@@ -39,3 +51,120 @@ def precision_and_recall(provenance, file):
                     f"{settings['seed']}" + (f" ({differs})" if differs else ""), fontsize=10)
     figure.savefig(file, format="png", dpi=120)
     plt.close(figure)
+
+
+# --- theory and experiment --------------------------------------------------------------------------------------------
+
+# Chen et al. 2019, figure of accuracy, LP and LR on CIFAR-10 for noise ratios 0, 0.1 ... 1, read off to about 0.01.
+PUBLISHED_THEORY = {
+    "sym": {"accuracy": [.90, .75, .61, .48, .36, .26, .18, .14, .11, .10, .10],
+            "LP": [1, 1, .99, .98, .95, .88, .77, .60, .36, .11, 0],
+            "LR": [.90, .84, .76, .67, .57, .46, .35, .28, .19, .10, 0]},
+    "asym": {"accuracy": [.90, .77, .63, .52, .46, .43, .46, .52, .63, .77, .91],
+             "LP": [1, .99, .96, .87, .72, .50, .27, .13, .04, .01, 0],
+             "LR": [.90, .84, .76, .65, .55, .43, .32, .22, .12, .05, 0]}}
+QUANTITIES = {"accuracy": "test accuracy (noisy labels)", "LP": "label precision (LP)", "LR": "label recall (LR)"}
+
+
+def read_theory(folder, settings_name):
+    """Read the CSVs of Verify_Theory.py's runs of one dataset, noise pattern and settings.
+
+    folder: results/(dataset)/(noise_pattern); settings_name: see `runs.name_of_settings`.
+    Returns {noise ratio: [run, by seed]} in ascending order; a run has seed, table (DataFrame index, y, y_noisy, y_pred,
+    memorised), accuracy, LP, LR (NaN for the share of nothing) and memorised (bool).
+    """
+    found = defaultdict(list)
+    for path in folder.glob(f"*/Verify_Theory_seed*{settings_name}.csv"):
+        if runs.name_of_settings(path.with_suffix("")) == settings_name:
+            table = pd.read_csv(path)
+            y, y_noisy, agree = table["y"].to_numpy(), table["y_noisy"].to_numpy(), (table["y_pred"] == table["y_noisy"])
+            precision, recall = noise.precision_and_recall(y, y_noisy, agree.to_numpy())
+            found[float(path.parent.name)].append(SimpleNamespace(
+                seed=int(path.name.split("_seed")[1].split("_")[0].removesuffix(".csv")), table=table,
+                accuracy=agree.mean(), LP=math.nan if precision is None else precision,
+                LR=math.nan if recall is None else recall, memorised=bool(table["memorised"].all())))
+    return {ratio: sorted(found[ratio], key=lambda run: run.seed) for ratio in sorted(found)}
+
+
+def theory(folder, settings_name):
+    """Draw the two figures of the theory's check beside its runs: folder/Verify_Theory_curves... and ..._confusion....png.
+
+    Arguments as for `read_theory`. They follow from the CSVs alone, and nothing is drawn where there are none.
+    """
+    found = read_theory(folder, settings_name)
+    if found:
+        for kind, draw in (("curves", _theory_curves), ("confusion", _confusion_matrices)):
+            file = folder / f"Verify_Theory_{kind}{settings_name}.png"
+            runs.write_whole(file, lambda out, draw=draw: draw(found, folder.parent.name, folder.name, settings_name, out))
+
+
+def _theory_curves(found, dataset, noise_pattern, settings_name, file):
+    """Accuracy, LP and LR against the noise ratio: the curves of theory, the runs as mean and range over seeds."""
+    ratios = np.linspace(0, 1, 201)
+    expected = np.array([noise.theory(noise_pattern, ratio, data.SIZES[dataset][1]) for ratio in ratios])
+    figure, panels = plt.subplots(1, 3, figsize=(12, 3.9), layout="constrained")
+    for panel, (quantity, name), curve in zip(panels, QUANTITIES.items(), expected.T):
+        panel.plot(ratios, curve, color="C0", label="theory")
+        if dataset == "cifar10":
+            panel.plot(np.arange(11) / 10, PUBLISHED_THEORY[noise_pattern][quantity], "s", color="0.5", mfc="none",
+                       label="published (all of CIFAR-10, ResNet-110)")
+        for memorised, style, label in ((True, {"fmt": "o", "color": "C3"}, "experiment"),
+                                        (False, {"fmt": "x", "color": "C1"}, "not memorised: theory does not apply")):
+            points = {ratio: [getattr(run, quantity) for run in of_ratio if run.memorised == memorised]
+                      for ratio, of_ratio in found.items()}
+            points = {ratio: values for ratio, values in points.items() if values and not np.isnan(values).all()}
+            if points:
+                mean, low, high = (np.array([f(values) for values in points.values()])
+                                   for f in (np.nanmean, np.nanmin, np.nanmax))
+                panel.errorbar(list(points), mean, yerr=[mean - low, high - mean], capsize=3, label=label, **style)
+        panel.set(title=name, xlabel="noise ratio", xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
+        panel.grid(alpha=0.3)
+    handles = {label: handle for panel in panels for handle, label in zip(*panel.get_legend_handles_labels())}
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=len(handles), fontsize=9)
+    seeds = max(len(of_ratio) for of_ratio in found.values())
+    figure.suptitle(f"{dataset}, {noise_pattern} noise{_readable(settings_name)}, "
+                    f"{'one seed' if seeds == 1 else f'mean and range over up to {seeds} seeds'}", fontsize=10)
+    figure.savefig(file, format="png", dpi=120)
+    plt.close(figure)
+
+
+def _confusion_matrices(found, dataset, noise_pattern, settings_name, file, columns=4):
+    """M, pooled over the seeds, above T for every noise ratio, as annotated heat maps."""
+    num_classes = data.SIZES[dataset][1]
+    columns, bands = min(columns, len(found)), math.ceil(len(found) / columns)
+    figure, panels = plt.subplots(2 * bands, columns, figsize=(3.4 * columns + 0.3, 6.8 * bands), squeeze=False,
+                                  layout="constrained")
+    for panel in panels.flat:
+        panel.axis("off")
+    for number, (ratio, of_ratio) in enumerate(found.items()):
+        table = pd.concat(run.table for run in of_ratio)
+        measured = noise.confusion_matrix(table["y"], table["y_pred"], num_classes)
+        transition = noise.transition_matrix(noise_pattern, ratio, num_classes)
+        mark = "" if all(run.memorised for run in of_ratio) else " (not memorised)"
+        band, column = 2 * (number // columns), number % columns
+        for panel, matrix, title in ((panels[band, column], measured, f"M, {noise_pattern} {ratio}{mark}"),
+                                     (panels[band + 1, column], transition, f"T, {noise_pattern} {ratio}")):
+            _heat_map(panel, matrix, title)
+    figure.suptitle(f"{dataset}, {noise_pattern} noise{_readable(settings_name)}\n"
+                    f"M[i, j] = P(predicted j | true i) on held-out samples, above T", fontsize=min(10, 4 + 3 * columns))
+    figure.savefig(file, format="png", dpi=90)
+    plt.close(figure)
+
+
+def _heat_map(panel, matrix, title):
+    panel.axis("on")
+    panel.imshow(matrix, cmap="Blues", vmin=0, vmax=1)
+    panel.set_title(title, fontsize=9)
+    panel.set_xlabel("predicted" if title[0] == "M" else "observed", fontsize=7)
+    panel.set_ylabel("true", fontsize=7)
+    if len(matrix) <= 20:
+        panel.set_xticks(range(len(matrix)))
+        panel.set_yticks(range(len(matrix)))
+        for (i, j), value in np.ndenumerate(matrix):
+            panel.text(j, i, f"{value:.2f}".replace("0.", "."), ha="center", va="center", fontsize=5.5,
+                       color="white" if value > 0.5 else "black")
+    panel.tick_params(labelsize=6)
+
+
+def _readable(settings_name):
+    return f" ({settings_name.strip('_').replace('_', ' ')})" if settings_name else ""

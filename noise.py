@@ -93,3 +93,19 @@ def precision_and_recall(y, y_noisy, select):
     found = int((clean & select).sum())
     selected, all_clean = int(np.sum(select)), int(clean.sum())
     return (found / selected if selected else None), (found / all_clean if all_clean else None)
+
+
+def confusion_matrix(y, y_pred, num_classes):
+    """M[i, j] = P(y_pred = j | y = i) (section 3). y, y_pred: integers [n] in [0, c).
+
+    Returns float64 [c, c]; the row of a class that does not occur is NaN.
+    """
+    counts = np.bincount(np.asarray(y) * num_classes + np.asarray(y_pred), minlength=num_classes ** 2)
+    counts = counts.reshape(num_classes, num_classes)
+    total = counts.sum(axis=1, keepdims=True)
+    return np.divide(counts, total, out=np.full(counts.shape, np.nan), where=total > 0)
+
+
+def share(value):
+    """A share as text, "-" for the share of nothing."""
+    return "-" if value is None else f"{value:.3f}"

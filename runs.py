@@ -1,21 +1,20 @@
-"""A run and its files: the command line, messages, names, lock, checkpoint, provenance, progress. No algorithm.
+"""A run and its files: how it begins, names, lock, checkpoint, provenance. No algorithm.
 
 A run is identified by its settings. Those that change the result and are not the dataset's defaults become part of every
 file's name, so a run with other settings has other files. Files appear whole or not at all: each is written beside its
 place and moved there.
 """
-import argparse
 import contextlib
 import hashlib
 import io
 import json
 import os
 import platform
-import shutil
-import signal
+import re
 import subprocess
-import sys
 import time
+from collections import namedtuple
+from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
 
@@ -33,105 +32,77 @@ class RunError(Exception):
     """A run cannot start or go on; the message says what is wrong and what to do."""
 
 
-# --- command line -----------------------------------------------------------------------------------------------------
+# --- the beginning of a run -------------------------------------------------------------------------------------------
 
-class _Parser(argparse.ArgumentParser):
-    """argparse with errors of exactly one line."""
-
-    def error(self, message):
-        self.exit(2, f"{self.prog}: {' '.join(message.split())} (--help shows the options)\n")
-
-
-def number(kind, low, high=float("inf")):
-    """Return a converter for argparse: text -> a number of that kind (int or float) in [low, high]."""
-    bounds = f"from {low} to {high}" if high < float("inf") else f"of at least {low}"
-
-    def convert(text):
-        try:
-            value = kind(text)
-        except ValueError:
-            value = None
-        if value is None or not low <= value <= high:
-            what = "a whole number" if kind is int else "a number"
-            raise argparse.ArgumentTypeError(f"{text!r} is not {what} {bounds}")
-        return value + 0  # -0.0 becomes 0.0, which has one name
-
-    return convert
+# dataset: data.Dataset of the samples in use; index: their positions in the whole training set; y_noisy: integers [n];
+# resumed: {name: array} of the checkpoint to go on from, {} for none; save_checkpoint(**arrays) writes one;
+# provenance(): what the run's JSON says of where the run comes from, as a dict.
+Begun = namedtuple("Begun", "dataset index y_noisy resumed save_checkpoint provenance")
 
 
-def command_line(description, settings_help):
-    """Return an argument parser with the options that every script takes.
+def begin(args, settings, path, published):
+    """Take up a run: its data, its noisy labels, its checkpoint, the engine. Returns a `Begun`.
 
-    settings_help: {option: text} for the options whose default depends on the script or the dataset.
+    args: the command line's; settings: the run's, to which the checksum of the data and the number of threads are added;
+    path: see `result_path`; published: {setting: value} of the paper's experiment, to say where this one differs.
     """
-    parser = _Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
-    parser.add_argument("--dataset", default="cifar10", choices=sorted(data.SIZES), help="default: cifar10")
-    parser.add_argument("--noise_pattern", default="sym", choices=noise.PATTERNS,
-                        help="sym: to any other class alike; asym: to the next class (default: sym)")
-    parser.add_argument("--noise_ratio", default=0.5, type=number(float, 0, 1), metavar="RATIO",
-                        help="share of the training labels that is flipped, 0 to 1 (default: 0.5)")
-    parser.add_argument("--seed", default=0, type=number(int, 0, 2 ** 32 - 1), metavar="N",
-                        help="every random draw follows from it (default: 0)")
-    for option, text in settings_help.items():
-        parser.add_argument(f"--{option}", type=number(int, 1), metavar="N", help=text)
-    parser.add_argument("--subset", type=number(int, 1), metavar="N",
-                        help="use a class-balanced part of N training samples (default: all)")
-    parser.add_argument("--architecture", choices=("resnet32", "resnet110", "resnet8"),
-                        help="default: resnet32; for digits resnet8")
-    parser.add_argument("--precision", default="float32", choices=("float32", "bfloat16"), help="default: float32")
-    parser.add_argument("--gpu_id", type=number(int, 0), metavar="N", help="GPU to use (default: the first, if any)")
-    parser.add_argument("--threads", type=number(int, 1, 4096), metavar="N",
-                        help="CPU threads per operation; how sums are rounded depends on it "
-                             f"(default: all cores, here {os.cpu_count()}; a resumed run keeps its own)")
-    parser.add_argument("--data_dir", metavar="DIR", help="folder that holds the CIFAR batches "
-                        "(default: data, into which they are downloaded)")
-    parser.add_argument("--results_dir", default="results", metavar="DIR", help="default: results")
-    parser.add_argument("--overwrite", action="store_true", help="run again although it is finished")
-    parser.add_argument("--quiet", action="store_true", help="no progress")
-    parser.add_argument("--version", action="version", version=f"%(prog)s {VERSION}")
-    return parser
+    dataset = data.load(settings["dataset"], args.data_dir)
+    settings["dataset_checksum"] = dataset.checksum
+    if args.overwrite and beside(path, ".json").exists():
+        remove_results(path)
+        remove_checkpoint(path)
+    resumed, complaint = load_checkpoint(path, settings)
+    if complaint:
+        print(f"{complaint}: {'going on from the one before' if resumed else 'starting again'}")
+    settings["threads"] = settings["threads"] or args.threads or os.cpu_count()
+    begun = time.monotonic() - float(resumed.get("wall_seconds", 0))
+    present = session(*utils.start_engine(settings["threads"], args.gpu_id))
+    sessions = [earlier for earlier in json.loads(str(resumed.get("sessions", "[]"))) if earlier != present] + [present]
 
+    seed, index = settings["seed"], np.arange(len(dataset.y_train))
+    if settings["subset"]:
+        index = data.class_balanced_subset(dataset.y_train, settings["subset"], utils.rng(seed, "subset"))
+        dataset = dataset._replace(x_train=dataset.x_train[index], y_train=dataset.y_train[index])
+    transition = noise.transition_matrix(settings["noise_pattern"], settings["noise_ratio"], dataset.num_classes)
+    y_noisy = noise.flip_labels(dataset.y_train, transition, utils.rng(seed, "noise"))
+    flipped = int((dataset.y_train != y_noisy).sum())
 
-def run_command(prog, main):
-    """Call main() and exit: with one line on stderr instead of a traceback where the user can mend what is wrong."""
-    signal.signal(signal.SIGINT, _interrupt)
-    sys.stdout = sys.stdout or open(os.devnull, "w")  # None where the shell has closed it
-    try:
-        return main()
-    except (RunError, data.DataError, utils.EngineError) as error:
-        code, message = 2, str(error)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads on: say nothing
-        sys.exit(141)
-    except OSError as error:
-        what = f"{error.filename or 'output'}: {error.strerror or error}"
-        code, message = 2, f"{what}; mend that and give the same command again"
-    except KeyboardInterrupt:
-        code, message = 130, "interrupted; the same command goes on from the last finished epoch"
-    if sys.stdout.isatty():
-        print()  # leave the progress line standing
-    print(f"{prog}: {' '.join(message.split())}", file=sys.stderr, flush=True)
-    sys.exit(code)
+    def save(**arrays):
+        save_checkpoint(path, settings, **arrays, sessions=json.dumps(sessions), wall_seconds=time.monotonic() - begun)
 
+    def provenance():
+        differs = {key: {"here": settings[key], "published": value} for key, value in published.items()
+                   if settings[key] != value}
+        return {"settings": settings, "differs_from_published": differs, **present, "earlier_sessions": sessions[:-1],
+                "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+                "wall_seconds": round(time.monotonic() - begun, 1), "samples": len(y_noisy), "flipped": flipped}
 
-def _interrupt(signum, frame):
-    """Ctrl-C. A library's callback may swallow the exception: it is remembered, and `Progress.show` raises it again."""
-    _interrupt.pressed = True
-    raise KeyboardInterrupt
-
-
-_interrupt.pressed = False
+    print(f"{path.name.split('_seed')[0]} on {len(y_noisy)} samples of {settings['dataset']}, {flipped} of their labels "
+          f"flipped ({settings['noise_pattern']} {settings['noise_ratio']}, seed {seed}); {settings['architecture']}, "
+          f"{settings['epochs']} epochs, {settings['engine']} on {present['device']}", flush=True)
+    return Begun(dataset, index, y_noisy, resumed, save, provenance)
 
 
 # --- names and places -------------------------------------------------------------------------------------------------
 
-def result_path(args, script, changed):
+def result_path(results_dir, script, settings, changed):
     """The run's path without an ending: results/(dataset)/(noise_pattern)/(noise_ratio)/(script)_seed(N)...
 
-    changed: {setting: value} of what differs from the dataset's defaults and changes the result; each is in the name.
+    settings: the run's; changed: {setting: value} of what differs from the dataset's defaults and changes the result; each
+    is in the name.
     """
-    name = "_".join([script, f"seed{args.seed}", *(v if isinstance(v, str) else f"{k}{v}" for k, v in changed.items())])
-    return Path(args.results_dir) / args.dataset / args.noise_pattern / str(args.noise_ratio) / name
+    def named(setting, value):
+        if isinstance(value, bool):
+            return setting if value else f"no_{setting}"
+        return value if isinstance(value, str) else f"{setting}{value}"
+
+    name = "_".join([script, f"seed{settings['seed']}", *(named(*change) for change in changed.items())])
+    return Path(results_dir) / settings["dataset"] / settings["noise_pattern"] / str(settings["noise_ratio"]) / name
+
+
+def name_of_settings(path):
+    """The part of a run's name that tells its settings: "_epochs20_subset5000" of .../INCV_seed0_epochs20_subset5000."""
+    return re.sub(r"^.*?_seed\d+", "", path.name)
 
 
 def check_writable(folder):
@@ -318,43 +289,3 @@ def code_revision():
     if revision.returncode != 0 or not (PROJECT / ".git").exists():
         return None
     return revision.stdout.strip() + ("+changes" if changes.stdout.strip() else "")
-
-
-# --- progress ---------------------------------------------------------------------------------------------------------
-
-class Progress:
-    """One line that says where a run is and how long it will still take: redrawn in place on a terminal, a line per
-    epoch elsewhere, nothing if quiet."""
-
-    def __init__(self, quiet=False):
-        self.quiet, self.live = quiet, sys.stdout.isatty()
-        self.begin, self.shown = None, 0.0
-
-    def show(self, fraction, text, end_of_epoch):
-        """fraction: the share of the whole run that is done; text: where it is. Called after every batch."""
-        if _interrupt.pressed:
-            raise KeyboardInterrupt
-        now = time.monotonic()
-        if self.begin is None:
-            self.begin = now, fraction  # the first batch carries the compilation and would mislead
-        if self.quiet or (now - self.shown < 0.2 if self.live else not end_of_epoch):
-            return
-        self.shown = now
-        since, earlier = self.begin
-        if fraction > earlier:
-            text += f" {duration((1 - fraction) * (now - since) / (fraction - earlier))} left"
-        if self.live:
-            print(f"\r{text[:shutil.get_terminal_size().columns - 1]}\x1b[K", end="", flush=True)
-        else:
-            print(text, flush=True)
-
-    def say(self, line):
-        """Print a line that stays."""
-        print(("\r\x1b[K" if self.live and not self.quiet else "") + line, flush=True)
-
-
-def duration(seconds):
-    minutes = int(seconds // 60)
-    if minutes >= 60:
-        return f"{minutes // 60} h {minutes % 60:02d} min"
-    return f"{minutes} min {int(seconds % 60):02d} s" if minutes else f"{int(seconds)} s"

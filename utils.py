@@ -7,6 +7,7 @@ import contextlib
 import importlib.util
 import os
 import subprocess
+import sys
 import warnings
 import zlib
 
@@ -52,6 +53,12 @@ def start_engine(threads, gpu_id=None):
     one of a run's settings. gpu_id: the number of the GPU to use, None for what the engine finds.
     """
     engine = check_engine(gpu_id)
+    running = sys.modules.get("keras")
+    if running and (running.backend.backend(), os.environ.get("NPROC", str(threads))) != (engine, str(threads)):
+        raise EngineError(f"this process runs {running.backend.backend()} with {os.environ['NPROC']} threads and cannot "
+                          f"change to {engine} with {threads}: give this run by itself, or start the workers anew")
+    if running:
+        running.utils.clear_session()  # an earlier run's graphs
     os.environ["KERAS_BACKEND"] = engine
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # Several runs may share a GPU: take memory as it is needed.

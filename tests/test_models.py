@@ -135,8 +135,9 @@ def test_saved_network_needs_keras_alone(tmp_path):
 
 
 def test_command_line_offers_every_architecture():
-    import runs
+    import INCV
+    import command
 
-    parser = runs.command_line("", {})
+    parser = command.parser("", INCV.DEFAULTS)
     choices = next(action.choices for action in parser._actions if action.dest == "architecture")
     assert set(choices) == set(models.ARCHITECTURES)

@@ -4,7 +4,7 @@ import pytest
 
 import data
 import INCV
-import runs
+import command
 import utils
 
 utils.start_engine(threads=2)
@@ -105,7 +105,7 @@ def test_a_training_returns_the_best_or_the_last_epoch(samples, monkeypatch, kee
     monkeypatch.setattr(utils, "predict", lambda *_: outcomes[len(trained) - 1])
 
     def make_train(resumed):
-        return INCV.make_train(dataset, y_noisy, settings, runs.Progress(quiet=True), resumed,
+        return INCV.make_train(dataset, y_noisy, settings, command.Progress(quiet=True), resumed,
                                lambda **arrays: checkpoints.append(arrays))
 
     make_train({})(train_index, held_out, keep_best, 1, 1)

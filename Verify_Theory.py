@@ -1,0 +1,187 @@
+"""Check by experiment what theory says of a network that has memorised noisy labels.
+
+    python Verify_Theory.py --noise_pattern sym --noise_ratio 0.5
+    python Verify_Theory.py --noise_pattern asym --noise_ratio 0.4
+    python Verify_Theory.py --dataset digits --noise_pattern sym --noise_ratio 0 0.1 0.2 0.3 0.4 0.5 0.6 0.7 0.8 0.9 1.0
+    python Verify_Theory.py --dataset digits --noise_pattern asym --noise_ratio 0.2 0.4 --seed 0 1 2 --n_jobs 2 --threads 1
+
+Section 3 of Chen, Liao, Chen, Zhang, *Understanding and Utilizing Deep Neural Networks Trained with Noisy Labels*, ICML
+2019: the noisy training set is split in two, a network is trained on one half until it has memorised it, and asked for the
+labels of the other. Its confusion matrix M there should be the noise's transition matrix T, from which follow its accuracy
+against the noisy labels, and the precision and recall of trusting the labels that it predicts (`noise.theory`).
+Writes a CSV of the held-out predictions and a JSON of provenance to results/(dataset)/(noise_pattern)/(noise_ratio)/ and,
+from the CSVs of all runs found there, two figures to results/(dataset)/(noise_pattern)/.
+"""
+if __name__ == "__main__":
+    import signal
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the imports ends quietly; run_command takes over
+
+import json
+import math
+import time
+from pathlib import Path
+
+import numpy as np
+
+import command
+import noise
+import runs
+import utils
+
+# Section 5 of the paper and the published code. The digits take a small network, and no augmentation: 750 digits, shifted
+# anew in every epoch, are more than it can memorise in that many epochs (README), and then theory does not apply.
+PUBLISHED = {"architecture": "resnet110", "epochs": 200, "batch_size": 128, "subset": None, "precision": "float32",
+             "augmentation": True, "both_halves": False}
+DEFAULTS = {"cifar10": PUBLISHED, "cifar100": PUBLISHED,
+            "digits": PUBLISHED | {"architecture": "resnet8", "epochs": 100, "batch_size": 32, "augmentation": False}}
+SCHEDULE = {"published_epochs": 200, "initial": 1e-3, "drops": {80: 1e-4, 120: 1e-5, 160: 1e-6, 180: 5e-7}}
+MEMORISED = 0.95  # of the noisy labels a network was trained on it must give, un-augmented, before theory applies
+
+
+# --- the experiment ---------------------------------------------------------------------------------------------------
+
+def halves(n, generator):
+    """Split n samples at random into two halves; return their positions, each ascending."""
+    shuffled = generator.permutation(n)
+    return np.sort(shuffled[:n // 2]), np.sort(shuffled[n // 2:])
+
+
+def compare_with_theory(y, y_noisy, y_pred, noise_pattern, noise_ratio, num_classes):
+    """Return what was measured on held-out samples beside what theory says of it (section 3), as a dict for JSON.
+
+    y, y_noisy, y_pred: integers [n], the true, observed and predicted labels. Shares of nothing are None.
+    """
+    agree = y_pred == y_noisy
+    precision, recall = noise.precision_and_recall(y, y_noisy, agree)
+    expected = noise.theory(noise_pattern, noise_ratio, num_classes)
+    transition = noise.transition_matrix(noise_pattern, noise_ratio, num_classes)
+    difference = np.abs(noise.confusion_matrix(y, y_pred, num_classes) - transition)
+    return {"measured": {"accuracy": float(agree.mean()), "LP": precision, "LR": recall},
+            "theory": dict(zip(("accuracy", "LP", "LR"), expected)),
+            "M_minus_T": {"largest": float(np.nanmax(difference)), "mean": float(np.nanmean(difference))}}
+
+
+def make_memorise(dataset, y_noisy, settings, progress, resumed, save_checkpoint):
+    """Return memorise(number, train_index, held_out), which trains a network on noisy labels and says what it learned.
+
+    dataset: data.Dataset; y_noisy: integers [n]; settings: this run's; progress: command.Progress; resumed: the arrays of
+    the checkpoint to go on from, {} for none; save_checkpoint(**arrays) writes one after every epoch.
+    memorise returns (predicted labels int64 [len(held_out)], the share of the labels of train_index it gives back,
+    un-augmented). Its number, 0 or 1, decides the batches; both networks begin with the same weights.
+    """
+    import models
+
+    x, epochs, trainings = dataset.x_train, settings["epochs"], 1 + settings["both_halves"]
+    shift, flip = (dataset.shift, dataset.flip) if settings["augmentation"] else (0, False)
+    network = models.ARCHITECTURES[settings["architecture"]](
+        x.shape[1:], dataset.num_classes, seed=utils.rng(settings["seed"], "weights").integers(2 ** 32),
+        momentum=settings["bn_momentum"], dtype="mixed_bfloat16" if settings["precision"] == "bfloat16" else "float32")
+    trainer, predictor = utils.make_trainer(network, dataset.pixel_max)
+    initial_state = utils.get_state(trainer)
+    finished = {name: resumed[name] for name in resumed if name.startswith(("predicted", "memorised"))}
+
+    def memorise(number, train_index, held_out):
+        if f"predicted{number}" not in finished:
+            here = resumed.get("training") == number
+            utils.set_state(trainer, resumed["state"] if here else initial_state)
+            for epoch in range(int(resumed["epoch"]) if here else 0, epochs):
+
+                def show(done, loss, end_of_epoch=False):
+                    progress.show((number + (epoch + done / len(train_index)) / epochs) / trainings,
+                                  f"half {number + 1}/{trainings} epoch {epoch + 1}/{epochs} loss {loss:.3f}", end_of_epoch)
+
+                loss = utils.train_epoch(
+                    trainer, x, y_noisy, train_index, utils.rng(settings["seed"], "memorise", number, epoch),
+                    settings["batch_size"], utils.learning_rate(epoch, epochs, **SCHEDULE), shift, flip, show)
+                if not math.isfinite(loss):
+                    raise runs.RunError(f"the loss is {loss} in half {number + 1}, epoch {epoch + 1}: training diverged; "
+                                        f"try another --seed or --precision float32")
+                if epoch + 1 < epochs:
+                    save_checkpoint(**finished, training=number, epoch=epoch + 1, state=utils.get_state(trainer))
+                show(len(train_index), loss, end_of_epoch=True)
+            finished[f"predicted{number}"] = utils.predict(predictor, x, held_out).argmax(axis=1)
+            given_back = utils.predict(predictor, x, train_index).argmax(axis=1) == y_noisy[train_index]
+            finished[f"memorised{number}"] = given_back.mean()
+            save_checkpoint(**finished)
+        return finished[f"predicted{number}"], float(finished[f"memorised{number}"])
+
+    return memorise
+
+
+# --- the command ------------------------------------------------------------------------------------------------------
+
+def main():
+    parser = command.parser(__doc__, DEFAULTS)
+    parser.add_argument("--both_halves", action="store_true", default=None,
+                        help="train a second network with the halves exchanged: every sample is held out once")
+    augmentation = parser.add_mutually_exclusive_group()
+    augmentation.add_argument("--augmentation", action="store_true", default=None,
+                              help="train on shifted and, if photographs, mirrored images (default, but not for digits)")
+    augmentation.add_argument("--no_augmentation", action="store_false", dest="augmentation", default=None,
+                              help="train on the images as they are: few of them are memorised sooner")
+    args, planned = command.plan("Verify_Theory", parser, DEFAULTS)
+    drawn = [-math.inf]
+
+    def draw(at_least=60):
+        """The figures take seconds: not after every run of a sweep of small ones."""
+        import figures
+
+        if time.monotonic() - drawn[0] >= at_least:
+            figures.theory(Path(args.results_dir) / args.dataset / args.noise_pattern, runs.name_of_settings(planned[0][1]))
+            drawn[0] = time.monotonic()
+
+    try:
+        command.carry_out("Verify_Theory", args, planned, draw)
+    finally:
+        if any(runs.beside(path, ".csv").exists() for _, path in planned):
+            draw(at_least=0)
+
+
+def run(args, settings, path, progress):
+    """One run of the experiment, from the noisy labels to the files."""
+    dataset, index, y_noisy, resumed, save_checkpoint, provenance = runs.begin(
+        args, settings, path, {"dataset": "cifar10", **PUBLISHED, "bn_momentum": 0.99})
+    if "epoch" in resumed:
+        print(f"resuming at half {int(resumed['training']) + 1}, epoch {int(resumed['epoch']) + 1}", flush=True)
+    memorise = make_memorise(dataset, y_noisy, settings, progress, resumed, save_checkpoint)
+    first, second = halves(len(y_noisy), utils.rng(settings["seed"], "halves"))
+    y_pred, memorised, shares = np.full(len(y_noisy), -1), np.zeros(len(y_noisy), dtype=bool), []
+    for number, (train_index, held_out) in enumerate([(first, second), (second, first)][:1 + settings["both_halves"]]):
+        y_pred[held_out], share = memorise(number, train_index, held_out)
+        memorised[held_out] = share >= MEMORISED
+        shares.append(share)
+
+    rows = y_pred >= 0
+    table = {"index": index, "y": dataset.y_train, "y_noisy": y_noisy, "y_pred": y_pred, "memorised": memorised}
+    table = {column: values[rows] for column, values in table.items()}
+    comparison = compare_with_theory(table["y"], table["y_noisy"], table["y_pred"], settings["noise_pattern"],
+                                     settings["noise_ratio"], dataset.num_classes)
+    report(comparison, shares, progress)
+    write_results(path, table, provenance() | {"accuracy_on_training_half": shares,
+                                               "memorised": bool(table["memorised"].all()), **comparison})
+    runs.remove_checkpoint(path)
+    print(f"written: {path}.csv, .json")
+
+
+def report(comparison, shares, progress):
+    """Say what was measured and what theory says, and whether theory applies."""
+    names = {"accuracy": "test accuracy", "LP": "label precision", "LR": "label recall"}
+    shown = [f"{name} {noise.share(comparison['measured'][key])} ({comparison['theory'][key]:.3f})"
+             for key, name in names.items()]
+    largest, mean = comparison["M_minus_T"]["largest"], comparison["M_minus_T"]["mean"]
+    progress.say(f"measured (theory): {', '.join(shown)}; |M - T| at most {largest:.3f}, mean {mean:.3f}")
+    if min(shares) < MEMORISED:
+        progress.say(f"not memorised: the network gives back {min(shares):.3f} of the labels it was trained on, below "
+                     f"{MEMORISED}: theory does not apply yet; give more --epochs or --no_augmentation")
+
+
+def write_results(path, table, provenance):
+    """Write the run's files; its JSON comes last, so that a run is finished when it is there."""
+    import pandas as pd
+
+    runs.write_table(runs.beside(path, ".csv"), pd.DataFrame(table))
+    runs.write_text(runs.beside(path, ".json"), json.dumps(provenance, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    command.run_command("Verify_Theory.py", main)
