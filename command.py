@@ -160,7 +160,8 @@ def carry_out(script, args, planned, after_run=lambda: None):
             raise error
         if error is not None:
             failed += 1
-            progress.say(f"{path}: {explanation(error)}", file=sys.stderr)
+            message = explanation(error)
+            progress.say(message if str(path) in message else f"{path}: {message}", file=sys.stderr)
         else:
             after_run()
     if failed:

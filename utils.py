@@ -89,6 +89,8 @@ def _make_tensorflow_deterministic(threads):
     """Repeat runs give the same bits only with deterministic operations *and* a single inter-op thread."""
     import tensorflow as tf
 
+    # A sweep builds a network for every run, which TensorFlow takes for a mistake and warns of.
+    tf.get_logger().setLevel("ERROR")
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     tf.config.experimental.enable_op_determinism()

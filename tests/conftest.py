@@ -38,10 +38,11 @@ def unbroken(tmp_path_factory):
     return (folder / FOLDER / f"{LONG_NAME}.csv").read_bytes()
 
 
-def start(arguments, cwd):
-    """Start INCV.py in the folder cwd and return the process, whose output can be read as it comes."""
-    return subprocess.Popen([sys.executable, str(PROJECT / "INCV.py"), *map(str, arguments)], cwd=cwd, text=True,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ | {"KERAS_BACKEND": "tensorflow"})
+def start(arguments, cwd, script="INCV.py", **options):
+    """Start a script of the project in the folder cwd and return the process, whose output can be read as it comes."""
+    return subprocess.Popen([sys.executable, str(PROJECT / script), *map(str, arguments)], cwd=cwd, text=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                            env=os.environ | {"KERAS_BACKEND": "tensorflow"}, **options)
 
 
 def wait_for_epoch(process, number):

@@ -89,3 +89,24 @@ def test_precision_and_recall_by_hand():
     assert noise.precision_and_recall(y, y_noisy, select) == (2 / 3, 2 / 4)
     assert noise.precision_and_recall(y, y_noisy, np.zeros(6, bool)) == (None, 0)
     assert noise.precision_and_recall(y, (y + 1) % 3, select) == (0, None)
+
+
+@pytest.mark.parametrize("num_classes", [2, 10, 100])
+@pytest.mark.parametrize("ratio", [0, 0.2, 0.5, 0.8, 1])
+@pytest.mark.parametrize("pattern", noise.PATTERNS)
+def test_closed_forms_to_three_decimals(pattern, ratio, num_classes):
+    """A billion samples of every class, of which only the counts are drawn: labels through T, predictions through T."""
+    transition, generator = noise.transition_matrix(pattern, ratio, num_classes), np.random.default_rng(0)
+    labels = generator.multinomial(10 ** 9, transition)  # [y, y_noisy]
+    agree = np.array([np.diag(generator.multinomial(labels[y], transition[y])) for y in range(num_classes)])
+    clean, clean_agree = np.trace(labels), np.trace(agree)
+    accuracy, precision, recall = noise.theory(pattern, ratio, num_classes)
+    assert agree.sum() / labels.sum() == pytest.approx(accuracy, abs=5e-4)
+    assert clean_agree / agree.sum() == pytest.approx(precision, abs=5e-4)
+    assert not clean or clean_agree / clean == pytest.approx(recall, abs=5e-4)  # at a ratio of 1 no label is right
+    assert noise.theoretical_accuracy(transition) == pytest.approx(accuracy)
+
+
+def test_confusion_matrix_by_hand():
+    matrix = noise.confusion_matrix([0, 0, 0, 0, 2, 2], [0, 1, 1, 1, 2, 0], 3)
+    assert np.array_equal(matrix, [[.25, .75, 0], [np.nan] * 3, [.5, 0, .5]], equal_nan=True)

@@ -1,0 +1,216 @@
+"""Verify_Theory.py: its comparison by hand, its files, its figures, its marks, and what is committed of it."""
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import data
+import figures
+import noise
+import runs
+import theory
+import utils
+import Verify_Theory
+from conftest import FOLDER, PROJECT, run, start
+
+SCRIPT = "Verify_Theory.py"
+SMALL = ["--dataset", "digits", "--subset", 300, "--epochs", 40, "--both_halves"]
+NAME = "Verify_Theory_seed0_epochs40_subset300_both_halves"
+QUICK = ["--dataset", "digits", "--subset", 200, "--epochs", 1]
+QUICK_NAME = "Verify_Theory_seed0_epochs1_subset200"
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A small finished run: (its folder, what the command printed)."""
+    folder = tmp_path_factory.mktemp("theory")
+    result = run(SMALL, folder, SCRIPT)
+    assert result.code == 0 and result.err == "", result.err
+    return folder, result
+
+
+def test_comparison_by_hand():
+    # Of eight labels five are right (first, second, third, fifth, sixth); four predictions agree, three of them with a
+    # right label.
+    y = np.array([0, 0, 0, 0, 1, 1, 1, 1])
+    y_noisy = np.array([0, 0, 0, 1, 1, 1, 0, 0])
+    y_pred = np.array([0, 0, 1, 1, 1, 0, 1, 1])
+    found = Verify_Theory.compare_with_theory(y, y_noisy, y_pred, "sym", 0.25, 2)
+    assert found["measured"] == {"accuracy": 4 / 8, "LP": 3 / 4, "LR": 3 / 5}
+    assert found["theory"] == pytest.approx({"accuracy": .625, "LP": .9, "LR": .75})
+    # M = [[1/2, 1/2], [1/4, 3/4]], T = [[3/4, 1/4], [1/4, 3/4]]
+    assert found["M_minus_T"] == {"largest": 0.25, "mean": 0.125}
+
+
+def test_without_a_clean_label_recall_is_empty():
+    y = np.arange(10) % 2
+    found = Verify_Theory.compare_with_theory(y, 1 - y, y, "asym", 1.0, 2)
+    assert found["measured"] == {"accuracy": 0.0, "LP": None, "LR": None}
+
+
+def test_halves_are_a_partition():
+    first, second = Verify_Theory.halves(9, utils.rng(0, "halves"))
+    assert len(first) == 4 and sorted([*first, *second]) == list(range(9))
+    assert (np.diff(first) > 0).all() and (np.diff(second) > 0).all()
+
+
+def test_files_follow_from_one_another(finished):
+    folder, result = finished
+    base = folder / FOLDER / NAME
+    assert sorted(path.name for path in base.parent.iterdir()) == [f"{NAME}.csv", f"{NAME}.json"]
+    raw = base.with_suffix(".csv").read_bytes()
+    assert raw.startswith(b"index,y,y_noisy,y_pred,memorised\n") and b"\r" not in raw
+    table = pd.read_csv(base.with_suffix(".csv"))
+    # With both halves every sample in use is held out once.
+    assert len(table) == table["index"].nunique() == 300 and table["index"].is_monotonic_increasing
+    assert (data.load("digits").y_train[table["index"]] == table["y"]).all()
+    provenance = json.loads(base.with_suffix(".json").read_text())
+    agree = (table["y_pred"] == table["y_noisy"]).to_numpy()
+    precision, recall = noise.precision_and_recall(table["y"], table["y_noisy"], agree)
+    assert provenance["measured"] == {"accuracy": agree.mean(), "LP": precision, "LR": recall}
+    assert list(provenance["theory"].values()) == list(noise.theory("sym", 0.5, 10))
+    assert len(provenance["accuracy_on_training_half"]) == 2
+    assert provenance["memorised"] == (min(provenance["accuracy_on_training_half"]) >= 0.95) == table["memorised"].all()
+    assert provenance["differs_from_published"]["epochs"] == {"here": 40, "published": 200}
+    assert f"label recall {recall:.3f} (0.500)" in result.out
+    # The noise is INCV's of the same seed, drawn after the subset.
+    y = data.load("digits").y_train
+    index = data.class_balanced_subset(y, 300, utils.rng(0, "subset"))
+    y_noisy = noise.flip_labels(y[index], noise.transition_matrix("sym", 0.5, 10), utils.rng(0, "noise"))
+    assert (table["y_noisy"] == y_noisy).all()
+
+
+def test_one_half_is_the_first_of_both(finished, tmp_path):
+    folder, _ = finished
+    result = run(SMALL[:-1], tmp_path, SCRIPT)
+    assert result.code == 0, result.err
+    one = pd.read_csv(tmp_path / FOLDER / f"{NAME.removesuffix('_both_halves')}.csv")
+    both = pd.read_csv(folder / FOLDER / f"{NAME}.csv").set_index("index")
+    assert len(one) == 150 and (both.loc[one["index"], "y_pred"].to_numpy() == one["y_pred"]).all()
+    assert one["index"].tolist() == sorted(
+        both.index[Verify_Theory.halves(300, utils.rng(0, "halves"))[1]])
+
+
+def test_killed_and_resumed_it_ends_with_the_same_bytes(finished, tmp_path):
+    folder, _ = finished
+    printed = []
+    for wanted in ("half 1/2 epoch 20/", "half 2/2 epoch 9/"):
+        process = start(SMALL, tmp_path, SCRIPT)
+        for line in process.stdout:
+            printed.append(line)
+            if wanted in line:
+                break
+        process.kill()
+        printed += process.communicate()[0].splitlines()
+    last = run(SMALL, tmp_path, SCRIPT)
+    assert last.code == 0 and "resuming at half 2" in last.out
+    epochs = [line.split(" loss")[0] for line in [*printed, *last.out.splitlines()] if " loss " in line]
+    assert len(epochs) == len(set(epochs)) and len(epochs) >= 78
+    assert (tmp_path / FOLDER / f"{NAME}.csv").read_bytes() == (folder / FOLDER / f"{NAME}.csv").read_bytes()
+    assert sorted(path.name for path in (tmp_path / FOLDER).iterdir()) == [f"{NAME}.csv", f"{NAME}.json"]
+
+
+def test_a_network_that_has_not_memorised_is_marked(tmp_path):
+    result = run([*QUICK, "--noise_ratio", 1.0, "--augmentation"], tmp_path, SCRIPT)
+    assert result.code == 0 and "not memorised" in result.out and "label recall - (0.000)" in result.out
+    name = tmp_path / "results/digits/sym/1.0" / f"{QUICK_NAME}_augmentation"
+    provenance = json.loads(Path(f"{name}.json").read_text())
+    assert provenance["memorised"] is False and provenance["measured"]["LR"] is None
+    assert provenance["settings"]["augmentation"] is True
+    assert not pd.read_csv(f"{name}.csv")["memorised"].any()
+
+
+def test_published_defaults_and_real_cifar10(cifar10, tmp_path):
+    """Without any option but those that make it small it is the published experiment."""
+    settings = Verify_Theory.DEFAULTS["cifar10"]
+    assert settings == {"architecture": "resnet110", "epochs": 200, "batch_size": 128, "subset": None,
+                        "precision": "float32", "augmentation": True, "both_halves": False}
+    rates = [utils.learning_rate(epoch, 200, **Verify_Theory.SCHEDULE) for epoch in (0, 80, 81, 121, 161, 181)]
+    assert rates == [1e-3, 1e-3, 1e-4, 1e-5, 1e-6, 5e-7]
+    result = run(["--subset", 40, "--epochs", 1, "--data_dir", cifar10], tmp_path, SCRIPT)
+    assert result.code == 0, result.err
+    assert len(pd.read_csv(tmp_path / "results/cifar10/sym/0.5/Verify_Theory_seed0_epochs1_subset40.csv")) == 20
+
+
+# --- figures ----------------------------------------------------------------------------------------------------------
+
+def test_the_figures_come_from_the_csvs_alone(finished, tmp_path):
+    """The command given again draws them without training; one run more, and they are others."""
+    folder, _ = finished
+    pattern = folder / "results/digits/sym"
+    drawn = [pattern / f"Verify_Theory_{kind}_epochs40_subset300_both_halves.png" for kind in ("curves", "confusion")]
+    before = [file.read_bytes() for file in drawn]
+    for file in drawn:
+        file.unlink()
+    again = run(SMALL, folder, SCRIPT)
+    assert again.code == 0 and "finished already" in again.out and " loss " not in again.out
+    assert [file.read_bytes() for file in drawn] == before
+    text = (folder / FOLDER / f"{NAME}.csv").read_text()
+    (pattern / "0.3").mkdir()
+    (pattern / "0.3" / f"{NAME}.csv").write_text(text.replace("True", "False"))
+    figures.theory(pattern, "_epochs40_subset300_both_halves")
+    assert all(file.read_bytes() != old for file, old in zip(drawn, before))
+    (pattern / "0.3" / f"{NAME}.csv").unlink()
+    (pattern / "0.3").rmdir()
+
+
+def test_runs_of_other_settings_are_not_mixed(tmp_path):
+    rows = "index,y,y_noisy,y_pred,memorised\n0,0,0,0,True\n1,1,2,1,True\n"
+    for ratio, name in (("0.5", "seed0"), ("0.5", "seed12"), ("0.5", "seed0_epochs5"), ("1.0", "seed3"), ("0", "seed1_jax")):
+        (tmp_path / ratio).mkdir(exist_ok=True)
+        (tmp_path / ratio / f"Verify_Theory_{name}.csv").write_text(rows)
+    found = figures.read_theory(tmp_path, "")
+    assert {ratio: [r.seed for r in of_ratio] for ratio, of_ratio in found.items()} == {0.5: [0, 12], 1.0: [3]}
+    first = found[0.5][0]
+    assert (first.accuracy, first.LP, first.LR, first.memorised) == (0.5, 1.0, 1.0, True)
+    assert list(figures.read_theory(tmp_path, "_epochs5")) == [0.5] and list(figures.read_theory(tmp_path, "_jax")) == [0]
+
+
+@pytest.mark.parametrize("dataset, memorised", [("digits", "True"), ("cifar10", "False"), ("cifar100", "True")])
+def test_figures_are_drawn_whatever_came_out(tmp_path, dataset, memorised):
+    folder = tmp_path / dataset / "asym"
+    for ratio in ("0.0", "0.4", "1.0"):  # at 1.0 no label is right, and most classes do not occur
+        (folder / ratio).mkdir(parents=True)
+        noisy = 1 if ratio == "1.0" else 0
+        (folder / ratio / "Verify_Theory_seed0.csv").write_text(
+            f"index,y,y_noisy,y_pred,memorised\n0,0,{noisy},{noisy},{memorised}\n1,0,{noisy},3,{memorised}\n")
+    figures.theory(folder, "")
+    for kind in ("curves", "confusion"):
+        assert (folder / f"Verify_Theory_{kind}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_published_points_have_every_ratio():
+    for quantities in figures.PUBLISHED_THEORY.values():
+        assert list(quantities) == list(figures.QUANTITIES) and all(len(points) == 11 for points in quantities.values())
+
+
+# --- what is committed ------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("pattern", noise.PATTERNS)
+def test_committed_digits_agree_with_theory(pattern):
+    """Over three seeds, both halves: within .10 (LR .15) plus two standard errors at every ratio, .06 on average."""
+    folder = PROJECT / "results" / "digits" / pattern
+    assert all(len(of_ratio) == 3 and all(r.memorised and len(r.table) == 1500 for r in of_ratio)
+               for of_ratio in figures.read_theory(folder, "_both_halves").values())
+    found = theory.differences(folder, "_both_halves")
+    assert list(found) == [0, .1, .2, .3, .4, .5, .6, .7, .8, .9, 1]
+    for quantity, bound in (("accuracy", .10), ("LP", .10), ("LR", .15)):
+        values = np.array([of_ratio[quantity] for of_ratio in found.values()])
+        empty = np.isnan(values[:, 0])
+        assert empty.tolist() == [quantity == "LR" and ratio == 1 for ratio in found]
+        assert (np.abs(values[~empty, 0]) <= bound + 2 * values[~empty, 1]).all()
+        assert np.abs(values[~empty, 0]).mean() <= .06
+
+
+def test_committed_csvs_have_the_json_that_made_them():
+    files = sorted((PROJECT / "results").rglob("Verify_Theory_seed*.csv"))
+    assert files
+    for file in files:
+        provenance = json.loads(file.with_suffix(".json").read_text())
+        table, settings = pd.read_csv(file), provenance["settings"]
+        assert file.parent == PROJECT / "results" / settings["dataset"] / settings["noise_pattern"] / str(settings["noise_ratio"])
+        assert runs.name_of_settings(file.with_suffix("")).count("both_halves") == settings["both_halves"]
+        assert provenance["measured"]["accuracy"] == pytest.approx((table["y_pred"] == table["y_noisy"]).mean())
+        assert provenance["memorised"] == table["memorised"].all()
