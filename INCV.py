@@ -24,6 +24,7 @@ import numpy as np
 import command
 import noise
 import runs
+import sweep
 import utils
 
 # Section 5 of the paper and the published code. The digits, which the paper does not have, take a small network and smaller
@@ -167,7 +168,7 @@ def make_train(dataset, y_noisy, settings, progress, resumed, save_checkpoint):
 # --- the command ------------------------------------------------------------------------------------------------------
 
 def main():
-    command.carry_out("INCV", *command.plan("INCV", command.parser(__doc__, DEFAULTS), DEFAULTS))
+    sweep.carry_out("INCV", *command.plan("INCV", command.parser(__doc__, DEFAULTS), DEFAULTS))
 
 
 def run(args, settings, path, progress):

@@ -26,6 +26,7 @@ import numpy as np
 import command
 import noise
 import runs
+import sweep
 import utils
 
 # Section 5 of the paper and the published code. The digits take a small network, and no augmentation: 750 digits, shifted
@@ -122,19 +123,15 @@ def main():
     args, planned = command.plan("Verify_Theory", parser, DEFAULTS)
     drawn = [-math.inf]
 
-    def draw(at_least=60):
+    def draw(at_end):
         """The figures take seconds: not after every run of a sweep of small ones."""
         import figures
 
-        if time.monotonic() - drawn[0] >= at_least:
+        if at_end or time.monotonic() - drawn[0] >= 60:
             figures.theory(Path(args.results_dir) / args.dataset / args.noise_pattern, runs.name_of_settings(planned[0][1]))
             drawn[0] = time.monotonic()
 
-    try:
-        command.carry_out("Verify_Theory", args, planned, draw)
-    finally:
-        if any(runs.beside(path, ".csv").exists() for _, path in planned):
-            draw(at_least=0)
+    sweep.carry_out("Verify_Theory", args, planned, draw)
 
 
 def run(args, settings, path, progress):

@@ -1,27 +1,19 @@
-"""From a command line to its runs: options, every combination of them, one process or several, messages, progress.
+"""A command line and what its user sees: the options, the runs they ask for, messages of one line, progress.
 
 A script's `main` reads
 
     parser = command.parser(__doc__, DEFAULTS)
-    command.carry_out("INCV", *command.plan("INCV", parser, DEFAULTS))
+    sweep.carry_out("INCV", *command.plan("INCV", parser, DEFAULTS))
 
-and its `run(args, settings, path, progress)` is one run. Several --noise_ratio and --seed make a sweep: a run for every
-combination, each with files, checkpoint and lock of its own, so a sweep that was stopped does only what is missing.
+Several --noise_ratio and --seed ask for a run of every combination; `sweep` carries them out.
 """
 import argparse
-import concurrent.futures
 import contextlib
-import importlib.util
-import io
 import os
 import shutil
 import signal
-import socket
 import sys
-import threading
 import time
-import urllib.parse
-from pathlib import Path
 
 import data
 import noise
@@ -102,14 +94,14 @@ def plan(script, parser, defaults):
     """Parse the command line; return (args, [(settings, path) of every run it asks for]).
 
     script: the name in the runs' paths; defaults: as for `parser`. Whatever can be wrong with a command line is found
-    here, before anything is read or imported that takes time.
+    here (what is wrong with a --scheduler, in `sweep`), before anything is read or imported that takes time.
     """
     args = parser.parse_args()
     size, num_classes = data.SIZES[args.dataset]
     if args.subset is not None and not 2 * num_classes <= args.subset <= size:
         parser.error(f"--subset {args.subset}: {args.dataset} has {size} training samples in {num_classes} classes; "
                      f"give {2 * num_classes} (two per class) to {size}")
-    if args.scheduler and args.n_jobs > 1:
+    if args.scheduler is not None and args.n_jobs > 1:
         parser.error("--scheduler runs as many at a time as its cluster has workers: leave --n_jobs out")
     data.check_folder(args.data_dir)
     engine = utils.check_engine(args.gpu_id)
@@ -129,217 +121,13 @@ def plan(script, parser, defaults):
             path = runs.result_path(args.results_dir, script, settings, changed)
             runs.check_writable(path.parent)
             planned.append((settings, path))
-    if args.scheduler:
-        _check_scheduler(args.scheduler)
     return args, planned
 
 
-# --- the runs ---------------------------------------------------------------------------------------------------------
-
-def carry_out(script, args, planned, after_run=lambda: None):
-    """Carry out every planned run that is not finished: one after the other, or spread as --n_jobs or --scheduler say.
-
-    script: the module whose run(args, settings, path, progress) is one run; args, planned: from `plan`; after_run: called
-    here whenever a run has been added. A run that cannot be done is reported, and the others go on.
-    Raises runs.RunError where some were not done.
-    """
-    def is_missing(run):
-        try:
-            return args.overwrite or not runs.finished(run[1], run[0])
-        except runs.RunError:
-            return True  # `_one` will say why
-
-    missing = [run for run in planned if is_missing(run)]
-    for settings, path in planned:
-        if (settings, path) not in missing:
-            _one(script, args, settings, path, None)
-    progress, failed = Progress(args.quiet, len(missing)), 0
-    spread = (args.n_jobs > 1 or args.scheduler) and missing
-    for path, error in (_in_workers if spread else _one_by_one)(script, args, missing, progress):
-        if error is not None and len(planned) == 1:
-            raise error
-        if error is not None:
-            failed += 1
-            message = explanation(error)
-            progress.say(message if str(path) in message else f"{path}: {message}", file=sys.stderr)
-        else:
-            after_run()
-    if failed:
-        raise runs.RunError(f"{failed} of {len(planned)} runs were not done; the others are finished")
-
+# --- messages ---------------------------------------------------------------------------------------------------------
 
 USERS_ERRORS = (runs.RunError, data.DataError, utils.EngineError)
 
-
-def _one(script, args, settings, path, progress):
-    with runs.locked(path):
-        if not args.overwrite and runs.finished(path, settings):
-            runs.remove_checkpoint(path)  # a run killed at its very end leaves one
-            print(f"finished already: {path}.csv, .json{', .png' if runs.beside(path, '.png').exists() else ''} "
-                  f"(--overwrite runs it again)")
-        else:
-            importlib.import_module(script).run(args, settings, path, progress)
-
-
-def _one_by_one(script, args, missing, progress):
-    """Yield (path, None or what was wrong) after each run."""
-    for settings, path in missing:
-        try:
-            _one(script, args, settings, path, progress)
-            error = None
-        except USERS_ERRORS as wrong:
-            error = wrong
-        progress.finished += 1
-        yield path, error
-
-
-# --- several at a time ------------------------------------------------------------------------------------------------
-
-def _in_workers(script, args, missing, progress):
-    """Yield (path, None or what was wrong) as the runs end in joblib's processes or on a dask.distributed cluster."""
-    import joblib
-
-    data.load(args.dataset, args.data_dir)  # one process downloads, or finds out that it cannot
-    if args.dataset in data.CIFAR:
-        args.data_dir = str(Path(args.data_dir or data.DEFAULT_FOLDER).absolute())
-    args.threads = args.threads or os.cpu_count()
-    at_a_time = len(_workers(args.scheduler)) if args.scheduler else min(args.n_jobs, len(missing))
-    if not args.scheduler and at_a_time > 1 and at_a_time * args.threads > os.cpu_count():
-        print(f"{at_a_time} runs at a time of {args.threads} threads each share {os.cpu_count()} cores: --threads "
-              f"{max(1, os.cpu_count() // at_a_time)} is faster")
-    work = _portable_work(str(runs.PROJECT), None if args.scheduler else os.getpid())
-    calls = [joblib.delayed(work)(script, args, settings, path.absolute()) for settings, path in missing]
-    paths = [path for _, path in missing]
-    backend = {"backend": "dask"} if args.scheduler else {"backend": "loky", "n_jobs": at_a_time}
-    with joblib.parallel_config(**backend), _watching(paths, progress), contextlib.closing(
-            joblib.Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch="all")(calls)) as outcomes:
-        try:
-            for path, said, error in outcomes:
-                progress.finished += 1
-                progress.say(said.rstrip("\n"))
-                yield path, error
-        except _lost_worker_errors(args.scheduler) as lost:
-            raise runs.RunError(f"a worker process was ended from outside ({type(lost).__name__}; out of memory?): the "
-                                f"same command goes on, fewer at a time need less memory") from None
-
-
-def _portable_work(project, parent):
-    """Return what a worker does for one run. As a nested function it travels whole, to workers that lack our modules.
-
-    project: this folder, also on the worker; parent: the process without which the work is given up, None for none.
-    """
-    def work(script, args, settings, path):
-        import sys
-        if project not in sys.path:
-            sys.path.insert(0, project)
-        import command
-        return command.work(script, args, settings, path, parent)
-
-    return work
-
-
-def work(script, args, settings, path, parent):
-    """One run in a worker; returns (path, what it printed, None or what was wrong)."""
-    said, error = io.StringIO(), None
-    reported = runs.beside(path, ".progress")
-    with _one_at_a_time, _given_up_without(parent), contextlib.redirect_stdout(said):
-        os.environ["KERAS_BACKEND"] = settings["engine"]
-        try:
-            _one(script, args, settings, path, Progress(quiet=True, reported=reported))
-        except (*USERS_ERRORS, OSError) as wrong:
-            error = runs.RunError(explanation(wrong))
-        finally:
-            reported.unlink(missing_ok=True)
-    return path, said.getvalue(), error
-
-
-_one_at_a_time = threading.Lock()  # an engine, standard output and Keras's names belong to the whole process
-
-
-@contextlib.contextmanager
-def _given_up_without(parent):
-    """End this process at once if its parent is gone: nobody waits, and the runs' locks must not outlive a sweep."""
-    done = threading.Event()
-
-    def watch():
-        while not done.wait(0.5):
-            if os.getppid() != parent:
-                os._exit(1)
-
-    if parent is not None:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, and then this
-        threading.Thread(target=watch, daemon=True).start()
-    try:
-        yield
-    finally:
-        done.set()
-
-
-@contextlib.contextmanager
-def _watching(paths, progress):
-    """Show meanwhile how far the runs of these paths are, from what their workers report into a file beside each."""
-    done = threading.Event()
-
-    def watch():
-        while not done.wait(1):
-            under_way = 0.0
-            for path in paths:
-                with contextlib.suppress(OSError, ValueError):
-                    under_way += float(runs.beside(path, ".progress").read_text())
-            try:
-                progress.show(under_way, f"{progress.finished} of {len(paths)} runs finished",
-                              end_of_epoch=time.monotonic() - progress.shown > 60)
-            except (KeyboardInterrupt, OSError):
-                return  # the main thread has the same, and answers it
-
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
-
-
-def _check_scheduler(address):
-    """Raise RunError unless a Dask scheduler answers there. (A dask client waits forever where something else does.)"""
-    if importlib.util.find_spec("distributed") is None:
-        raise runs.RunError("--scheduler needs dask.distributed, which is not installed: pip install distributed")
-    try:
-        parts = urllib.parse.urlsplit(address if "://" in address else f"tcp://{address}")
-        with socket.create_connection((parts.hostname, parts.port or 8786), timeout=0.5) as connection:
-            connection.settimeout(3)
-            # It introduces itself with a short message after its length in 8 bytes; behind TLS we would have to go first.
-            greeting = connection.recv(8) if parts.scheme != "tls" else b""
-    except TimeoutError:
-        greeting = None
-    except (OSError, ValueError) as error:
-        raise runs.RunError(f"--scheduler {address}: nothing answers there ({error}); start 'dask scheduler', or use "
-                            f"--n_jobs") from None
-    if greeting is None or int.from_bytes(greeting, "little") > 1 << 20:
-        raise runs.RunError(f"--scheduler {address}: what is there is no dask scheduler; start 'dask scheduler', or use "
-                            f"--n_jobs")
-
-
-def _workers(address):
-    """Connect to the cluster, for the rest of this process; return its workers {address: threads}."""
-    import distributed
-
-    threads = distributed.Client(address).nthreads()
-    if not threads or max(threads.values()) > 1:
-        raise runs.RunError(f"--scheduler {address}: {'workers of several threads' if threads else 'no workers'}; a run "
-                            f"needs a process of its own: dask worker {address} --nthreads 1 --nworkers N")
-    return threads
-
-
-def _lost_worker_errors(scheduler):
-    if not scheduler:
-        return concurrent.futures.BrokenExecutor
-    import distributed
-    return distributed.KilledWorker
-
-
-# --- messages ---------------------------------------------------------------------------------------------------------
 
 def run_command(prog, main):
     """Call main() and exit: with one line on stderr instead of a traceback where the user can mend what is wrong."""
@@ -353,7 +141,9 @@ def run_command(prog, main):
     except (*USERS_ERRORS, OSError) as error:
         code, message = 2, explanation(error)
     except KeyboardInterrupt:
-        code, message = 130, "interrupted; the same command goes on from the last finished epoch"
+        # Given again with --overwrite it would do again what it has done.
+        same = "the same command" + (" without --overwrite" if "--overwrite" in sys.argv else "")
+        code, message = 130, f"interrupted; {same} goes on from the last finished epoch"
     if sys.stdout.isatty():
         print()  # leave the progress line standing
     print(f"{prog}: {message}", file=sys.stderr, flush=True)
@@ -417,7 +207,7 @@ class Progress:
             print(text + left, flush=True)
 
     def say(self, line, file=None):
-        """Print a line that stays."""
+        """Print a line that stays, to standard output if no file is given."""
         if self.live and not self.quiet:
             print("\r\x1b[K", end="", flush=True)
         print(line, file=file or sys.stdout, flush=True)

@@ -1,5 +1,7 @@
 """The figures, drawn from what runs have written."""
+import contextlib
 import math
+import re
 from collections import defaultdict
 from types import SimpleNamespace
 
@@ -71,19 +73,31 @@ def read_theory(folder, settings_name):
 
     folder: results/(dataset)/(noise_pattern); settings_name: see `runs.name_of_settings`.
     Returns {noise ratio: [run, by seed]} in ascending order; a run has seed, table (DataFrame index, y, y_noisy, y_pred,
-    memorised), accuracy, LP, LR (NaN for the share of nothing) and memorised (bool).
+    memorised), accuracy, LP, LR (NaN for the share of nothing) and memorised (bool). Folders not named by a noise ratio
+    are passed over. Raises runs.RunError for a CSV that is none of Verify_Theory.py's.
     """
     found = defaultdict(list)
     for path in folder.glob(f"*/Verify_Theory_seed*{settings_name}.csv"):
-        if runs.name_of_settings(path.with_suffix("")) == settings_name:
-            table = pd.read_csv(path)
-            y, y_noisy, agree = table["y"].to_numpy(), table["y_noisy"].to_numpy(), (table["y_pred"] == table["y_noisy"])
-            precision, recall = noise.precision_and_recall(y, y_noisy, agree.to_numpy())
-            found[float(path.parent.name)].append(SimpleNamespace(
-                seed=int(path.name.split("_seed")[1].split("_")[0].removesuffix(".csv")), table=table,
-                accuracy=agree.mean(), LP=math.nan if precision is None else precision,
-                LR=math.nan if recall is None else recall, memorised=bool(table["memorised"].all())))
+        seed = re.fullmatch(rf"Verify_Theory_seed(\d+){re.escape(settings_name)}", path.stem)
+        if seed and re.fullmatch(r"\d+(\.\d+)?(e-\d+)?", path.parent.name):
+            with contextlib.suppress(FileNotFoundError):  # another command may just have removed it
+                run = SimpleNamespace(seed=int(seed[1]), **_read_run(path))
+                found[float(path.parent.name)].append(run)
     return {ratio: sorted(found[ratio], key=lambda run: run.seed) for ratio in sorted(found)}
+
+
+def _read_run(path):
+    try:
+        table = pd.read_csv(path, dtype={"index": int, "y": int, "y_noisy": int, "y_pred": int, "memorised": bool})
+        y, y_noisy, agree = (values.to_numpy() for values in (table["y"], table["y_noisy"],
+                                                              table["y_pred"] == table["y_noisy"]))
+        memorised = bool(table["memorised"].all())
+    except (ValueError, KeyError):
+        raise runs.RunError(f"{path}: not a CSV as Verify_Theory.py writes it; remove it, the command that made it makes it "
+                            f"anew") from None
+    precision, recall = noise.precision_and_recall(y, y_noisy, agree)
+    return {"table": table, "memorised": memorised, "accuracy": agree.mean(),
+            "LP": math.nan if precision is None else precision, "LR": math.nan if recall is None else recall}
 
 
 def theory(folder, settings_name):
@@ -95,7 +109,8 @@ def theory(folder, settings_name):
     if found:
         for kind, draw in (("curves", _theory_curves), ("confusion", _confusion_matrices)):
             file = folder / f"Verify_Theory_{kind}{settings_name}.png"
-            runs.write_whole(file, lambda out, draw=draw: draw(found, folder.parent.name, folder.name, settings_name, out))
+            runs.write_whole(file, lambda out, draw=draw: draw(found, folder.parent.name, folder.name, settings_name, out),
+                             shared=True)
 
 
 def _theory_curves(found, dataset, noise_pattern, settings_name, file):

@@ -5,6 +5,7 @@ file's name, so a run with other settings has other files. Files appear whole or
 place and moved there.
 """
 import contextlib
+import functools
 import hashlib
 import io
 import json
@@ -43,18 +44,14 @@ Begun = namedtuple("Begun", "dataset index y_noisy resumed save_checkpoint prove
 def begin(args, settings, path, published):
     """Take up a run: its data, its noisy labels, its checkpoint, the engine. Returns a `Begun`.
 
-    args: the command line's; settings: the run's, to which the checksum of the data and the number of threads are added;
-    path: see `result_path`; published: {setting: value} of the paper's experiment, to say where this one differs.
+    args: the command line's; settings: the run's, to which the checksum of the data is added; path: see `result_path`;
+    published: {setting: value} of the paper's experiment, to say where this one differs.
     """
     dataset = data.load(settings["dataset"], args.data_dir)
     settings["dataset_checksum"] = dataset.checksum
-    if args.overwrite and beside(path, ".json").exists():
-        remove_results(path)
-        remove_checkpoint(path)
     resumed, complaint = load_checkpoint(path, settings)
     if complaint:
         print(f"{complaint}: {'going on from the one before' if resumed else 'starting again'}")
-    settings["threads"] = settings["threads"] or args.threads or os.cpu_count()
     begun = time.monotonic() - float(resumed.get("wall_seconds", 0))
     present = session(*utils.start_engine(settings["threads"], args.gpu_id))
     sessions = [earlier for earlier in json.loads(str(resumed.get("sessions", "[]"))) if earlier != present] + [present]
@@ -116,9 +113,12 @@ def check_writable(folder):
         raise RunError(f"{folder}: {existing} cannot be written to; give another --results_dir")
 
 
-def write_whole(path, write):
-    """Write a file by write(open binary file) so that it appears whole or not at all, even if the process is killed."""
-    partial = beside(path, ".part")
+def write_whole(path, write, shared=False):
+    """Write a file by write(open binary file) so that it appears whole or not at all, even if the process is killed.
+
+    shared: several processes may write it at the same time, as no run's lock is on it; the last one wins.
+    """
+    partial = beside(path, f".{os.getpid()}.part" if shared else ".part")
     try:
         with open(partial, "wb") as file:
             write(file)
@@ -258,7 +258,7 @@ def load_checkpoint(path, settings):
 
 def remove_checkpoint(path):
     fresh, *others = _checkpoint_files(path)
-    for file in (beside(fresh, ".part"), fresh, *others):
+    for file in (beside(fresh, ".part"), fresh, *others, beside(path, ".progress")):
         file.unlink(missing_ok=True)
 
 
@@ -277,8 +277,12 @@ def session(keras_version, engine_version, device):
     return {"versions": versions, "device": device, "code_revision": code_revision()}
 
 
+@functools.cache
 def code_revision():
-    """The commit this code is of, with "+changes" where a Python file differs from it; None outside a git checkout."""
+    """The commit this code is of, with "+changes" where a Python file differs from it; None outside a git checkout.
+
+    Asked once, when a process begins its work: what is committed later is not what it runs.
+    """
     def git(*command):
         return subprocess.run(["git", "-C", str(PROJECT), *command], capture_output=True, text=True)
 

@@ -1,7 +1,9 @@
-"""Several runs by one command: in one process, in two, on a Dask cluster; killed, interrupted, with one that cannot be done."""
+"""Several runs by one command: in one process, in two, on a Dask cluster; killed, interrupted, one that cannot be done."""
 import fcntl
 import importlib.util
+import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -10,13 +12,15 @@ import time
 
 import pytest
 
-import command
+import runs
+import sweep
 from conftest import run, start
 
 SWEEP = ["--dataset", "digits", "--noise_ratio", 0.2, "1.0", "--seed", 0, 1, "--subset", 300, "--epochs", 6, "--threads", 1]
+# Without its --threads it goes on with the number it was begun with.
 SCRIPT = "Verify_Theory.py"
 NAMES = [f"{ratio}/Verify_Theory_seed{seed}_epochs6_subset300" for ratio in ("0.2", "1.0") for seed in (0, 1)]
-LONG_SWEEP = [*SWEEP, "--epochs", 100, "--n_jobs", 2]
+LONG_SWEEP = [*SWEEP[:-2], "--epochs", 100, "--threads", 1, "--n_jobs", 2]
 
 
 def csvs(folder):
@@ -62,6 +66,8 @@ def test_two_processes_give_the_same_csvs(in_one_process, tmp_path):
 def test_a_cluster_of_two_workers_gives_the_same_csvs(in_one_process, tmp_path):
     if importlib.util.find_spec("distributed") is None:
         pytest.skip("dask.distributed is not installed: pip install -r requirements-dev.txt")
+    import distributed
+
     folder, _ = in_one_process
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -78,24 +84,30 @@ def test_a_cluster_of_two_workers_gives_the_same_csvs(in_one_process, tmp_path):
         waiting_for(lambda: answers(address))
         none = run([*SWEEP, "--scheduler", address], tmp_path, SCRIPT)
         assert none.code == 2 and none.err.count("\n") == 1 and "no workers" in none.err and "--nthreads 1" in none.err
-        workers.append(subprocess.Popen([*dask, "worker", f"tcp://{address}", "--nworkers", "2", "--nthreads", "1",
-                                         "--no-dashboard", "--host", "127.0.0.1"], **quiet))
-        waiting_for(lambda: len(list(elsewhere.rglob("worker-*"))) >= 2 or workers[0].poll() is not None, 10)
-        time.sleep(3)
-        result = run([*SWEEP, "--scheduler", address], tmp_path, SCRIPT)
-        assert result.code == 0 and result.err == "", result.err
+        several = run([*SWEEP, "--scheduler", f"tls://{address}"], tmp_path, SCRIPT)
+        assert several.code == 2 and several.err.count("\n") == 1 and "not an address" in several.err
+        for number in (1, 2):  # the first worker alone does a run, then both do the sweep
+            workers.append(subprocess.Popen([*dask, "worker", f"tcp://{address}", "--nthreads", "1", "--no-dashboard",
+                                             "--host", "127.0.0.1", "--name", f"worker{number}"], **quiet))
+            with distributed.Client(address) as client:
+                client.wait_for_workers(number)
+            asked = [*SWEEP, "--scheduler", address]
+            result = run(asked if number == 2 else [*asked, "--noise_ratio", 0.2, "--seed", 1], tmp_path, SCRIPT)
+            assert result.code == 0 and result.err == "", result.err
+            with distributed.Client(address) as client:  # the work was done there
+                assert all(client.run(lambda: "tensorflow" in __import__("sys").modules).values())
     finally:
         for process in (*workers, scheduler):
             process.terminate()
             process.wait()
-    assert csvs(tmp_path) == csvs(folder) and left_over(tmp_path) == [] and result.out.count("measured (theory)") == 4
+    assert csvs(tmp_path) == csvs(folder) and left_over(tmp_path) == [] and result.out.count("measured (theory)") == 3
 
 
 def answers(address):
     try:
-        command._check_scheduler(address)
+        sweep._check_scheduler(address)
         return True
-    except command.runs.RunError:
+    except runs.RunError:
         return False
 
 
@@ -120,6 +132,34 @@ def test_killed_midway_only_the_missing_is_run(in_one_process, tmp_path):
     assert "run 1/2 half" in again.out and "run 3/4" not in again.out
     assert csvs(tmp_path) == csvs(folder) and left_over(tmp_path) == []
     assert done == {path: path.stat().st_mtime_ns for path in done}
+
+
+def test_a_sweep_goes_on_with_the_threads_it_was_begun_with(tmp_path):
+    process = start([*SWEEP, "--epochs", 30], tmp_path, SCRIPT)
+    for line in process.stdout:
+        if line.startswith("run 1/4") and "epoch 5/" in line:
+            break
+    process.kill()
+    process.communicate()
+    again = run([*SWEEP[:-2], "--epochs", 30, "--noise_ratio", 1, 0.2, "--seed", 0, "--quiet"], tmp_path, SCRIPT)
+    assert again.code == 0 and again.out.count("resuming at") == 1, again.err
+    made = [json.loads(path.read_text())["settings"]["threads"] for path in tmp_path.rglob("*.json")]
+    assert made == [1, 1]
+
+
+def test_overwriting_a_sweep_can_be_interrupted(in_one_process, tmp_path):
+    """Without --overwrite the command then does what is left, once."""
+    shutil.copytree(in_one_process[0], tmp_path, dirs_exist_ok=True)
+    process = start([*SWEEP, "--overwrite"], tmp_path, SCRIPT)
+    for line in process.stdout:
+        if line.startswith("run 2/4") and "epoch 3/" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate()
+    assert process.returncode == 130 and "without --overwrite" in err and len(csvs(tmp_path)) == 1
+    again = run(SWEEP, tmp_path, SCRIPT)
+    assert again.out.count("finished already") == 1 and again.out.count("resuming at") == 1
+    assert csvs(tmp_path) == csvs(in_one_process[0])
 
 
 def test_incv_sweeps_too(tmp_path):
@@ -177,12 +217,15 @@ def test_workers_go_with_their_sweep(tmp_path, how):
         process.communicate()
     waiting_for(lambda: not alive(workers), 10)
     assert not alive(workers)
-    again = run([*LONG_SWEEP, "--seed", 0, "--noise_ratio", 0.2, "--n_jobs", 1, "--quiet"], tmp_path, SCRIPT)
-    assert again.code == 0 and "resuming at" in again.out
+    # One run is missing, and is done; the number of threads is that of the run that goes on.
+    again = run([*LONG_SWEEP[:-4], "--seed", 0, "--noise_ratio", 0.2, "--n_jobs", 2, "--quiet"], tmp_path, SCRIPT)
+    assert again.code == 0 and "resuming at" in again.out, again.err
+    assert not [name for name in left_over(tmp_path / "results/digits/sym/0.2") if "seed0" in name]
 
 
 BAD = {
     "no scheduler": ("--dataset digits --scheduler 127.0.0.1:1", "127.0.0.1:1"),
+    "scheduler is empty": (["--dataset", "digits", "--scheduler", ""], "--scheduler"),
     "scheduler is no address": ("--dataset digits --scheduler tcp://127.0.0.1:99999", "99999"),
     "both": ("--dataset digits --scheduler 127.0.0.1:1 --n_jobs 2", "--n_jobs"), "no jobs": ("--n_jobs 0", "n_jobs"),
     "one ratio is wrong": ("--noise_ratio 0.2 1.2", "1.2"), "one seed is wrong": ("--seed 0 1.5", "1.5"),
@@ -195,7 +238,7 @@ BAD = {
 @pytest.mark.parametrize("case", BAD)
 def test_bad_input_is_one_line_within_a_second(case, tmp_path):
     arguments, culprit = BAD[case]
-    tries = [run(arguments.split(), tmp_path, SCRIPT) for _ in range(2)]
+    tries = [run(arguments if isinstance(arguments, list) else arguments.split(), tmp_path, SCRIPT) for _ in range(2)]
     for result in tries:
         assert result.code == 2 and result.err.count("\n") == 1 and culprit in result.err and result.out == ""
     assert not list(tmp_path.iterdir()) and min(result.seconds for result in tries) < 1

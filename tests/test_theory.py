@@ -1,5 +1,7 @@
 """Verify_Theory.py: its comparison by hand, its files, its figures, its marks, and what is committed of it."""
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -163,9 +165,38 @@ def test_runs_of_other_settings_are_not_mixed(tmp_path):
         (tmp_path / ratio / f"Verify_Theory_{name}.csv").write_text(rows)
     found = figures.read_theory(tmp_path, "")
     assert {ratio: [r.seed for r in of_ratio] for ratio, of_ratio in found.items()} == {0.5: [0, 12], 1.0: [3]}
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "Verify_Theory_seed5.csv").write_text(rows)  # a user's copy
+    assert list(figures.read_theory(tmp_path, "")) == [0.5, 1.0]
     first = found[0.5][0]
     assert (first.accuracy, first.LP, first.LR, first.memorised) == (0.5, 1.0, 1.0, True)
     assert list(figures.read_theory(tmp_path, "_epochs5")) == [0.5] and list(figures.read_theory(tmp_path, "_jax")) == [0]
+
+
+@pytest.mark.parametrize("content", ["", "index,y\n0,0\n", "index,y,y_noisy,y_pred,memorised\n0,0,,1,True\n"])
+def test_a_foreign_csv_is_named_and_stops_no_sweep(tmp_path, content):
+    file = tmp_path / "results/digits/sym/0.1" / f"{QUICK_NAME}.csv"
+    file.parent.mkdir(parents=True)
+    file.write_text(content)
+    result = run([*QUICK, "--noise_ratio", 0.2, 0.3, "--quiet"], tmp_path, SCRIPT)
+    assert result.code == 2 and set(result.err.splitlines()) >= {
+        f"Verify_Theory.py: {file.relative_to(tmp_path)}: not a CSV as Verify_Theory.py writes it; remove it, the command "
+        f"that made it makes it anew"} and "Traceback" not in result.err
+    assert all((tmp_path / "results/digits/sym" / ratio / f"{QUICK_NAME}.json").exists() for ratio in ("0.2", "0.3"))
+
+
+def test_two_sweeps_may_draw_at_the_same_time(tmp_path):
+    folder = tmp_path / "digits" / "sym"
+    (folder / "0.5").mkdir(parents=True)
+    (folder / "0.5" / "Verify_Theory_seed0.csv").write_text(
+        "index,y,y_noisy,y_pred,memorised\n" + "".join(f"{i},{i % 10},{i % 7},{i % 10},True\n" for i in range(50)))
+    drawing = ("import sys; sys.path.insert(0, sys.argv[1]); import figures, pathlib\n"
+               "for _ in range(5): figures.theory(pathlib.Path(sys.argv[2]), '')")
+    both = [subprocess.Popen([sys.executable, "-c", drawing, str(PROJECT), str(folder)], stderr=subprocess.PIPE)
+            for _ in range(2)]
+    assert [process.communicate()[1] for process in both] == [b"", b""]
+    assert sorted(path.name for path in folder.glob("*.*")) == [
+        "0.5", "Verify_Theory_confusion.png", "Verify_Theory_curves.png"]
 
 
 @pytest.mark.parametrize("dataset, memorised", [("digits", "True"), ("cifar10", "False"), ("cifar100", "True")])
@@ -210,7 +241,8 @@ def test_committed_csvs_have_the_json_that_made_them():
     for file in files:
         provenance = json.loads(file.with_suffix(".json").read_text())
         table, settings = pd.read_csv(file), provenance["settings"]
-        assert file.parent == PROJECT / "results" / settings["dataset"] / settings["noise_pattern"] / str(settings["noise_ratio"])
+        folder = PROJECT / "results" / settings["dataset"] / settings["noise_pattern"] / str(settings["noise_ratio"])
+        assert file.parent == folder
         assert runs.name_of_settings(file.with_suffix("")).count("both_halves") == settings["both_halves"]
         assert provenance["measured"]["accuracy"] == pytest.approx((table["y_pred"] == table["y_noisy"]).mean())
         assert provenance["memorised"] == table["memorised"].all()
