@@ -52,14 +52,24 @@ class FusedBatchNormalization(layers.BatchNormalization):
         return out.y
 
 
-def _building_blocks(seed, stock, dtype, initializer, l2, momentum):
-    """Return conv(filters, size, stride, ...) and bn(), which make the layers of one network.
+class MaskedBatchNormalization(layers.BatchNormalization):
+    """Batch normalisation whose statistics are those of the kept samples alone, bool [n, 1, 1]."""
 
-    Every kernel has its own seed, drawn from `seed`, so the initial weights depend on nothing else.
+    def call(self, inputs, kept, training=None):
+        return super().call(inputs, training=training, mask=kept)
+
+
+def _building_blocks(seed, stock, dtype, initializer, l2, momentum, kept=None):
+    """Return conv(filters, size, stride, ...), bn() and dense(units), which make the layers of one network.
+
+    Every kernel has its own seed, drawn from `seed`, so the initial weights depend on nothing else. kept: None, or the
+    input that says which samples batch normalisation is to take its statistics from.
     """
     seeds = np.random.default_rng(seed)
     fused = not stock and keras.backend.backend() == "tensorflow"
     normalization = FusedBatchNormalization if fused else layers.BatchNormalization
+    if kept is not None:
+        normalization = MaskedBatchNormalization
 
     def conv(filters, size=3, stride=1, normalized=True, regularized=True):
         kind = BiasFreeConv2D if normalized and not stock else layers.Conv2D
@@ -68,7 +78,8 @@ def _building_blocks(seed, stock, dtype, initializer, l2, momentum):
                     kernel_regularizer=keras.regularizers.L2(l2) if l2 and regularized else None)
 
     def bn():
-        return normalization(momentum=momentum, epsilon=1e-3, dtype=dtype)
+        layer = normalization(momentum=momentum, epsilon=1e-3, dtype=dtype)
+        return layer if kept is None else lambda x: layer(x, kept)
 
     def dense(units):
         return layers.Dense(units, kernel_initializer=initializer(seed=int(seeds.integers(2 ** 31))), dtype="float32")
@@ -80,10 +91,19 @@ def _relu(x):
     return layers.Activation("relu", dtype=x.dtype)(x)
 
 
-def _resnet_v1(input_shape, num_classes, blocks, momentum, seed, stock, dtype):
-    conv, bn, dense = _building_blocks(seed, stock, dtype, keras.initializers.GlorotUniform, 1e-4, momentum)
-    inputs = keras.Input(input_shape)
-    x = _relu(bn()(conv(16, regularized=False)(inputs)))
+def _inputs(input_shape, masked):
+    """The images and, if masked, what says of every sample whether it is kept: bool [n, 1, 1]."""
+    return keras.Input(input_shape), keras.Input((1, 1), dtype="bool") if masked else None
+
+
+def _network(images, kept, logits):
+    return keras.Model(images if kept is None else [images, kept], logits)
+
+
+def _resnet_v1(input_shape, num_classes, blocks, momentum, seed, stock, dtype, masked):
+    images, kept = _inputs(input_shape, masked)
+    conv, bn, dense = _building_blocks(seed, stock, dtype, keras.initializers.GlorotUniform, 1e-4, momentum, kept)
+    x = _relu(bn()(conv(16, regularized=False)(images)))
     for stage, filters in enumerate((16, 32, 64)):
         for block in range(blocks):
             stride = 2 if stage > 0 and block == 0 else 1
@@ -91,35 +111,36 @@ def _resnet_v1(input_shape, num_classes, blocks, momentum, seed, stock, dtype):
             y = bn()(conv(filters)(y))
             shortcut = bn()(conv(filters, 1, stride)(x)) if stride == 2 else x
             x = _relu(layers.Add(dtype=dtype)([shortcut, y]))
-    return keras.Model(inputs, dense(num_classes)(layers.GlobalAveragePooling2D(dtype=dtype)(x)))
+    return _network(images, kept, dense(num_classes)(layers.GlobalAveragePooling2D(dtype=dtype)(x)))
 
 
-def resnet32(input_shape, num_classes, seed=0, momentum=0.99, stock=False, dtype="float32"):
+def resnet32(input_shape, num_classes, seed=0, momentum=0.99, stock=False, dtype="float32", masked=False):
     """ResNet-32 v1, the network of INCV and of all compared methods.
 
     input_shape: (height, width, channels) of images scaled to [0, 1]; seed: integer or sequence of integers from which
     all initial weights are drawn; momentum: of batch normalisation (see `utils.momentum_for`); stock: plain Keras layers
-    only; dtype: "float32" or "mixed_bfloat16".
+    only; dtype: "float32" or "mixed_bfloat16"; masked: the network has a second input, bool [n, 1, 1], that says which
+    samples of a training batch count in the batch's statistics (see `forward`).
     Returns an uncompiled keras.Model, images [n, *input_shape] -> logits float32 [n, num_classes].
     Glorot-uniform kernels; L2 of 1e-4 on every kernel but the first convolution's and the dense layer's; batch
     normalisation with epsilon 1e-3. 470,602 parameters for 32x32x3 and 10 classes, 468,138 of them trainable.
     """
-    return _resnet_v1(input_shape, num_classes, 5, momentum, seed, stock, dtype)
+    return _resnet_v1(input_shape, num_classes, 5, momentum, seed, stock, dtype, masked)
 
 
-def resnet8(input_shape, num_classes, seed=0, momentum=0.9, stock=False, dtype="float32"):
+def resnet8(input_shape, num_classes, seed=0, momentum=0.9, stock=False, dtype="float32", masked=False):
     """ResNet-32 cut to one block a stage, for small images such as the 8x8 digits. Arguments and result as for it."""
-    return _resnet_v1(input_shape, num_classes, 1, momentum, seed, stock, dtype)
+    return _resnet_v1(input_shape, num_classes, 1, momentum, seed, stock, dtype, masked)
 
 
-def resnet110(input_shape, num_classes, seed=0, momentum=0.99, stock=False, dtype="float32"):
+def resnet110(input_shape, num_classes, seed=0, momentum=0.99, stock=False, dtype="float32", masked=False):
     """ResNet-110 v2 (pre-activation bottlenecks), the network of the paper's theory section.
 
     Arguments and result as for `resnet32`. He-normal kernels, no regularisation.
     """
-    conv, bn, dense = _building_blocks(seed, stock, dtype, keras.initializers.HeNormal, 0, momentum)
-    inputs = keras.Input(input_shape)
-    x = _relu(bn()(conv(16)(inputs)))
+    images, kept = _inputs(input_shape, masked)
+    conv, bn, dense = _building_blocks(seed, stock, dtype, keras.initializers.HeNormal, 0, momentum, kept)
+    x = _relu(bn()(conv(16)(images)))
     width = 16
     for stage, width_out in enumerate((64, 128, 256)):
         for block in range(12):
@@ -133,7 +154,15 @@ def resnet110(input_shape, num_classes, seed=0, momentum=0.99, stock=False, dtyp
             x = layers.Add(dtype=dtype)([shortcut, y])
         width = width_out
     x = layers.GlobalAveragePooling2D(dtype=dtype)(_relu(bn()(x)))
-    return keras.Model(inputs, dense(num_classes)(x))
+    return _network(images, kept, dense(num_classes)(x))
+
+
+def forward(network, images, kept=None, training=False):
+    """The network's logits, whether it is masked or not. kept: bool [n], for a masked network; None keeps all."""
+    if len(network.inputs) == 1:
+        return network(images, training=training)
+    kept = keras.ops.ones(keras.ops.shape(images)[:1], "bool") if kept is None else kept
+    return network([images, kept[:, None, None]], training=training)
 
 
 ARCHITECTURES = {"resnet32": resnet32, "resnet110": resnet110, "resnet8": resnet8}
@@ -147,9 +176,9 @@ def save_network(path, network, architecture, pixel_max):
     `keras.models.load_model` reads it where none of these modules is.
     """
     momentum = next(layer.momentum for layer in network.layers if isinstance(layer, layers.BatchNormalization))
-    plain = ARCHITECTURES[architecture](network.input_shape[1:], network.output_shape[-1], momentum=momentum, stock=True)
+    plain = ARCHITECTURES[architecture](network.inputs[0].shape[1:], network.output_shape[-1], momentum=momentum, stock=True)
     plain.set_weights(network.get_weights())
-    pixels = keras.Input(network.input_shape[1:])
+    pixels = keras.Input(network.inputs[0].shape[1:])
     probabilities = layers.Softmax()(plain(layers.Rescaling(1 / pixel_max)(pixels)))
     partial = path.with_name(path.stem + ".part.keras")
     keras.Model(pixels, probabilities).save(partial)

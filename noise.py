@@ -79,6 +79,12 @@ def estimate_noise_ratio(share, num_classes):
     return float(grid[explained.argmax()]) if explained.any() else 1.0
 
 
+def noise_left(noise_ratio, noise_pattern, num_classes):
+    """e_S: the share of the selected samples that theory expects to be mislabelled, 1 - LP (section 4)."""
+    others = num_classes - 1 if noise_pattern == "sym" else 1
+    return noise_ratio ** 2 / (noise_ratio ** 2 + others * (1 - noise_ratio) ** 2)
+
+
 def removal_ratio(noise_ratio):
     """How many samples to remove for each one selected: min(2, e / (1 - e)), so 2 at e = 1 (section 4, step 3)."""
     return min(2.0, noise_ratio / (1 - noise_ratio)) if noise_ratio < 1 else 2.0

@@ -236,3 +236,120 @@ def set_state(trainer, state):
         raise ValueError(f"a state of {len(state)} numbers does not fit a network of {sum(sizes)}")
     for variable, part in zip(variables, np.split(state, np.cumsum(sizes)[:-1])):
         variable.assign(part.reshape(variable.shape).astype(variable.dtype))
+
+
+# --- robust training: modified Co-teaching (section 4, Algorithm 2) ---------------------------------------------------
+
+def samples_to_keep(size, noise_left, epoch, epochs, published_epochs=200):
+    """n(e): how many samples of a batch of the selected are trained on, Python's round(size * (1 - e_S * min(1, e / 10))).
+
+    size: the number of selected samples in the batch; noise_left: e_S, the share of them that is still mislabelled
+    (`noise.noise_left`); epoch: e, counted from 0, of epochs; the 10 scales with the schedule.
+    """
+    return round(size * (1 - noise_left * min(1.0, epoch / scaled_epoch(10, epochs, published_epochs))))
+
+
+def candidates_per_batch(num_selected, num_candidates, batch_size):
+    """B_C: how many candidates join every batch of selected samples after the warm-up."""
+    return min(num_candidates * batch_size // num_selected, batch_size // 2) if num_selected else 0
+
+
+def make_coteacher(networks, pixel_max):
+    """Compile one step of modified Co-teaching for two networks: score, exchange, step, in one graph.
+
+    networks: two keras.Model, images in [0, 1] -> logits; pixel_max: the pixel value that means 1.0.
+    Returns a keras.Model for `coteach_batch`. It takes [images uint8 [n, h, w, c], transforms float32 [n, 8], labels int32
+    [n], clean float32 [n] (1 where a label is right), present bool [n] (False for what only fills the batch up), keep
+    int32 [1]] and trains on them. Adam works on each weight by itself, so one of it for both networks is one for each.
+    """
+    import keras
+
+    import models
+
+    ops = keras.ops
+    # TensorFlow cuts a batch to the samples kept. JAX compiles anew for every size: there all go through, and those not
+    # kept count neither in the loss nor in the statistics of batch normalisation.
+    masked = len(networks[0].inputs) > 1
+
+    class CoTeacher(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.networks = networks
+
+        def call(self, inputs, training=True):
+            images, transforms, labels, clean, present, keep = inputs
+            scaled = ops.cast(images, "float32") / pixel_max
+            x = ops.image.affine_transform(scaled, transforms, interpolation="bilinear", fill_mode="nearest")
+            scores = [self.score(network, x, labels, present) for network in networks]
+            outcomes = []
+            for network, other_scores in zip(networks, reversed(scores)):
+                order = ops.argsort(other_scores)
+                if masked:
+                    kept, weights = order, ops.cast(ops.arange(ops.shape(order)[0]) < keep[0], "float32")
+                else:
+                    kept, weights = order[:keep[0]], 1.0
+                logits = models.forward(network, ops.take(x, kept, axis=0), weights > 0 if masked else None, training)
+                losses = ops.sparse_categorical_crossentropy(ops.take(labels, kept), logits, from_logits=True)
+                outcomes += [ops.sum(losses * weights), ops.sum(ops.take(clean, kept) * weights)]
+            return ops.stack([*outcomes, ops.cast(keep[0], "float32")])[None]
+
+        def score(self, network, x, labels, present):
+            """What the other network will choose by: the cross-entropy of each label, in inference mode, without L2."""
+            probabilities = ops.softmax(models.forward(network, x))
+            of_label = ops.sum(probabilities * ops.one_hot(labels, probabilities.shape[-1]), axis=-1)
+            return ops.stop_gradient(ops.where(present, -ops.log(of_label + 1e-8), np.inf))
+
+    def loss(_, outcomes):
+        """Each network's mean over the samples it trains on. (Keras adds the L2 penalty of both.)"""
+        loss_1, _, loss_2, _, kept = ops.unstack(outcomes[0])
+        return (loss_1 + loss_2) / kept
+
+    coteacher = CoTeacher()
+    # Of each batch: the sums of the losses, the clean ones among the samples network 1 and 2 trained on, their number.
+    coteacher.compile(keras.optimizers.Adam(1e-3, beta_1=0.9, beta_2=0.999, epsilon=1e-8), loss, metrics=[
+        keras.metrics.MeanMetricWrapper(lambda _, outcomes, number=number: outcomes[:, number], name=name)
+        for number, name in enumerate(("loss_1", "clean_1", "loss_2", "clean_2", "kept"))])
+    return coteacher
+
+
+def coteach_batch(coteacher, x, y, clean, batch, transforms, keep, size):
+    """Train both networks on the samples `batch` of x, filled up to `size` so that one compiled shape serves all.
+
+    Returns {name: sum over the samples trained on}: loss_1, loss_2, clean_1, clean_2 and kept, their number.
+    """
+    filled = np.resize(batch, size)
+    present = np.arange(size) < len(batch)
+    moved = np.resize(transforms, (size, 8))
+    return coteacher.train_on_batch(
+        [x[filled], moved, y[filled].astype(np.int32), clean[filled].astype(np.float32), present,
+         np.array([keep], np.int32)], np.zeros(1, np.float32), return_dict=True)
+
+
+def coteach_epoch(coteacher, x, y, clean, selected, candidates, generator, batch_size, rate, keep, shift, flip,
+                  after_batch=None):
+    """Pass once over the selected samples, each batch joined by some candidates; return {name: mean} of the epoch.
+
+    x: uint8 [n, height, width, channels]; y: integers [n], the observed labels; clean: bool [n], for the report alone;
+    selected, candidates: integers, positions in x, the latter empty during the warm-up; generator: this epoch's numpy
+    Generator; keep(size): how many samples of a batch with that many selected ones to train on; shift, flip: see
+    `augmentation`; after_batch: called with the number of selected samples done.
+    The candidates have a shuffled pass of their own, begun anew each epoch and, where it ends, within one.
+    Returns loss_1 and loss_2, without the L2 penalty, and clean_1 and clean_2, the clean share of what each trained on.
+    """
+    coteacher.optimizer.learning_rate = rate
+    sums = dict.fromkeys(("loss_1", "loss_2", "clean_1", "clean_2", "kept"), 0.0)
+    order = generator.permutation(selected)
+    joining = candidates_per_batch(len(selected), len(candidates), batch_size)
+    others = generator.permutation(candidates)
+    size = batch_size + joining
+    for number, start in enumerate(range(0, len(order), batch_size)):
+        own = order[start:start + batch_size]
+        batch = np.concatenate([own, others[number * joining:(number + 1) * joining]])
+        transforms = augmentation(generator, len(batch), x.shape[2], shift, flip)
+        found = coteach_batch(coteacher, x, y, clean, batch, transforms, keep(len(own)), size)
+        for name in sums:
+            sums[name] += float(found[name])
+        if after_batch:
+            after_batch(start + len(own))
+    kept = sums.pop("kept")
+    return {name: total / kept for name, total in sums.items()}
