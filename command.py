@@ -14,6 +14,7 @@ import shutil
 import signal
 import sys
 import time
+from types import SimpleNamespace
 
 import data
 import noise
@@ -104,24 +105,30 @@ def plan(script, parser, defaults):
     if args.scheduler is not None and args.n_jobs > 1:
         parser.error("--scheduler runs as many at a time as its cluster has workers: leave --n_jobs out")
     data.check_folder(args.data_dir)
-    engine = utils.check_engine(args.gpu_id)
-    chosen = {option: default if getattr(args, option) is None else getattr(args, option)
-              for option, default in defaults[args.dataset].items()}
-    if chosen["subset"] == size:
-        chosen["subset"] = None
-    changed = {option: value for option, value in chosen.items() if value != defaults[args.dataset][option]}
-    if engine != utils.ENGINES[0]:
-        changed["engine"] = engine
+    utils.check_engine(args.gpu_id)
+    chosen = {option: getattr(args, option) for option in defaults[args.dataset]}
     planned = []
     for ratio in dict.fromkeys(args.noise_ratio):
         for seed in dict.fromkeys(args.seed):
-            settings = {"dataset": args.dataset, "noise_pattern": args.noise_pattern, "noise_ratio": ratio, "seed": seed,
-                        **chosen, "bn_momentum": utils.momentum_for(chosen["subset"] or size), "engine": engine,
-                        "threads": args.threads}
-            path = runs.result_path(args.results_dir, script, settings, changed)
-            runs.check_writable(path.parent)
-            planned.append((settings, path))
+            planned.append(one_run(script, args, ratio, seed, chosen, defaults))
+            runs.check_writable(planned[-1][1].parent)
     return args, planned
+
+
+def one_run(script, args, noise_ratio, seed, chosen, defaults):
+    """Return (settings, path) of one run. chosen: {option: value} of those in `defaults`, None for the default."""
+    usual, engine = defaults[args.dataset], utils.check_engine()
+    size = data.SIZES[args.dataset][0]
+    chosen = {option: default if chosen[option] is None else chosen[option] for option, default in usual.items()}
+    if chosen["subset"] == size:
+        chosen["subset"] = None
+    changed = {option: value for option, value in chosen.items() if value != usual[option]}
+    if engine != utils.ENGINES[0]:
+        changed["engine"] = engine
+    settings = {"dataset": args.dataset, "noise_pattern": args.noise_pattern, "noise_ratio": noise_ratio, "seed": seed,
+                **chosen, "bn_momentum": utils.momentum_for(chosen["subset"] or size), "engine": engine,
+                "threads": args.threads}
+    return settings, runs.result_path(args.results_dir, script, settings, changed)
 
 
 # --- messages ---------------------------------------------------------------------------------------------------------
@@ -205,6 +212,13 @@ class Progress:
             print(f"\r{text[:max(0, room - len(left))]}{left[:room]}\x1b[K", end="", flush=True)
         else:
             print(text + left, flush=True)
+
+    def part(self, begin, end):
+        """A view of this line for a stage of the run: what it shows as 0 and 1 is begin and end of the run."""
+        def show(fraction, text, end_of_epoch):
+            self.show(begin + (end - begin) * fraction, text, end_of_epoch)
+
+        return SimpleNamespace(show=show, say=self.say)
 
     def say(self, line, file=None):
         """Print a line that stays, to standard output if no file is given."""

@@ -145,7 +145,23 @@ def make_trainer(network, pixel_max):
     trainer.compile(keras.optimizers.Adam(1e-3, beta_1=0.9, beta_2=0.999, epsilon=1e-8),
                     keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     trainer.optimizer.build(trainer.trainable_variables)
-    return trainer, keras.Model(images, keras.ops.softmax(network(scaled)))
+    return trainer, make_predictor(network, pixel_max)
+
+
+def make_predictor(network, pixel_max):
+    """Return a keras.Model of a network, masked or not: images uint8 -> probabilities float32 [n, c]."""
+    import keras
+
+    import models
+
+    images = keras.Input(network.inputs[0].shape[1:], dtype="uint8")
+    return keras.Model(images, keras.ops.softmax(models.forward(network, keras.ops.cast(images, "float32") / pixel_max)))
+
+
+def restart_optimizer(trainer):
+    """Forget Adam's moments and count of steps, as at every drop of the rate (section 4)."""
+    for variable in trainer.optimizer.variables:
+        variable.assign(np.zeros(variable.shape, variable.dtype))
 
 
 def momentum_for(samples):
@@ -276,7 +292,7 @@ def make_coteacher(networks, pixel_max):
             super().__init__()
             self.networks = networks
 
-        def call(self, inputs, training=True):
+        def call(self, inputs, training=None):
             images, transforms, labels, clean, present, keep = inputs
             scaled = ops.cast(images, "float32") / pixel_max
             x = ops.image.affine_transform(scaled, transforms, interpolation="bilinear", fill_mode="nearest")
@@ -309,6 +325,7 @@ def make_coteacher(networks, pixel_max):
     coteacher.compile(keras.optimizers.Adam(1e-3, beta_1=0.9, beta_2=0.999, epsilon=1e-8), loss, metrics=[
         keras.metrics.MeanMetricWrapper(lambda _, outcomes, number=number: outcomes[:, number], name=name)
         for number, name in enumerate(("loss_1", "clean_1", "loss_2", "clean_2", "kept"))])
+    coteacher.optimizer.build([variable for network in networks for variable in network.trainable_variables])
     return coteacher
 
 
