@@ -17,10 +17,14 @@ if __name__ == "__main__":
 
 import json
 import math
+import os
+import zipfile
+from pathlib import Path
 
 import numpy as np
 
 import command
+import data
 import INCV
 import noise
 import runs
@@ -105,7 +109,27 @@ def main():
                         "(default: incv)")
     parser.add_argument("--incv_epochs", type=command.number(int, 1), metavar="N",
                         help="of each training of INCV (default: 50; for digits 12)")
-    sweep.carry_out("INCV_main", *command.plan("INCV_main", parser, DEFAULTS))
+    parser.add_argument("--predict", metavar="FILE.npz", help="train nothing: write what the saved networks of this run say "
+                        "of the images x in FILE.npz (raw pixels, as the dataset's)")
+    args, planned = command.plan("INCV_main", parser, DEFAULTS)
+    if args.predict is not None:
+        if len(planned) > 1:
+            parser.error("--predict is for the networks of one run: give one --noise_ratio and one --seed")
+        return predict(args, *planned[0])
+    sweep.carry_out("INCV_main", args, planned, lambda at_end: summary(args, planned) if at_end else None)
+
+
+def summary(args, planned):
+    """Bring the table of all finished runs up to date, and print this command's part of it where it has several runs."""
+    import table
+
+    table.write(args.results_dir)
+    done = [runs.beside(path, ".csv") for _, path in planned if runs.beside(path, ".json").exists()]
+    for ratio in dict.fromkeys(args.noise_ratio):
+        last = [table.last_accuracies(file) for file in done if file.parent.name == str(ratio)]
+        if len(last) > 1:
+            print(f"{args.dataset}, {args.noise_pattern} {ratio}, {len(last)} runs: test accuracy "
+                  f"{np.mean(last, axis=0)[0]:.2f} ± {np.std(last, axis=0, ddof=1)[0]:.2f} %")
 
 
 def run(args, settings, path, progress):
@@ -132,7 +156,7 @@ def run(args, settings, path, progress):
         if key in last))
     save(path, networks, settings, dataset, provenance() | {"last_epoch": last})
     runs.remove_checkpoint(path)
-    print(f"written: {path}.csv, .json")
+    print(f"written: {path}.csv, .json, .png, {' '.join(f'_network{n}.keras' for n in range(1, len(networks) + 1))}")
 
 
 def select(args, settings, progress):
@@ -197,10 +221,51 @@ def test_accuracies(dataset, predictors):
     return {**each, "accuracy_mean": float(np.mean(list(each.values()))), **pair}
 
 
+def predict(args, settings, path):
+    """Write the labels and probabilities that a finished run's networks, averaged, give to the images of a file."""
+    import pandas as pd
+
+    x = read_images(args.predict, data.SHAPES[settings["dataset"]])
+    files = [runs.beside(path, f"_network{number}.keras") for number in range(1, 3 if settings["method"] == "incv" else 2)]
+    missing = [file for file in files if not file.exists()]
+    if missing or not runs.finished(path, settings):
+        raise runs.RunError(f"{missing[0] if missing else path}: no finished networks; give the same command without "
+                            f"--predict first")
+    utils.start_engine(args.threads or os.cpu_count(), args.gpu_id)
+    import keras
+
+    probabilities = np.mean([keras.models.load_model(file).predict(x, batch_size=500, verbose=0) for file in files], axis=0)
+    table = pd.DataFrame(probabilities, columns=[f"p{label}" for label in range(probabilities.shape[1])])
+    table.insert(0, "label", probabilities.argmax(axis=1))
+    target = runs.beside(path, f"_predictions_{Path(args.predict).stem}.csv")
+    runs.write_table(target, table)
+    print(f"written: {target}")
+
+
+def read_images(file, shape):
+    """The array x of an .npz file as float32 [n, *shape]. Raises RunError for anything else; no object is unpickled."""
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            x = np.asarray(arrays["x"])
+            x = x.reshape(len(x), *shape) if x.shape[1:] in (shape, shape[:2] if shape[2] == 1 else shape) else x
+            x = x.astype(np.float32)
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise runs.RunError(f"{file}: no .npz file with an array x ({type(error).__name__}: {error})") from None
+    if x.shape[1:] != shape or not len(x) or not np.isfinite(x).all():
+        raise runs.RunError(f"{file}: x has shape {x.shape}; needed are finite numbers of shape (n, "
+                            f"{', '.join(map(str, shape))})")
+    return x
+
+
 def save(path, networks, settings, dataset, provenance):
     """Write the networks and, last, the JSON: a run is finished when it is there."""
+    import pandas as pd
+
+    import figures
     import models
 
+    history = pd.read_csv(runs.beside(path, ".csv"))
+    runs.write_whole(runs.beside(path, ".png"), lambda file: figures.test_accuracy(history, settings, file))
     for number, network in enumerate(networks, start=1):
         models.save_network(runs.beside(path, f"_network{number}.keras"), network, settings["architecture"],
                             dataset.pixel_max)

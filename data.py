@@ -36,6 +36,7 @@ CIFAR = {
 }
 # Training samples and classes, known before anything is read.
 SIZES = {"cifar10": (50000, 10), "cifar100": (50000, 100), "digits": (1500, 10)}
+SHAPES = {"cifar10": (32, 32, 3), "cifar100": (32, 32, 3), "digits": (8, 8, 1)}
 
 # x_*: uint8 [n, height, width, channels]; y_*: int64 [n]; pixel_max: the pixel value that means 1.0;
 # shift: the augmentation's largest shift in pixels; flip: whether it mirrors; checksum: SHA-256 of the arrays.

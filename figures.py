@@ -55,6 +55,30 @@ def precision_and_recall(provenance, file):
     plt.close(figure)
 
 
+# --- robust training --------------------------------------------------------------------------------------------------
+
+def test_accuracy(history, settings, file):
+    """Draw test accuracy against epoch of one run of INCV_main.py, after the published figure.
+
+    history: DataFrame, the run's CSV; settings: of its JSON; file: where the PNG goes.
+    """
+    figure, panel = plt.subplots(figsize=(6, 4), layout="constrained")
+    panel.plot(history["epoch"], history["accuracy_mean"], color="C0", label=settings["method"])
+    if "accuracy_pair" in history:
+        panel.fill_between(history["epoch"], history[["accuracy_1", "accuracy_2"]].min(axis=1),
+                           history[["accuracy_1", "accuracy_2"]].max(axis=1), color="C0", alpha=0.25, lw=0)
+        panel.plot(history["epoch"], history["accuracy_pair"], color="C1", lw=1, label="averaged pair")
+    for epoch in history["epoch"][1:][np.diff(history["learning_rate"]) != 0]:
+        panel.axvline(epoch, color="0.7", lw=0.8, ls=":", label="learning rate drops" if panel.lines[-1].get_ls() != ":"
+                      else None)
+    panel.set(xlabel="epoch", ylabel="test accuracy", title=f"{settings['dataset']}, {settings['noise_pattern']} "
+              f"{settings['noise_ratio']}, seed {settings['seed']}")
+    panel.grid(alpha=0.3)
+    panel.legend(loc="lower right", fontsize=9)
+    figure.savefig(file, format="png", dpi=120)
+    plt.close(figure)
+
+
 # --- theory and experiment --------------------------------------------------------------------------------------------
 
 # Chen et al. 2019, figure of accuracy, LP and LR on CIFAR-10 for noise ratios 0, 0.1 ... 1, read off to about 0.01.

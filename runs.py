@@ -165,7 +165,7 @@ def _differences(wanted, found):
 
 def remove_results(path):
     """Remove a finished run's files, its JSON first: what is left after a kill does not pass for finished."""
-    for ending in (".json", ".csv", "_index.csv", ".png"):
+    for ending in (".json", ".csv", "_index.csv", ".png", "_network1.keras", "_network2.keras"):
         beside(path, ending).unlink(missing_ok=True)
 
 

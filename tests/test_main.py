@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 import data
-from conftest import FOLDER, run, start
+import table
+from conftest import FOLDER, PROJECT, run, start
 
 SCRIPT = "INCV_main.py"
 SMALL = ["--dataset", "digits", "--subset", 300, "--epochs", 12, "--incv_epochs", 3, "--iterations", 2]
@@ -43,7 +44,7 @@ def finished(tmp_path_factory):
 
 def test_files_and_the_networks_they_tell_of(finished):
     folder, result = finished
-    endings = [".csv", ".json", "_network1.keras", "_network2.keras"]
+    endings = [".csv", ".json", ".png", "_network1.keras", "_network2.keras"]
     found = sorted(path.name for path in (folder / FOLDER).iterdir())
     assert found == sorted([NAME + e for e in endings] + [INCV_NAME + e for e in (".csv", ".json", ".png", "_index.csv")])
     table = pd.read_csv(folder / FOLDER / f"{NAME}.csv")
@@ -59,6 +60,29 @@ def test_files_and_the_networks_they_tell_of(finished):
     assert f"their mean {last['accuracy_mean']:.4f}" in result.out
     assert any(line.endswith("left") and line.startswith("iter 1/2") for line in result.out.splitlines())
     assert any(line.endswith("left") and line.startswith("incv epoch 12/12") for line in result.out.splitlines())
+
+
+def test_predict_writes_labels_and_probabilities(finished, tmp_path):
+    folder, _ = finished
+    np.savez(folder / "unseen.npz", x=data.load("digits").x_test[..., 0])
+    result = run([*SMALL, "--predict", "unseen.npz"], folder, SCRIPT)
+    assert result.code == 0 and result.err == "", result.err
+    table = pd.read_csv(folder / FOLDER / f"{NAME}_predictions_unseen.csv")
+    (folder / FOLDER / f"{NAME}_predictions_unseen.csv").unlink()
+    assert list(table) == ["label", *(f"p{i}" for i in range(10))]
+    assert table.drop(columns="label").sum(axis=1).to_numpy() == pytest.approx(np.ones(297), abs=1e-5)
+    last = pd.read_csv(folder / FOLDER / f"{NAME}.csv").iloc[-1]
+    assert (table["label"] == data.load("digits").y_test).mean() == last["accuracy_pair"]
+    (folder / "text.npz").write_text("no array")
+    np.savez(folder / "wrong.npz", x=np.zeros((3, 9, 9)))
+    np.savez(folder / "nan.npz", x=np.full((3, 8, 8), np.nan))
+    np.savez(folder / "objects.npz", x=np.array([{}, {}], dtype=object))
+    np.savez(folder / "other.npz", y=np.zeros(3))
+    for file in ("text.npz", "wrong.npz", "nan.npz", "objects.npz", "other.npz", "absent.npz"):
+        bad = run([*SMALL, "--predict", file], folder, SCRIPT)
+        assert bad.code == 2 and bad.err.count("\n") == 1 and file in bad.err and bad.seconds < 2
+    untrained = run([*SMALL, "--seed", 5, "--predict", "unseen.npz"], folder, SCRIPT)
+    assert untrained.code == 2 and untrained.err.count("\n") == 1 and "without --predict" in untrained.err
 
 
 def test_a_finished_incv_result_is_taken_up(finished):
@@ -92,3 +116,33 @@ def test_standard_training_needs_no_incv(tmp_path):
     assert not list(folder.glob("INCV_seed*")) and len(list(folder.glob("*.keras"))) == 1
     assert list(pd.read_csv(next(folder.glob("*.csv")))) == ["epoch", "learning_rate", "keep", "loss_1", "accuracy_1",
                                                              "accuracy_mean"]
+
+
+def test_the_table_follows_from_the_runs(tmp_path):
+    """Two runs of one method, one of the other, worked out by hand; what is not finished is not in it."""
+    folder = tmp_path / "cifar10" / "sym" / "0.5"
+    folder.mkdir(parents=True)
+    for name, method, accuracy in (("seed0", "incv", 0.80), ("seed1", "incv", 0.90), ("seed0_standard", "standard", 0.5)):
+        (folder / f"INCV_main_{name}.csv").write_text(
+            "epoch,accuracy_mean,accuracy_pair\n1,0.1,0.2\n" + f"2,{accuracy},{accuracy + 0.01}\n")
+        settings = {"dataset": "cifar10", "noise_pattern": "sym", "noise_ratio": 0.5, "method": method,
+                    "engine": "tensorflow"}
+        (folder / f"INCV_main_{name}.json").write_text(json.dumps({"settings": settings, "differs_from_published": {
+            "epochs": {"here": 30, "published": 200}}}))
+    (folder / "INCV_main_seed2.csv").write_text("epoch,accuracy_mean\n1,0.9\n")
+    table.write(tmp_path)
+    assert (tmp_path / "table.md").read_text().splitlines()[2:] == [
+        "| cifar10 | sym 0.5 | incv | 85.00±7.07 | 86.00±7.07 | 2 | 84.78±0.33 | epochs 30 |",
+        "| cifar10 | sym 0.5 | standard | 50.00 | 51.00 | 1 |  | epochs 30 |"]
+    assert pd.read_csv(tmp_path / "table.csv")["accuracy"].tolist() == [85, 50]
+
+
+def test_the_committed_table_follows_from_the_committed_runs(tmp_path):
+    committed = (PROJECT / "results" / "table.md").read_text()
+    assert committed == table.markdown(table.rows(PROJECT / "results"))
+    found = table.rows(PROJECT / "results").set_index(["dataset", "noise", "method", "not_as_published"])
+    digits = found.loc["digits"].reset_index().set_index(["noise", "method"])
+    for noise, least, above in (("sym 0.5", 95, 10), ("asym 0.4", 88, 5)):
+        ours, standard = digits.loc[(noise, "incv")], digits.loc[(noise, "standard")]
+        assert ours["runs"] == standard["runs"] == 5
+        assert ours["accuracy"] >= least and ours["accuracy"] - standard["accuracy"] >= above
