@@ -12,9 +12,9 @@ against the noisy labels, and the precision and recall of trusting the labels th
 Writes a CSV of the held-out predictions and a JSON of provenance to results/(dataset)/(noise_pattern)/(noise_ratio)/ and,
 from the CSVs of all runs found there, two figures to results/(dataset)/(noise_pattern)/.
 
-Attains on the digits, over seeds 0 to 2, both halves, eleven ratios (half a minute a run on one CPU core): points that are on
-average .028, .017, .054 (accuracy, LP, LR) off theory for sym, .018, .024, .047 for asym; benchmarks/theory.py computes
-this from results/.
+Attains on the digits, over seeds 0 to 2, both halves, eleven ratios (half a minute a run on one CPU core): points on average
+.028, .017, .054 (accuracy, LP, LR) off theory for sym, .018, .024, .047 for asym; benchmarks/theory.py computes this from
+results/.
 """
 if __name__ == "__main__":
     import signal
