@@ -17,7 +17,6 @@ if __name__ == "__main__":
 
 import json
 import math
-import os
 import zipfile
 from pathlib import Path
 
@@ -231,7 +230,7 @@ def predict(args, settings, path):
     if missing or not runs.finished(path, settings):
         raise runs.RunError(f"{missing[0] if missing else path}: no finished networks; give the same command without "
                             f"--predict first")
-    utils.start_engine(args.threads or os.cpu_count(), args.gpu_id)
+    utils.start_engine(args.threads or utils.default_threads(settings["dataset"]), args.gpu_id)
     import keras
 
     probabilities = np.mean([keras.models.load_model(file).predict(x, batch_size=500, verbose=0) for file in files], axis=0)

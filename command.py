@@ -76,7 +76,7 @@ def parser(description, defaults):
     parser.add_argument("--gpu_id", type=number(int, 0), metavar="N", help="GPU to use (default: the first, if any)")
     parser.add_argument("--threads", type=number(int, 1, 4096), metavar="N",
                         help="CPU threads per operation; how sums are rounded depends on it "
-                             f"(default: all cores, here {os.cpu_count()}; a resumed run keeps its own)")
+                             f"(default: all cores, here {os.cpu_count()}; for digits 1; a resumed run keeps its own)")
     parser.add_argument("--n_jobs", default=1, type=number(int, 1, 4096), metavar="N",
                         help="runs at a time, each in a process of its own (default: 1)")
     parser.add_argument("--scheduler", metavar="ADDRESS",

@@ -23,6 +23,7 @@ from pathlib import Path
 import command
 import data
 import runs
+import utils
 
 
 def carry_out(script, args, planned, draw=None):
@@ -92,14 +93,14 @@ def _remove_results(planned):
 def _use_one_number_of_threads(args, missing):
     """Put the sweep's number of threads into args.threads: a process cannot change its own.
 
-    It is --threads, else that of a run begun earlier, else the number of cores.
+    It is --threads, else that of a run begun earlier, else the dataset's default.
     """
     begun = {} if args.threads else {"threads": None}
     for _, path in missing:
         if begun.get("threads", 0) is None:
             runs.load_checkpoint(path, begun)  # fills it in
     cores = os.cpu_count()
-    args.threads = args.threads or begun["threads"] or cores
+    args.threads = args.threads or begun["threads"] or utils.default_threads(args.dataset)
     if begun and args.n_jobs > 1 and args.threads * args.n_jobs > cores and begun["threads"] is None:
         print(f"{args.n_jobs} runs at a time of {args.threads} threads each share {cores} cores: begun with --threads "
               f"{max(1, cores // args.n_jobs)} they are faster", flush=True)

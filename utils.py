@@ -46,6 +46,11 @@ def check_engine(gpu_id=None):
     return engine
 
 
+def default_threads(dataset):
+    """All cores; for the digits one, since sharing operations that small takes longer than doing them (README)."""
+    return 1 if dataset == "digits" else os.cpu_count()
+
+
 def start_engine(threads, gpu_id=None):
     """Import Keras with the engine that KERAS_BACKEND names; return (Keras's version, engine's version, device's name).
 

@@ -20,7 +20,7 @@ SWEEP = ["--dataset", "digits", "--noise_ratio", 0.2, "1.0", "--seed", 0, 1, "--
 # Without its --threads it goes on with the number it was begun with.
 SCRIPT = "Verify_Theory.py"
 NAMES = [f"{ratio}/Verify_Theory_seed{seed}_epochs6_subset300" for ratio in ("0.2", "1.0") for seed in (0, 1)]
-LONG_SWEEP = [*SWEEP[:-2], "--epochs", 100, "--threads", 1, "--n_jobs", 2]
+LONG_SWEEP = [*SWEEP[:-2], "--epochs", 100, "--threads", 2, "--n_jobs", 2]
 
 
 def csvs(folder):
@@ -208,7 +208,7 @@ def test_workers_go_with_their_sweep(tmp_path, how):
     again = run([*LONG_SWEEP[:-4], "--seed", 0, "--noise_ratio", 0.2, "--n_jobs", 2, "--quiet"], tmp_path, SCRIPT)
     assert again.code == 0 and "resuming at" in again.out, again.err
     made = json.loads((tmp_path / "results/digits/sym" / f"{NAMES[0].replace('epochs6', 'epochs100')}.json").read_text())
-    assert made["settings"]["threads"] == 1
+    assert made["settings"]["threads"] == 2
     assert not [name for name in left_over(tmp_path / "results/digits/sym/0.2") if "seed0" in name]
 
 
