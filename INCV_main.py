@@ -228,8 +228,8 @@ def predict(args, settings, path):
     files = [runs.beside(path, f"_network{number}.keras") for number in range(1, 3 if settings["method"] == "incv" else 2)]
     missing = [file for file in files if not file.exists()]
     if missing or not runs.finished(path, settings):
-        raise runs.RunError(f"{missing[0] if missing else path}: no finished networks; give the same command without "
-                            f"--predict first")
+        raise runs.RunError(f"{missing[0] if missing else path}: no finished networks; give the same command first "
+                            f"without --predict (where a result is there without its networks, with --overwrite)")
     utils.start_engine(args.threads or utils.default_threads(settings["dataset"]), args.gpu_id)
     import keras
 

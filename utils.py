@@ -366,6 +366,8 @@ def coteach_epoch(coteacher, x, y, clean, selected, candidates, generator, batch
     size = batch_size + joining
     for number, start in enumerate(range(0, len(order), batch_size)):
         own = order[start:start + batch_size]
+        if keep(len(own)) == 0:
+            continue  # of a last batch of one, nothing may be left to train on: a mean of nothing would spoil the weights
         batch = np.concatenate([own, others[number * joining:(number + 1) * joining]])
         transforms = augmentation(generator, len(batch), x.shape[2], shift, flip)
         found = coteach_batch(coteacher, x, y, clean, batch, transforms, keep(len(own)), size)

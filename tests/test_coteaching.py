@@ -156,6 +156,10 @@ def test_an_epoch_passes_once_over_the_selected_and_each_candidate_at_most_once(
     selected, candidates = np.arange(100, 140), np.arange(500, 518)
     utils.coteach_epoch(coteacher, x, y, y == y, selected, candidates, utils.rng(0), BATCH, 1e-3, lambda n: n - 1, 1, False)
     assert [(len(batch), keep, size) for batch, keep, size in batches] == [(23, 15, 23), (23, 15, 23), (12, 7, 23)]
+    utils.coteach_epoch(coteacher, x, y, y == y, selected[:17], candidates, utils.rng(0), BATCH, 1e-3, lambda n: n // 2, 1,
+                        False)
+    assert [keep for _, keep, _ in batches[3:]] == [8]  # nothing is kept of a batch of one: no step
+    del batches[3:]
     seen = np.concatenate([batch for batch, _, _ in batches])
     assert sorted(seen[seen < 500]) == selected.tolist() and sorted(seen[seen >= 500]) == candidates.tolist()
 
