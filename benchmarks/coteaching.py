@@ -9,12 +9,12 @@ several counts, since other work on a machine only ever makes a turn slower.
 import argparse
 import os
 import sys
-import time
 
 import numpy as np
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 import utils  # noqa: E402
+from throughput import best_of  # noqa: E402
 
 BATCH, KEEP = 128, 115
 
@@ -51,15 +51,7 @@ def measure(turns):
     steps = {"compiled": lambda: utils.coteach_batch(coteacher, x, y, y == y, np.arange(BATCH), transforms, KEEP, BATCH)}
     for name, trainers in separate.items():
         steps[name] = lambda trainers=trainers: four_calls(trainers, x, y, transforms)
-    best = {name: (np.inf, np.inf) for name in steps}
-    for turn in range(turns + 1):
-        for name, step in steps.items():
-            begun, begun_cpu = time.perf_counter(), time.process_time()
-            step()
-            seconds = time.perf_counter() - begun, time.process_time() - begun_cpu
-            if turn > 0:  # the first one compiles
-                best[name] = tuple(map(min, best[name], seconds))
-    return best
+    return best_of(turns, steps)
 
 
 def main():

@@ -33,12 +33,19 @@ def measure(turns):
     inputs = keras.Input((32, 32, 3))
     nothing = keras.Model(inputs, keras.layers.Dense(10)(keras.layers.GlobalAveragePooling2D()(inputs)))
     trainers["augmentation"] = utils.make_trainer(nothing, 255)[0]
-    best = {name: (np.inf, np.inf) for name in trainers}
+    best = best_of(turns, {name: lambda trainer=trainer: utils.train_epoch(
+        trainer, x, y, np.arange(n), utils.rng(0), BATCH, 1e-3, 4, True) for name, trainer in trainers.items()})
+    return {name: (wall / n, cpu / n) for name, (wall, cpu) in best.items()}
+
+
+def best_of(turns, steps):
+    """Call the functions {name: step} in turns; return {name: (best seconds, best CPU seconds) of a call}."""
+    best = {name: (np.inf, np.inf) for name in steps}
     for turn in range(turns + 1):
-        for name, trainer in trainers.items():
+        for name, step in steps.items():
             begun, begun_cpu = time.perf_counter(), time.process_time()
-            utils.train_epoch(trainer, x, y, np.arange(n), utils.rng(0, turn), BATCH, 1e-3, 4, True)
-            seconds = (time.perf_counter() - begun) / n, (time.process_time() - begun_cpu) / n
+            step()
+            seconds = time.perf_counter() - begun, time.process_time() - begun_cpu
             if turn > 0:  # the first one compiles
                 best[name] = tuple(map(min, best[name], seconds))
     return best
