@@ -34,9 +34,10 @@ import utils
 PUBLISHED = {"method": "incv", "architecture": "resnet32", "epochs": 200, "batch_size": 128, "incv_epochs": 50,
              "iterations": 4, "subset": None, "precision": "float32"}
 DEFAULTS = {"cifar10": PUBLISHED, "cifar100": PUBLISHED,
-            "digits": PUBLISHED | {"architecture": "resnet8", "batch_size": 32, "incv_epochs": 12}}
+            "digits": PUBLISHED | {"architecture": "plain14", "epochs": 100, "batch_size": 32, "incv_epochs": 12}}
 SCHEDULE = {"published_epochs": 200, "initial": 1e-3, "drops": {80: 1e-4, 120: 1e-5, 160: 1e-6, 180: 5e-7}}
 METHODS = ("incv", "standard")
+ONLY_FOR = {"incv_epochs": ["incv"], "iterations": ["incv"]}  # settings that the other methods do not have
 
 
 # --- the two ways to train --------------------------------------------------------------------------------------------
@@ -110,7 +111,8 @@ def main():
                         help="of each training of INCV (default: 50; for digits 12)")
     parser.add_argument("--predict", metavar="FILE.npz", help="train nothing: write what the saved networks of this run say "
                         "of the images x in FILE.npz (raw pixels, as the dataset's)")
-    args, planned = command.plan("INCV_main", parser, DEFAULTS)
+    args, planned = command.plan("INCV_main", parser, DEFAULTS, lambda args: [
+        option for option, methods in ONLY_FOR.items() if (args.method or "incv") not in methods])
     if args.predict is not None:
         if len(planned) > 1:
             parser.error("--predict is for the networks of one run: give one --noise_ratio and one --seed")

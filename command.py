@@ -71,7 +71,8 @@ def parser(description, defaults):
             parser.add_argument(f"--{option}", type=number(int, 1), metavar="N", help=f"{text} ({default(option)})")
     parser.add_argument("--subset", type=number(int, 1), metavar="N",
                         help="use a class-balanced part of N training samples (default: all)")
-    parser.add_argument("--architecture", choices=("resnet32", "resnet110", "resnet8"), help=default("architecture"))
+    parser.add_argument("--architecture", choices=("resnet32", "resnet110", "resnet8", "plain14"),
+                        help=default("architecture"))
     parser.add_argument("--precision", choices=("float32", "bfloat16"), help=default("precision"))
     parser.add_argument("--gpu_id", type=number(int, 0), metavar="N", help="GPU to use (default: the first, if any)")
     parser.add_argument("--threads", type=number(int, 1, 4096), metavar="N",
@@ -91,10 +92,11 @@ def parser(description, defaults):
     return parser
 
 
-def plan(script, parser, defaults):
+def plan(script, parser, defaults, unused=lambda args: ()):
     """Parse the command line; return (args, [(settings, path) of every run it asks for]).
 
-    script: the name in the runs' paths; defaults: as for `parser`. Whatever can be wrong with a command line is found
+    script: the name in the runs' paths; defaults: as for `parser`; unused(args): the options among them that these runs
+    have no use for, which are no settings of theirs and must not be given. Whatever can be wrong with a command line is found
     here (what is wrong with a --scheduler, in `sweep`), before anything is read or imported that takes time.
     """
     args = parser.parse_args()
@@ -104,6 +106,12 @@ def plan(script, parser, defaults):
                      f"give {2 * num_classes} (two per class) to {size}")
     if args.scheduler is not None and args.n_jobs > 1:
         parser.error("--scheduler runs as many at a time as its cluster has workers: leave --n_jobs out")
+    without = unused(args)
+    for option in without:
+        if getattr(args, option) is not None:
+            parser.error(f"--{option} is of no use with --method {args.method}: leave it out")
+    defaults = {dataset: {option: value for option, value in usual.items() if option not in without}
+                for dataset, usual in defaults.items()}
     data.check_folder(args.data_dir)
     utils.check_engine(args.gpu_id)
     chosen = {option: getattr(args, option) for option in defaults[args.dataset]}

@@ -69,7 +69,7 @@ def begin(args, settings, path, published):
 
     def provenance():
         differs = {key: {"here": settings[key], "published": value} for key, value in published.items()
-                   if settings[key] != value}
+                   if settings.get(key, value) != value}
         return {"settings": settings, "differs_from_published": differs, **present, "earlier_sessions": sessions[:-1],
                 "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
                 "wall_seconds": round(time.monotonic() - begun, 1), "samples": len(y_noisy), "flipped": flipped}
