@@ -56,10 +56,13 @@ def make_coteaching(dataset, y_noisy, selection, settings):
     select, candidate, ratio = selection
     if not select.any():
         raise runs.RunError("INCV has selected nothing to train on; try another --seed, or more --incv_epochs")
-    networks = [make_network(dataset, settings, number) for number in (1, 2)]
-    coteacher = utils.make_coteacher(networks, dataset.pixel_max)
     noise_left = noise.noise_left(ratio, settings["noise_pattern"], dataset.num_classes)
     epochs, batch_size = settings["epochs"], settings["batch_size"]
+    if utils.samples_to_keep(min(batch_size, select.sum()), noise_left, epochs - 1, epochs) == 0:
+        raise runs.RunError(f"INCV estimates a noise ratio of {ratio:.3f}, by which none of the {select.sum()} labels it "
+                            f"has selected is right: nothing is left to train on; try another --seed, or more --incv_epochs")
+    networks = [make_network(dataset, settings, number) for number in (1, 2)]
+    coteacher = utils.make_coteacher(networks, dataset.pixel_max)
     last_of_warm_up = utils.scaled_epoch(warm_up(settings["noise_pattern"], ratio), epochs, 200)
 
     def train_epoch(epoch, generator, rate, after_batch):

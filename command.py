@@ -96,8 +96,8 @@ def plan(script, parser, defaults, unused=lambda args: ()):
     """Parse the command line; return (args, [(settings, path) of every run it asks for]).
 
     script: the name in the runs' paths; defaults: as for `parser`; unused(args): the options among them that these runs
-    have no use for, which are no settings of theirs and must not be given. Whatever can be wrong with a command line is found
-    here (what is wrong with a --scheduler, in `sweep`), before anything is read or imported that takes time.
+    have no use for, which are no settings of theirs and must not be given. Whatever can be wrong with a command line is
+    found here (what is wrong with a --scheduler, in `sweep`), before anything is read or imported that takes time.
     """
     args = parser.parse_args()
     size, num_classes = data.SIZES[args.dataset]

@@ -13,11 +13,11 @@ sys.path.insert(0, str(PROJECT))
 sys.path.insert(0, str(PROJECT / "benchmarks"))
 
 # A run that exercises everything and takes seconds.
-SMALL = ["--dataset", "digits", "--subset", "200", "--epochs", "2", "--iterations", "2"]
-SMALL_NAME = "INCV_seed0_epochs2_iterations2_subset200"
+SMALL = ["--dataset", "digits", "--architecture", "resnet8", "--subset", "200", "--epochs", "2", "--iterations", "2"]
+SMALL_NAME = "INCV_seed0_resnet8_epochs2_iterations2_subset200"
 # A run of 100 epochs, some seconds of training: long enough to be interrupted wherever a test wants.
-LONG = ["--dataset", "digits", "--subset", "400", "--epochs", "25", "--iterations", "2"]
-LONG_NAME = "INCV_seed0_epochs25_iterations2_subset400"
+LONG = ["--dataset", "digits", "--architecture", "resnet8", "--subset", "400", "--epochs", "25", "--iterations", "2"]
+LONG_NAME = "INCV_seed0_resnet8_epochs25_iterations2_subset400"
 FOLDER = os.path.join("results", "digits", "sym", "0.5")
 
 

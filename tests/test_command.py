@@ -104,8 +104,8 @@ def test_other_settings_have_other_files(finished):
     assert {name: (folder / FOLDER / name).read_bytes() for name in before} == before
     new = set(names(folder)) - set(before)
     assert {name.removesuffix(".csv") for name in new if name.endswith(".csv") and "index" not in name} == {
-        "INCV_seed1_epochs2_iterations2_subset200", "INCV_seed0_epochs2_iterations2_batch_size64_subset200",
-        "INCV_seed0_epochs2_iterations2_subset200_bfloat16"}
+        "INCV_seed1_resnet8_epochs2_iterations2_subset200", "INCV_seed0_resnet8_epochs2_iterations2_batch_size64_subset200",
+        "INCV_seed0_resnet8_epochs2_iterations2_subset200_bfloat16"}
 
 
 def test_asym_and_a_whole_subset(tmp_path):
@@ -122,23 +122,23 @@ def test_asym_and_a_whole_subset(tmp_path):
 
 
 def test_selections_on_the_digits_and_jax_beside_tensorflow(tmp_path):
-    """The README's digits command attains what the README says, on either engine."""
+    """The first iteration of the README's digits command on either engine."""
     found = {}
     for engine in ("tensorflow", "jax"):
         if importlib.util.find_spec(engine) is None:
             pytest.skip("jax is not installed: pip install -r requirements-dev.txt")
-        result = run(["--dataset", "digits", "--noise_pattern", "sym", "--noise_ratio", 0.5], tmp_path,
+        result = run(["--dataset", "digits", "--noise_pattern", "sym", "--noise_ratio", 0.5, "--iterations", 1], tmp_path,
                      environment={"KERAS_BACKEND": engine})
         assert result.code == 0 and result.err == "", result.err
-        name = "INCV_seed0" + ("_jax" if engine == "jax" else "")
+        name = "INCV_seed0_iterations1" + ("_jax" if engine == "jax" else "")
         table = pd.read_csv(tmp_path / FOLDER / f"{name}.csv")
         found[engine] = noise.precision_and_recall(*(table[column].to_numpy() for column in ("y", "y_noisy", "select")))
         provenance = json.loads((tmp_path / FOLDER / f"{name}.json").read_text())
         assert provenance["settings"]["engine"] == engine and engine in provenance["versions"]
         lp, lr = found[engine]
-        assert lp >= 0.92 and lr >= 0.94
+        assert lp >= 0.95 and lr >= 0.85
     assert found["jax"] == pytest.approx(found["tensorflow"], abs=0.03)
-    assert names(tmp_path) == sorted(f"INCV_seed0{engine}{ending}" for engine in ("", "_jax")
+    assert names(tmp_path) == sorted(f"INCV_seed0_iterations1{engine}{ending}" for engine in ("", "_jax")
                                      for ending in (".csv", ".json", ".png"))
 
 
