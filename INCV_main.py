@@ -3,13 +3,13 @@
     python INCV_main.py --noise_pattern sym --noise_ratio 0.5 --dataset cifar10
     python INCV_main.py --noise_pattern asym --noise_ratio 0.4 --dataset cifar10
     python INCV_main.py --noise_pattern sym --noise_ratio 0.5 --dataset digits
-    python INCV_main.py --noise_pattern sym --noise_ratio 0.5 --dataset digits --method standard
+    python INCV_main.py --noise_pattern sym --noise_ratio 0.5 --dataset digits --method standard coteaching
 
 Section 4 of Chen, Liao, Chen, Zhang, *Understanding and Utilizing Deep Neural Networks Trained with Noisy Labels*, ICML
 2019: Algorithm 1 (INCV.py) selects samples, Algorithm 2, a modified Co-teaching, trains two networks on them, and after a
-warm-up on the remaining candidates too. A finished INCV result of the same settings is taken up. --method standard trains
-one network on all the noisy labels, for comparison. Writes a CSV of every epoch, a JSON of provenance and the networks to
-results/(dataset)/(noise_pattern)/(noise_ratio)/.
+warm-up on the remaining candidates too. A finished INCV result of the same settings is taken up. --method chooses others
+for comparison (methods.py); standard trains one network on all the noisy labels. Writes a CSV of every epoch, a JSON of
+provenance and the networks to results/(dataset)/(noise_pattern)/(noise_ratio)/.
 """
 if __name__ == "__main__":
     import signal
@@ -19,6 +19,7 @@ import json
 import math
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -32,15 +33,17 @@ import utils
 
 # Section 5 of the paper and the published code. incv_epochs and iterations are INCV's.
 PUBLISHED = {"method": "incv", "architecture": "resnet32", "epochs": 200, "batch_size": 128, "incv_epochs": 50,
-             "iterations": 4, "subset": None, "precision": "float32"}
+             "iterations": 4, "subset": None, "precision": "float32", "assumed_ratio": None, "transition": "estimated"}
 DEFAULTS = {"cifar10": PUBLISHED, "cifar100": PUBLISHED,
             "digits": PUBLISHED | {"architecture": "plain14", "epochs": 100, "batch_size": 32, "incv_epochs": 12}}
 SCHEDULE = {"published_epochs": 200, "initial": 1e-3, "drops": {80: 1e-4, 120: 1e-5, 160: 1e-6, 180: 5e-7}}
-METHODS = ("incv", "standard")
-ONLY_FOR = {"incv_epochs": ["incv"], "iterations": ["incv"]}  # settings that the other methods do not have
+METHODS = ("incv", "standard", "f_correction", "decoupling", "coteaching", "mentornet", "d2l")
+PAIRS = ("incv", "decoupling", "coteaching")  # those that train two networks
+ONLY_FOR = {"incv_epochs": ["incv"], "iterations": ["incv"], "assumed_ratio": ["coteaching", "mentornet"],
+            "transition": ["f_correction"]}  # settings that the other methods do not have
 
 
-# --- the two ways to train --------------------------------------------------------------------------------------------
+# --- Algorithm 2 ------------------------------------------------------------------------------------------------------
 
 def warm_up(noise_pattern, ratio):
     """E_w: up to this epoch of 200 batches hold selected samples alone. ratio: as estimated by INCV."""
@@ -48,11 +51,12 @@ def warm_up(noise_pattern, ratio):
 
 
 def make_coteaching(dataset, y_noisy, selection, settings):
-    """Return (trainer, networks, train_epoch, samples an epoch passes over) of modified Co-teaching (Algorithm 2).
+    """Modified Co-teaching (Algorithm 2) as a methods.Method.
 
     selection: (select bool [n], candidate bool [n], estimated noise ratio) of INCV.
-    train_epoch(epoch, generator, rate, after_batch) returns {column: value} for the CSV.
     """
+    import methods
+
     select, candidate, ratio = selection
     if not select.any():
         raise runs.RunError("INCV has selected nothing to train on; try another --seed, or more --incv_epochs")
@@ -61,7 +65,7 @@ def make_coteaching(dataset, y_noisy, selection, settings):
     if utils.samples_to_keep(min(batch_size, select.sum()), noise_left, epochs - 1, epochs) == 0:
         raise runs.RunError(f"INCV estimates a noise ratio of {ratio:.3f}, by which none of the {select.sum()} labels it "
                             f"has selected is right: nothing is left to train on; try another --seed, or more --incv_epochs")
-    networks = [make_network(dataset, settings, number) for number in (1, 2)]
+    networks = [methods.make_network(dataset, settings, number, masked=settings["engine"] == "jax") for number in (1, 2)]
     coteacher = utils.make_coteacher(networks, dataset.pixel_max)
     last_of_warm_up = utils.scaled_epoch(warm_up(settings["noise_pattern"], ratio), epochs, 200)
 
@@ -75,50 +79,28 @@ def make_coteaching(dataset, y_noisy, selection, settings):
             batch_size, rate, keep, dataset.shift, dataset.flip, after_batch)
         return {"keep": keep(batch_size), **found}
 
-    return coteacher, networks, train_epoch, int(select.sum())
-
-
-def make_standard(dataset, y_noisy, settings):
-    """Return (trainer, networks, train_epoch) of plain training on all the noisy labels, as `make_coteaching`."""
-    network = make_network(dataset, settings, 1)
-    trainer, _ = utils.make_trainer(network, dataset.pixel_max)
-
-    def train_epoch(epoch, generator, rate, after_batch):
-        loss = utils.train_epoch(trainer, dataset.x_train, y_noisy, np.arange(len(y_noisy)), generator,
-                                 settings["batch_size"], rate, dataset.shift, dataset.flip,
-                                 lambda done, _: after_batch(done))
-        return {"keep": settings["batch_size"], "loss_1": loss}
-
-    return trainer, [network], train_epoch, len(y_noisy)
-
-
-def make_network(dataset, settings, number):
-    """Network 1 or 2, each with initial weights of its own."""
-    import models
-
-    coteaching = settings["method"] == "incv"
-    return models.ARCHITECTURES[settings["architecture"]](
-        dataset.x_train.shape[1:], dataset.num_classes, momentum=settings["bn_momentum"],
-        seed=utils.rng(settings["seed"], "weights of network", number).integers(2 ** 32),
-        dtype="mixed_bfloat16" if settings["precision"] == "bfloat16" else "float32",
-        masked=coteaching and settings["engine"] == "jax")
+    return methods.Method(coteacher, networks, train_epoch, int(select.sum()))
 
 
 # --- the command ------------------------------------------------------------------------------------------------------
 
 def main():
     parser = command.parser(__doc__, DEFAULTS)
-    parser.add_argument("--method", choices=METHODS, help="incv, or standard: plain training on all the noisy labels "
-                        "(default: incv)")
+    parser.add_argument("--method", nargs="+", choices=METHODS, help="incv, or for comparison: standard, plain training on "
+                        "all the noisy labels, and the methods of methods.py (default: incv); runs for each")
+    parser.add_argument("--assumed_ratio", type=command.number(float, 0, 1), metavar="RATIO", help="the noise ratio that "
+                        "coteaching and mentornet are told (default: the true one)")
+    parser.add_argument("--transition", choices=("estimated", "true"), help="the transition matrix that f_correction "
+                        "corrects by (default: estimated)")
     parser.add_argument("--incv_epochs", type=command.number(int, 1), metavar="N",
                         help="of each training of INCV (default: 50; for digits 12)")
     parser.add_argument("--predict", metavar="FILE.npz", help="train nothing: write what the saved networks of this run say "
                         "of the images x in FILE.npz (raw pixels, as the dataset's)")
-    args, planned = command.plan("INCV_main", parser, DEFAULTS, lambda args: [
-        option for option, methods in ONLY_FOR.items() if (args.method or "incv") not in methods])
+    args, planned = command.plan("INCV_main", parser, DEFAULTS, lambda method: [
+        option for option, users in ONLY_FOR.items() if method not in users])
     if args.predict is not None:
         if len(planned) > 1:
-            parser.error("--predict is for the networks of one run: give one --noise_ratio and one --seed")
+            parser.error("--predict is for the networks of one run: give one --noise_ratio, --seed and --method")
         return predict(args, *planned[0])
     sweep.carry_out("INCV_main", args, planned, lambda at_end: summary(args, planned) if at_end else None)
 
@@ -128,39 +110,49 @@ def summary(args, planned):
     import table
 
     table.write(args.results_dir)
-    done = [runs.beside(path, ".csv") for _, path in planned if runs.beside(path, ".json").exists()]
-    for ratio in dict.fromkeys(args.noise_ratio):
-        last = [table.last_accuracies(file) for file in done if file.parent.name == str(ratio)]
+    found = {}
+    for settings, path in planned:
+        if runs.beside(path, ".json").exists():
+            found.setdefault((settings["noise_ratio"], settings["method"]), []).append(
+                table.last_accuracies(runs.beside(path, ".csv"))[0])
+    for (ratio, method), last in found.items():
         if len(last) > 1:
-            print(f"{args.dataset}, {args.noise_pattern} {ratio}, {len(last)} runs: test accuracy "
-                  f"{np.mean(last, axis=0)[0]:.2f} ± {np.std(last, axis=0, ddof=1)[0]:.2f} %")
+            print(f"{args.dataset}, {args.noise_pattern} {ratio}, {method}, {len(last)} runs: test accuracy "
+                  f"{np.mean(last):.2f} ± {np.std(last, ddof=1):.2f} %")
 
 
 def run(args, settings, path, progress):
     """One run of the experiment, from the noisy labels to the trained networks."""
-    selection, training = None, progress
+    selection, before = None, 0  # before: the share of the run that comes before its last training
     if settings["method"] == "incv":
         # By the number of passes over the samples, two networks scored and trained against one.
-        share = settings["incv_epochs"] * settings["iterations"] / (
-            settings["incv_epochs"] * settings["iterations"] + 1.5 * settings["epochs"])
-        selection = select(args, settings, progress.part(0, share))
-        training = progress.part(share, 1)
-    dataset, index, y_noisy, resumed, save_checkpoint, provenance = runs.begin(
+        before = settings["incv_epochs"] * settings["iterations"]
+        before /= before + 1.5 * settings["epochs"]
+        selection = select(args, settings, progress.part(0, before))
+    elif settings.get("transition") == "estimated":
+        before = 0.5
+    dataset, _, y_noisy, resumed, save_checkpoint, provenance = runs.begin(
         args, settings, path, {"dataset": "cifar10", **PUBLISHED, "bn_momentum": 0.99})
+    import methods
+
     if resumed:
-        print(f"resuming at epoch {int(resumed['epoch']) + 1}", flush=True)
-    trainer, networks, train_epoch, samples = (
-        make_coteaching(dataset, y_noisy, selection, settings) if selection else make_standard(dataset, y_noisy, settings))
-    predictors = [utils.make_predictor(network, dataset.pixel_max) for network in networks]
-    history = train(dataset, settings, path, trainer, predictors, train_epoch, samples, training, resumed, save_checkpoint)
+        print(f"resuming at epoch {int(resumed.get('epoch', resumed.get('estimating'))) + 1}"
+              f"{' of the estimate of T' if 'estimating' in resumed else ''}", flush=True)
+    stage = SimpleNamespace(resumed=resumed, save_checkpoint=save_checkpoint, progress=progress.part(0, before),
+                            begin_epoch=lambda trainer, epoch: begin_epoch(trainer, epoch, settings["epochs"]))
+    method = (make_coteaching(dataset, y_noisy, selection, settings) if selection else
+              methods.METHODS[settings["method"]](dataset, y_noisy, settings, stage))
+    history = train(method, dataset, settings, path, progress.part(before, 1), resumed, save_checkpoint)
     last = history[-1]
     progress.say("test accuracy of the last epoch: " + ", ".join(
         f"{name} {last[key]:.4f}" for key, name in (("accuracy_1", "network 1"), ("accuracy_2", "network 2"),
                                                     ("accuracy_mean", "their mean"), ("accuracy_pair", "averaged pair"))
-        if key in last))
-    save(path, networks, settings, dataset, provenance() | {"last_epoch": last})
+        if key in last and (len(method.networks) == 2 or key == "accuracy_1")))
+    last = {key: value if math.isfinite(value) else None for key, value in last.items()}
+    save(path, method.networks, settings, dataset, provenance() | {"last_epoch": last})
     runs.remove_checkpoint(path)
-    print(f"written: {path}.csv, .json, .png, {' '.join(f'_network{n}.keras' for n in range(1, len(networks) + 1))}")
+    print(f"written: {path}.csv, .json, .png, "
+          f"{' '.join(f'_network{number}.keras' for number in range(1, len(method.networks) + 1))}")
 
 
 def select(args, settings, progress):
@@ -179,36 +171,45 @@ def select(args, settings, progress):
     return table["select"].to_numpy(), table["candidate"].to_numpy(), float(table["eval_ratio"].iloc[0])
 
 
-def train(dataset, settings, path, trainer, predictors, train_epoch, samples, progress, resumed, save_checkpoint):
+def begin_epoch(trainer, epoch, epochs):
+    """Return the learning rate of an epoch; where it is another than before, Adam starts afresh."""
+    rate = utils.learning_rate(epoch, epochs, **SCHEDULE)
+    if epoch and rate != utils.learning_rate(epoch - 1, epochs, **SCHEDULE):
+        utils.restart_optimizer(trainer)
+    return rate
+
+
+def train(method, dataset, settings, path, progress, resumed, save_checkpoint):
     """Train to the last epoch, from the checkpoint if there is one; return the CSV's rows, one dict an epoch.
 
-    samples: how many samples an epoch passes over.
+    method: a methods.Method.
     """
     import pandas as pd
 
     epochs, history = settings["epochs"], json.loads(str(resumed.get("history", "[]")))
-    if resumed:
-        utils.set_state(trainer, resumed["state"])
+    predictors = [utils.make_predictor(network, dataset.pixel_max) for network in method.networks]
+    if "state" in resumed:
+        utils.set_state(method.trainer, resumed["state"])
     for epoch in range(len(history), epochs):
-        rate = utils.learning_rate(epoch, epochs, **SCHEDULE)
-        if epoch and rate != utils.learning_rate(epoch - 1, epochs, **SCHEDULE):
-            utils.restart_optimizer(trainer)
+        rate = begin_epoch(method.trainer, epoch, epochs)
         accuracy = history[-1]["accuracy_mean"] if history else math.nan
 
         def after_batch(done, end_of_epoch=False):
-            progress.show((epoch + done / samples) / epochs,
+            progress.show((epoch + done / method.samples) / epochs,
                           f"{settings['method']} epoch {epoch + 1}/{epochs} test acc {accuracy:.3f}", end_of_epoch)
 
-        found = train_epoch(epoch, utils.rng(settings["seed"], settings["method"], epoch), rate, after_batch)
-        if not all(math.isfinite(value) for value in found.values()):
+        generator = utils.rng(settings["seed"], settings["method"], epoch)
+        found = method.train_epoch(epoch, generator, rate, after_batch)
+        if not all(math.isfinite(value) for name, value in found.items() if name.startswith("loss")):
             raise runs.RunError(f"the loss is not finite in epoch {epoch + 1}: training diverged; try another --seed or "
                                 f"--precision float32")
         history.append({"epoch": epoch + 1, "learning_rate": rate, **found, **test_accuracies(dataset, predictors)})
         runs.write_table(runs.beside(path, ".csv"), pd.DataFrame(history))
         if epoch + 1 < epochs:
-            save_checkpoint(epoch=epoch + 1, state=utils.get_state(trainer), history=json.dumps(history))
+            save_checkpoint(epoch=epoch + 1, state=utils.get_state(method.trainer), history=json.dumps(history),
+                            **method.remembered())
         accuracy = history[-1]["accuracy_mean"]
-        after_batch(samples, end_of_epoch=True)
+        after_batch(method.samples, end_of_epoch=True)
     return history
 
 
@@ -230,7 +231,7 @@ def predict(args, settings, path):
     import pandas as pd
 
     x = read_images(args.predict, data.SHAPES[settings["dataset"]])
-    files = [runs.beside(path, f"_network{number}.keras") for number in range(1, 3 if settings["method"] == "incv" else 2)]
+    files = [runs.beside(path, f"_network{number}.keras") for number in range(1, 3 if settings["method"] in PAIRS else 2)]
     missing = [file for file in files if not file.exists()]
     if missing or not runs.finished(path, settings):
         raise runs.RunError(f"{missing[0] if missing else path}: no finished networks; give the same command first "

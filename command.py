@@ -92,12 +92,13 @@ def parser(description, defaults):
     return parser
 
 
-def plan(script, parser, defaults, unused=lambda args: ()):
+def plan(script, parser, defaults, unused=lambda method: ()):
     """Parse the command line; return (args, [(settings, path) of every run it asks for]).
 
-    script: the name in the runs' paths; defaults: as for `parser`; unused(args): the options among them that these runs
-    have no use for, which are no settings of theirs and must not be given. Whatever can be wrong with a command line is
-    found here (what is wrong with a --scheduler, in `sweep`), before anything is read or imported that takes time.
+    script: the name in the runs' paths; defaults: as for `parser`; unused(method): the options among them that a --method
+    has no use for: they are no settings of its runs, and one that no method given uses must not be given.
+    Whatever can be wrong with a command line is found here (what is wrong with a --scheduler, in `sweep`), before anything
+    is read or imported that takes time.
     """
     args = parser.parse_args()
     size, num_classes = data.SIZES[args.dataset]
@@ -106,20 +107,21 @@ def plan(script, parser, defaults, unused=lambda args: ()):
                      f"give {2 * num_classes} (two per class) to {size}")
     if args.scheduler is not None and args.n_jobs > 1:
         parser.error("--scheduler runs as many at a time as its cluster has workers: leave --n_jobs out")
-    without = unused(args)
-    for option in without:
+    methods = list(dict.fromkeys(getattr(args, "method", None) or [next(iter(defaults.values())).get("method")]))
+    for option in set(unused(methods[0])).intersection(*map(unused, methods)):
         if getattr(args, option) is not None:
-            parser.error(f"--{option} is of no use with --method {args.method}: leave it out")
-    defaults = {dataset: {option: value for option, value in usual.items() if option not in without}
-                for dataset, usual in defaults.items()}
+            parser.error(f"--{option} is of no use with --method {' '.join(methods)}: leave it out")
     data.check_folder(args.data_dir)
     utils.check_engine(args.gpu_id)
-    chosen = {option: getattr(args, option) for option in defaults[args.dataset]}
     planned = []
     for ratio in dict.fromkeys(args.noise_ratio):
         for seed in dict.fromkeys(args.seed):
-            planned.append(one_run(script, args, ratio, seed, chosen, defaults))
-            runs.check_writable(planned[-1][1].parent)
+            for method in methods:
+                used = {dataset: {option: value for option, value in usual.items() if option not in unused(method)}
+                        for dataset, usual in defaults.items()}
+                chosen = {option: method if option == "method" else getattr(args, option) for option in used[args.dataset]}
+                planned.append(one_run(script, args, ratio, seed, chosen, used))
+                runs.check_writable(planned[-1][1].parent)
     return args, planned
 
 

@@ -133,11 +133,12 @@ def _cpu_name():
 
 # --- training ---------------------------------------------------------------------------------------------------------
 
-def make_trainer(network, pixel_max):
+def make_trainer(network, pixel_max, loss=None):
     """Return (trainer, predictor), two compiled views of one network; they share its weights.
 
-    network: keras.Model, images in [0, 1] -> logits; pixel_max: the pixel value that means 1.0.
-    trainer: takes [images uint8, transforms float32 [n, 8]] and integer labels; cross-entropy and Adam (section 5).
+    network: keras.Model, images in [0, 1] -> logits; pixel_max: the pixel value that means 1.0; loss: of (labels, logits),
+    None for the cross-entropy.
+    trainer: takes [images uint8, transforms float32 [n, 8]] and the loss's labels; Adam (section 5).
     predictor: takes images uint8 and returns probabilities float32 [n, c].
     """
     import keras
@@ -148,7 +149,7 @@ def make_trainer(network, pixel_max):
     shifted = keras.ops.image.affine_transform(scaled, transforms, interpolation="bilinear", fill_mode="nearest")
     trainer = keras.Model([images, transforms], network(shifted))
     trainer.compile(keras.optimizers.Adam(1e-3, beta_1=0.9, beta_2=0.999, epsilon=1e-8),
-                    keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+                    loss or keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     trainer.optimizer.build(trainer.trainable_variables)
     return trainer, make_predictor(network, pixel_max)
 
@@ -161,6 +162,15 @@ def make_predictor(network, pixel_max):
 
     images = keras.Input(network.inputs[0].shape[1:], dtype="uint8")
     return keras.Model(images, keras.ops.softmax(models.forward(network, keras.ops.cast(images, "float32") / pixel_max)))
+
+
+def make_feature_extractor(network, pixel_max):
+    """Return a keras.Model of a network: images uint8 -> what its last layer sees of them, float32 [n, d]."""
+    import keras
+
+    penultimate = keras.Model(network.inputs, network.layers[-1].input)
+    images = keras.Input(network.inputs[0].shape[1:], dtype="uint8")
+    return keras.Model(images, keras.ops.cast(penultimate(keras.ops.cast(images, "float32") / pixel_max), "float32"))
 
 
 def restart_optimizer(trainer):
@@ -276,13 +286,7 @@ def candidates_per_batch(num_selected, num_candidates, batch_size):
 
 
 def make_coteacher(networks, pixel_max):
-    """Compile one step of modified Co-teaching for two networks: score, exchange, step, in one graph.
-
-    networks: two keras.Model, images in [0, 1] -> logits; pixel_max: the pixel value that means 1.0.
-    Returns a keras.Model for `coteach_batch`. It takes [images uint8 [n, h, w, c], transforms float32 [n, 8], labels int32
-    [n], clean float32 [n] (1 where a label is right), present bool [n] (False for what only fills the batch up), keep
-    int32 [1]] and trains on them. Adam works on each weight by itself, so one of it for both networks is one for each.
-    """
+    """Compile one step of modified Co-teaching for two networks: score, exchange, step. See `compile_selecting`."""
     import keras
 
     import models
@@ -292,7 +296,45 @@ def make_coteacher(networks, pixel_max):
     # kept count neither in the loss nor in the statistics of batch normalisation.
     masked = len(networks[0].inputs) > 1
 
-    class CoTeacher(keras.Model):
+    def score(network, x, labels, present):
+        """What the other network will choose by: the cross-entropy of each label, in inference mode, without L2."""
+        probabilities = ops.softmax(models.forward(network, x))
+        of_label = ops.sum(probabilities * ops.one_hot(labels, probabilities.shape[-1]), axis=-1)
+        return ops.stop_gradient(ops.where(present, -ops.log(of_label + 1e-8), np.inf))
+
+    def outcomes(x, labels, clean, present, keep, training):
+        scores = [score(network, x, labels, present) for network in networks]
+        sums = []
+        for network, other_scores in zip(networks, reversed(scores)):
+            order = ops.argsort(other_scores)
+            if masked:
+                kept, weights = order, ops.cast(ops.arange(ops.shape(order)[0]) < keep, "float32")
+            else:
+                kept, weights = order[:keep], 1.0
+            logits = models.forward(network, ops.take(x, kept, axis=0), weights > 0 if masked else None, training)
+            losses = ops.sparse_categorical_crossentropy(ops.take(labels, kept), logits, from_logits=True)
+            sums += [ops.sum(losses * weights), ops.sum(ops.take(clean, kept) * weights)]
+        return [*sums, ops.cast(keep, "float32")]
+
+    return compile_selecting(networks, pixel_max, outcomes)
+
+
+def compile_selecting(networks, pixel_max, outcomes, optimizer=None):
+    """Compile one step of a method that selects samples within a batch, one graph for all its networks.
+
+    networks: one or two keras.Model, images in [0, 1] -> logits; pixel_max: the pixel value that means 1.0;
+    outcomes(x, labels, clean, present, keep, training), x being the batch in [0, 1] and augmented, returns of the batch,
+    for each network, the sum of the losses and the number of clean ones among the samples it trains on, and their number;
+    optimizer: a kind of Adam.
+    Returns a keras.Model for `coteach_batch`. It takes [images uint8 [n, h, w, c], transforms float32 [n, 8], labels int32
+    [n], clean float32 [n] (1 where a label is right), present bool [n] (False for what only fills the batch up), keep
+    int32 [1]] and trains on them. Adam works on each weight by itself, so one of it for both networks is one for each.
+    """
+    import keras
+
+    ops = keras.ops
+
+    class Selecting(keras.Model):
         def __init__(self):
             super().__init__()
             self.networks = networks
@@ -301,43 +343,27 @@ def make_coteacher(networks, pixel_max):
             images, transforms, labels, clean, present, keep = inputs
             scaled = ops.cast(images, "float32") / pixel_max
             x = ops.image.affine_transform(scaled, transforms, interpolation="bilinear", fill_mode="nearest")
-            scores = [self.score(network, x, labels, present) for network in networks]
-            outcomes = []
-            for network, other_scores in zip(networks, reversed(scores)):
-                order = ops.argsort(other_scores)
-                if masked:
-                    kept, weights = order, ops.cast(ops.arange(ops.shape(order)[0]) < keep[0], "float32")
-                else:
-                    kept, weights = order[:keep[0]], 1.0
-                logits = models.forward(network, ops.take(x, kept, axis=0), weights > 0 if masked else None, training)
-                losses = ops.sparse_categorical_crossentropy(ops.take(labels, kept), logits, from_logits=True)
-                outcomes += [ops.sum(losses * weights), ops.sum(ops.take(clean, kept) * weights)]
-            return ops.stack([*outcomes, ops.cast(keep[0], "float32")])[None]
+            return ops.stack(outcomes(x, labels, clean, present, keep[0], training))[None]
 
-        def score(self, network, x, labels, present):
-            """What the other network will choose by: the cross-entropy of each label, in inference mode, without L2."""
-            probabilities = ops.softmax(models.forward(network, x))
-            of_label = ops.sum(probabilities * ops.one_hot(labels, probabilities.shape[-1]), axis=-1)
-            return ops.stop_gradient(ops.where(present, -ops.log(of_label + 1e-8), np.inf))
+    def loss(_, found):
+        """Each network's mean over the samples it trains on. (Keras adds the L2 penalty of each.)"""
+        *sums, kept = ops.unstack(found[0])
+        return sum(sums[::2]) / kept
 
-    def loss(_, outcomes):
-        """Each network's mean over the samples it trains on. (Keras adds the L2 penalty of both.)"""
-        loss_1, _, loss_2, _, kept = ops.unstack(outcomes[0])
-        return (loss_1 + loss_2) / kept
-
-    coteacher = CoTeacher()
-    # Of each batch: the sums of the losses, the clean ones among the samples network 1 and 2 trained on, their number.
-    coteacher.compile(keras.optimizers.Adam(1e-3, beta_1=0.9, beta_2=0.999, epsilon=1e-8), loss, metrics=[
-        keras.metrics.MeanMetricWrapper(lambda _, outcomes, number=number: outcomes[:, number], name=name)
-        for number, name in enumerate(("loss_1", "clean_1", "loss_2", "clean_2", "kept"))])
-    coteacher.optimizer.build([variable for network in networks for variable in network.trainable_variables])
-    return coteacher
+    selecting = Selecting()
+    names = [f"{what}_{number}" for number in range(1, len(networks) + 1) for what in ("loss", "clean")] + ["kept"]
+    selecting.compile((optimizer or keras.optimizers.Adam)(1e-3, beta_1=0.9, beta_2=0.999, epsilon=1e-8), loss, metrics=[
+        keras.metrics.MeanMetricWrapper(lambda _, found, number=number: found[:, number], name=name)
+        for number, name in enumerate(names)])
+    selecting.optimizer.build([variable for network in networks for variable in network.trainable_variables])
+    return selecting
 
 
 def coteach_batch(coteacher, x, y, clean, batch, transforms, keep, size):
     """Train both networks on the samples `batch` of x, filled up to `size` so that one compiled shape serves all.
 
-    Returns {name: sum over the samples trained on}: loss_1, loss_2, clean_1, clean_2 and kept, their number.
+    Returns {name: sum over the samples trained on}: loss_1, clean_1, with two networks loss_2, clean_2, and kept, their
+    number.
     """
     filled = np.resize(batch, size)
     present = np.arange(size) < len(batch)
@@ -348,18 +374,21 @@ def coteach_batch(coteacher, x, y, clean, batch, transforms, keep, size):
 
 
 def coteach_epoch(coteacher, x, y, clean, selected, candidates, generator, batch_size, rate, keep, shift, flip,
-                  after_batch=None):
+                  after_batch=None, fill=True):
     """Pass once over the selected samples, each batch joined by some candidates; return {name: mean} of the epoch.
 
     x: uint8 [n, height, width, channels]; y: integers [n], the observed labels; clean: bool [n], for the report alone;
     selected, candidates: integers, positions in x, the latter empty during the warm-up; generator: this epoch's numpy
     Generator; keep(size): how many samples of a batch with that many selected ones to train on; shift, flip: see
-    `augmentation`; after_batch: called with the number of selected samples done.
+    `augmentation`; after_batch: called with the number of selected samples done; fill: whether short batches are filled up
+    (for a step that leaves out what only fills).
     The candidates have a shuffled pass of their own, begun anew each epoch and, where it ends, within one.
-    Returns loss_1 and loss_2, without the L2 penalty, and clean_1 and clean_2, the clean share of what each trained on.
+    Returns loss_1 and loss_2, without the L2 penalty, and clean_1 and clean_2, the clean share of what each trained on (0
+    and NaN where that was nothing); without loss_2 and clean_2 where there is one network.
     """
     coteacher.optimizer.learning_rate = rate
-    sums = dict.fromkeys(("loss_1", "loss_2", "clean_1", "clean_2", "kept"), 0.0)
+    names = [f"{what}_{number}" for what in ("loss", "clean") for number in range(1, len(coteacher.networks) + 1)]
+    sums = dict.fromkeys([*names, "kept"], 0.0)
     order = generator.permutation(selected)
     joining = candidates_per_batch(len(selected), len(candidates), batch_size)
     others = generator.permutation(candidates)
@@ -370,10 +399,11 @@ def coteach_epoch(coteacher, x, y, clean, selected, candidates, generator, batch
             continue  # of a last batch of one, nothing may be left to train on: a mean of nothing would spoil the weights
         batch = np.concatenate([own, others[number * joining:(number + 1) * joining]])
         transforms = augmentation(generator, len(batch), x.shape[2], shift, flip)
-        found = coteach_batch(coteacher, x, y, clean, batch, transforms, keep(len(own)), size)
-        for name in sums:
-            sums[name] += float(found[name])
+        found = coteach_batch(coteacher, x, y, clean, batch, transforms, keep(len(own)), size if fill else len(batch))
+        if float(found["kept"]) > 0:
+            for name in sums:
+                sums[name] += float(found[name])
         if after_batch:
             after_batch(start + len(own))
     kept = sums.pop("kept")
-    return {name: total / kept for name, total in sums.items()}
+    return {name: total / kept if kept else {"loss": 0.0, "clean": np.nan}[name[:-2]] for name, total in sums.items()}

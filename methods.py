@@ -1,0 +1,318 @@
+"""The compared methods: what the table sets beside INCV (section 5 of the paper), with its network, schedule, augmentation.
+
+Each is a function of the same arguments that returns a `Method`, what INCV_main.train needs to train it:
+
+    dataset: data.Dataset; y_noisy: integers [n], the observed labels; settings: the run's; stage: what a method needs that
+    trains or remembers more than one trainer's state: stage.resumed, the arrays of the checkpoint to go on from, {} for
+    none; stage.save_checkpoint(**arrays); stage.progress, a command.Progress for the first half of the run;
+    stage.begin_epoch(trainer, epoch), which returns the epoch's learning rate and restarts Adam where it drops.
+"""
+import json
+import math
+from collections import namedtuple
+
+import keras
+import numpy as np
+
+import models
+import noise
+import utils
+
+ops = keras.ops
+
+# trainer: its state is the checkpoint's; networks: those that are tested and saved; train_epoch(epoch, generator, rate,
+# after_batch) trains one epoch and returns {column: value} for the CSV; samples: how many an epoch passes over;
+# remembered(): {name: array} of what else a checkpoint must hold.
+Method = namedtuple("Method", "trainer networks train_epoch samples remembered", defaults=[dict])
+
+
+def make_network(dataset, settings, number, masked=False):
+    """Network 1 or 2, each with initial weights of its own, the same for every method. masked: see models.py."""
+    return models.ARCHITECTURES[settings["architecture"]](
+        dataset.x_train.shape[1:], dataset.num_classes, momentum=settings["bn_momentum"],
+        seed=utils.rng(settings["seed"], "weights of network", number).integers(2 ** 32),
+        dtype="mixed_bfloat16" if settings["precision"] == "bfloat16" else "float32", masked=masked)
+
+
+def one_epoch(trainer, dataset, y, index, settings, generator, rate, after_batch):
+    """Train one network on the samples `index` with the labels y; return {column: value}."""
+    loss = utils.train_epoch(trainer, dataset.x_train, y, index, generator, settings["batch_size"], rate, dataset.shift,
+                             dataset.flip, lambda done, _: after_batch(done))
+    return {"keep": settings["batch_size"], "loss_1": loss}
+
+
+def standard(dataset, y_noisy, settings, stage):
+    """Plain training of one network on all the noisy labels."""
+    network = make_network(dataset, settings, 1)
+    trainer, _ = utils.make_trainer(network, dataset.pixel_max)
+
+    def train_epoch(epoch, *arguments):
+        return one_epoch(trainer, dataset, y_noisy, np.arange(len(y_noisy)), settings, *arguments)
+
+    return Method(trainer, [network], train_epoch, len(y_noisy))
+
+
+# --- F-correction (Patrini et al. 2017, arXiv 1609.03683) ---------------------------------------------------------------
+
+def f_correction(dataset, y_noisy, settings, stage):
+    """Forward correction: estimate the transition matrix T, then train a fresh network to predict the labels through it."""
+    true = noise.transition_matrix(settings["noise_pattern"], settings["noise_ratio"], dataset.num_classes)
+    if settings["transition"] == "true":
+        transition = true
+    elif "transition" in stage.resumed:
+        transition = stage.resumed["transition"]
+    else:
+        transition = transition_of(probabilities_of_a_trained_network(dataset, y_noisy, settings, stage))
+    # How far T̂ is from T: the share of a class's labels that it sends elsewhere (total variation), mean over the classes.
+    error = np.abs(transition - true).sum(axis=1).mean() / 2
+    network = make_network(dataset, settings, 1)
+    trainer, _ = utils.make_trainer(network, dataset.pixel_max, forward_loss(transition))
+
+    def train_epoch(epoch, *arguments):
+        return {**one_epoch(trainer, dataset, y_noisy, np.arange(len(y_noisy)), settings, *arguments),
+                "transition_error": error}
+
+    return Method(trainer, [network], train_epoch, len(y_noisy), lambda: {"transition": transition})
+
+
+def forward_loss(transition):
+    """The loss -log((T^T p)[observed label]) of logits, by logarithms: p may be too small to be multiplied.
+
+    transition: float [c, c], T[i, j] = P(observed j | true i).
+    """
+    log_transition = np.log(np.maximum(transition, 1e-30)).astype(np.float32)
+
+    def loss(labels, logits):
+        column = ops.take(log_transition.T, ops.cast(ops.reshape(labels, (-1,)), "int32"), axis=0)
+        return -ops.logsumexp(ops.log_softmax(logits) + column, axis=-1)
+
+    return loss
+
+
+def transition_of(probabilities):
+    """T̂ float [c, c] of the noisy probabilities [n, c] of n samples: row i is those of the sample most surely labelled i.
+
+    The very surest, from the 97th percentile on, are passed over as outliers. Rows are normalised.
+    """
+    rows = []
+    for label in range(probabilities.shape[1]):
+        sureness = probabilities[:, label]
+        below = np.where(sureness < np.percentile(sureness, 97), sureness, -1.0)
+        rows.append(probabilities[below.argmax() if below.max() >= 0 else sureness.argmax()])
+    rows = np.array(rows, dtype=float)
+    return rows / rows.sum(axis=1, keepdims=True)
+
+
+def probabilities_of_a_trained_network(dataset, y_noisy, settings, stage):
+    """What a network trained on nine tenths of the noisy labels says of all samples, at its best loss on the other tenth.
+
+    A network that has memorised its labels would say that none is wrong; the held-out labels tell when that begins.
+    """
+    shuffled = utils.rng(settings["seed"], "held out").permutation(len(y_noisy))
+    held_out, index = np.split(shuffled, [len(y_noisy) // 10])
+    network = make_network(dataset, settings, 2)
+    trainer, predictor = utils.make_trainer(network, dataset.pixel_max)
+    epochs, start, best, best_state = settings["epochs"], 0, np.inf, None
+    if "estimating" in stage.resumed:
+        start, best, best_state = (stage.resumed[name] for name in ("estimating", "best_loss", "best_state"))
+        utils.set_state(trainer, stage.resumed["estimating_state"])
+    for epoch in range(int(start), epochs):
+        rate = stage.begin_epoch(trainer, epoch)
+
+        def after_batch(done, end_of_epoch=False):
+            stage.progress.show((epoch + done / len(index)) / epochs, f"estimating T epoch {epoch + 1}/{epochs} "
+                                f"held-out loss {best:.3f}", end_of_epoch)
+
+        one_epoch(trainer, dataset, y_noisy, index, settings, utils.rng(settings["seed"], "estimate", epoch), rate,
+                  after_batch)
+        of_label = utils.predict(predictor, dataset.x_train, held_out)[np.arange(len(held_out)), y_noisy[held_out]]
+        loss = -np.log(of_label + 1e-8).mean()
+        if best_state is None or loss < best:
+            best, best_state = loss, utils.get_state(trainer)
+        stage.save_checkpoint(estimating=epoch + 1, estimating_state=utils.get_state(trainer), best_loss=best,
+                              best_state=best_state)
+        after_batch(len(index), end_of_epoch=True)
+    utils.set_state(trainer, best_state)
+    return utils.predict(predictor, dataset.x_train, np.arange(len(y_noisy)))
+
+
+# --- selection within a batch: Decoupling, Co-teaching, MentorNet -------------------------------------------------------
+# A rule gets losses, one [b] for each network, predictions, integers [b] for each, and keep, how many samples of the batch
+# to train on; it returns for each network float [b], 1 for the samples it trains on.
+
+def smallest(losses, keep):
+    """1.0 for the `keep` smallest of the losses [b], 0.0 for the others."""
+    rank = ops.argsort(ops.argsort(losses))
+    return ops.cast(rank < keep, "float32")
+
+
+def where_they_disagree(losses, predictions, keep):
+    """Decoupling (Malach & Shalev-Shwartz 2017, arXiv 1706.02613): where the two networks predict different labels."""
+    differ = ops.cast(predictions[0] != predictions[1], "float32")
+    return [differ, differ]
+
+
+def smallest_of_the_other(losses, predictions, keep):
+    """Co-teaching (Han et al. 2018, arXiv 1804.06872): the samples with the smallest loss under the other network."""
+    return [smallest(losses[1], keep), smallest(losses[0], keep)]
+
+
+def smallest_of_its_own(losses, predictions, keep):
+    """MentorNet (Jiang et al. 2018, arXiv 1712.05055), self-paced: the samples with the smallest loss under itself."""
+    return [smallest(losses[0], keep)]
+
+
+def decoupling(dataset, y_noisy, settings, stage):
+    """Two networks, each trained only where their predictions differ; no step where they agree on a whole batch."""
+    return select_in_batches(dataset, y_noisy, settings, 2, where_they_disagree, 0.0)
+
+
+def coteaching(dataset, y_noisy, settings, stage):
+    """Two networks on all the data, each trained on what the other finds easy; how much that is follows the noise ratio."""
+    return select_in_batches(dataset, y_noisy, settings, 2, smallest_of_the_other, noise_ratio_for(settings))
+
+
+def mentornet(dataset, y_noisy, settings, stage):
+    """One network, trained on what it finds easy itself."""
+    return select_in_batches(dataset, y_noisy, settings, 1, smallest_of_its_own, noise_ratio_for(settings))
+
+
+def noise_ratio_for(settings):
+    return settings["noise_ratio"] if settings["assumed_ratio"] is None else settings["assumed_ratio"]
+
+
+def samples_remembered(size, ratio, epoch, epochs):
+    """floor(R(e) B) with R(e) = 1 - ratio * min(e / 10, 1); size: B; epoch: e, counted from 0, of epochs of 200."""
+    share = 1 - ratio * min(1.0, epoch / utils.scaled_epoch(10, epochs, 200))
+    return math.floor(share * size + 1e-9)  # a rounding error must not turn 0.2 * 10 into 1
+
+
+def select_in_batches(dataset, y_noisy, settings, number, rule, ratio):
+    """The method that trains `number` networks on what `rule` selects of every batch."""
+    networks = [make_network(dataset, settings, which) for which in range(1, number + 1)]
+    selector = make_selector(networks, dataset.pixel_max, rule)
+    every, none, epochs = np.arange(len(y_noisy)), np.array([], dtype=int), settings["epochs"]
+
+    def train_epoch(epoch, generator, rate, after_batch):
+        def keep(size):
+            return samples_remembered(size, ratio, epoch, epochs)
+
+        found = utils.coteach_epoch(
+            selector, dataset.x_train, y_noisy, y_noisy == dataset.y_train, every, none, generator,
+            settings["batch_size"], rate, keep, dataset.shift, dataset.flip, after_batch, fill=False)
+        return {"keep": keep(settings["batch_size"]), **found}
+
+    return Method(selector, networks, train_epoch, len(every))
+
+
+def make_selector(networks, pixel_max, rule):
+    """Compile one step of a method that selects within a batch; a model for `utils.coteach_batch`.
+
+    As the methods' authors have it, the losses that select are those of the pass that is differentiated: in training mode,
+    with the statistics of the whole batch. Where nothing is selected, nothing is learned.
+    """
+    def outcomes(x, labels, clean, present, keep, training):
+        logits = [network(x, training=training) for network in networks]
+        losses = [ops.sparse_categorical_crossentropy(labels, each, from_logits=True) for each in logits]
+        weights = rule([ops.stop_gradient(each) for each in losses], [ops.argmax(each, axis=-1) for each in logits], keep)
+        weights = [ops.stop_gradient(each) for each in weights]
+        sums, kept = [], ops.sum(weights[0])
+        for loss, weight in zip(losses, weights):
+            # Of no sample there is no mean: gradients that are not numbers, on which AdamThatMayRest rests.
+            sums += [ops.sum(loss * ops.where(kept > 0, weight, np.nan)), ops.sum(clean * weight)]
+        return [*sums, kept]
+
+    return utils.compile_selecting(networks, pixel_max, outcomes, AdamThatMayRest)
+
+
+class AdamThatMayRest(keras.optimizers.Adam):
+    """Adam that takes no step, moments and count included, where the gradients are not numbers.
+
+    (A zero loss would not do: Adam's moments, and the L2 penalty, go on moving the weights.)
+    """
+
+    def apply(self, grads, trainable_variables=None):
+        variables = [*self.variables, *(trainable_variables or self._trainable_variables)]
+        before = [ops.copy(ops.convert_to_tensor(variable)) for variable in variables]
+        super().apply(grads, trainable_variables)
+        stepped = ops.all(ops.stack([ops.all(ops.isfinite(gradient)) for gradient in grads if gradient is not None]))
+        for variable, value in zip(variables, before):
+            variable.assign(ops.where(stepped, ops.convert_to_tensor(variable), value))
+
+
+# --- D2L (Ma et al. 2018, arXiv 1806.02612) -----------------------------------------------------------------------------
+
+LID_SAMPLES, LID_BATCH, LID_NEIGHBOURS, LID_WINDOW = 1280, 128, 20, 5
+
+
+def d2l(dataset, y_noisy, settings, stage):
+    """Dimensionality-driven learning: once the features' local intrinsic dimensionality rises, trust the predictions more.
+
+    Goes back, at that turning point, to the state (weights and Adam's) from before the epoch that raised it.
+    """
+    network = make_network(dataset, settings, 1)
+    trainer, _ = utils.make_trainer(network, dataset.pixel_max, adapted_loss)
+    features = utils.make_feature_extractor(network, dataset.pixel_max)
+    epochs, every = settings["epochs"], np.arange(len(y_noisy))
+    not_before = utils.scaled_epoch(40, epochs, 200) + LID_WINDOW
+    lids, turned, before = json.loads(str(stage.resumed.get("lids", "[]"))), int(stage.resumed.get("turned", -1)), None
+    if "before" in stage.resumed:
+        before = stage.resumed["before"]
+
+    def train_epoch(epoch, generator, rate, after_batch):
+        nonlocal turned, before
+        some = utils.rng(settings["seed"], "lid", epoch).permutation(every)[:LID_SAMPLES]
+        lids.append(lid_of_batches(utils.predict(features, dataset.x_train, some)))
+        now = utils.get_state(trainer)
+        if turned < 0 and epoch >= not_before and is_turning_point(lids):
+            turned = epoch
+            utils.set_state(trainer, before)
+        before = now
+        alpha = trust_in_labels(epoch, epochs, lids) if turned >= 0 else 1.0
+        labels = np.stack([y_noisy, np.full(len(y_noisy), alpha)], axis=1).astype(np.float32)
+        found = one_epoch(trainer, dataset, labels, every, settings, generator, rate, after_batch)
+        # 0 until there is one; then the epoch, counted from 1 as in this table, before which the weights went back.
+        return {**found, "lid": lids[-1], "alpha": alpha, "turning_point": turned + 1}
+
+    return Method(trainer, [network], train_epoch, len(every),
+                  lambda: {"lids": json.dumps(lids), "turned": turned, "before": before})
+
+
+def lid_of_batches(features):
+    """The mean local intrinsic dimensionality of samples, float [n, d], each among those of its batch of 128."""
+    batches = [features[start:start + LID_BATCH] for start in range(0, len(features), LID_BATCH)]
+    return float(np.mean(np.concatenate([local_intrinsic_dimensionality(batch) for batch in batches if len(batch) > 2])))
+
+
+def local_intrinsic_dimensionality(features, neighbours=LID_NEIGHBOURS):
+    """Of each sample, float [n, d] among these alone: -1 / mean of log(d_i / d_k) over its k nearest. Returns [n].
+
+    Samples whose k nearest are all equally far have none; they are given what a mean of -1e-6 gives, a million.
+    """
+    exact = features.astype(np.float64)
+    distances = np.sort(np.linalg.norm(exact[:, None] - exact[None], axis=-1), axis=1)[:, 1:neighbours + 1]
+    distances = np.maximum(distances, 1e-12)
+    return -1 / np.minimum(np.log(distances / distances[:, -1:]).mean(axis=1), -1e-6)
+
+
+def is_turning_point(lids):
+    """Whether the last LID exceeds the mean of the five before it by more than two of their standard deviations."""
+    earlier = np.array(lids[-1 - LID_WINDOW:-1])
+    return len(earlier) == LID_WINDOW and lids[-1] > earlier.mean() + 2 * earlier.std()
+
+
+def trust_in_labels(epoch, epochs, lids):
+    """alpha = exp(-(e / E) LID_e / min LID so far), the weight of the observed label against the prediction."""
+    return math.exp(-epoch / epochs * lids[-1] / min(lids))
+
+
+def adapted_loss(labels_and_alpha, logits):
+    """Cross-entropy of the target alpha * label + (1 - alpha) * prediction; labels_and_alpha: float [n, 2]."""
+    labels, alpha = ops.cast(labels_and_alpha[:, 0], "int32"), labels_and_alpha[:, 1]
+    predicted = ops.stop_gradient(ops.argmax(logits, axis=-1))
+    of_label = ops.sparse_categorical_crossentropy(labels, logits, from_logits=True)
+    return alpha * of_label + (1 - alpha) * ops.sparse_categorical_crossentropy(predicted, logits, from_logits=True)
+
+
+METHODS = {"standard": standard, "f_correction": f_correction, "decoupling": decoupling, "coteaching": coteaching,
+           "mentornet": mentornet, "d2l": d2l}

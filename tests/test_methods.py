@@ -1,0 +1,210 @@
+"""The compared methods: losses, selection rules, LID against literal NumPy, on TensorFlow and (test_coteaching.py) JAX."""
+import os
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.neighbors import NearestNeighbors
+
+import data
+import noise
+import utils
+from conftest import FOLDER, run, start
+
+utils.start_engine(threads=2)
+
+import methods  # noqa: E402
+import models  # noqa: E402
+
+SETTINGS = {"architecture": "resnet8", "epochs": 200, "batch_size": 16, "seed": 0, "bn_momentum": 0.9,
+            "noise_pattern": "sym", "noise_ratio": 0.5, "precision": "float32", "assumed_ratio": None,
+            "transition": "estimated"}
+STAGE = SimpleNamespace(resumed={}, progress=SimpleNamespace(show=lambda *_: None), save_checkpoint=lambda **_: None,
+                        begin_epoch=lambda trainer, epoch: 1e-3)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    dataset = data.load("digits")
+    return dataset, noise.flip_labels(dataset.y_train, noise.transition_matrix("sym", 0.5, 10), utils.rng(0, "noise"))
+
+
+def softmax(logits):
+    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return exponentials / exponentials.sum(axis=1, keepdims=True)
+
+
+def test_forward_loss():
+    logits = np.array([[2.0, -1.0, 0.5], [0.0, 0.0, 0.0], [60.0, -60.0, 0.0]], np.float32)
+    labels, transition = np.array([0, 2, 1]), np.array([[0.7, 0.2, 0.1], [0.0, 0.6, 0.4], [0.3, 0.0, 0.7]])
+    expected = [-np.log((transition.T @ p)[label]) for p, label in zip(softmax(logits.astype(float)), labels)]
+    assert np.asarray(methods.forward_loss(transition)(labels, logits)) == pytest.approx(expected, rel=1e-5)
+    # With the identity it is the cross-entropy, even where a probability is too small for a float32.
+    assert np.asarray(methods.forward_loss(np.eye(3))(labels, logits))[2] > 60
+
+
+def test_the_estimate_of_the_transition_matrix():
+    """40 samples: the two surest of each label lie above the 97th percentile, the third counts."""
+    probabilities = np.full((40, 2), 0.5)
+    probabilities[0], probabilities[1] = (0.99, 0.01), (0.9, 0.1)
+    probabilities[2], probabilities[3] = (0.8, 0.2), (0.05, 0.95)
+    probabilities[4], probabilities[5] = (0.1, 0.9), (0.3, 0.7)
+    assert np.percentile(probabilities[:, 0], 97) == pytest.approx(0.883)  # 37.83 of the way from 0 to 39
+    assert methods.transition_of(probabilities) == pytest.approx(np.array([[0.8, 0.2], [0.3, 0.7]]))
+    assert methods.transition_of(2 * probabilities) == pytest.approx(np.array([[0.8, 0.2], [0.3, 0.7]]))
+    assert methods.transition_of(np.full((5, 4), 0.25)).tolist() == np.full((4, 4), 0.25).tolist()
+
+
+def test_rules_by_hand():
+    losses = [np.array([3.0, 1.0, 2.0, 0.5]), np.array([0.1, 0.2, 0.3, 0.4])]
+    predictions = [np.array([1, 2, 3, 4]), np.array([1, 0, 3, 5])]
+
+    def found(rule):
+        return [np.asarray(weights).tolist() for weights in rule(losses, predictions, 2)]
+
+    assert found(methods.smallest_of_the_other) == [[1, 1, 0, 0], [0, 1, 0, 1]]
+    assert found(methods.smallest_of_its_own) == [[0, 1, 0, 1]]
+    assert found(methods.where_they_disagree) == [[0, 1, 0, 1], [0, 1, 0, 1]]
+
+
+def test_how_many_are_remembered():
+    assert [methods.samples_remembered(128, 0.5, epoch, 200) for epoch in (0, 1, 5, 10, 199)] == [128, 121, 96, 64, 64]
+    assert methods.samples_remembered(10, 0.8, 20, 200) == 2  # 1 - 0.8 is a little less than 0.2
+    assert [methods.samples_remembered(16, 0.0, epoch, 20) for epoch in range(20)] == [16] * 20
+
+
+@pytest.mark.parametrize("name", ["coteaching", "mentornet", "decoupling"])
+def test_a_step_trains_on_what_numpy_selects(digits, name):
+    """Told by flags that are distinct powers of two, and by the sum of the losses."""
+    dataset, y = digits
+    number = 1 if name == "mentornet" else 2
+    rule = {"coteaching": methods.smallest_of_the_other, "mentornet": methods.smallest_of_its_own,
+            "decoupling": methods.where_they_disagree}[name]
+    networks = [methods.make_network(dataset, SETTINGS, which) for which in range(1, number + 1)]
+    if name == "decoupling":  # two that agree on some samples
+        networks[1].set_weights(networks[0].get_weights())
+        networks[1].layers[-1].kernel.assign_add(np.random.default_rng(1).normal(0, 0.1, (64, 10)))
+    selector = methods.make_selector(networks, dataset.pixel_max, rule)
+    batch, identity = np.arange(16), utils.augmentation(np.random.default_rng(0), 16, 8, 0, False)
+    x = dataset.x_train[batch].astype(np.float32) / 16
+    losses, predictions = [], []
+    for network in networks:
+        twin = models.resnet8((8, 8, 1), 10, momentum=0.9)
+        twin.set_weights(network.get_weights())
+        probabilities = softmax(np.asarray(twin(x, training=True), float))  # the statistics of this batch
+        losses.append(-np.log(probabilities[batch, y[batch]]))
+        predictions.append(probabilities.argmax(axis=1))
+    keep = 6
+    if name == "coteaching":
+        expected = [set(np.argsort(losses[1])[:keep]), set(np.argsort(losses[0])[:keep])]
+    elif name == "mentornet":
+        expected = [set(np.argsort(losses[0])[:keep])]
+    else:
+        expected = [set(np.flatnonzero(predictions[0] != predictions[1]))] * 2
+    assert 0 < len(expected[0]) < 16
+    flags = np.zeros(1500)
+    flags[batch] = 2.0 ** batch
+    found = utils.coteach_batch(selector, dataset.x_train, y, flags, batch, identity, keep, 16)
+    for which, wanted in enumerate(expected, start=1):
+        assert float(found[f"clean_{which}"]) == sum(2.0 ** position for position in wanted)
+        assert float(found[f"loss_{which}"]) == pytest.approx(sum(losses[which - 1][list(wanted)]), rel=1e-4)
+    assert float(found["kept"]) == len(expected[0])
+
+
+def test_no_step_where_they_agree_on_all(digits):
+    dataset, y = digits
+    networks = [methods.make_network(dataset, SETTINGS, 1) for _ in range(2)]
+    selector = methods.make_selector(networks, dataset.pixel_max, methods.where_they_disagree)
+    networks[1].layers[-1].bias.assign(np.arange(10.0))  # they disagree: Adam gets moments
+    batch, transforms = np.arange(16), utils.augmentation(np.random.default_rng(0), 16, 8, 0, False)
+    utils.coteach_batch(selector, dataset.x_train, y, y == y, batch, transforms, 16, 16)
+    networks[1].set_weights(networks[0].get_weights())
+
+    def state():
+        return [np.asarray(v) for network in networks for v in network.trainable_variables] + [
+            np.asarray(v) for v in selector.optimizer.variables]
+
+    before = state()
+    found = utils.coteach_batch(selector, dataset.x_train, y, y == y, batch, transforms, 16, 16)
+    assert float(found["kept"]) == 0 and all((a == b).all() for a, b in zip(before, state()))
+    epoch = utils.coteach_epoch(selector, dataset.x_train, y, y == y, np.arange(3), np.arange(0), utils.rng(0), 16, 1e-3,
+                                lambda size: 0, 0, False, fill=False)
+    assert epoch["loss_1"] == epoch["loss_2"] == 0 and np.isnan(epoch["clean_1"])
+
+
+def test_lid_with_exact_neighbours():
+    features = np.random.default_rng(0).normal(size=(300, 7))
+    distances, _ = NearestNeighbors(n_neighbors=21, algorithm="brute").fit(features[:128]).kneighbors(features[:128])
+    expected = np.array([-1 / np.mean([np.log(d / row[20]) for d in row[1:]]) for row in distances])
+    assert methods.local_intrinsic_dimensionality(features[:128]) == pytest.approx(expected, rel=1e-6)
+    parts = [methods.local_intrinsic_dimensionality(part) for part in (features[:128], features[128:256], features[256:])]
+    assert methods.lid_of_batches(features) == pytest.approx(np.concatenate(parts).mean())
+    assert np.isfinite(methods.local_intrinsic_dimensionality(np.zeros((30, 4)))).all()
+
+
+def test_the_turning_point_and_the_trust_in_labels():
+    assert methods.is_turning_point([9, 1, 2, 1, 2, 1, 2.4]) and not methods.is_turning_point([9, 1, 2, 1, 2, 1, 2.3])
+    assert not methods.is_turning_point([1, 1, 1, 1, 9])  # four before it: too few
+    assert methods.trust_in_labels(50, 200, [4.0, 2.0, 3.0]) == pytest.approx(np.exp(-0.25 * 3 / 2))
+
+
+def test_adapted_loss():
+    logits = np.array([[2.0, -1.0, 0.5], [0.0, 1.0, 0.0]], np.float32)
+    p, alpha = softmax(logits.astype(float)), 0.3
+    expected = [-alpha * np.log(p[0, 1]) - (1 - alpha) * np.log(p[0, 0]), -np.log(p[1, 1])]
+    found = methods.adapted_loss(np.array([[1, alpha], [1, alpha]], np.float32), logits)
+    assert np.asarray(found) == pytest.approx(expected, rel=1e-5)
+
+
+def test_d2l_goes_back_to_before_the_epoch_that_raised_the_lid(digits, monkeypatch):
+    dataset, y = digits
+    few = dataset._replace(x_train=dataset.x_train[:32], y_train=dataset.y_train[:32])
+    settings = SETTINGS | {"epochs": 9}  # 40 of 200 epochs are 2 of 9: from epoch 7 on
+
+    def trained(lids):
+        """The rows, and one weight at the start of every epoch."""
+        lids, rows, weights = iter(lids), [], []
+        monkeypatch.setattr(methods, "lid_of_batches", lambda features: next(lids))
+        method = methods.d2l(few, y[:32], settings, STAGE)
+        for epoch in range(9):
+            weights.append(np.ravel(method.trainer.trainable_variables[0])[0])
+            rate = 0.0 if epoch == 7 else 1e-3
+            rows.append(method.train_epoch(epoch, utils.rng(0, epoch), rate, lambda done: None))
+        return rows, weights
+
+    # The rise in epoch 6 is too early, and the five before epoch 7 then hold it, so that one does not stand out.
+    rows, _ = trained([5, 4, 5, 4, 5, 4, 9, 9, 9])
+    assert {row["turning_point"] for row in rows} == {0} and {row["alpha"] for row in rows} == {1.0}
+    rows, weights = trained([5, 4, 5, 4, 5, 4, 5, 9, 8])
+    assert [row["turning_point"] for row in rows] == [0] * 7 + [8, 8]
+    assert [row["alpha"] for row in rows] == pytest.approx([1] * 7 + [np.exp(-7 / 9 * 9 / 4), np.exp(-8 / 9 * 8 / 4)])
+    # Epoch 7, of a rate of 0, ends where it went back to: before epoch 6, which raised the LID.
+    assert weights[8] == weights[6] != weights[7]
+
+
+@pytest.mark.skipif("COTEACHING_ON_JAX" in os.environ, reason="commands are run by that test's parent")
+def test_killed_and_resumed_each_ends_with_the_same_bytes(tmp_path):
+    """F-correction (in its estimate and after it), D2L, and Co-teaching told that no label is wrong."""
+    arguments = ["--dataset", "digits", "--architecture", "resnet8", "--subset", 100, "--epochs", 9, "--assumed_ratio", 0,
+                 "--method", "f_correction", "d2l", "coteaching"]
+    for name in ("whole", "broken"):
+        (tmp_path / name).mkdir()
+    whole = run([*arguments, "--quiet"], tmp_path / "whole", "INCV_main.py")
+    assert whole.code == 0 and whole.err == "", whole.err
+    for wanted in ("estimating T epoch 4/9", "f_correction epoch 5/9", "d2l epoch 8/9"):
+        process = start(arguments, tmp_path / "broken", "INCV_main.py")
+        assert any(wanted in line for line in process.stdout)
+        process.kill()
+        process.communicate()
+    broken = run(arguments, tmp_path / "broken", "INCV_main.py")
+    assert broken.code == 0 and "resuming at epoch" in broken.out, broken.err
+    tables = {path.name: path.read_bytes() for path in sorted((tmp_path / "whole" / FOLDER).glob("*.csv"))}
+    assert tables == {path.name: path.read_bytes() for path in sorted((tmp_path / "broken" / FOLDER).glob("*.csv"))}
+    found = {name.split("_resnet8")[0].split("seed0_")[1]: pd.read_csv(tmp_path / "whole" / FOLDER / name)
+             for name in tables}
+    assert set(found) == {"f_correction", "d2l", "coteaching"}
+    assert (found["coteaching"]["keep"] == 32).all() and found["coteaching"]["clean_1"].nunique() == 1
+    assert found["d2l"]["lid"].nunique() == 9 and {"alpha", "turning_point"} < set(found["d2l"])
+    assert found["f_correction"]["transition_error"].nunique() == 1
+    assert len(list((tmp_path / "whole" / FOLDER).glob("*coteaching*.keras"))) == 2
