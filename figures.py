@@ -79,6 +79,42 @@ def test_accuracy(history, settings, file):
     plt.close(figure)
 
 
+# The published figure's order; its colours are matplotlib's. Standard training, which it does not have, is grey.
+METHODS = {"f_correction": ("F-correction", "C0"), "decoupling": ("Decoupling", "C1"), "coteaching": ("Co-teaching", "C2"),
+           "mentornet": ("MentorNet", "C3"), "d2l": ("D2L", "C4"), "incv": ("INCV (ours)", "C5"),
+           "standard": ("Standard", "0.5")}
+
+
+def compared_methods(runs_of, title, file):
+    """Draw test accuracy against epoch of several methods, a panel for every noise, after the published figure.
+
+    runs_of: {noise, such as "sym 0.5": {method: [the CSV of a run as DataFrame, ...]}}; file: where the PNG goes.
+    A line is the mean over the runs (seeds), the band about it their range.
+    """
+    columns = min(2, len(runs_of))
+    rows = math.ceil(len(runs_of) / columns)
+    figure, panels = plt.subplots(rows, columns, figsize=(5 * columns, 3.6 * rows), squeeze=False, layout="constrained")
+    for panel in panels.flat[len(runs_of):]:
+        panel.axis("off")
+    handles = {}
+    for panel, (noise_name, by_method) in zip(panels.flat, runs_of.items()):
+        for method, (name, color) in METHODS.items():
+            if method in by_method:
+                histories = by_method[method]
+                last = min(len(history) for history in histories)
+                accuracy = np.array([history["accuracy_mean"][:last] for history in histories])
+                epochs = histories[0]["epoch"][:last]
+                panel.fill_between(epochs, accuracy.min(axis=0), accuracy.max(axis=0), color=color, alpha=0.2, lw=0)
+                handles[name], = panel.plot(epochs, accuracy.mean(axis=0), color=color, lw=1.2, label=name)
+        counts = sorted({len(histories) for histories in by_method.values()})
+        panel.set(title=f"{noise_name}, seeds: {' or '.join(map(str, counts))}", xlabel="epoch", ylabel="test accuracy")
+        panel.grid(alpha=0.3)
+    figure.legend(handles.values(), handles, loc="outside lower center", ncols=4, fontsize=9)
+    figure.suptitle(title, fontsize=10)
+    figure.savefig(file, format="png", dpi=120)
+    plt.close(figure)
+
+
 # --- theory and experiment --------------------------------------------------------------------------------------------
 
 # Chen et al. 2019, figure of accuracy, LP and LR on CIFAR-10 for noise ratios 0, 0.1 ... 1, read off to about 0.01.

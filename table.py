@@ -3,9 +3,12 @@
     python table.py            # or the results folder of --results_dir
 
 Writes results/table.csv and results/table.md: a row for every setting and method with the mean and the standard deviation
-over its runs, their number, and the published value beside it. No figure is in it that no run's file backs.
+over its runs, their number, and the published value beside it; no number is in it that no run's file backs. Where there
+are several methods, results/(dataset)/INCV_main_methods.png shows them by epoch.
 """
+import functools
 import json
+import re
 import sys
 from collections import defaultdict
 from pathlib import Path
@@ -24,6 +27,7 @@ PUBLISHED = {
     "d2l": {"sym 0.2": "86.12±0.43", "sym 0.5": "67.39±13.62", "sym 0.8": "10.02±0.04", "asym 0.4": "85.57±1.21"},
     "incv": {"sym 0.2": "89.71±0.18", "sym 0.5": "84.78±0.33", "sym 0.8": "52.27±3.50", "asym 0.4": "86.04±0.54"},
 }
+ORDER = [*PUBLISHED, "standard"]
 
 
 def rows(results_dir):
@@ -33,17 +37,10 @@ def rows(results_dir):
     of their averaged probabilities, each as mean and standard deviation over the runs (NaN for a single one).
     """
     found = defaultdict(list)
-    for file in sorted(Path(results_dir).glob("*/*/*/INCV_main_seed*.json")):
-        provenance = json.loads(file.read_text())
-        settings = provenance["settings"]
-        differs = ", ".join(f"{key} {change['here']}" for key, change in provenance["differs_from_published"].items()
-                            if key not in ("dataset", "method"))
-        differs += ", on jax" if settings["engine"] == "jax" else ""
-        key = (settings["dataset"], f"{settings['noise_pattern']} {settings['noise_ratio']}", settings["method"],
-               differs.strip(", "))
-        found[key].append(last_accuracies(file.with_name(file.name.removesuffix(".json") + ".csv")))
+    for dataset, noise, method, differs, file in finished_runs(results_dir):
+        found[dataset, noise, method, differs].append(last_accuracies(file))
     table = []
-    for (dataset, noise, method, differs), accuracies in sorted(found.items()):
+    for (dataset, noise, method, differs), accuracies in found.items():
         mean, pair = np.array(accuracies).T
         spread = (lambda values: np.std(values, ddof=1)) if len(accuracies) > 1 else (lambda values: np.nan)
         table.append({
@@ -52,6 +49,25 @@ def rows(results_dir):
             "published": PUBLISHED.get(method, {}).get(noise, "") if dataset == "cifar10" else "",
             "not_as_published": differs})
     return pd.DataFrame(table)
+
+
+def finished_runs(results_dir):
+    """Return (dataset, noise such as "sym 0.5", method, what is not as published, the CSV) of all finished runs, in order.
+
+    In the order of the published table, with standard training last.
+    """
+    found = []
+    for file in sorted(Path(results_dir).glob("*/*/*/INCV_main_seed*.json")):
+        provenance = json.loads(file.read_text())
+        settings = provenance["settings"]
+        differs = [f"{key} {change['here']}" for key, change in provenance["differs_from_published"].items()
+                   if key not in ("dataset", "method")] + (["on jax"] if settings["engine"] == "jax" else [])
+        noise = f"{settings['noise_pattern']} {settings['noise_ratio']}"
+        order = settings["dataset"], settings["noise_pattern"] == "asym", settings["noise_ratio"], ORDER.index(
+            settings["method"]), differs
+        found.append((order, (settings["dataset"], noise, settings["method"], ", ".join(differs),
+                              file.with_name(file.name.removesuffix(".json") + ".csv"))))
+    return [run for _, run in sorted(found, key=lambda pair: pair[0])]
 
 
 def last_accuracies(file):
@@ -74,12 +90,28 @@ def markdown(table):
 
 
 def write(results_dir):
-    """Write table.csv and table.md into the results folder; nothing where there is no run."""
+    """Write table.csv, table.md and the figures of the methods into the results folder; nothing where there is no run."""
     table = rows(results_dir)
     if len(table):
         runs.write_whole(Path(results_dir) / "table.csv", lambda file: file.write(
             table.round(4).to_csv(index=False, lineterminator="\n").encode()), shared=True)
         runs.write_whole(Path(results_dir) / "table.md", lambda file: file.write(markdown(table).encode()), shared=True)
+        draw(results_dir)
+
+
+def draw(results_dir):
+    """Draw the methods by epoch: a figure for every dataset and settings that more than one method has been run with."""
+    import figures
+
+    together = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
+    for dataset, noise, method, _, file in finished_runs(results_dir):
+        changed = runs.name_of_settings(file).removesuffix(".csv")
+        common = re.sub(rf"^_{method}|_incv_epochs\d+|_iterations\d+", "", changed)  # INCV's settings are its own
+        together[dataset, common][noise][method].append(pd.read_csv(file))
+    for (dataset, common), runs_of in together.items():
+        if len({method for by_method in runs_of.values() for method in by_method}) > 1:
+            runs.write_whole(Path(results_dir) / dataset / f"INCV_main_methods{common}.png", functools.partial(
+                figures.compared_methods, runs_of, f"{dataset} {common.replace('_', ' ')}"), shared=True)
 
 
 if __name__ == "__main__":
