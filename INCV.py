@@ -9,8 +9,8 @@ Algorithm 1 of Chen, Liao, Chen, Zhang, *Understanding and Utilizing Deep Neural
 ICML 2019 (section 4). Writes a CSV of what was selected, a JSON of provenance and a PNG of label precision and recall to
 results/(dataset)/(noise_pattern)/(noise_ratio)/. A run that was interrupted goes on when it is given again.
 
-Attains on the digits, over seeds 0 to 4 (half a minute each on 2 CPU cores): label precision / label recall .995/.995 for
-sym 0.2, .972/.981 for sym 0.5, .775/.937 for asym 0.4; benchmarks/selections.py computes this from results/.
+Attains on the digits, over seeds 0 to 4 (about 50 s each on one CPU core): label precision / label recall .988/.997 for
+sym 0.2, .966/.990 for sym 0.5, .872/.980 for asym 0.4; benchmarks/selections.py computes this from results/.
 """
 if __name__ == "__main__":
     import signal
