@@ -47,7 +47,7 @@ def check_engine(gpu_id=None):
 
 
 def default_threads(dataset):
-    """All cores; for the digits one, since sharing operations that small takes longer than doing them (README)."""
+    """All cores; for the digits one, since sharing operations that small saves no time (README)."""
     return 1 if dataset == "digits" else os.cpu_count()
 
 

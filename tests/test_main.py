@@ -177,6 +177,7 @@ def test_the_table_follows_from_the_runs(tmp_path):
 def test_the_committed_table_follows_from_the_committed_runs(tmp_path):
     committed = (PROJECT / "results" / "table.md").read_text()
     assert committed == table.markdown(table.rows(PROJECT / "results"))
+    assert committed in (PROJECT / "README.md").read_text()
     rows = table.rows(PROJECT / "results").set_index(["dataset", "noise", "method"])
     for noise, least, better in (("sym 0.5", 95, 10), ("asym 0.4", 88, 5)):
         ours, standard = rows.loc[("digits", noise, "incv")], rows.loc[("digits", noise, "standard")]
