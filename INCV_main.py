@@ -272,8 +272,9 @@ def save(path, networks, settings, dataset, provenance):
     history = pd.read_csv(runs.beside(path, ".csv"))
     runs.write_whole(runs.beside(path, ".png"), lambda file: figures.test_accuracy(history, settings, file))
     for number, network in enumerate(networks, start=1):
-        models.save_network(runs.beside(path, f"_network{number}.keras"), network, settings["architecture"],
-                            dataset.pixel_max)
+        with utils.native_stderr_silenced():  # on JAX too, Keras loads TensorFlow to write a file, where it is there
+            models.save_network(runs.beside(path, f"_network{number}.keras"), network, settings["architecture"],
+                                dataset.pixel_max)
     runs.write_text(runs.beside(path, ".json"), json.dumps(provenance, indent=2) + "\n")
 
 

@@ -176,8 +176,8 @@ def forward(network, images, kept=None, training=False):
     """The network's logits, whether it is masked or not. kept: bool [n], for a masked network; None keeps all."""
     if len(network.inputs) == 1:
         return network(images, training=training)
-    kept = keras.ops.ones(keras.ops.shape(images)[:1], "bool") if kept is None else kept
-    return network([images, kept[:, None, None]], training=training)
+    kept = keras.ops.ones_like(images[:, :1, :1, 0], "bool") if kept is None else kept[:, None, None]
+    return network([images, kept], training=training)
 
 
 ARCHITECTURES = {"resnet32": resnet32, "resnet110": resnet110, "resnet8": resnet8, "plain14": plain14}

@@ -73,7 +73,7 @@ def start_engine(threads, gpu_id=None):
     if gpu_id is not None:
         os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # the order in which nvidia-smi counts
         os.environ["CUDA_VISIBLE_DEVICES"] = str(gpu_id)
-    with _native_stderr_silenced():
+    with native_stderr_silenced():
         if engine == "tensorflow":
             _make_tensorflow_deterministic(threads)
         import keras
@@ -102,7 +102,7 @@ def _make_tensorflow_deterministic(threads):
 
 
 @contextlib.contextmanager
-def _native_stderr_silenced():
+def native_stderr_silenced():
     """TensorFlow's C++ writes start-up notes to file descriptor 2 whatever its log level; a Python error still shows."""
     saved, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:

@@ -1,4 +1,5 @@
 """INCV_main.py: its files, the INCV result it takes up, kills, and the networks it leaves."""
+import importlib.util
 import json
 import os
 import subprocess
@@ -142,6 +143,19 @@ def test_standard_training_needs_no_incv(tmp_path):
     assert not list(folder.glob("INCV_seed*")) and len(list(folder.glob("*.keras"))) == 1
     assert list(pd.read_csv(next(folder.glob("*.csv")))) == ["epoch", "learning_rate", "keep", "loss_1", "accuracy_1",
                                                              "accuracy_mean"]
+
+
+def test_on_jax(tmp_path):
+    if importlib.util.find_spec("jax") is None:
+        pytest.skip("jax is not installed: pip install -r requirements-dev.txt")
+    arguments = [*PLAIN, "--incv_epochs", 12, "--iterations", 1, "--quiet"]
+    result = run(arguments, tmp_path, SCRIPT, environment={"KERAS_BACKEND": "jax"})
+    assert result.code == 0 and result.err == "", result.err
+    name = "INCV_main_seed0_resnet8_epochs12_iterations1_subset300_jax"
+    last = pd.read_csv(tmp_path / FOLDER / f"{name}.csv").iloc[-1]
+    assert last["accuracy_mean"] > 0.6 and last["clean_1"] > 0.9
+    # The files are of stock layers, whatever engine reads them.
+    assert networks_of(tmp_path, name)[0] == pytest.approx([last["accuracy_1"], last["accuracy_2"]], abs=0.004)
 
 
 def test_what_a_method_does_not_use_must_not_be_given(tmp_path):
