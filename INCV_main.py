@@ -10,6 +10,9 @@ Section 4 of Chen, Liao, Chen, Zhang, *Understanding and Utilizing Deep Neural N
 warm-up on the remaining candidates too. A finished INCV result of the same settings is taken up. --method chooses others
 for comparison (methods.py); standard trains one network on all the noisy labels. Writes a CSV of every epoch, a JSON of
 provenance and the networks to results/(dataset)/(noise_pattern)/(noise_ratio)/.
+
+Attains on the digits, over seeds 0 to 4 (two minutes each on one CPU core): test accuracy 98.05±0.54 % for sym 0.5, where
+standard training has 72.05±4.97, and 92.90±3.14 for asym 0.4 (80.88±2.51). table.py computes this from results/.
 """
 if __name__ == "__main__":
     import signal
@@ -136,8 +139,10 @@ def run(args, settings, path, progress):
     import methods
 
     if resumed:
-        print(f"resuming at epoch {int(resumed.get('epoch', resumed.get('estimating'))) + 1}"
-              f"{' of the estimate of T' if 'estimating' in resumed else ''}", flush=True)
+        of_estimate = "estimating" in resumed
+        done = int(resumed["estimating" if of_estimate else "epoch"])
+        print("resuming after the estimate of T" if of_estimate and done == settings["epochs"] else
+              f"resuming at epoch {done + 1}" + (" of the estimate of T" if of_estimate else ""), flush=True)
     stage = SimpleNamespace(resumed=resumed, save_checkpoint=save_checkpoint, progress=progress.part(0, before),
                             begin_epoch=lambda trainer, epoch: begin_epoch(trainer, epoch, settings["epochs"]))
     method = (make_coteaching(dataset, y_noisy, selection, settings) if selection else
