@@ -13,8 +13,8 @@ METHODS = incv standard f_correction decoupling coteaching mentornet d2l
 DIGITS = .venv/bin/python INCV_main.py --dataset digits --seed 0 1 2 --n_jobs 2 --threads 1 --method $(METHODS)
 
 methods: .venv/running
-	$(DIGITS) --noise_pattern sym --noise_ratio 0.2 0.5 0.8
-	$(DIGITS) --noise_pattern asym --noise_ratio 0.4
+	$(DIGITS) --noise_pattern sym --noise_ratio 0.2 0.5 0.8; code=$$?; \
+	$(DIGITS) --noise_pattern asym --noise_ratio 0.4 && exit $$code
 
 .venv/running: requirements.txt
 	$(PYTHON) -m venv .venv

@@ -16,6 +16,7 @@ import numpy as np
 
 import models
 import noise
+import runs
 import utils
 
 ops = keras.ops
@@ -38,6 +39,8 @@ def one_epoch(trainer, dataset, y, index, settings, generator, rate, after_batch
     """Train one network on the samples `index` with the labels y; return {column: value}."""
     loss = utils.train_epoch(trainer, dataset.x_train, y, index, generator, settings["batch_size"], rate, dataset.shift,
                              dataset.flip, lambda done, _: after_batch(done))
+    if not math.isfinite(loss):
+        raise runs.RunError(f"the loss is {loss}: training diverged; try another --seed or --precision float32")
     return {"keep": settings["batch_size"], "loss_1": loss}
 
 
@@ -164,7 +167,7 @@ def smallest_of_its_own(losses, predictions, keep):
 
 def decoupling(dataset, y_noisy, settings, stage):
     """Two networks, each trained only where their predictions differ; no step where they agree on a whole batch."""
-    return select_in_batches(dataset, y_noisy, settings, 2, where_they_disagree, 0.0)
+    return select_in_batches(dataset, y_noisy, settings, 2, where_they_disagree, 0.0, AdamThatMayRest)
 
 
 def coteaching(dataset, y_noisy, settings, stage):
@@ -187,11 +190,15 @@ def samples_remembered(size, ratio, epoch, epochs):
     return math.floor(share * size + 1e-9)  # a rounding error must not turn 0.2 * 10 into 1
 
 
-def select_in_batches(dataset, y_noisy, settings, number, rule, ratio):
+def select_in_batches(dataset, y_noisy, settings, number, rule, ratio, optimizer=keras.optimizers.Adam):
     """The method that trains `number` networks on what `rule` selects of every batch."""
-    networks = [make_network(dataset, settings, which) for which in range(1, number + 1)]
-    selector = make_selector(networks, dataset.pixel_max, rule)
     every, none, epochs = np.arange(len(y_noisy)), np.array([], dtype=int), settings["epochs"]
+    size = min(settings["batch_size"], len(every))
+    if samples_remembered(size, ratio, epochs - 1, epochs) == 0:
+        raise runs.RunError(f"with a noise ratio of {ratio} none of a batch of {size} is kept: nothing is left to train on; "
+                            f"give a smaller --assumed_ratio or a larger --batch_size")
+    networks = [make_network(dataset, settings, which) for which in range(1, number + 1)]
+    selector = make_selector(networks, dataset.pixel_max, rule, optimizer)
 
     def train_epoch(epoch, generator, rate, after_batch):
         def keep(size):
@@ -205,11 +212,11 @@ def select_in_batches(dataset, y_noisy, settings, number, rule, ratio):
     return Method(selector, networks, train_epoch, len(every))
 
 
-def make_selector(networks, pixel_max, rule):
+def make_selector(networks, pixel_max, rule, optimizer=keras.optimizers.Adam):
     """Compile one step of a method that selects within a batch; a model for `utils.coteach_batch`.
 
     As the methods' authors have it, the losses that select are those of the pass that is differentiated: in training mode,
-    with the statistics of the whole batch. Where nothing is selected, nothing is learned.
+    with the statistics of the whole batch. optimizer: a kind of Adam.
     """
     def outcomes(x, labels, clean, present, keep, training):
         logits = [network(x, training=training) for network in networks]
@@ -222,13 +229,14 @@ def make_selector(networks, pixel_max, rule):
             sums += [ops.sum(loss * ops.where(kept > 0, weight, np.nan)), ops.sum(clean * weight)]
         return [*sums, kept]
 
-    return utils.compile_selecting(networks, pixel_max, outcomes, AdamThatMayRest)
+    return utils.compile_selecting(networks, pixel_max, outcomes, optimizer)
 
 
 class AdamThatMayRest(keras.optimizers.Adam):
     """Adam that takes no step, moments and count included, where the gradients are not numbers.
 
-    (A zero loss would not do: Adam's moments, and the L2 penalty, go on moving the weights.)
+    (A zero loss would not do: Adam's moments, and the L2 penalty, go on moving the weights.) Only the statistics of batch
+    normalisation, which the pass itself updates, move on.
     """
 
     def apply(self, grads, trainable_variables=None):
@@ -248,7 +256,7 @@ LID_SAMPLES, LID_BATCH, LID_NEIGHBOURS, LID_WINDOW = 1280, 128, 20, 5
 def d2l(dataset, y_noisy, settings, stage):
     """Dimensionality-driven learning: once the features' local intrinsic dimensionality rises, trust the predictions more.
 
-    Goes back, at that turning point, to the state (weights and Adam's) from before the epoch that raised it.
+    Goes back, at that turning point, to the weights from before the epoch that raised it.
     """
     network = make_network(dataset, settings, 1)
     trainer, _ = utils.make_trainer(network, dataset.pixel_max, adapted_loss)
@@ -256,17 +264,17 @@ def d2l(dataset, y_noisy, settings, stage):
     epochs, every = settings["epochs"], np.arange(len(y_noisy))
     not_before = utils.scaled_epoch(40, epochs, 200) + LID_WINDOW
     lids, turned, before = json.loads(str(stage.resumed.get("lids", "[]"))), int(stage.resumed.get("turned", -1)), None
-    if "before" in stage.resumed:
-        before = stage.resumed["before"]
+    if stage.resumed:
+        before = [stage.resumed[f"before{number:03d}"] for number in range(len(trainer.weights))]
 
     def train_epoch(epoch, generator, rate, after_batch):
         nonlocal turned, before
         some = utils.rng(settings["seed"], "lid", epoch).permutation(every)[:LID_SAMPLES]
         lids.append(lid_of_batches(utils.predict(features, dataset.x_train, some)))
-        now = utils.get_state(trainer)
+        now = [np.asarray(weight) for weight in trainer.get_weights()]
         if turned < 0 and epoch >= not_before and is_turning_point(lids):
             turned = epoch
-            utils.set_state(trainer, before)
+            trainer.set_weights(before)
         before = now
         alpha = trust_in_labels(epoch, epochs, lids) if turned >= 0 else 1.0
         labels = np.stack([y_noisy, np.full(len(y_noisy), alpha)], axis=1).astype(np.float32)
@@ -275,13 +283,18 @@ def d2l(dataset, y_noisy, settings, stage):
         return {**found, "lid": lids[-1], "alpha": alpha, "turning_point": turned + 1}
 
     return Method(trainer, [network], train_epoch, len(every),
-                  lambda: {"lids": json.dumps(lids), "turned": turned, "before": before})
+                  lambda: {"lids": json.dumps(lids), "turned": turned,
+                           **{f"before{number:03d}": weight for number, weight in enumerate(before)}})
 
 
 def lid_of_batches(features):
-    """The mean local intrinsic dimensionality of samples, float [n, d], each among those of its batch of 128."""
-    batches = [features[start:start + LID_BATCH] for start in range(0, len(features), LID_BATCH)]
-    return float(np.mean(np.concatenate([local_intrinsic_dimensionality(batch) for batch in batches if len(batch) > 2])))
+    """The mean local intrinsic dimensionality of samples, float [n, d], each among those of its batch of 128.
+
+    A last batch too small for as many neighbours is left out, unless it is the only one.
+    """
+    first, *others = [features[start:start + LID_BATCH] for start in range(0, len(features), LID_BATCH)]
+    batches = [first, *(batch for batch in others if len(batch) > LID_NEIGHBOURS)]
+    return float(np.mean(np.concatenate([local_intrinsic_dimensionality(batch) for batch in batches])))
 
 
 def local_intrinsic_dimensionality(features, neighbours=LID_NEIGHBOURS):

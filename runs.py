@@ -167,6 +167,8 @@ def remove_results(path):
     """Remove a finished run's files, its JSON first: what is left after a kill does not pass for finished."""
     for ending in (".json", ".csv", "_index.csv", ".png", "_network1.keras", "_network2.keras"):
         beside(path, ending).unlink(missing_ok=True)
+    for predictions in path.parent.glob(f"{path.name}_predictions_*.csv"):  # of its networks
+        predictions.unlink(missing_ok=True)
 
 
 def beside(path, ending):

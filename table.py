@@ -103,15 +103,22 @@ def draw(results_dir):
     """Draw the methods by epoch: a figure for every dataset and settings that more than one method has been run with."""
     import figures
 
-    together = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
+    found = defaultdict(list)  # by dataset and what all methods have
     for dataset, noise, method, _, file in finished_runs(results_dir):
         changed = runs.name_of_settings(file).removesuffix(".csv")
-        common = re.sub(rf"^_{method}|_incv_epochs\d+|_iterations\d+", "", changed)  # INCV's settings are its own
-        together[dataset, common][noise][method].append(pd.read_csv(file))
-    for (dataset, common), runs_of in together.items():
-        if len({method for by_method in runs_of.values() for method in by_method}) > 1:
-            runs.write_whole(Path(results_dir) / dataset / f"INCV_main_methods{common}.png", functools.partial(
-                figures.compared_methods, runs_of, f"{dataset} {common.replace('_', ' ')}"), shared=True)
+        own = "".join(re.findall(r"_incv_epochs\d+|_iterations\d+", changed))  # INCV's settings
+        common = re.sub(r"_incv_epochs\d+|_iterations\d+", "", changed)
+        common = common if method == "incv" else common.removeprefix(f"_{method}")
+        found[dataset, common].append((noise, method, own, file))
+    for (dataset, common), group in found.items():
+        for own in {own for _, method, own, _ in group if method == "incv"} or {""}:
+            runs_of = defaultdict(lambda: defaultdict(list))
+            for noise, method, its_own, file in group:
+                if method != "incv" or its_own == own:
+                    runs_of[noise][method].append(pd.read_csv(file))
+            if len({method for by_method in runs_of.values() for method in by_method}) > 1:
+                runs.write_whole(Path(results_dir) / dataset / f"INCV_main_methods{common}{own}.png", functools.partial(
+                    figures.compared_methods, runs_of, " ".join([dataset, *(common + own).split("_")[1:]])), shared=True)
 
 
 if __name__ == "__main__":

@@ -382,7 +382,7 @@ def coteach_epoch(coteacher, x, y, clean, selected, candidates, generator, batch
     Generator; keep(size): how many samples of a batch with that many selected ones to train on; shift, flip: see
     `augmentation`; after_batch: called with the number of selected samples done; fill: whether short batches are filled up
     (for a step that leaves out what only fills).
-    The candidates have a shuffled pass of their own, begun anew each epoch and, where it ends, within one.
+    The candidates have a shuffled pass of their own, begun anew each epoch; its last batch may be short.
     Returns loss_1 and loss_2, without the L2 penalty, and clean_1 and clean_2, the clean share of what each trained on (0
     and NaN where that was nothing); without loss_2 and clean_2 where there is one network.
     """

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 import data
+import figures
 import table
 from conftest import FOLDER, PROJECT, run, start
 
@@ -186,6 +187,32 @@ def test_the_table_follows_from_the_runs(tmp_path):
         "| cifar10 | sym 0.5 | incv | 85.00±7.07 | 86.00±7.07 | 2 | 84.78±0.33 | epochs 30 |",
         "| cifar10 | sym 0.5 | standard | 50.00 | 51.00 | 1 |  | epochs 30 |"]
     assert pd.read_csv(tmp_path / "table.csv")["accuracy"].tolist() == [85, 50]
+
+
+def test_the_figures_of_the_methods_hold_runs_of_like_settings(tmp_path, monkeypatch):
+    """INCV with settings of its own is drawn beside the others, in a figure of its own; another length apart from all."""
+    folder = tmp_path / "digits" / "sym" / "0.5"
+    folder.mkdir(parents=True)
+    names = ("seed0", "seed1", "seed0_iterations2", "seed0_incv_epochs20", "seed0_standard", "seed0_standard_epochs20",
+             "seed0_d2l")
+    for name in names:
+        method = name.split("_")[1] if "standard" in name or "d2l" in name else "incv"
+        (folder / f"INCV_main_{name}.csv").write_text("epoch,accuracy_mean\n1,0.5\n2,0.75\n")
+        settings = {"dataset": "digits", "noise_pattern": "sym", "noise_ratio": 0.5, "method": method,
+                    "engine": "tensorflow"}
+        (folder / f"INCV_main_{name}.json").write_text(json.dumps({"settings": settings, "differs_from_published": {}}))
+    drawn = {}
+    monkeypatch.setattr(figures, "compared_methods", lambda runs_of, title, file: drawn.update({title: {
+        method: len(histories) for method, histories in runs_of["sym 0.5"].items()}}))
+    table.draw(tmp_path)
+    both = {"standard": 1, "d2l": 1}
+    assert drawn == {"digits": {"incv": 2, **both}, "digits iterations2": {"incv": 1, **both},
+                     "digits incv epochs20": {"incv": 1, **both}}
+    monkeypatch.undo()
+    table.draw(tmp_path)
+    assert {path.name for path in (tmp_path / "digits").glob("*.png")} == {
+        f"INCV_main_methods{own}.png" for own in ("", "_iterations2", "_incv_epochs20")}
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in (tmp_path / "digits").glob("*.png"))
 
 
 def test_the_committed_table_follows_from_the_committed_runs(tmp_path):

@@ -9,6 +9,7 @@ from sklearn.neighbors import NearestNeighbors
 
 import data
 import noise
+import runs
 import utils
 from conftest import FOLDER, run, start
 
@@ -112,10 +113,31 @@ def test_a_step_trains_on_what_numpy_selects(digits, name):
     assert float(found["kept"]) == len(expected[0])
 
 
+def test_a_step_on_a_whole_batch_is_one_of_plain_training(digits):
+    """Weights and moving statistics after a step of MentorNet that keeps all, against standard training."""
+    dataset, y = digits
+    networks = [methods.make_network(dataset, SETTINGS, 1) for _ in range(2)]
+    selector = methods.make_selector(networks[:1], dataset.pixel_max, methods.smallest_of_its_own)
+    trainer, _ = utils.make_trainer(networks[1], dataset.pixel_max)
+    batch, transforms = np.arange(16), utils.augmentation(np.random.default_rng(0), 16, 8, 1, False)
+    utils.coteach_batch(selector, dataset.x_train, y, y == y, batch, transforms, 16, 16)
+    trainer.train_on_batch([dataset.x_train[batch], transforms], y[batch])
+    difference = np.concatenate([np.ravel(a - b) for a, b in zip(*(network.get_weights() for network in networks))])
+    # Adam divides by a gradient's own size: where that is mere rounding, the step is not. It is at most the rate.
+    assert np.abs(difference).max() < 2.5e-3 and np.quantile(np.abs(difference), 0.99) < 2e-6
+
+
+def test_nothing_to_keep_is_said(digits):
+    with pytest.raises(runs.RunError, match="--assumed_ratio"):
+        methods.coteaching(*digits, SETTINGS | {"assumed_ratio": 1.0}, STAGE)
+    with pytest.raises(runs.RunError, match="--batch_size"):
+        methods.mentornet(*digits, SETTINGS | {"noise_ratio": 0.8, "batch_size": 4}, STAGE)
+
+
 def test_no_step_where_they_agree_on_all(digits):
     dataset, y = digits
     networks = [methods.make_network(dataset, SETTINGS, 1) for _ in range(2)]
-    selector = methods.make_selector(networks, dataset.pixel_max, methods.where_they_disagree)
+    selector = methods.make_selector(networks, dataset.pixel_max, methods.where_they_disagree, methods.AdamThatMayRest)
     networks[1].layers[-1].bias.assign(np.arange(10.0))  # they disagree: Adam gets moments
     batch, transforms = np.arange(16), utils.augmentation(np.random.default_rng(0), 16, 8, 0, False)
     utils.coteach_batch(selector, dataset.x_train, y, y == y, batch, transforms, 16, 16)
@@ -140,6 +162,7 @@ def test_lid_with_exact_neighbours():
     assert methods.local_intrinsic_dimensionality(features[:128]) == pytest.approx(expected, rel=1e-6)
     parts = [methods.local_intrinsic_dimensionality(part) for part in (features[:128], features[128:256], features[256:])]
     assert methods.lid_of_batches(features) == pytest.approx(np.concatenate(parts).mean())
+    assert methods.lid_of_batches(features[:131]) == pytest.approx(expected.mean())  # three are too few for 20 neighbours
     assert np.isfinite(methods.local_intrinsic_dimensionality(np.zeros((30, 4)))).all()
 
 
