@@ -8,7 +8,6 @@ several counts, since other work on a machine only ever makes a turn slower. The
 most candidates that may join a batch, 64, and the prediction of 500 test images by both networks by itself: from these
 follows what a run on all of CIFAR-10 takes, which is printed for the selections the paper reports.
 """
-import argparse
 import os
 import sys
 
@@ -16,7 +15,7 @@ import numpy as np
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 import utils  # noqa: E402
-from throughput import best_of  # noqa: E402
+from throughput import begin, best_of  # noqa: E402
 
 BATCH, KEEP, JOINED = 128, 115, 64
 # How many samples INCV selects, by the last LP and LR of the published figure, and the last epoch of the warm-up.
@@ -72,15 +71,9 @@ def hours(best, selected, warm_up):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--turns", type=int, default=20, help="default: 20")
-    parser.add_argument("--threads", type=int, default=os.cpu_count(), help=f"default: all cores, here {os.cpu_count()}")
-    args = parser.parse_args()
-    keras_version, engine_version, device = utils.start_engine(args.threads)
-    best = measure(args.turns)
-    print(f"One step of modified Co-teaching, ResNet-32, 32x32x3, batch {BATCH}, {KEEP} kept, float32, best of "
-          f"{args.turns}; Keras {keras_version} on {os.environ['KERAS_BACKEND']} {engine_version}, {device}, "
-          f"{args.threads} threads\n")
+    turns, measured_on = begin(__doc__, 6)
+    best = measure(turns)
+    print(f"One step of modified Co-teaching, ResNet-32, 32x32x3, batch {BATCH}, {KEEP} kept, {measured_on}\n")
     print("| step | ms | ms CPU | of stock |\n|---|---|---|---|")
     for name, (wall, cpu) in best.items():
         print(f"| {name} | {1e3 * wall:.0f} | {1e3 * cpu:.0f} | {wall / best['four calls, stock'][0]:.2f} |")

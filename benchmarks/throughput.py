@@ -51,15 +51,21 @@ def best_of(turns, steps):
     return best
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--turns", type=int, default=12, help="default: 12")
+def begin(description, turns):
+    """Parse a benchmark's command line and start the engine; return (--turns, what it is measured on, for its heading)."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--turns", type=int, default=turns, help=f"default: {turns}")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help=f"default: all cores, here {os.cpu_count()}")
     args = parser.parse_args()
     keras_version, engine_version, device = utils.start_engine(args.threads)
-    best = measure(args.turns)
-    print(f"ResNet-32, 32x32x3, batch {BATCH}, float32, best of {args.turns}; Keras {keras_version} on "
-          f"{os.environ['KERAS_BACKEND']} {engine_version}, {device}, {args.threads} threads\n")
+    return args.turns, (f"float32, best of {args.turns}; Keras {keras_version} on {os.environ['KERAS_BACKEND']} "
+                        f"{engine_version}, {device}, {args.threads} threads")
+
+
+def main():
+    turns, measured_on = begin(__doc__, 12)
+    best = measure(turns)
+    print(f"ResNet-32, 32x32x3, batch {BATCH}, {measured_on}\n")
     print("| layers | images/s | ms CPU per image | of stock |\n|---|---|---|---|")
     for name in ("stock", "ours"):
         wall, cpu = best[name]
