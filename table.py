@@ -100,11 +100,16 @@ def write(results_dir):
 
 
 def draw(results_dir):
-    """Draw the methods by epoch: a figure for every dataset and settings that more than one method has been run with."""
+    """Draw the methods by epoch: a figure for every dataset and settings that more than one method has been run with.
+
+    What is not noisy is left out: there the methods have nothing to be compared by.
+    """
     import figures
 
     found = defaultdict(list)  # by dataset and what all methods have
     for dataset, noise, method, _, file in finished_runs(results_dir):
+        if noise.endswith(" 0.0"):
+            continue
         changed = runs.name_of_settings(file).removesuffix(".csv")
         own = "".join(re.findall(r"_incv_epochs\d+|_iterations\d+", changed))  # INCV's settings
         common = re.sub(r"_incv_epochs\d+|_iterations\d+", "", changed)

@@ -191,7 +191,10 @@ def test_the_table_follows_from_the_runs(tmp_path):
 
 
 def test_the_figures_of_the_methods_hold_runs_of_like_settings(tmp_path, monkeypatch):
-    """INCV with settings of its own is drawn beside the others, in a figure of its own; another length apart from all."""
+    """INCV with settings of its own is drawn beside the others, in a figure of its own; another length apart from all.
+
+    Runs without noise are not drawn.
+    """
     folder = tmp_path / "digits" / "sym" / "0.5"
     folder.mkdir(parents=True)
     names = ("seed0", "seed1", "seed0_iterations2", "seed0_incv_epochs20", "seed0_standard", "seed0_standard_epochs20",
@@ -202,9 +205,14 @@ def test_the_figures_of_the_methods_hold_runs_of_like_settings(tmp_path, monkeyp
         settings = {"dataset": "digits", "noise_pattern": "sym", "noise_ratio": 0.5, "method": method,
                     "engine": "tensorflow"}
         (folder / f"INCV_main_{name}.json").write_text(json.dumps({"settings": settings, "differs_from_published": {}}))
+    without_noise = folder.parent / "0.0"
+    without_noise.mkdir()
+    (without_noise / "INCV_main_seed0_d2l.csv").write_bytes((folder / "INCV_main_seed0_d2l.csv").read_bytes())
+    (without_noise / "INCV_main_seed0_d2l.json").write_text(
+        (folder / "INCV_main_seed0_d2l.json").read_text().replace("0.5", "0.0"))
     drawn = {}
     monkeypatch.setattr(figures, "compared_methods", lambda runs_of, title, file: drawn.update({title: {
-        method: len(histories) for method, histories in runs_of["sym 0.5"].items()}}))
+        method: len(histories) for [by_method] in [runs_of.values()] for method, histories in by_method.items()}}))
     table.draw(tmp_path)
     both = {"standard": 1, "d2l": 1}
     assert drawn == {"digits": {"incv": 2, **both}, "digits iterations2": {"incv": 1, **both},
@@ -225,3 +233,35 @@ def test_the_committed_table_follows_from_the_committed_runs(tmp_path):
         ours, standard = rows.loc[("digits", noise, "incv")], rows.loc[("digits", noise, "standard")]
         assert ours["runs"].item() >= 3 and standard["runs"].item() >= 3
         assert ours["accuracy"].item() >= least and (ours["accuracy"] - standard["accuracy"]).item() >= better
+
+
+def committed_on_digits():
+    """The table's rows for the digits: (those of the defaults, the others)."""
+    rows = table.rows(PROJECT / "results").query("dataset == 'digits'")
+    usual = ~rows["not_as_published"].str.contains("transition true|on jax")
+    return rows[usual], rows[~usual]
+
+
+def test_the_compared_methods_keep_what_is_known_of_them():
+    """Of the committed runs on the digits, three seeds or more of each method."""
+    usual, others = committed_on_digits()
+    accuracy = usual.pivot(index="noise", columns="method", values="accuracy")
+    assert set(accuracy.drop("sym 0.0").index) == {"sym 0.2", "sym 0.5", "sym 0.8", "asym 0.4"}
+    assert set(accuracy) == set(table.ORDER) and accuracy.drop("sym 0.0").notna().all(axis=None)
+    assert (usual["runs"] >= 3).all()
+    assert abs(accuracy.loc["sym 0.0", "decoupling"] - accuracy.loc["sym 0.0", "standard"]) <= 2
+    half = accuracy.loc["sym 0.5"]
+    ours = usual[(usual["noise"] == "sym 0.5") & (usual["method"] == "incv")]
+    assert half["incv"] >= half["standard"] + 10 and half["incv"] >= half.max() - ours["sd"].item()
+    exact = others[others["not_as_published"].str.contains("transition true")]
+    assert exact["method"].item() == "f_correction" and exact["noise"].item() == "sym 0.5" and exact["runs"].item() >= 3
+    assert exact["accuracy"].item() >= half["standard"] + 10
+
+
+def test_jax_comes_to_the_same_accuracies():
+    """The committed digits, sym 0.5: one seed on JAX beside TensorFlow's mean, every method."""
+    usual, others = committed_on_digits()
+    jax = others[others["not_as_published"].str.contains("on jax")].set_index("method")["accuracy"]
+    tensorflow = usual[usual["noise"] == "sym 0.5"].set_index("method")["accuracy"]
+    assert set(jax.index) == set(table.ORDER)
+    assert (jax - tensorflow).abs().max() <= 5

@@ -57,6 +57,24 @@ def test_the_estimate_of_the_transition_matrix():
     assert methods.transition_of(np.full((5, 4), 0.25)).tolist() == np.full((4, 4), 0.25).tolist()
 
 
+def test_the_estimate_comes_from_the_epoch_with_the_best_held_out_loss(digits):
+    """90 images, half of the labels wrong: the loss on the 10 held out falls, then rises as the labels are memorised."""
+    dataset, y = digits
+    few, y = dataset._replace(x_train=dataset.x_train[:100], y_train=dataset.y_train[:100]), y[:100]
+    settings, states = SETTINGS | {"epochs": 12}, []
+    stage = SimpleNamespace(**STAGE.__dict__ | {"save_checkpoint": lambda **arrays: states.append(arrays)})
+    found = methods.probabilities_of_a_trained_network(few, y, settings, stage)
+    network = methods.make_network(few, settings, 2)
+    trainer, predictor = utils.make_trainer(network, few.pixel_max)
+    held_out, said = utils.rng(0, "held out").permutation(100)[:10], []
+    for arrays in states:
+        utils.set_state(trainer, arrays["estimating_state"])
+        said.append(utils.predict(predictor, few.x_train, np.arange(100)))
+    losses = [-np.log(probabilities[held_out, y[held_out]] + 1e-8).mean() for probabilities in said]
+    assert 0 < np.argmin(losses) < 11, losses
+    assert found == pytest.approx(said[np.argmin(losses)], abs=1e-5)
+
+
 def test_rules_by_hand():
     losses = [np.array([3.0, 1.0, 2.0, 0.5]), np.array([0.1, 0.2, 0.3, 0.4])]
     predictions = [np.array([1, 2, 3, 4]), np.array([1, 0, 3, 5])]
