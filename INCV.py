@@ -18,12 +18,14 @@ if __name__ == "__main__":
 
 import json
 import math
+from collections import namedtuple
 
 import numpy as np
 
 import command
 import noise
 import runs
+import suspects
 import sweep
 import utils
 
@@ -33,27 +35,35 @@ import utils
 # many of the few, mostly wrong labels left in iteration 2 as a trained one: it may be "the best".
 PUBLISHED = {"architecture": "resnet32", "epochs": 50, "iterations": 4, "batch_size": 128, "subset": None,
              "precision": "float32"}
-DEFAULTS = {"cifar10": PUBLISHED, "cifar100": PUBLISHED,
-            "digits": PUBLISHED | {"architecture": "plain14", "epochs": 12, "batch_size": 32}}
+SMALL = PUBLISHED | {"architecture": "plain14", "epochs": 12, "batch_size": 32}
+DEFAULTS = {"cifar10": PUBLISHED, "cifar100": PUBLISHED, "digits": SMALL,
+            # Of one's own: images of 24 pixels a side or more, smaller ones, tables and vectors of features.
+            "images": PUBLISHED, "small_images": SMALL, "table": SMALL | {"architecture": "dense"}}
 SCHEDULE = {"published_epochs": 50, "initial": 1e-3, "drops": {20: 5e-4, 30: 2.5e-4, 40: 1e-4}}
 
 
 # --- the algorithm ----------------------------------------------------------------------------------------------------
 
+# select, candidate: bool [n]; ratio: the estimated noise ratio, float or None; records: a dict of counts and shares for
+# every iteration; early: why the algorithm ended before its last iteration, None if it did not; out_of_fold: float
+# [n, num_classes], of each sample the latest probabilities by networks that were not trained on it.
+Selection = namedtuple("Selection", "select candidate ratio records early out_of_fold")
+
+
 def incv(y_noisy, num_classes, noise_pattern, train, iterations=4, seed=0, after_iteration=None):
     """Iterative noisy cross-validation (Algorithm 1): select the samples whose labels can be trusted.
 
-    y_noisy: integers [n] in [0, num_classes), the observed labels; noise_pattern: "sym" or "asym" (for asym nothing is
-    removed from the candidates); iterations: N of the paper; seed: decides the splits.
-    train(train_index, held_out_index, keep_best, iteration, half) trains a fresh network on the samples train_index and
-    returns its probabilities [len(held_out_index), num_classes]: at the epoch with the best accuracy on the held-out
-    noisy labels if keep_best, else at the last. iteration counts from 1; half is 1 or 2.
+    y_noisy: integers [n] in [0, num_classes), the observed labels; noise_pattern: for "asym" nothing is removed from the
+    candidates; iterations: N of the paper; seed: decides the splits.
+    train(train_index, held_out, removed, keep_best, iteration, half) trains a fresh network on the samples train_index and
+    returns its probabilities [.., num_classes] for the samples held_out, then removed: at the epoch with the best accuracy
+    on the held-out noisy labels if keep_best, else at the last. iteration counts from 1; half is 1 or 2.
     after_iteration(record, select) is called with the record of each iteration and the selection so far.
 
-    Returns (select bool [n], candidate bool [n], estimated noise ratio float or None, records, early). A record is a dict
-    of counts and shares; early says why the algorithm ended before its last iteration, None if it did not.
+    Returns a `Selection`.
     """
     select, candidate = np.zeros(len(y_noisy), dtype=bool), np.ones(len(y_noisy), dtype=bool)
+    out_of_fold = np.full((len(y_noisy), num_classes), np.nan)
     ratio, records, early = None, [], None
     for iteration in range(1, iterations + 1):
         if candidate.sum() < 2:
@@ -61,15 +71,20 @@ def incv(y_noisy, num_classes, noise_pattern, train, iterations=4, seed=0, after
             break
         keep_best = iteration <= iterations_with_best_epoch(noise_pattern, ratio)
         first, second = split(candidate, utils.rng(seed, "split", iteration))
+        removed = np.flatnonzero(~select & ~candidate)  # neither half is trained on these: both networks predict them
+        out_of_fold[removed] = 0
         agree, remove = np.zeros_like(select), np.zeros_like(select)
         for half, (part, held_out) in enumerate([(first, second), (second, first)], start=1):
             train_index = np.union1d(np.flatnonzero(select), part)
-            probabilities = train(train_index, held_out, keep_best, iteration, half)
+            probabilities, of_removed = np.split(
+                train(train_index, held_out, removed, keep_best, iteration, half), [len(held_out)])
+            out_of_fold[held_out] = probabilities
+            out_of_fold[removed] += of_removed / 2
             agreeing = probabilities.argmax(axis=1) == y_noisy[held_out]
             if ratio is None:
                 ratio = noise.estimate_noise_ratio(agreeing.mean(), num_classes)
             agree[held_out[agreeing]] = True
-            if noise_pattern == "sym":
+            if noise_pattern != "asym":
                 remove[remove_set(probabilities, y_noisy, held_out, agreeing.sum(), ratio)] = True
         remove &= ~agree
         select |= agree
@@ -82,7 +97,7 @@ def incv(y_noisy, num_classes, noise_pattern, train, iterations=4, seed=0, after
         if not agree.any():
             early = f"nothing was selected in iteration {iteration}"
             break
-    return select, candidate, ratio, records, early
+    return Selection(select, candidate, ratio, records, early, out_of_fold)
 
 
 def split(candidate, generator):
@@ -109,19 +124,21 @@ def iterations_with_best_epoch(noise_pattern, ratio):
 
 # --- one training, resumable ------------------------------------------------------------------------------------------
 
-def make_train(dataset, y_noisy, settings, progress, resumed, save_checkpoint):
+def make_train(dataset, y_noisy, settings, progress, resumed, save_checkpoint, network=None):
     """Return the `train` function of `incv` for images: a network trained from the same initial weights every time.
 
     dataset: data.Dataset; y_noisy: integers [n]; settings: this run's; progress: command.Progress; resumed: the arrays of
-    the checkpoint to go on from, {} for none; save_checkpoint(**arrays) writes one after every epoch.
+    the checkpoint to go on from, {} for none; save_checkpoint(**arrays) writes one after every epoch; network: a
+    keras.Model that ends in logits, None for the one that the settings name.
     A training that the checkpoint has finished is not repeated, one that it holds the state of goes on from there.
     """
     import models
 
     x, epochs, batch_size = dataset.x_train, settings["epochs"], settings["batch_size"]
-    network = models.ARCHITECTURES[settings["architecture"]](
-        x.shape[1:], dataset.num_classes, seed=utils.rng(settings["seed"], "weights").integers(2 ** 32),
-        momentum=settings["bn_momentum"], dtype="mixed_bfloat16" if settings["precision"] == "bfloat16" else "float32")
+    if network is None:
+        network = models.ARCHITECTURES[settings["architecture"]](
+            x.shape[1:], dataset.num_classes, seed=utils.rng(settings["seed"], "weights").integers(2 ** 32),
+            momentum=settings["bn_momentum"], dtype="mixed_bfloat16" if settings["precision"] == "bfloat16" else "float32")
     trainer, predictor = utils.make_trainer(network, dataset.pixel_max)
     initial_state = utils.get_state(trainer)
     finished = [resumed[name] for name in sorted(resumed) if name.startswith("finished")]
@@ -130,11 +147,11 @@ def make_train(dataset, y_noisy, settings, progress, resumed, save_checkpoint):
         arrays = {f"finished{number:03d}": probabilities for number, probabilities in enumerate(finished)}
         save_checkpoint(**arrays, **unfinished)
 
-    def train(train_index, held_out, keep_best, iteration, half):
+    def train(train_index, held_out, removed, keep_best, iteration, half):
         number = 2 * (iteration - 1) + half - 1
         if number < len(finished):
             return finished[number]
-        state, start, best, chosen, accuracy = initial_state, 0, -1.0, None, math.nan
+        state, start, best, chosen, accuracy = initial_state, 0, -1.0, np.empty(0), math.nan
         if number == resumed.get("training"):
             state, start, chosen = resumed["state"], int(resumed["epoch"]), resumed["chosen"]
             best = accuracy = float(resumed["best"])
@@ -155,7 +172,9 @@ def make_train(dataset, y_noisy, settings, progress, resumed, save_checkpoint):
             probabilities = utils.predict(predictor, x, held_out)
             accuracy = float((probabilities.argmax(axis=1) == y_noisy[held_out]).mean())
             if not keep_best or accuracy > best:
-                best, chosen = accuracy, probabilities
+                best = accuracy
+                if keep_best or epoch + 1 == epochs:
+                    chosen = np.concatenate([probabilities, utils.predict(predictor, x, removed)])
             if epoch + 1 < epochs:
                 save(training=number, epoch=epoch + 1, state=utils.get_state(trainer), best=best, chosen=chosen)
             show(len(train_index), loss, end_of_epoch=True)
@@ -169,46 +188,68 @@ def make_train(dataset, y_noisy, settings, progress, resumed, save_checkpoint):
 # --- the command ------------------------------------------------------------------------------------------------------
 
 def main():
-    sweep.carry_out("INCV", *command.plan("INCV", command.parser(__doc__, DEFAULTS), DEFAULTS))
+    parser = command.parser(__doc__, DEFAULTS, own=True)
+    parser.add_argument("--export", metavar="FILE", help="write the selected samples to a .csv (a table's rows, or a list "
+                        "of images and labels) or an .npz (arrays)")
+    args, planned = command.plan("INCV", parser, DEFAULTS)
+    if args.export:
+        suspects.check_export(args, planned)
+    sweep.carry_out("INCV", args, planned)
+    if args.export:
+        print(f"written: {suspects.export(args, *planned[0])}")
 
 
 def run(args, settings, path, progress):
     """One run of the experiment, from the noisy labels to the files."""
-    dataset, index, y_noisy, resumed, save_checkpoint, provenance = runs.begin(
-        args, settings, path, {"dataset": "cifar10", **PUBLISHED, "bn_momentum": 0.99})
+    begun = runs.begin(args, settings, path, {"dataset": "cifar10", **PUBLISHED, "bn_momentum": 0.99})
+    dataset, y_noisy, resumed = begun.dataset, begun.y_noisy, begun.resumed
     if resumed:
         done = sum(name.startswith("finished") for name in resumed)
         print(f"resuming after {done} finished trainings" if "epoch" not in resumed else
               f"resuming at iteration {done // 2 + 1}, half {done % 2 + 1}, epoch {int(resumed['epoch']) + 1}", flush=True)
 
     def report(record, select):
-        record["LP"], record["LR"] = noise.precision_and_recall(dataset.y_train, y_noisy, select)
+        truth = ""
+        if dataset.y_train is not None:
+            record["LP"], record["LR"] = noise.precision_and_recall(dataset.y_train, y_noisy, select)
+            truth = f", LP {noise.share(record['LP'])}, LR {noise.share(record['LR'])}"
         progress.say(f"iteration {record['iteration']} of {settings['iterations']}: {record['selected']} selected, "
                      f"{record['removed']} removed, {record['left']} left, estimated noise ratio "
-                     f"{record['estimated_noise_ratio']:.3f}, "
-                     f"LP {noise.share(record['LP'])}, LR {noise.share(record['LR'])}")
+                     f"{record['estimated_noise_ratio']:.3f}{truth}")
 
-    train = make_train(dataset, y_noisy, settings, progress, resumed, save_checkpoint)
-    select, candidate, ratio, records, early = incv(
-        y_noisy, dataset.num_classes, settings["noise_pattern"], train, settings["iterations"], settings["seed"], report)
-    if early:
-        print(f"ended early: {early}")
-    columns = {"y": dataset.y_train, "y_noisy": y_noisy, "select": select, "candidate": candidate, "eval_ratio": ratio}
-    write_results(path, columns, index, provenance() | {"iterations": records, "ended_early": early})
+    train = make_train(dataset, y_noisy, settings, progress, resumed, begun.save_checkpoint)
+    selection = incv(y_noisy, dataset.num_classes, settings["noise_pattern"], train, settings["iterations"],
+                     settings["seed"], report)
+    if selection.early:
+        print(f"ended early: {selection.early}")
+    table = suspects.rank(selection, y_noisy, dataset.class_names, begun.index if dataset.names is None else dataset.names)
+    progress.say(f"{int(table['suspect'].sum())} labels look wrong")
+    write_results(path, begun, selection, table, settings)
     runs.remove_checkpoint(path)
-    print(f"written: {path}.csv, .json, .png")
+    print(f"written: {path}.csv, .json, .png, _suspects.csv, _report.html")
 
 
-def write_results(path, columns, index, provenance):
-    """Write the run's files; its JSON comes last, so that a run is finished when it is there."""
+def write_results(path, begun, selection, table, settings):
+    """Write the run's files; its JSON comes last, so that a run is finished when it is there.
+
+    begun: runs.Begun; table: of `suspects.rank`.
+    """
     import pandas as pd
 
     import figures
 
+    dataset = begun.dataset
+    named = (lambda labels: labels) if dataset.class_names is None else dataset.class_names.__getitem__
+    columns = {"y": "" if dataset.y_train is None else named(dataset.y_train), "y_noisy": named(begun.y_noisy),
+               "select": selection.select, "candidate": selection.candidate, "eval_ratio": selection.ratio}
+    provenance = begun.provenance() | {"iterations": selection.records, "ended_early": selection.early,
+                                       "suspects": int(table["suspect"].sum())}
     runs.write_table(runs.beside(path, ".csv"), pd.DataFrame(columns))
-    if provenance["settings"]["subset"]:
-        runs.write_table(runs.beside(path, "_index.csv"), pd.DataFrame({"index": index}))
-    runs.write_whole(runs.beside(path, ".png"), lambda file: figures.precision_and_recall(provenance, file))
+    if settings["subset"]:
+        runs.write_table(runs.beside(path, "_index.csv"), pd.DataFrame({"index": begun.index}))
+    draw = figures.counts if dataset.y_train is None else figures.precision_and_recall
+    runs.write_whole(runs.beside(path, ".png"), lambda file: draw(provenance, file))
+    suspects.write(path, table, begun, provenance)
     runs.write_text(runs.beside(path, ".json"), json.dumps(provenance, indent=2) + "\n")
 
 

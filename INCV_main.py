@@ -4,6 +4,7 @@
     python INCV_main.py --noise_pattern asym --noise_ratio 0.4 --dataset cifar10
     python INCV_main.py --noise_pattern sym --noise_ratio 0.5 --dataset digits
     python INCV_main.py --noise_pattern sym --noise_ratio 0.5 --dataset digits --method standard coteaching
+    python INCV_main.py --dataset PATH
 
 Section 4 of Chen, Liao, Chen, Zhang, *Understanding and Utilizing Deep Neural Networks Trained with Noisy Labels*, ICML
 2019: Algorithm 1 (INCV.py) selects samples, Algorithm 2, a modified Co-teaching, trains two networks on them, and after a
@@ -20,7 +21,6 @@ if __name__ == "__main__":
 
 import json
 import math
-import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -30,6 +30,7 @@ import command
 import data
 import INCV
 import noise
+import own_data
 import runs
 import sweep
 import utils
@@ -37,8 +38,9 @@ import utils
 # Section 5 of the paper and the published code. incv_epochs and iterations are INCV's.
 PUBLISHED = {"method": "incv", "architecture": "resnet32", "epochs": 200, "batch_size": 128, "incv_epochs": 50,
              "iterations": 4, "subset": None, "precision": "float32", "assumed_ratio": None, "transition": "estimated"}
-DEFAULTS = {"cifar10": PUBLISHED, "cifar100": PUBLISHED,
-            "digits": PUBLISHED | {"architecture": "plain14", "epochs": 100, "batch_size": 32, "incv_epochs": 12}}
+SMALL = PUBLISHED | {"architecture": "plain14", "epochs": 100, "batch_size": 32, "incv_epochs": 12}
+DEFAULTS = {"cifar10": PUBLISHED, "cifar100": PUBLISHED, "digits": SMALL,
+            "images": PUBLISHED, "small_images": SMALL, "table": SMALL | {"architecture": "dense"}}  # as in INCV.py
 SCHEDULE = {"published_epochs": 200, "initial": 1e-3, "drops": {80: 1e-4, 120: 1e-5, 160: 1e-6, 180: 5e-7}}
 METHODS = ("incv", "standard", "f_correction", "decoupling", "coteaching", "mentornet", "d2l")
 PAIRS = ("incv", "decoupling", "coteaching")  # those that train two networks
@@ -78,8 +80,8 @@ def make_coteaching(dataset, y_noisy, selection, settings):
 
         joined = np.flatnonzero(candidate) if epoch > last_of_warm_up else np.array([], dtype=int)
         found = utils.coteach_epoch(
-            coteacher, dataset.x_train, y_noisy, y_noisy == dataset.y_train, np.flatnonzero(select), joined, generator,
-            batch_size, rate, keep, dataset.shift, dataset.flip, after_batch)
+            coteacher, dataset.x_train, y_noisy, methods.clean_samples(dataset, y_noisy), np.flatnonzero(select), joined,
+            generator, batch_size, rate, keep, dataset.shift, dataset.flip, after_batch)
         return {"keep": keep(batch_size), **found}
 
     return methods.Method(coteacher, networks, train_epoch, int(select.sum()))
@@ -88,7 +90,7 @@ def make_coteaching(dataset, y_noisy, selection, settings):
 # --- the command ------------------------------------------------------------------------------------------------------
 
 def main():
-    parser = command.parser(__doc__, DEFAULTS)
+    parser = command.parser(__doc__, DEFAULTS, own=True)
     parser.add_argument("--method", nargs="+", choices=METHODS, help="incv, or for comparison: standard, plain training on "
                         "all the noisy labels, and the methods of methods.py (default: incv); runs for each")
     parser.add_argument("--assumed_ratio", type=command.number(float, 0, 1), metavar="RATIO", help="the noise ratio that "
@@ -98,9 +100,14 @@ def main():
     parser.add_argument("--incv_epochs", type=command.number(int, 1), metavar="N",
                         help="of each training of INCV (default: 50; for digits 12)")
     parser.add_argument("--predict", metavar="FILE.npz", help="train nothing: write what the saved networks of this run say "
-                        "of the images x in FILE.npz (raw pixels, as the dataset's)")
+                        "of the samples x in FILE.npz (raw pixels, as the dataset's); of a table, the rows of FILE.csv")
     args, planned = command.plan("INCV_main", parser, DEFAULTS, lambda method: [
         option for option, users in ONLY_FOR.items() if method not in users])
+    blind = [method for method in ("coteaching", "mentornet") if method in (args.method or [])]
+    if planned[0][0]["noise_ratio"] is None and blind and args.assumed_ratio is None:
+        parser.error(f"--method {' '.join(blind)} needs the noise ratio, which is not known here: give --assumed_ratio")
+    if planned[0][0]["noise_ratio"] is None and args.transition == "true":
+        parser.error("--transition true: which matrix is the true one is not known here: leave it out")
     if args.predict is not None:
         if len(planned) > 1:
             parser.error("--predict is for the networks of one run: give one --noise_ratio, --seed and --method")
@@ -116,12 +123,12 @@ def summary(args, planned):
     found = {}
     for settings, path in planned:
         if runs.beside(path, ".json").exists():
-            found.setdefault((settings["noise_ratio"], settings["method"]), []).append(
+            found.setdefault((runs.name_of_noise(settings), settings["method"]), []).append(
                 table.last_accuracies(runs.beside(path, ".csv"))[0])
-    for (ratio, method), last in found.items():
+    for (noise_name, method), last in found.items():
         if len(last) > 1:
-            print(f"{args.dataset}, {args.noise_pattern} {ratio}, {method}, {len(last)} runs: test accuracy "
-                  f"{np.mean(last):.2f} ± {np.std(last, ddof=1):.2f} %")
+            print(f"{args.facts.name}, {noise_name}, {method}, {len(last)} runs: test accuracy {np.mean(last):.2f} ± "
+                  f"{np.std(last, ddof=1):.2f} %")
 
 
 def run(args, settings, path, progress):
@@ -136,6 +143,10 @@ def run(args, settings, path, progress):
         before = 0.5
     dataset, _, y_noisy, resumed, save_checkpoint, provenance = runs.begin(
         args, settings, path, {"dataset": "cifar10", **PUBLISHED, "bn_momentum": 0.99})
+    tested, tested_on = "test accuracy", "test data"
+    if dataset.x_test is None:
+        dataset, y_noisy, selection = hold_out(dataset, y_noisy, selection, settings["seed"])
+        tested, tested_on = "agreement with held-out labels", f"the labels of {len(dataset.y_test)} held-out samples"
     import methods
 
     if resumed:
@@ -149,15 +160,29 @@ def run(args, settings, path, progress):
               methods.METHODS[settings["method"]](dataset, y_noisy, settings, stage))
     history = train(method, dataset, settings, path, progress.part(before, 1), resumed, save_checkpoint)
     last = history[-1]
-    progress.say("test accuracy of the last epoch: " + ", ".join(
+    progress.say(f"{tested} of the last epoch: " + ", ".join(
         f"{name} {last[key]:.4f}" for key, name in (("accuracy_1", "network 1"), ("accuracy_2", "network 2"),
                                                     ("accuracy_mean", "their mean"), ("accuracy_pair", "averaged pair"))
         if key in last and (len(method.networks) == 2 or key == "accuracy_1")))
     last = {key: value if math.isfinite(value) else None for key, value in last.items()}
-    save(path, method.networks, settings, dataset, provenance() | {"last_epoch": last})
+    save(path, method.networks, settings, dataset, provenance() | {"tested_on": tested_on, "last_epoch": last})
     runs.remove_checkpoint(path)
     print(f"written: {path}.csv, .json, .png, "
           f"{' '.join(f'_network{number}.keras' for number in range(1, len(method.networks) + 1))}")
+
+
+def hold_out(dataset, y_noisy, selection, seed):
+    """Where there are no test data: a tenth of the samples, whatever their labels, to be tested on and not trained on.
+
+    selection: INCV's, or None. Returns (data.Dataset, y_noisy, selection) of the others; its test labels are noisy ones.
+    """
+    held_out, rest = np.split(utils.rng(seed, "held out for testing").permutation(len(y_noisy)), [-(-len(y_noisy) // 10)])
+    rest = np.sort(rest)
+    tested = dataset._replace(x_test=np.asarray(dataset.x_train[held_out]), y_test=y_noisy[held_out])
+    if selection:
+        selected, candidate, ratio = selection
+        selection = selected[rest], candidate[rest], ratio
+    return data.part(tested, rest), y_noisy[rest], selection
 
 
 def select(args, settings, progress):
@@ -232,39 +257,29 @@ def test_accuracies(dataset, predictors):
 
 
 def predict(args, settings, path):
-    """Write the labels and probabilities that a finished run's networks, averaged, give to the images of a file."""
+    """Write the labels and probabilities that a finished run's networks, averaged, give to the samples of a file."""
     import pandas as pd
 
-    x = read_images(args.predict, data.SHAPES[settings["dataset"]])
+    own = args.facts.checksum is not None
+    x = own_data.samples_like(args.predict, args.dataset if own else None, args.label, args.facts.shape)
     files = [runs.beside(path, f"_network{number}.keras") for number in range(1, 3 if settings["method"] in PAIRS else 2)]
     missing = [file for file in files if not file.exists()]
     if missing or not runs.finished(path, settings):
         raise runs.RunError(f"{missing[0] if missing else path}: no finished networks; give the same command first "
                             f"without --predict (where a result is there without its networks, with --overwrite)")
-    utils.start_engine(args.threads or utils.default_threads(settings["dataset"]), args.gpu_id)
+    utils.start_engine(args.threads or utils.default_threads(args.facts.kind), args.gpu_id)
     import keras
 
     probabilities = np.mean([keras.models.load_model(file).predict(x, batch_size=500, verbose=0) for file in files], axis=0)
-    table = pd.DataFrame(probabilities, columns=[f"p{label}" for label in range(probabilities.shape[1])])
-    table.insert(0, "label", probabilities.argmax(axis=1))
+    names = own_data.names_of_classes(args.dataset, args.label, args.image_size) if own else np.arange(
+        args.facts.num_classes)
+    table = pd.DataFrame(probabilities, columns=[f"p{label}" for label in range(len(names))])
+    table.insert(0, "label", names[probabilities.argmax(axis=1)])
+    if own:
+        table.columns = ["label", *(f"p({name})" for name in names)]
     target = runs.beside(path, f"_predictions_{Path(args.predict).stem}.csv")
     runs.write_table(target, table)
     print(f"written: {target}")
-
-
-def read_images(file, shape):
-    """The array x of an .npz file as float32 [n, *shape]. Raises RunError for anything else; no object is unpickled."""
-    try:
-        with np.load(file, allow_pickle=False) as arrays:
-            x = np.asarray(arrays["x"])
-            x = x.reshape(len(x), *shape) if x.shape[1:] in (shape, shape[:2] if shape[2] == 1 else shape) else x
-            x = x.astype(np.float32)
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise runs.RunError(f"{file}: no .npz file with an array x ({type(error).__name__}: {error})") from None
-    if x.shape[1:] != shape or not len(x) or not np.isfinite(x).all():
-        raise runs.RunError(f"{file}: x has shape {x.shape}; needed are finite numbers of shape (n, "
-                            f"{', '.join(map(str, shape))})")
-    return x
 
 
 def save(path, networks, settings, dataset, provenance):

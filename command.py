@@ -9,15 +9,18 @@ Several --noise_ratio and --seed ask for a run of every combination; `sweep` car
 """
 import argparse
 import contextlib
+import hashlib
 import os
 import shutil
 import signal
 import sys
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import data
 import noise
+import own_data
 import runs
 import utils
 
@@ -48,10 +51,11 @@ def number(kind, low, high=float("inf")):
     return convert
 
 
-def parser(description, defaults):
+def parser(description, defaults, own=False):
     """Return an argument parser with the options that every script takes.
 
-    defaults: {dataset: {option: default}}, the script's. Further options may be added; one that is in `defaults` becomes
+    defaults: {kind of dataset: {option: default}}, the script's (data.Facts tells kinds); own: whether a user's own data and
+    labels that people gave are taken. Further options may be added; one that is in `defaults` becomes
     a setting of the run, and its own default must be None.
     """
     def default(option):
@@ -59,20 +63,38 @@ def parser(description, defaults):
         return f"default: {everywhere}" + (f"; for digits {digits}" if digits != everywhere else "")
 
     parser = _Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
-    parser.add_argument("--dataset", default="cifar10", choices=sorted(data.SIZES), help="default: cifar10")
-    parser.add_argument("--noise_pattern", default="sym", choices=noise.PATTERNS,
-                        help="sym: to any other class alike; asym: to the next class (default: sym)")
-    parser.add_argument("--noise_ratio", default=[0.5], nargs="+", type=number(float, 0, 1), metavar="RATIO",
+    if own:
+        parser.add_argument("--dataset", default="cifar10", metavar="NAME|PATH",
+                            help=f"{', '.join(sorted(data.SIZES))}, or data of your own, whose labels are doubted as "
+                            "they are: an .npz with x and y, a folder with a subfolder of images per class, or a .csv or "
+                            ".parquet table (default: cifar10)")
+        parser.add_argument("--label", metavar="COLUMN", help="of a table: the column that holds the labels")
+        parser.add_argument("--image_size", type=number(int, 4, 1024), metavar="N",
+                            help="of a folder of images: the side in pixels that they are resized to (default: as they "
+                            f"are, if all are of one size of {own_data.LARGEST_AS_IT_IS} at most, else "
+                            f"{own_data.IMAGE_SIZE})")
+    else:
+        parser.add_argument("--dataset", default="cifar10", choices=sorted(data.SIZES), help="default: cifar10")
+    parser.add_argument("--noise_pattern", choices=(*noise.PATTERNS, "human") if own else noise.PATTERNS,
+                        help="sym: to any other class alike; asym: to the next class" + (
+                            "; human: the labels of --labels; of your own data asym says that classes are mistaken for one "
+                            "other each" if own else "") + " (default: sym)")
+    if own:
+        parser.add_argument("--labels", metavar="FILE", help="for human: the labels that people gave to CIFAR's training "
+                            "images, an .npz (or the published .pt) of arrays such as aggre_label and clean_label")
+        parser.add_argument("--label_set", metavar="NAME", help="for human: which of the arrays (default: aggre_label)")
+    parser.add_argument("--noise_ratio", nargs="+", type=number(float, 0, 1), metavar="RATIO",
                         help="share of the training labels that is flipped, 0 to 1 (default: 0.5); one run for each")
     parser.add_argument("--seed", default=[0], nargs="+", type=number(int, 0, 2 ** 32 - 1), metavar="N",
                         help="every random draw follows from it (default: 0); one run for each")
+    parser.set_defaults(label=None, image_size=None, labels=None, label_set=None)
     for option, text in (("epochs", "of each training"), ("iterations", "of cross-validation"), ("batch_size", "samples")):
         if option in defaults["cifar10"]:
             parser.add_argument(f"--{option}", type=number(int, 1), metavar="N", help=f"{text} ({default(option)})")
     parser.add_argument("--subset", type=number(int, 1), metavar="N",
                         help="use a class-balanced part of N training samples (default: all)")
-    parser.add_argument("--architecture", choices=("resnet32", "resnet110", "resnet8", "plain14"),
-                        help=default("architecture"))
+    parser.add_argument("--architecture", choices=("resnet32", "resnet110", "resnet8", "plain14", "dense"),
+                        help=default("architecture") + ("; dense is for tables" if own else ""))
     parser.add_argument("--precision", choices=("float32", "bfloat16"), help=default("precision"))
     parser.add_argument("--gpu_id", type=number(int, 0), metavar="N", help="GPU to use (default: the first, if any)")
     parser.add_argument("--threads", type=number(int, 1, 4096), metavar="N",
@@ -101,7 +123,11 @@ def plan(script, parser, defaults, unused=lambda method: ()):
     is read or imported that takes time.
     """
     args = parser.parse_args()
-    size, num_classes = data.SIZES[args.dataset]
+    args.facts = data.facts(args.dataset, args.label, args.image_size)
+    _complete_noise(args, parser)
+    size, num_classes = args.facts.size, args.facts.num_classes
+    if args.architecture and (args.architecture == "dense") != (len(args.facts.shape) == 1):
+        parser.error(f"--architecture {args.architecture}: dense is for tables, the others are for images")
     if args.subset is not None and not 2 * num_classes <= args.subset <= size:
         parser.error(f"--subset {args.subset}: {args.dataset} has {size} training samples in {num_classes} classes; "
                      f"give {2 * num_classes} (two per class) to {size}")
@@ -119,25 +145,52 @@ def plan(script, parser, defaults, unused=lambda method: ()):
             for method in methods:
                 used = {dataset: {option: value for option, value in usual.items() if option not in unused(method)}
                         for dataset, usual in defaults.items()}
-                chosen = {option: method if option == "method" else getattr(args, option) for option in used[args.dataset]}
+                chosen = {option: method if option == "method" else getattr(args, option)
+                          for option in used[args.facts.kind]}
                 planned.append(one_run(script, args, ratio, seed, chosen, used))
                 runs.check_writable(planned[-1][1].parent)
     return args, planned
 
 
+def _complete_noise(args, parser):
+    """Check the options that say where noisy labels come from, and put their defaults into args."""
+    own, human = args.facts.checksum is not None, args.noise_pattern == "human"
+    if own and human:
+        parser.error("--noise_pattern human is for cifar10 and cifar100; the labels of your own data are taken as they are")
+    if (own or human) and args.noise_ratio:
+        parser.error("--noise_ratio flips labels, and here they are taken as given: leave it out")
+    if human and (args.labels is None or args.dataset not in data.CIFAR):
+        parser.error("--noise_pattern human needs --labels FILE" if args.labels is None else
+                     f"--noise_pattern human is for cifar10 and cifar100, not for {args.dataset}")
+    if not human and (args.labels or args.label_set):
+        parser.error("--labels and --label_set are for --noise_pattern human: leave them out")
+    args.noise_pattern = args.noise_pattern or "sym"
+    args.noise_ratio = [None] if own or human else args.noise_ratio or [0.5]
+    if own:
+        args.dataset = str(Path(args.dataset).absolute())
+    if human:
+        args.labels, args.label_set = str(Path(args.labels).absolute()), args.label_set or "aggre_label"
+        args.labels_checksum = hashlib.sha256(own_data.human_labels(args.labels, args.label_set)).hexdigest()
+
+
 def one_run(script, args, noise_ratio, seed, chosen, defaults):
     """Return (settings, path) of one run. chosen: {option: value} of those in `defaults`, None for the default."""
-    usual, engine = defaults[args.dataset], utils.check_engine()
-    size = data.SIZES[args.dataset][0]
+    usual, engine, facts = defaults[args.facts.kind], utils.check_engine(), args.facts
     chosen = {option: default if chosen[option] is None else chosen[option] for option, default in usual.items()}
-    if chosen["subset"] == size:
+    if chosen["subset"] == facts.size:
         chosen["subset"] = None
     changed = {option: value for option, value in chosen.items() if value != usual[option]}
     if engine != utils.ENGINES[0]:
         changed["engine"] = engine
-    settings = {"dataset": args.dataset, "noise_pattern": args.noise_pattern, "noise_ratio": noise_ratio, "seed": seed,
-                **chosen, "bn_momentum": utils.momentum_for(chosen["subset"] or size), "engine": engine,
+    settings = {"dataset": facts.name, "noise_pattern": args.noise_pattern, "noise_ratio": noise_ratio, "seed": seed,
+                **chosen, "bn_momentum": utils.momentum_for(chosen["subset"] or facts.size), "engine": engine,
                 "threads": args.threads}
+    if args.noise_pattern == "human":
+        settings |= {"label_set": args.label_set, "labels_checksum": args.labels_checksum}
+    elif noise_ratio is None:
+        settings |= {"label": args.label, "image_size": args.image_size, "dataset_checksum": facts.checksum}
+        changed |= {"image_size": args.image_size} if args.image_size else {}
+        changed |= {"noise_pattern": "asym"} if args.noise_pattern == "asym" else {}
     return settings, runs.result_path(args.results_dir, script, settings, changed)
 
 

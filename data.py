@@ -40,11 +40,30 @@ SHAPES = {"cifar10": (32, 32, 3), "cifar100": (32, 32, 3), "digits": (8, 8, 1)}
 
 # x_*: uint8 [n, height, width, channels]; y_*: int64 [n]; pixel_max: the pixel value that means 1.0;
 # shift: the augmentation's largest shift in pixels; flip: whether it mirrors; checksum: SHA-256 of the arrays.
-Dataset = namedtuple("Dataset", "x_train y_train x_test y_test num_classes pixel_max shift flip checksum")
+# A user's own data (own_data.py) may be float32, [n, features] too, and have no y_train or test data (None); its `given`
+# are the labels to doubt, int64 [n]; class_names [c] what all these integers stand for; names [n] the samples' names.
+Dataset = namedtuple("Dataset", "x_train y_train x_test y_test num_classes pixel_max shift flip checksum given class_names "
+                     "names", defaults=[None, None, None])
+
+# What is known before a dataset is read: its name; kind, by which defaults are chosen (its name, or of own data "images",
+# "small_images" or "table"); size, the number of training samples; num_classes; shape of a sample; checksum of own data.
+Facts = namedtuple("Facts", "name kind size num_classes shape checksum", defaults=[None])
 
 
 class DataError(Exception):
     """The data are missing, damaged or not what they should be; the message says which and what to do."""
+
+
+def facts(dataset, label=None, image_size=None):
+    """The `Facts` of a dataset: one of SIZES, or the path of a user's own, with the options of own_data.facts."""
+    if dataset in SIZES:
+        for option, value in (("label", label), ("image_size", image_size)):
+            if value is not None:
+                raise DataError(f"--{option} is for data of your own: leave it out with --dataset {dataset}")
+        return Facts(dataset, dataset, *SIZES[dataset], SHAPES[dataset])
+    import own_data
+
+    return own_data.facts(dataset, label, image_size)
 
 
 def load(name, data_dir=None):
@@ -68,6 +87,19 @@ def load(name, data_dir=None):
     for array in (x_train, y_train, x_test, y_test):
         digest.update(np.ascontiguousarray(array))
     return Dataset(x_train, y_train, x_test, y_test, SIZES[name][1], pixel_max, shift, flip, digest.hexdigest())
+
+
+def part(dataset, index):
+    """The `Dataset` of some of its training samples. index: their positions."""
+    x = dataset.x_train
+    if isinstance(x, np.memmap):
+        import own_data
+
+        x = own_data.part_of_file(x, index)
+    else:
+        x = x[index]
+    return dataset._replace(x_train=x, **{name: getattr(dataset, name)[index] for name in ("y_train", "given", "names")
+                                          if getattr(dataset, name) is not None})
 
 
 def class_balanced_subset(y, size, rng):

@@ -2,6 +2,7 @@
 import contextlib
 import math
 import re
+import warnings
 from collections import defaultdict
 from types import SimpleNamespace
 
@@ -49,9 +50,97 @@ def precision_and_recall(provenance, file):
         panel.margins(x=0.12)
         panel.grid(alpha=0.3)
     differs = ", ".join(f"{k} {v['here']}" for k, v in provenance["differs_from_published"].items() if k != "dataset")
-    figure.suptitle(f"INCV, {settings['dataset']}, {settings['noise_pattern']} {settings['noise_ratio']}, seed "
-                    f"{settings['seed']}" + (f" ({differs})" if differs else ""), fontsize=10)
+    figure.suptitle(f"INCV, {settings['dataset']}, {runs.name_of_noise(settings)}, seed {settings['seed']}"
+                    + (f" ({differs})" if differs else ""), fontsize=10)
     figure.savefig(file, format="png", dpi=120)
+    plt.close(figure)
+
+
+def counts(provenance, file):
+    """Draw how many samples are selected, removed and left after each iteration, where nobody knows the true labels."""
+    settings, records = provenance["settings"], provenance["iterations"]
+    iterations = [record["iteration"] for record in records]
+    selected, left = (np.array([record[key] for record in records]) for key in ("selected_in_all", "left"))
+    figure, panel = plt.subplots(figsize=(6, 3.4), layout="constrained")
+    below = np.zeros(len(records))
+    for values, name, color in ((selected, "selected", "C0"), (left, "candidates left", "0.75"),
+                                (provenance["samples"] - selected - left, "removed", "C3")):
+        panel.bar(iterations, values, bottom=below, width=0.6, color=color, label=name)
+        below += values
+    panel.set(xlabel="iteration", ylabel="samples", xlim=(0.4, iterations[-1] + 0.6), xticks=iterations)
+    figure.legend(*panel.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=9)
+    figure.suptitle(f"INCV, {settings['dataset']}, {runs.name_of_noise(settings)}, seed {settings['seed']}", fontsize=10,
+                    parse_math=False)
+    figure.savefig(file, format="png", dpi=120)
+    plt.close(figure)
+
+
+# --- labels to doubt --------------------------------------------------------------------------------------------------
+
+COLUMNS, ROWS = 8, 5  # of the contact sheet
+
+
+def contact_sheet(x, positions, worst, pixel_max, title, file):
+    """Draw the worst suspects, each image with given -> suggested.
+
+    x: [n, height, width, channels]; positions: of the suspects in x, worst first; worst: their rows of `suspects.rank`'s
+    table; pixel_max: the pixel value that means 1.0.
+    """
+    shown = min(len(positions), COLUMNS * ROWS)
+    rows = -(-shown // COLUMNS)
+    figure, panels = plt.subplots(rows, COLUMNS, figsize=(1.6 * COLUMNS, 1.9 * rows + 0.4), squeeze=False,
+                                  layout="constrained")
+    for panel, position, row in zip(panels.flat, positions, worst.itertuples()):
+        image = np.asarray(x[position], dtype=float) / pixel_max
+        image = image - min(0.0, image.min())
+        image = image[..., :3] if image.shape[-1] >= 3 else image[..., 0]
+        panel.imshow(np.clip(image / max(1.0, image.max()), 0, 1), cmap="gray", vmin=0, vmax=1)
+        panel.set_title(f"{shortened(row.given)} → {shortened(row.suggested)}\n{shortened(row.sample, 22)}", fontsize=7,
+                        parse_math=False)
+    for panel in panels.flat:
+        panel.axis("off")
+    figure.suptitle(f"{title}: label given → suggested, worst first", fontsize=10, parse_math=False)
+    _save_with_any_letters(figure, file)
+
+
+def classes(class_names, wrong, estimate, title, file):
+    """Draw how many labels look wrong in every class, beside the estimated transition matrix.
+
+    class_names: [c]; wrong: integers [c]; estimate: float [c, c], the share of the samples predicted i that are labelled j.
+    """
+    names = [shortened(name, 16) for name in class_names]
+    few = len(names) <= 40
+    side = max(4.0, min(8.0, 0.45 * len(names) + 2))
+    figure, (bars, matrix) = plt.subplots(1, 2, figsize=(2 * side, side), layout="constrained")
+    every = np.arange(len(names))
+    bars.barh(every, wrong, color="C3")
+    bars.set(ylim=(len(names) - 0.5, -0.5), xlabel="labels that look wrong", ylabel="label given")
+    image = matrix.imshow(estimate, vmin=0, vmax=1, cmap="Blues")
+    matrix.set(xlabel="label given", ylabel="predicted out of fold", title="estimated transition matrix")
+    figure.colorbar(image, ax=matrix, shrink=0.8)
+    if few:
+        bars.set_yticks(every, names, fontsize=8, parse_math=False)
+        matrix.set_xticks(every, names, fontsize=8, rotation=90, parse_math=False)
+        matrix.set_yticks(every, names, fontsize=8, parse_math=False)
+    if len(names) <= 12:
+        for i, j in np.ndindex(estimate.shape):
+            if np.isfinite(estimate[i, j]):
+                matrix.text(j, i, f"{estimate[i, j]:.2f}", ha="center", va="center", fontsize=7,
+                            color="white" if estimate[i, j] > 0.5 else "black")
+    figure.suptitle(title, fontsize=10, parse_math=False)
+    _save_with_any_letters(figure, file)
+
+
+def shortened(name, most=12):
+    """A name that fits into a figure: on one line, without what no font can show."""
+    text = "".join(letter if letter.isprintable() else "?" for letter in str(name))
+    return text if len(text) <= most else text[:most - 1] + "…"
+
+
+def _save_with_any_letters(figure, file):
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # letters that the font lacks are drawn as boxes
+        figure.savefig(file, format="png", dpi=120)
     plt.close(figure)
 
 
@@ -71,8 +160,8 @@ def test_accuracy(history, settings, file):
     for epoch in history["epoch"][1:][np.diff(history["learning_rate"]) != 0]:
         panel.axvline(epoch, color="0.7", lw=0.8, ls=":", label="learning rate drops" if panel.lines[-1].get_ls() != ":"
                       else None)
-    panel.set(xlabel="epoch", ylabel="test accuracy", title=f"{settings['dataset']}, {settings['noise_pattern']} "
-              f"{settings['noise_ratio']}, seed {settings['seed']}")
+    panel.set(xlabel="epoch", ylabel="test accuracy", title=f"{settings['dataset']}, {runs.name_of_noise(settings)}, seed "
+              f"{settings['seed']}")
     panel.grid(alpha=0.3)
     panel.legend(loc="lower right", fontsize=9)
     figure.savefig(file, format="png", dpi=120)

@@ -44,6 +44,11 @@ def one_epoch(trainer, dataset, y, index, settings, generator, rate, after_batch
     return {"keep": settings["batch_size"], "loss_1": loss}
 
 
+def clean_samples(dataset, y_noisy):
+    """bool [n], whether each label is the true one; None where that is not known."""
+    return None if dataset.y_train is None else y_noisy == dataset.y_train
+
+
 def standard(dataset, y_noisy, settings, stage):
     """Plain training of one network on all the noisy labels."""
     network = make_network(dataset, settings, 1)
@@ -59,7 +64,9 @@ def standard(dataset, y_noisy, settings, stage):
 
 def f_correction(dataset, y_noisy, settings, stage):
     """Forward correction: estimate the transition matrix T, then train a fresh network to predict the labels through it."""
-    true = noise.transition_matrix(settings["noise_pattern"], settings["noise_ratio"], dataset.num_classes)
+    true = None  # where labels are taken as given, nobody knows it
+    if settings["noise_ratio"] is not None:
+        true = noise.transition_matrix(settings["noise_pattern"], settings["noise_ratio"], dataset.num_classes)
     if settings["transition"] == "true":
         transition = true
     elif "transition" in stage.resumed:
@@ -67,13 +74,12 @@ def f_correction(dataset, y_noisy, settings, stage):
     else:
         transition = transition_of(probabilities_of_a_trained_network(dataset, y_noisy, settings, stage))
     # How far T̂ is from T: the share of a class's labels that it sends elsewhere (total variation), mean over the classes.
-    error = np.abs(transition - true).sum(axis=1).mean() / 2
+    error = {} if true is None else {"transition_error": np.abs(transition - true).sum(axis=1).mean() / 2}
     network = make_network(dataset, settings, 1)
     trainer, _ = utils.make_trainer(network, dataset.pixel_max, forward_loss(transition))
 
     def train_epoch(epoch, *arguments):
-        return {**one_epoch(trainer, dataset, y_noisy, np.arange(len(y_noisy)), settings, *arguments),
-                "transition_error": error}
+        return {**one_epoch(trainer, dataset, y_noisy, np.arange(len(y_noisy)), settings, *arguments), **error}
 
     return Method(trainer, [network], train_epoch, len(y_noisy), lambda: {"transition": transition})
 
@@ -205,7 +211,7 @@ def select_in_batches(dataset, y_noisy, settings, number, rule, ratio, optimizer
             return samples_remembered(size, ratio, epoch, epochs)
 
         found = utils.coteach_epoch(
-            selector, dataset.x_train, y_noisy, y_noisy == dataset.y_train, every, none, generator,
+            selector, dataset.x_train, y_noisy, clean_samples(dataset, y_noisy), every, none, generator,
             settings["batch_size"], rate, keep, dataset.shift, dataset.flip, after_batch, fill=False)
         return {"keep": keep(settings["batch_size"]), **found}
 

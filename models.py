@@ -1,4 +1,4 @@
-"""The networks: ResNet-32 v1, ResNet-110 v2, and a small ResNet for 8x8 digits.
+"""The networks: ResNet-32 v1, ResNet-110 v2, two small ones for 8x8 digits, and one for tables.
 
     network = resnet32((32, 32, 3), num_classes=10, seed=0)     # pixels in [0, 1] -> logits
     save_network(Path("network.keras"), network, "resnet32", pixel_max=255)   # raw pixels -> probabilities
@@ -172,6 +172,18 @@ def resnet110(input_shape, num_classes, seed=0, momentum=0.99, stock=False, dtyp
     return _network(images, kept, dense(num_classes)(x))
 
 
+def dense(input_shape, num_classes, seed=0, momentum=None, stock=False, dtype="float32", masked=False):
+    """Two hidden layers, for tables: input_shape is (features,). Other arguments and result as for `resnet32`.
+
+    There is no batch normalisation in it, so `momentum`, `stock` and `masked` change nothing.
+    """
+    x = inputs = keras.Input(input_shape)
+    _, _, units = _building_blocks(seed, stock, dtype, keras.initializers.GlorotUniform, 0, momentum)
+    for width in (128, 64):
+        x = _relu(units(width)(x))
+    return keras.Model(inputs, units(num_classes)(x))
+
+
 def forward(network, images, kept=None, training=False):
     """The network's logits, whether it is masked or not. kept: bool [n], for a masked network; None keeps all."""
     if len(network.inputs) == 1:
@@ -180,7 +192,8 @@ def forward(network, images, kept=None, training=False):
     return network([images, kept], training=training)
 
 
-ARCHITECTURES = {"resnet32": resnet32, "resnet110": resnet110, "resnet8": resnet8, "plain14": plain14}
+ARCHITECTURES = {"resnet32": resnet32, "resnet110": resnet110, "resnet8": resnet8, "plain14": plain14,
+                 "dense": dense}
 
 
 def save_network(path, network, architecture, pixel_max):
@@ -190,7 +203,7 @@ def save_network(path, network, architecture, pixel_max):
     builds it; architecture: its name there; pixel_max: the pixel value that means 1.0.
     `keras.models.load_model` reads it where none of these modules is.
     """
-    momentum = next(layer.momentum for layer in network.layers if isinstance(layer, layers.BatchNormalization))
+    momentum = next((layer.momentum for layer in network.layers if isinstance(layer, layers.BatchNormalization)), None)
     plain = ARCHITECTURES[architecture](network.inputs[0].shape[1:], network.output_shape[-1], momentum=momentum, stock=True)
     plain.set_weights(network.get_weights())
     pixels = keras.Input(network.inputs[0].shape[1:])

@@ -81,7 +81,7 @@ def estimate_noise_ratio(share, num_classes):
 
 def noise_left(noise_ratio, noise_pattern, num_classes):
     """e_S: the share of the selected samples that theory expects to be mislabelled, 1 - LP (section 4)."""
-    others = num_classes - 1 if noise_pattern == "sym" else 1
+    others = 1 if noise_pattern == "asym" else num_classes - 1
     return noise_ratio ** 2 / (noise_ratio ** 2 + others * (1 - noise_ratio) ** 2)
 
 

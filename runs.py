@@ -23,6 +23,7 @@ import numpy as np
 
 import data
 import noise
+import own_data
 import utils
 
 VERSION = "0.1.0"
@@ -47,8 +48,9 @@ def begin(args, settings, path, published):
     args: the command line's; settings: the run's, to which the checksum of the data is added; path: see `result_path`;
     published: {setting: value} of the paper's experiment, to say where this one differs.
     """
-    dataset = data.load(settings["dataset"], args.data_dir)
-    settings["dataset_checksum"] = dataset.checksum
+    if args.facts.checksum is None:
+        dataset = data.load(settings["dataset"], args.data_dir)
+        settings["dataset_checksum"] = dataset.checksum
     resumed, complaint = load_checkpoint(path, settings)
     if complaint:
         print(f"{complaint}: {'going on from the one before' if resumed else 'starting again'}")
@@ -56,13 +58,10 @@ def begin(args, settings, path, published):
     present = session(*utils.start_engine(settings["threads"], args.gpu_id))
     sessions = [earlier for earlier in json.loads(str(resumed.get("sessions", "[]"))) if earlier != present] + [present]
 
-    seed, index = settings["seed"], np.arange(len(dataset.y_train))
-    if settings["subset"]:
-        index = data.class_balanced_subset(dataset.y_train, settings["subset"], utils.rng(seed, "subset"))
-        dataset = dataset._replace(x_train=dataset.x_train[index], y_train=dataset.y_train[index])
-    transition = noise.transition_matrix(settings["noise_pattern"], settings["noise_ratio"], dataset.num_classes)
-    y_noisy = noise.flip_labels(dataset.y_train, transition, utils.rng(seed, "noise"))
-    flipped = int((dataset.y_train != y_noisy).sum())
+    if args.facts.checksum is not None:  # of one's own; images are read by Keras's utilities
+        dataset = own_data.load(args.dataset, args.label, args.image_size, path.parent)
+    dataset, index, y_noisy = noisy_labels(args, settings, dataset)
+    flipped = None if dataset.y_train is None else int((dataset.y_train != y_noisy).sum())
 
     def save(**arrays):
         save_checkpoint(path, settings, **arrays, sessions=json.dumps(sessions), wall_seconds=time.monotonic() - begun)
@@ -74,10 +73,29 @@ def begin(args, settings, path, published):
                 "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
                 "wall_seconds": round(time.monotonic() - begun, 1), "samples": len(y_noisy), "flipped": flipped}
 
-    print(f"{path.name.split('_seed')[0]} on {len(y_noisy)} samples of {settings['dataset']}, {flipped} of their labels "
-          f"flipped ({settings['noise_pattern']} {settings['noise_ratio']}, seed {seed}); {settings['architecture']}, "
-          f"{settings['epochs']} epochs, {settings['engine']} on {present['device']}", flush=True)
+    wrong = "labels as given (" if flipped is None else f"{flipped} of their labels flipped ({name_of_noise(settings)}, "
+    print(f"{path.name.split('_seed')[0]} on {len(y_noisy)} samples of {settings['dataset']}, {wrong}seed "
+          f"{settings['seed']}); {settings['architecture']}, {settings['epochs']} epochs, {settings['engine']} on "
+          f"{present['device']}", flush=True)
     return Begun(dataset, index, y_noisy, resumed, save, provenance)
+
+
+def noisy_labels(args, settings, dataset):
+    """Return (the data.Dataset of the samples in use, their positions in the whole training set, their noisy labels).
+
+    These are flipped as the settings say, or those that people gave (--labels), or a user's data as they are.
+    """
+    seed, index = settings["seed"], np.arange(len(dataset.x_train))
+    if settings["noise_pattern"] == "human":
+        dataset = dataset._replace(given=own_data.human_labels(args.labels, settings["label_set"], dataset.y_train))
+    if settings["subset"]:
+        labels = dataset.y_train if settings["noise_ratio"] is not None else dataset.given
+        index = data.class_balanced_subset(labels, settings["subset"], utils.rng(seed, "subset"))
+        dataset = data.part(dataset, index)
+    if dataset.given is not None:
+        return dataset, index, dataset.given
+    transition = noise.transition_matrix(settings["noise_pattern"], settings["noise_ratio"], dataset.num_classes)
+    return dataset, index, noise.flip_labels(dataset.y_train, transition, utils.rng(seed, "noise"))
 
 
 # --- names and places -------------------------------------------------------------------------------------------------
@@ -85,6 +103,7 @@ def begin(args, settings, path, published):
 def result_path(results_dir, script, settings, changed):
     """The run's path without an ending: results/(dataset)/(noise_pattern)/(noise_ratio)/(script)_seed(N)...
 
+    (For labels that people gave results/(dataset)/human/(label set)/, for a user's data results/(dataset)/given/.)
     settings: the run's; changed: {setting: value} of what differs from the dataset's defaults and changes the result; each
     is in the name.
     """
@@ -94,7 +113,16 @@ def result_path(results_dir, script, settings, changed):
         return value if isinstance(value, str) else f"{setting}{value}"
 
     name = "_".join([script, f"seed{settings['seed']}", *(named(*change) for change in changed.items())])
-    return Path(results_dir) / settings["dataset"] / settings["noise_pattern"] / str(settings["noise_ratio"]) / name
+    folder = re.sub(r"[^\w.-]+", "_", settings.get("label_set") or str(settings["noise_ratio"])).lstrip(".")
+    place = "given" if name_of_noise(settings) == "labels as given" else f"{settings['noise_pattern']}/{folder}"
+    return Path(results_dir) / settings["dataset"] / place / name
+
+
+def name_of_noise(settings):
+    """"sym 0.5", "human worse_label", or "labels as given"."""
+    if settings["noise_ratio"] is not None:
+        return f"{settings['noise_pattern']} {settings['noise_ratio']}"
+    return f"human {settings['label_set']}" if settings["noise_pattern"] == "human" else "labels as given"
 
 
 def name_of_settings(path):
@@ -165,7 +193,8 @@ def _differences(wanted, found):
 
 def remove_results(path):
     """Remove a finished run's files, its JSON first: what is left after a kill does not pass for finished."""
-    for ending in (".json", ".csv", "_index.csv", ".png", "_network1.keras", "_network2.keras"):
+    for ending in (".json", ".csv", "_index.csv", ".png", "_network1.keras", "_network2.keras", "_out_of_fold.csv",
+                   "_suspects.csv", "_suspects.png", "_classes.png", "_report.html"):
         beside(path, ending).unlink(missing_ok=True)
     for predictions in path.parent.glob(f"{path.name}_predictions_*.csv"):  # of its networks
         predictions.unlink(missing_ok=True)

@@ -100,7 +100,7 @@ def _use_one_number_of_threads(args, missing):
         if begun.get("threads", 0) is None:
             runs.load_checkpoint(path, begun)  # fills it in
     cores = os.cpu_count()
-    args.threads = args.threads or begun["threads"] or utils.default_threads(args.dataset)
+    args.threads = args.threads or begun["threads"] or utils.default_threads(args.facts.kind)
     if begun and args.n_jobs > 1 and args.threads * args.n_jobs > cores and begun["threads"] is None:
         print(f"{args.n_jobs} runs at a time of {args.threads} threads each share {cores} cores: begun with --threads "
               f"{max(1, cores // args.n_jobs)} they are faster", flush=True)
@@ -143,8 +143,8 @@ def _in_workers(script, args, missing, at_once, progress):
     """Yield (path, None or what was wrong) as the runs end in joblib's processes or on a dask.distributed cluster."""
     import joblib
 
-    data.load(args.dataset, args.data_dir)  # one process downloads, or finds out that it cannot
     if args.dataset in data.CIFAR:
+        data.load(args.dataset, args.data_dir)  # one process downloads, or finds out that it cannot
         args.data_dir = str(Path(args.data_dir or data.DEFAULT_FOLDER).absolute())
     lost, backend = concurrent.futures.BrokenExecutor, {"backend": "loky", "n_jobs": at_once}
     if args.scheduler is not None:

@@ -62,9 +62,9 @@ def finished_runs(results_dir):
         settings = provenance["settings"]
         differs = [f"{key} {change['here']}" for key, change in provenance["differs_from_published"].items()
                    if key not in ("dataset", "method")] + (["on jax"] if settings["engine"] == "jax" else [])
-        noise = f"{settings['noise_pattern']} {settings['noise_ratio']}"
-        order = settings["dataset"], settings["noise_pattern"] == "asym", settings["noise_ratio"], ORDER.index(
-            settings["method"]), differs
+        noise, ratio = runs.name_of_noise(settings), settings["noise_ratio"]
+        order = (settings["dataset"], ratio is None, settings["noise_pattern"] == "asym", ratio or noise,
+                 ORDER.index(settings["method"]), differs)
         found.append((order, (settings["dataset"], noise, settings["method"], ", ".join(differs),
                               file.with_name(file.name.removesuffix(".json") + ".csv"))))
     return [run for _, run in sorted(found, key=lambda pair: pair[0])]

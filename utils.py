@@ -46,9 +46,12 @@ def check_engine(gpu_id=None):
     return engine
 
 
-def default_threads(dataset):
-    """All cores; for the digits one, since sharing operations that small saves no time (README)."""
-    return 1 if dataset == "digits" else os.cpu_count()
+def default_threads(kind):
+    """All cores; for the digits and the like one, since sharing operations that small saves no time (README).
+
+    kind: of the dataset, see data.Facts.
+    """
+    return 1 if kind in ("digits", "small_images", "table") else os.cpu_count()
 
 
 def start_engine(threads, gpu_id=None):
@@ -136,18 +139,16 @@ def _cpu_name():
 def make_trainer(network, pixel_max, loss=None):
     """Return (trainer, predictor), two compiled views of one network; they share its weights.
 
-    network: keras.Model, images in [0, 1] -> logits; pixel_max: the pixel value that means 1.0; loss: of (labels, logits),
-    None for the cross-entropy.
-    trainer: takes [images uint8, transforms float32 [n, 8]] and the loss's labels; Adam (section 5).
-    predictor: takes images uint8 and returns probabilities float32 [n, c].
+    network: keras.Model, images in [0, 1] (or vectors of features) -> logits; pixel_max: the pixel value that means 1.0;
+    loss: of (labels, logits), None for the cross-entropy.
+    trainer: takes [images uint8 or float32, transforms float32 [n, 8]] and the loss's labels; Adam (section 5).
+    predictor: takes images and returns probabilities float32 [n, c].
     """
     import keras
 
-    images = keras.Input(network.input_shape[1:], dtype="uint8")
+    images = keras.Input(network.input_shape[1:])
     transforms = keras.Input((8,))
-    scaled = keras.ops.cast(images, "float32") / pixel_max
-    shifted = keras.ops.image.affine_transform(scaled, transforms, interpolation="bilinear", fill_mode="nearest")
-    trainer = keras.Model([images, transforms], network(shifted))
+    trainer = keras.Model([images, transforms], network(augmented(images / pixel_max, transforms)))
     trainer.compile(keras.optimizers.Adam(1e-3, beta_1=0.9, beta_2=0.999, epsilon=1e-8),
                     loss or keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     trainer.optimizer.build(trainer.trainable_variables)
@@ -155,22 +156,22 @@ def make_trainer(network, pixel_max, loss=None):
 
 
 def make_predictor(network, pixel_max):
-    """Return a keras.Model of a network, masked or not: images uint8 -> probabilities float32 [n, c]."""
+    """Return a keras.Model of a network, masked or not: images -> probabilities float32 [n, c]."""
     import keras
 
     import models
 
-    images = keras.Input(network.inputs[0].shape[1:], dtype="uint8")
-    return keras.Model(images, keras.ops.softmax(models.forward(network, keras.ops.cast(images, "float32") / pixel_max)))
+    images = keras.Input(network.inputs[0].shape[1:])
+    return keras.Model(images, keras.ops.softmax(models.forward(network, images / pixel_max)))
 
 
 def make_feature_extractor(network, pixel_max):
-    """Return a keras.Model of a network: images uint8 -> what its last layer sees of them, float32 [n, d]."""
+    """Return a keras.Model of a network: images -> what its last layer sees of them, float32 [n, d]."""
     import keras
 
     penultimate = keras.Model(network.inputs, network.layers[-1].input)
-    images = keras.Input(network.inputs[0].shape[1:], dtype="uint8")
-    return keras.Model(images, keras.ops.cast(penultimate(keras.ops.cast(images, "float32") / pixel_max), "float32"))
+    images = keras.Input(network.inputs[0].shape[1:])
+    return keras.Model(images, keras.ops.cast(penultimate(images / pixel_max), "float32"))
 
 
 def restart_optimizer(trainer):
@@ -206,6 +207,15 @@ def scaled_epoch(epoch, epochs, published_epochs):
     return epoch if epochs == published_epochs else max(1, round(epoch * epochs / published_epochs))
 
 
+def augmented(x, transforms):
+    """Images [n, h, w, c] moved by the transforms of `augmentation`, edge pixels repeated; other samples as they are."""
+    import keras
+
+    if len(x.shape) != 4:
+        return x
+    return keras.ops.image.affine_transform(x, transforms, interpolation="bilinear", fill_mode="nearest")
+
+
 def augmentation(generator, n, width, shift, flip):
     """Draw n random augmentations as the affine transforms that keras.ops.image.affine_transform takes.
 
@@ -231,7 +241,7 @@ def train_epoch(trainer, x, y, index, generator, batch_size, rate, shift, flip, 
     """
     trainer.optimizer.learning_rate = rate
     order = generator.permutation(index)
-    transforms = augmentation(generator, len(order), x.shape[2], shift, flip)
+    transforms = augmentation(generator, len(order), x.shape[-2], shift, flip)
     total = done = 0
     for start in range(0, len(order), batch_size):
         batch = order[start:start + batch_size]
@@ -245,7 +255,7 @@ def train_epoch(trainer, x, y, index, generator, batch_size, rate, shift, flip, 
 
 def predict(predictor, x, index):
     """Probabilities float32 [len(index), c] of the samples `index` of x (uint8), not augmented."""
-    batches, size = [], min(BATCH_SIZE_PREDICT, len(x))
+    batches, size = [np.empty((0, predictor.output_shape[-1]), np.float32)], min(BATCH_SIZE_PREDICT, len(x))
     for start in range(0, len(index), size):
         batch = index[start:start + size]
         # A short batch is filled up, so that one compiled shape serves them all.
@@ -294,7 +304,7 @@ def make_coteacher(networks, pixel_max):
     ops = keras.ops
     # TensorFlow cuts a batch to the samples kept. JAX compiles anew for every size: there all go through, and those not
     # kept count neither in the loss nor in the statistics of batch normalisation.
-    masked = len(networks[0].inputs) > 1
+    masked = len(networks[0].inputs) > 1 or keras.backend.backend() == "jax"
 
     def score(network, x, labels, present):
         """What the other network will choose by: the cross-entropy of each label, in inference mode, without L2."""
@@ -341,8 +351,7 @@ def compile_selecting(networks, pixel_max, outcomes, optimizer=None):
 
         def call(self, inputs, training=None):
             images, transforms, labels, clean, present, keep = inputs
-            scaled = ops.cast(images, "float32") / pixel_max
-            x = ops.image.affine_transform(scaled, transforms, interpolation="bilinear", fill_mode="nearest")
+            x = augmented(ops.cast(images, "float32") / pixel_max, transforms)
             return ops.stack(outcomes(x, labels, clean, present, keep[0], training))[None]
 
     def loss(_, found):
@@ -377,15 +386,19 @@ def coteach_epoch(coteacher, x, y, clean, selected, candidates, generator, batch
                   after_batch=None, fill=True):
     """Pass once over the selected samples, each batch joined by some candidates; return {name: mean} of the epoch.
 
-    x: uint8 [n, height, width, channels]; y: integers [n], the observed labels; clean: bool [n], for the report alone;
+    x: uint8 [n, height, width, channels]; y: integers [n], the observed labels; clean: bool [n], whether each is right, for
+    the report alone; None where that is not known;
     selected, candidates: integers, positions in x, the latter empty during the warm-up; generator: this epoch's numpy
     Generator; keep(size): how many samples of a batch with that many selected ones to train on; shift, flip: see
     `augmentation`; after_batch: called with the number of selected samples done; fill: whether short batches are filled up
     (for a step that leaves out what only fills).
     The candidates have a shuffled pass of their own, begun anew each epoch; its last batch may be short.
     Returns loss_1 and loss_2, without the L2 penalty, and clean_1 and clean_2, the clean share of what each trained on (0
-    and NaN where that was nothing); without loss_2 and clean_2 where there is one network.
+    and NaN where that was nothing); without loss_2 and clean_2 where there is one network, without both clean_ where it is
+    not known what is clean.
     """
+    known = clean is not None
+    clean = clean if known else np.zeros(len(y), dtype=bool)
     coteacher.optimizer.learning_rate = rate
     names = [f"{what}_{number}" for what in ("loss", "clean") for number in range(1, len(coteacher.networks) + 1)]
     sums = dict.fromkeys([*names, "kept"], 0.0)
@@ -398,7 +411,7 @@ def coteach_epoch(coteacher, x, y, clean, selected, candidates, generator, batch
         if keep(len(own)) == 0:
             continue  # of a last batch of one, nothing may be left to train on: a mean of nothing would spoil the weights
         batch = np.concatenate([own, others[number * joining:(number + 1) * joining]])
-        transforms = augmentation(generator, len(batch), x.shape[2], shift, flip)
+        transforms = augmentation(generator, len(batch), x.shape[-2], shift, flip)
         found = coteach_batch(coteacher, x, y, clean, batch, transforms, keep(len(own)), size if fill else len(batch))
         if float(found["kept"]) > 0:
             for name in sums:
@@ -406,4 +419,5 @@ def coteach_epoch(coteacher, x, y, clean, selected, candidates, generator, batch
         if after_batch:
             after_batch(start + len(own))
     kept = sums.pop("kept")
-    return {name: total / kept if kept else {"loss": 0.0, "clean": np.nan}[name[:-2]] for name, total in sums.items()}
+    return {name: total / kept if kept else {"loss": 0.0, "clean": np.nan}[name[:-2]] for name, total in sums.items()
+            if known or not name.startswith("clean")}

@@ -20,7 +20,7 @@ def main():
     settings = defaultdict(list)
     for folder in sys.argv[1:]:
         for path in sorted(Path(folder).rglob("INCV_seed*.csv")):
-            if not path.stem.endswith("_index"):
+            if not path.stem.endswith(("_index", "_out_of_fold", "_suspects")):
                 table = pd.read_csv(path)
                 dataset, pattern, ratio = path.parts[-4:-1]
                 changed = re.sub(r"INCV_seed\d+_?", "", path.stem).replace("_", " ")

@@ -18,6 +18,9 @@ SMALL_NAME = "INCV_seed0_resnet8_epochs2_iterations2_subset200"
 # A run of 100 epochs, some seconds of training: long enough to be interrupted wherever a test wants.
 LONG = ["--dataset", "digits", "--architecture", "resnet8", "--subset", "400", "--epochs", "25", "--iterations", "2"]
 LONG_NAME = "INCV_seed0_resnet8_epochs25_iterations2_subset400"
+# What a finished run of INCV on a part of the digits leaves, in the order of their names.
+INCV_FILES = [".csv", ".json", ".png", "_classes.png", "_index.csv", "_out_of_fold.csv", "_report.html", "_suspects.csv",
+              "_suspects.png"]
 FOLDER = os.path.join("results", "digits", "sym", "0.5")
 
 

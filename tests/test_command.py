@@ -18,7 +18,7 @@ import pytest
 
 import data
 import noise
-from conftest import FOLDER, LONG, LONG_NAME, PROJECT, SMALL, SMALL_NAME, run, start, wait_for_epoch
+from conftest import FOLDER, INCV_FILES, LONG, LONG_NAME, PROJECT, SMALL, SMALL_NAME, run, start, wait_for_epoch
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def names(folder):
 
 
 def finished_names(name):
-    return [name + ending for ending in (".csv", ".json", ".png", "_index.csv")]
+    return [name + ending for ending in INCV_FILES]
 
 
 # --- files ------------------------------------------------------------------------------------------------------------
@@ -139,7 +139,7 @@ def test_selections_on_the_digits_and_jax_beside_tensorflow(tmp_path):
         assert lp >= 0.95 and lr >= 0.85
     assert found["jax"] == pytest.approx(found["tensorflow"], abs=0.03)
     assert names(tmp_path) == sorted(f"INCV_seed0_iterations1{engine}{ending}" for engine in ("", "_jax")
-                                     for ending in (".csv", ".json", ".png"))
+                                     for ending in INCV_FILES if ending != "_index.csv")
 
 
 def test_real_cifar10_runs(cifar10, tmp_path):

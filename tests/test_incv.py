@@ -15,7 +15,7 @@ def confident(labels, num_classes, p=0.9):
     return probabilities
 
 
-def by_hand(train_index, held_out, keep_best, iteration, half):
+def by_hand(train_index, held_out, *_):
     """Ten classes, all observed labels 0, 20 held out. In order of position the samples' p[y_noisy] is as in `p`: the
     first six agree (their p is the largest of the row), the others do not (0.5 lies on class 1)."""
     p = [.101, .5, .5, .5, .5, .5, .01, .02, .03, .04] + [.05 + .01 * i for i in range(10)]
@@ -39,7 +39,7 @@ def test_one_iteration_by_hand(pattern):
         halves.append((train_index, held_out))
         return by_hand(train_index, held_out, *rest)
 
-    select, candidate, ratio, records, early = INCV.incv(np.zeros(40, int), 10, pattern, train, iterations=1)
+    select, candidate, ratio, records, early, _ = INCV.incv(np.zeros(40, int), 10, pattern, train, iterations=1)
     assert ratio == 0.476 and early is None
     (part1, held1), (part2, held2) = halves
     assert (part1 == held2).all() and (part2 == held1).all() and sorted([*held1, *held2]) == list(range(40))
@@ -53,13 +53,13 @@ def test_one_iteration_by_hand(pattern):
 
 def test_a_sample_both_selected_and_to_be_removed_is_selected():
     """p[y_noisy] = .101 agrees with all other classes at .0999 and is the smallest of all: in T and in R."""
-    def train(train_index, held_out, keep_best, iteration, half):
+    def train(train_index, held_out, *_):
         rows = np.full((20, 10), (1 - .101) / 9)
         rows[:, 0] = .101
         rows[6:], rows[6:, 0], rows[6:, 1] = .3 / 8, .2, .5
         return rows
 
-    select, candidate, ratio, records, _ = INCV.incv(np.zeros(40, int), 10, "sym", train, iterations=1)
+    select, candidate, ratio, records, *_ = INCV.incv(np.zeros(40, int), 10, "sym", train, iterations=1)
     assert ratio == 0.476 and records[0]["selected"] == 12 and records[0]["removed"] == 0 and candidate.sum() == 28
 
 
@@ -72,19 +72,22 @@ def test_against_a_literal_version(pattern, ratio):
     y_noisy = noise.flip_labels(y, noise.transition_matrix(pattern, ratio, num_classes), generator)
     calls = []
 
-    def train(train_index, held_out, keep_best, iteration, half):
-        guess = noise.flip_labels(y[held_out], noise.transition_matrix(pattern, ratio, num_classes), generator)
+    def train(train_index, held_out, removed, keep_best, iteration, half):
+        asked = np.concatenate([held_out, removed])
+        guess = noise.flip_labels(y[asked], noise.transition_matrix(pattern, ratio, num_classes), generator)
         probabilities = 0.5 * confident(guess, num_classes) + 0.5 * generator.dirichlet(np.ones(num_classes), len(guess))
-        calls.append((set(train_index.tolist()), held_out, probabilities))
+        calls.append((set(train_index.tolist()), held_out, removed, probabilities))
         return probabilities
 
-    select, candidate, estimate, records, early = INCV.incv(y_noisy, num_classes, pattern, train, seed=3)
-    S, C, e = set(), set(range(n)), None
+    select, candidate, estimate, records, early, out_of_fold = INCV.incv(y_noisy, num_classes, pattern, train, seed=3)
+    S, C, e, latest = set(), set(range(n)), None, {}
     for record in records:
         T, R = [], []
         parts = [calls.pop(0), calls.pop(0)]
-        for (trained_on, held_out, probabilities), (_, other_half, _) in zip(parts, reversed(parts)):
+        for (trained_on, held_out, removed, probabilities), (_, other_half, *_) in zip(parts, reversed(parts)):
             assert trained_on == S | set(other_half.tolist()) and set(held_out.tolist()) == C - set(other_half.tolist())
+            assert set(removed.tolist()) == set(range(n)) - S - C  # not trained on, so predicted by both
+            latest |= dict(zip(held_out, probabilities))
             T_half = [i for i, p in zip(held_out, probabilities) if np.argmax(p) == y_noisy[i]]
             if e is None:
                 share = len(T_half) / len(held_out)
@@ -94,6 +97,8 @@ def test_against_a_literal_version(pattern, ratio):
             by_loss = sorted(zip(held_out, probabilities), key=lambda pair: pair[1][y_noisy[pair[0]]])
             R += [i for i, _ in by_loss[:math.floor(r * len(T_half))]]
             T += T_half
+        for position, sample in enumerate(parts[0][2]):
+            latest[sample] = np.mean([part[3][len(part[1]) + position] for part in parts], axis=0)
         S |= set(T)
         C -= set(T)
         if pattern == "sym":
@@ -101,6 +106,7 @@ def test_against_a_literal_version(pattern, ratio):
         assert (record["selected_in_all"], record["left"]) == (len(S), len(C))
     assert set(np.flatnonzero(select)) == S and set(np.flatnonzero(candidate)) == C and estimate == e
     assert len(records) == 4 or early
+    assert out_of_fold == pytest.approx(np.array([latest[i] for i in range(n)]))
 
 
 def test_which_iterations_take_the_best_epoch():
@@ -109,9 +115,9 @@ def test_which_iterations_take_the_best_epoch():
     assert [k("sym", r) for r in (.2, .3, .301, .6, .601, 1.0)] == [4, 4, 2, 2, 1, 1]
     asked = []
 
-    def train(train_index, held_out, keep_best, iteration, half):
+    def train(train_index, held_out, removed, keep_best, iteration, half):
         asked.append((iteration, half, keep_best))
-        return by_hand(train_index, np.arange(20), keep_best, iteration, half)[:len(held_out)]
+        return by_hand(train_index, held_out)[:len(held_out)]
 
     INCV.incv(np.zeros(40, int), 10, "asym", train, iterations=2)
     assert asked == [(1, 1, True), (1, 2, True), (2, 1, False), (2, 2, False)]
@@ -126,14 +132,14 @@ def test_rounding_takes_no_sample_from_the_remove_set():
 
 def test_nothing_selected_ends_early():
     wrong = lambda train_index, held_out, *_: confident(np.ones(len(held_out), int), 3)  # noqa: E731
-    select, candidate, ratio, records, early = INCV.incv(np.zeros(30, int), 3, "sym", wrong)
+    select, candidate, ratio, records, early, _ = INCV.incv(np.zeros(30, int), 3, "sym", wrong)
     assert not select.any() and candidate.all() and ratio == 1.0 and len(records) == 1
     assert early == "nothing was selected in iteration 1"
 
 
 def test_no_candidate_left_ends_early():
     right = lambda train_index, held_out, *_: confident(np.zeros(len(held_out), int), 3)  # noqa: E731
-    select, candidate, ratio, records, early = INCV.incv(np.zeros(30, int), 3, "sym", right)
+    select, candidate, ratio, records, early, _ = INCV.incv(np.zeros(30, int), 3, "sym", right)
     assert select.all() and not candidate.any() and ratio == 0.001 and len(records) == 1
     assert early.startswith("0 candidates are left")
 
@@ -143,7 +149,7 @@ def test_a_half_that_would_be_empty_ends_early():
     def train(train_index, held_out, *_):
         return confident((held_out == 7).astype(int), 3)
 
-    select, candidate, _, records, early = INCV.incv(np.zeros(30, int), 3, "asym", train)
+    select, candidate, _, records, early, _ = INCV.incv(np.zeros(30, int), 3, "asym", train)
     assert np.flatnonzero(candidate).tolist() == [7] and len(records) == 1
     assert early.startswith("1 candidates are left")
 

@@ -13,7 +13,7 @@ import pytest
 import data
 import figures
 import table
-from conftest import FOLDER, PROJECT, run, start
+from conftest import FOLDER, INCV_FILES, PROJECT, run, start
 
 SCRIPT = "INCV_main.py"
 PLAIN = ["--dataset", "digits", "--architecture", "resnet8", "--subset", 300, "--epochs", 12]
@@ -50,7 +50,7 @@ def test_files_and_the_networks_they_tell_of(finished):
     folder, result = finished
     endings = [".csv", ".json", ".png", "_network1.keras", "_network2.keras"]
     found = sorted(path.name for path in (folder / FOLDER).iterdir())
-    assert found == sorted([NAME + e for e in endings] + [INCV_NAME + e for e in (".csv", ".json", ".png", "_index.csv")])
+    assert found == sorted([NAME + e for e in endings] + [INCV_NAME + e for e in INCV_FILES])
     table = pd.read_csv(folder / FOLDER / f"{NAME}.csv")
     assert list(table) == ["epoch", "learning_rate", "keep", "loss_1", "loss_2", "clean_1", "clean_2", "accuracy_1",
                            "accuracy_2", "accuracy_mean", "accuracy_pair"]

@@ -2,7 +2,7 @@
 import os
 import time
 
-from conftest import FOLDER, LONG, LONG_NAME, run, start, wait_for_epoch
+from conftest import FOLDER, INCV_FILES, LONG, LONG_NAME, run, start, wait_for_epoch
 
 EPOCHS = 100
 
@@ -52,7 +52,7 @@ def test_killed_ten_times(unbroken, tmp_path):
     printed += last.out.splitlines(keepends=True)
     assert (base.with_name(base.name + ".csv")).read_bytes() == unbroken
     assert sorted(path.name for path in base.parent.iterdir()) == [
-        LONG_NAME + ending for ending in (".csv", ".json", ".png", "_index.csv")]
+        LONG_NAME + ending for ending in INCV_FILES]
     # An epoch's line is printed after its checkpoint is written: what was printed is never repeated, and what a kill undid
     # is at most the one epoch under way.
     epochs = [line.split(" loss")[0] for line in printed if "held-out acc" in line]

@@ -1,0 +1,335 @@
+"""A user's own data: what is found in them, what is refused, what comes out."""
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from sklearn.datasets import load_breast_cancer, load_digits
+
+import data
+import noise
+import own_data
+import utils
+from conftest import run
+
+NAMES = np.array(["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"])
+QUICK = ["--epochs", 1, "--iterations", 1, "--quiet"]
+
+
+def flipped(y, num_classes, seed=0):
+    return noise.flip_labels(y, noise.transition_matrix("sym", 0.2, num_classes), np.random.default_rng(seed))
+
+
+def digit_images():
+    """(uint8 images [1797, 8, 8], true labels, noisy labels)."""
+    digits = load_digits()
+    return (15 * digits.images).astype(np.uint8), digits.target, flipped(digits.target, 10)
+
+
+def mixed_table(n, seed=1):
+    """Numbers and categories, some missing, that tell three kinds apart; (table, the true kinds)."""
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, 3, n)
+    table = pd.DataFrame({
+        "length": 10 + 4 * y + rng.normal(0, 1.5, n), "weight": 50 - 9 * y + rng.normal(0, 4, n),
+        "code": rng.integers(0, 9, n), "same": "always",
+        "colour": np.where(rng.random(n) < 0.8, np.array(["red", "green", "blue"])[y], "grey")})
+    table.loc[rng.random(n) < 0.1, "length"] = np.nan
+    table.loc[rng.random(n) < 0.1, "colour"] = None
+    return table, np.array(["cat", "dog", "eel"])[y]
+
+
+def found(folder, wrong, position=lambda sample: sample):
+    """(recall, precision) of the samples in _suspects.csv. wrong: bool [n]; position(sample): where a sample is in it."""
+    [file] = folder.glob("results/*/given/INCV_seed0_suspects.csv")
+    suspects = np.array([position(sample) for sample in pd.read_csv(file)["sample"]])
+    return wrong[suspects].sum() / wrong.sum(), wrong[suspects].mean()
+
+
+# --- the errors are found ---------------------------------------------------------------------------------------------
+
+@pytest.fixture(scope="module")
+def png_run(tmp_path_factory):
+    """(folder, true labels, labels given) of a run on a folder of PNGs, one subfolder a class."""
+    folder = tmp_path_factory.mktemp("pngs")
+    x, y, given = digit_images()
+    for number, (image, label) in enumerate(zip(x, given)):
+        (folder / "scans" / NAMES[label]).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(folder / "scans" / NAMES[label] / f"{number:04d}.png")
+    result = run(["--dataset", "scans", "--export", "kept.csv", "--quiet"], folder)
+    assert result.code == 0 and result.err == "", result.err
+    return folder, y, given
+
+
+def number_of(file):
+    return int(file.split("/")[1].split(".")[0])
+
+
+def test_a_folder_of_images(png_run):
+    folder, y, given = png_run
+    recall, precision = found(folder, y != given, number_of)
+    assert recall >= 0.9 and precision >= 0.75
+    place = folder / "results/scans/given"
+    samples = pd.read_csv(place / "INCV_seed0_out_of_fold.csv")
+    order = np.array([number_of(file) for file in samples["sample"]])
+    assert sorted(order) == list(range(1797)) and (samples["given"] == NAMES[given[order]]).all()
+    # Every sample has a prediction, those removed too; of the suspects it is another label than the one given.
+    assert set(samples["status"]) == {"selected", "removed", "candidate"}
+    assert samples[["p_given", "p_suggested"]].notna().all(axis=None)
+    assert (samples["suspect"] == ((samples["status"] != "selected") & (samples["given"] != samples["suggested"]))).all()
+    suspects = pd.read_csv(place / "INCV_seed0_suspects.csv")
+    assert set(suspects["sample"]) == set(samples["sample"][samples["suspect"]])
+    assert (np.diff(suspects["p_given"] - suspects["p_suggested"]) >= -2e-6).all()
+    assert (suspects["suggested"] == NAMES[y[[number_of(file) for file in suspects["sample"]]]]).mean() > 0.8
+    table = pd.read_csv(place / "INCV_seed0.csv", dtype=str, keep_default_na=False)
+    assert list(table) == ["y", "y_noisy", "select", "candidate", "eval_ratio"] and set(table["y"]) == {""}
+    assert (table["y_noisy"] == NAMES[given[order]]).all()
+    for picture in ("", "_classes", "_suspects"):
+        assert Image.open(place / f"INCV_seed0{picture}.png").size[0] > 500
+    kept = pd.read_csv(folder / "kept.csv")
+    assert (kept["file"] == samples["sample"][samples["status"] == "selected"].to_numpy()).all()
+    assert all((folder / "scans" / file).is_file() for file in kept["file"])
+    assert (kept["label"] == [file.split("/")[0] for file in kept["file"]]).all()
+
+
+def test_an_npz_with_labels_as_strings(tmp_path):
+    x, y, given = digit_images()
+    np.savez(tmp_path / "digs.npz", x=x, y=NAMES[given], y_true=NAMES[y], extra=np.arange(3))
+    result = run(["--dataset", "digs.npz", "--quiet", "--export", "kept.npz"], tmp_path)
+    assert result.code == 0 and result.err == "" and "LP " in result.out, result.err
+    recall, precision = found(tmp_path, y != given)
+    assert recall >= 0.9 and precision >= 0.75
+    table = pd.read_csv(tmp_path / "results/digs/given/INCV_seed0.csv")
+    assert (table["y"] == NAMES[y]).all() and (table["y_noisy"] == NAMES[given]).all()
+    select = table["select"].to_numpy()
+    with np.load(tmp_path / "kept.npz") as kept:
+        assert (kept["x"] == x[select]).all() and (kept["y"] == NAMES[given][select]).all()
+        assert (kept["y_true"] == NAMES[y][select]).all() and kept["extra"].tolist() == [0, 1, 2]
+
+
+def test_a_table_of_numbers_and_training_on_what_was_selected(tmp_path):
+    cancer = load_breast_cancer(as_frame=True)
+    names = np.array(["malignant", "benign"])
+    given = flipped(cancer.target.to_numpy(), 2)
+    cancer.frame.assign(target=names[given]).to_csv(tmp_path / "cancer.csv", index=False)
+    options = ["--dataset", "cancer.csv", "--label", "target"]
+    result = run([*options, "--quiet", "--export", "kept.csv"], tmp_path)
+    assert result.code == 0 and result.err == "", result.err
+    recall, precision = found(tmp_path, given != cancer.target.to_numpy())
+    assert recall >= 0.8 and precision >= 0.55
+    select = pd.read_csv(tmp_path / "results/cancer/given/INCV_seed0.csv")["select"].to_numpy()
+    kept = pd.read_csv(tmp_path / "kept.csv")
+    assert list(kept) == list(cancer.frame) and (kept["target"] == names[given][select]).all()
+    assert kept["mean area"].to_numpy() == pytest.approx(cancer.frame["mean area"].to_numpy()[select])
+
+    robust = run([*options, "--epochs", 30, "--quiet"], tmp_path, "INCV_main.py")
+    assert robust.code == 0 and robust.err == "" and "taking up" in robust.out, robust.err
+    assert "agreement with held-out labels" in robust.out
+    base = tmp_path / "results/cancer/given/INCV_main_seed0_epochs30"
+    assert json.loads(base.with_suffix(".json").read_text())["tested_on"] == "the labels of 57 held-out samples"
+    # A fifth of the labels is wrong, so networks that are right agree with some .8 of them.
+    history = pd.read_csv(base.with_suffix(".csv"))
+    assert 0.65 <= history["accuracy_mean"].iloc[-1] <= 0.92 and "clean_1" not in history
+    cancer.data.to_csv(tmp_path / "new.csv", index=False)
+    said = run([*options, "--epochs", 30, "--predict", "new.csv"], tmp_path, "INCV_main.py")
+    assert said.code == 0 and said.err == "", said.err
+    predictions = pd.read_csv(f"{base}_predictions_new.csv")
+    assert list(predictions) == ["label", "p(benign)", "p(malignant)"]
+    assert (predictions["label"] == names[cancer.target]).mean() >= 0.9
+    said = run([*options, "--method", "coteaching"], tmp_path, "INCV_main.py")
+    assert said.code == 2 and said.err.count("\n") == 1 and "--assumed_ratio" in said.err
+
+
+def test_a_mixed_table_with_missing_values(tmp_path):
+    table, y = mixed_table(900)
+    codes = np.unique(y, return_inverse=True)[1]
+    given = np.unique(y)[flipped(codes, 3)]
+    table.assign(kind=given).to_csv(tmp_path / "mixed.csv", index=False)
+    result = run(["--dataset", "mixed.csv", "--label", "kind", "--quiet"], tmp_path)
+    assert result.code == 0 and result.err == "", result.err
+    recall, precision = found(tmp_path, y != given)
+    assert recall >= 0.8 and precision >= 0.55
+
+    table.assign(kind=given).to_parquet(tmp_path / "mixed.parquet")
+    x, same = (own_data.load(tmp_path / f"mixed.{kind}", "kind").x_train for kind in ("csv", "parquet"))
+    # length, weight, code, and where length is missing; three colours, grey and none: "same" tells nothing.
+    assert x.shape == (900, 9) and x == pytest.approx(same)
+    assert x[:, :4].mean(axis=0) == pytest.approx(np.zeros(4), abs=1e-5) and set(np.unique(x[:, 4:])) == {0, 1}
+
+
+def test_on_jax_too(tmp_path):
+    table, y = mixed_table(120)
+    table.assign(kind=y).to_csv(tmp_path / "mixed.csv", index=False)
+    result = run(["--dataset", "mixed.csv", "--label", "kind", "--epochs", 4, "--incv_epochs", 4, "--quiet"], tmp_path,
+                 "INCV_main.py", environment={"KERAS_BACKEND": "jax"})
+    assert result.code == 0 and "agreement" in result.out and result.err == "", result.err
+
+
+def test_another_dataset_of_the_same_name_is_not_taken_for_finished(tmp_path):
+    table, y = mixed_table(60)
+    table.assign(kind=y).to_csv(tmp_path / "mixed.csv", index=False)
+    options = ["--dataset", "mixed.csv", "--label", "kind", *QUICK]
+    assert run(options, tmp_path).code == 0
+    assert "finished already" in run(options, tmp_path).out
+    table.assign(kind=np.roll(y, 1)).to_csv(tmp_path / "mixed.csv", index=False)
+    changed = run(options, tmp_path)
+    assert changed.code == 2 and changed.err.count("\n") == 1 and "dataset_checksum" in changed.err
+    assert "--overwrite" in changed.err and run([*options, "--overwrite"], tmp_path).code == 0
+
+
+# --- what is refused --------------------------------------------------------------------------------------------------
+
+X, Y = np.zeros((6, 8, 8), np.uint8), np.array([0, 0, 0, 1, 1, 1])
+BAD_ARRAYS = {
+    "lengths that differ": (dict(x=X, y=Y[:5]), "6"),
+    "one class": (dict(x=X, y=np.zeros(6, int)), "one class"),
+    "a single sample": (dict(x=X, y=np.array([0, 0, 0, 1, 1, 2])), "'2' has a single sample"),
+    "NaN": (dict(x=np.where(np.arange(6) == 4, np.nan, 1.0)[:, None] * np.ones((6, 3)), y=Y), "first in number 4"),
+    "infinite": (dict(x=np.full((6, 3), np.inf), y=Y), "NaN or infinite"),
+    "objects": (dict(x=np.array([None] * 6), y=Y), "Python objects"),
+    "objects as labels": (dict(x=X, y=np.array(["a", 1, None] * 2, dtype=object)), "Python objects"),
+    "labels that are none": (dict(x=X, y=np.linspace(0, 1, 6)), "integer or string"),
+    "no labels": (dict(x=X), "no array y"),
+    "10,000 classes": (dict(x=np.zeros((20000, 2)), y=np.arange(20000) // 2), "10000 classes"),
+    "no samples": (dict(x=X[:0], y=Y[:0]), "shape (0, 8, 8)"),
+    "true labels of other classes": (dict(x=X, y=Y, y_true=Y + 1), "y_true"),
+    "test data without labels": (dict(x=X, y=Y, x_test=X), "y_test"),
+}
+
+
+def refused(arguments, folder, *words):
+    result = run(arguments, folder)
+    assert result.code == 2 and result.err.count("\n") == 1 and not (folder / "results").exists(), (result.out, result.err)
+    assert all(word in result.err for word in words), result.err
+    assert "epoch" not in result.out
+    return result
+
+
+@pytest.mark.parametrize("name", BAD_ARRAYS)
+def test_bad_arrays_are_one_line(name, tmp_path):
+    arrays, word = BAD_ARRAYS[name]
+    np.savez(tmp_path / "bad.npz", **arrays)
+    assert refused(["--dataset", "bad.npz"], tmp_path, "bad.npz", word).seconds < 4
+
+
+def test_bad_tables_are_one_line(tmp_path):
+    table, y = mixed_table(20)
+    table = table.assign(kind=y)
+    table.to_csv(tmp_path / "t.csv", index=False)
+    refused(["--dataset", "t.csv"], tmp_path, "--label COLUMN")
+    refused(["--dataset", "t.csv", "--label", "sort"], tmp_path, "no column 'sort'", "length", "kind")
+    refused(["--dataset", "t.csv", "--label", "kind", "--architecture", "resnet8"], tmp_path, "--architecture")
+    refused(["--dataset", "t.csv", "--label", "kind", "--noise_ratio", 0.5], tmp_path, "--noise_ratio")
+    refused(["--dataset", "t.csv", "--label", "kind", "--export", "t.csv"], tmp_path, "the dataset itself")
+    for change, word in (({"kind": table["kind"].where(table.index != 3)}, "first row 3"),
+                         ({"weight": table["weight"].where(table.index != 5, np.inf)}, "first in row 5")):
+        table.assign(**change).to_csv(tmp_path / "bad.csv", index=False)
+        with pytest.raises(data.DataError, match=word):
+            own_data.facts(tmp_path / "bad.csv", "kind")
+    for name, content in (("empty.csv", ""), ("head.csv", "a,b\n"), ("quote.csv", 'a,b\n"1,2\n3'),
+                          ("bytes.csv", "\x00\xff")):
+        (tmp_path / name).write_bytes(content.encode("latin-1"))
+        with pytest.raises(data.DataError, match=name):
+            own_data.facts(tmp_path / name, "b")
+    (tmp_path / "no.parquet").write_text("no")
+    with pytest.raises(data.DataError, match="no.parquet"):
+        own_data.facts(tmp_path / "no.parquet", "b")
+
+
+def test_bad_folders_are_one_line(tmp_path):
+    folder = tmp_path / "images"
+    for label in ("a", "b"):
+        (folder / label).mkdir(parents=True)
+        for number in range(3):
+            Image.new("L", (8, 8), 80 * number).save(folder / label / f"{number}.png")
+    (folder / "b" / "notes.txt").write_text("not an image, and not taken for one")
+    assert own_data.facts(folder).size == 6
+    (folder / "a" / "empty.png").write_bytes(b"")
+    refused(["--dataset", "images"], tmp_path, "empty.png", "not an image")
+    (folder / "a" / "empty.png").unlink()
+    whole = (folder / "a" / "1.png").read_bytes()
+    (folder / "a" / "1.png").write_bytes(whole[:45])  # its header is whole
+    refused(["--dataset", "images"], tmp_path, "1.png", "not an image")
+    (folder / "a" / "1.png").write_bytes(whole)
+    (folder / "c").mkdir()
+    refused(["--dataset", "images"], tmp_path, "c: holds no image")
+    refused(["--dataset", "elsewhere"], tmp_path, "no such dataset", "cifar10")
+    refused(["--dataset", "images/a"], tmp_path, "no subfolder")
+
+
+# --- how data are read ------------------------------------------------------------------------------------------------
+
+def test_images_are_resized_where_they_differ_and_may_wait_on_the_disk(tmp_path, monkeypatch):
+    utils.start_engine(threads=2)
+    rng = np.random.default_rng(0)
+    for number in range(6):
+        (tmp_path / "photos" / "xy"[number % 2]).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (40, 50, 3), dtype=np.uint8)).save(
+            tmp_path / "photos" / "xy"[number % 2] / f"{number}.png")
+    assert own_data.facts(tmp_path / "photos").shape == (40, 50, 3)
+    assert own_data.facts(tmp_path / "photos", image_size=20).shape == (20, 20, 3)
+    dataset = own_data.load(tmp_path / "photos")
+    assert dataset.names.tolist() == ["x/0.png", "x/2.png", "x/4.png", "y/1.png", "y/3.png", "y/5.png"]
+    assert (dataset.x_train[1] == np.asarray(Image.open(tmp_path / "photos/x/2.png"))).all()
+    assert dataset.given.tolist() == [0, 0, 0, 1, 1, 1] and dataset.flip and dataset.shift == 5
+    monkeypatch.setattr(own_data, "IN_MEMORY", 1000)
+    on_disk = own_data.load(tmp_path / "photos", scratch=tmp_path)
+    assert isinstance(on_disk.x_train, np.memmap) and (on_disk.x_train == dataset.x_train).all()
+    some = data.part(on_disk, np.array([5, 0]))
+    assert isinstance(some.x_train, np.memmap) and (some.x_train == dataset.x_train[[5, 0]]).all()
+    assert some.names.tolist() == ["y/5.png", "x/0.png"] and some.given.tolist() == [1, 0]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["photos"]
+    Image.new("RGB", (90, 30)).save(tmp_path / "photos/x/wide.png")
+    assert own_data.facts(tmp_path / "photos").shape == (32, 32, 3)
+
+
+def test_names_of_results_stay_in_their_folder(tmp_path):
+    np.savez(tmp_path / "..x & y.npz", x=X, y=Y)
+    assert own_data.facts(tmp_path / "..x & y.npz").name == "x_y"
+
+
+# --- human labels -----------------------------------------------------------------------------------------------------
+
+def test_human_labels_of_cifar10(cifar10, tmp_path):
+    y = data.load("cifar10", cifar10).y_train
+    worse = flipped(y, 10)
+    np.savez(tmp_path / "human.npz", clean_label=y, worse_label=worse, aggre_label=flipped(y, 10, 1))
+    options = ["--noise_pattern", "human", "--labels", "human.npz", "--subset", 200, *QUICK, "--data_dir", cifar10]
+    result = run([*options, "--label_set", "worse_label"], tmp_path)
+    assert result.code == 0 and result.err == "" and "LP " in result.out, result.err
+    base = tmp_path / "results/cifar10/human/worse_label/INCV_seed0_epochs1_iterations1_subset200"
+    table, index = pd.read_csv(f"{base}.csv"), pd.read_csv(f"{base}_index.csv")["index"]
+    assert (table["y"] == y[index]).all() and (table["y_noisy"] == worse[index]).all() and len(table) == 200
+    said = run([*options, "--label_set", "best_label"], tmp_path)
+    assert said.code == 2 and said.err.count("\n") == 1 and "aggre_label, worse_label" in said.err
+    np.savez(tmp_path / "human.npz", clean_label=np.roll(y, 1), aggre_label=worse)
+    said = run(options, tmp_path)
+    assert said.code == 2 and said.err.count("\n") == 1 and "another order" in said.err
+    with pytest.raises(data.DataError, match="another dataset"):
+        own_data.human_labels(tmp_path / "human.npz", "aggre_label", y[:100])
+
+
+def test_human_labels_need_their_file(tmp_path):
+    refused(["--noise_pattern", "human"], tmp_path, "--labels FILE")
+    refused(["--noise_pattern", "human", "--labels", "x.npz", "--dataset", "digits"], tmp_path, "cifar100")
+    refused(["--noise_pattern", "human", "--labels", "x.npz"], tmp_path, "x.npz")
+    refused(["--labels", "x.npz"], tmp_path, "--noise_pattern human")
+
+
+def test_a_pt_file_is_read_where_pytorch_is_and_said_where_it_is_not(tmp_path):
+    labels = {"clean_label": np.arange(10), "worse_label": np.arange(10)[::-1].copy()}
+    file = tmp_path / "CIFAR-10_human.pt"
+    try:
+        import torch
+    except ImportError:
+        file.write_bytes(b"PK")
+        with pytest.raises(data.DataError, match="pip install torch, or save its arrays by numpy.savez"):
+            own_data.human_labels(file, "worse_label")
+    else:
+        torch.save(labels, file)
+        assert own_data.human_labels(file, "worse_label", labels["clean_label"]).tolist() == list(range(9, -1, -1))
+        torch.save({"worse_label": SimpleNamespace()}, file)
+        with pytest.raises(data.DataError, match="cannot be read"):
+            own_data.human_labels(file, "worse_label")

@@ -1,0 +1,173 @@
+"""The ranked list, the Python function, the report."""
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from sklearn.datasets import load_breast_cancer, load_iris  # noqa: F401
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+
+import data
+import INCV
+import noise
+from conftest import PROJECT, run
+from suspects import find_label_errors, rank, worst_first
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+def test_the_list_by_hand():
+    """Five samples of two classes: selected; removed and contradicted; a candidate contradicted more; one that was removed
+    but is confirmed since; a candidate contradicted least."""
+    p = np.array([[.9, .1], [.2, .8], [.99, .01], [.3, .7], [.45, .55]])
+    selection = INCV.Selection(np.array([True, False, False, False, False]), np.array([False, False, True, False, True]), .2,
+                               [], None, p)
+    table = rank(selection, np.array([0, 0, 1, 1, 0]), np.array(["no", "yes"]), list("abcde"))
+    assert table["status"].tolist() == ["selected", "removed", "candidate", "removed", "candidate"]
+    assert table["suspect"].tolist() == [False, True, True, False, True]
+    worst = worst_first(table)
+    assert worst["sample"].tolist() == ["c", "b", "e"] and worst["suggested"].tolist() == ["no", "yes", "yes"]
+    assert worst["p_given"].tolist() == [.01, .2, .45] and worst["p_suggested"].tolist() == [.99, .8, .55]
+
+
+# --- from Python ------------------------------------------------------------------------------------------------------
+
+def noisy(load):
+    """(DataFrame, true labels, labels a fifth of which are wrong), as strings, of one of scikit-learn's datasets."""
+    known = load(as_frame=True)
+    transition = noise.transition_matrix("sym", 0.2, len(known.target_names))
+    given = noise.flip_labels(known.target, transition, np.random.default_rng(0))
+    return known.data, known.target_names[known.target], known.target_names[given]
+
+
+@pytest.fixture(scope="module")
+def iris():
+    return noisy(load_iris)
+
+
+def check(table, y, given):
+    assert list(table) == ["sample", "given", "suggested", "p_given", "p_suggested", "status", "suspect"]
+    assert (table["given"] == given).all() and (table["sample"] == np.arange(len(y))).all()
+    wrong, suspect = y != given, table["suspect"].to_numpy()
+    assert wrong[suspect].mean() >= 0.75 and suspect[wrong].mean() >= 0.8
+
+
+@pytest.mark.parametrize("classifier", [LogisticRegression(max_iter=500), RandomForestClassifier(random_state=0)])
+def test_any_classifier(iris, classifier):
+    x, y, given = iris
+    table = find_label_errors(x, given, classifier)
+    check(table, y, given)
+    assert find_label_errors(x.to_numpy(), given, classifier).equals(table)  # the same by the same seed
+
+
+def test_a_function_that_builds_a_keras_model():
+    """In a process of its own, as a user has it: nothing of ours has prepared the engine."""
+    code = """
+import sys; sys.path.insert(0, %r); sys.path.insert(0, %r)
+import keras, numpy as np, test_suspects
+from suspects import find_label_errors
+x, y, given = test_suspects.noisy(test_suspects.load_breast_cancer)
+x = x.to_numpy()
+def model(*last):
+    layers = [keras.layers.Normalization(mean=x.mean(0), variance=x.var(0)), keras.layers.Dense(64, "relu"), *last]
+    return lambda: keras.Sequential([keras.Input((30,)), *[layer.from_config(layer.get_config()) for layer in layers]])
+by_softmax = find_label_errors(x, given, model(keras.layers.Dense(2, "softmax")), batch_size=32)
+by_logits = find_label_errors(x, given, model(keras.layers.Dense(2)), batch_size=32)
+layered = find_label_errors(x, given, model(keras.layers.Dense(2), keras.layers.Softmax()), batch_size=32)
+test_suspects.check(by_softmax, y, given)
+assert np.allclose(by_softmax["p_given"], by_logits["p_given"], atol=1e-4)
+assert np.allclose(layered["p_given"], by_logits["p_given"], atol=1e-4)
+try:
+    find_label_errors(x, given, model(keras.layers.Dense(3)))
+except test_suspects.data.DataError as error:
+    print("refused:", error)
+""" % (str(PROJECT), str(PROJECT / "tests"))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
+                          env=os.environ | {"KERAS_BACKEND": "tensorflow"})
+    assert done.returncode == 0 and "refused: the model takes samples of shape (30,) and knows 3 classes" in done.stdout, (
+        done.stdout + done.stderr)
+
+
+def test_what_cannot_be_checked_is_refused(iris):
+    x, _, given = iris
+    with pytest.raises(data.DataError, match="x has 150 samples and labels 149"):
+        find_label_errors(x, given[:-1], LogisticRegression())
+    with pytest.raises(data.DataError, match="one class"):
+        find_label_errors(x, np.zeros(150, int), LogisticRegression())
+
+
+def test_beside_cleanlab(tmp_path):
+    """The benchmark's table, from a run of seconds."""
+    done = subprocess.run([sys.executable, str(PROJECT / "benchmarks" / "label_errors.py"), "--subset", "200", "--epochs",
+                           "2", "--iterations", "1", "--seeds", "1"], cwd=tmp_path, capture_output=True, text=True,
+                          env=os.environ | {"KERAS_BACKEND": "tensorflow"})
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "results/digits/label_errors.md").read_text() == done.stdout
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in done.stdout.splitlines()[2:]]
+    assert [row[0] for row in rows] == [noise for noise in ("sym 0.2", "sym 0.5", "asym 0.4") for _ in range(2)]
+    assert [row[1].split()[0] for row in rows] == ["INCV", "cleanlab"] * 3
+    for *_, precision, recall, f1, seconds in rows:
+        p, r = float(precision), float(recall)
+        assert float(f1) == pytest.approx(2 * p * r / max(1e-9, p + r), abs=2e-3) and float(seconds) > 0
+
+
+# --- the report -------------------------------------------------------------------------------------------------------
+
+HOSTILE = ["<script>alert(1)<", '"><img src=x onerror=alert(2)>', "$x_{1", "=cmd|' &amp;"]
+
+
+@pytest.fixture(scope="module")
+def reports(tmp_path_factory):
+    """The reports of a folder and of arrays whose names are meant to do harm."""
+    folder = tmp_path_factory.mktemp("hostile")
+    rng = np.random.default_rng(0)
+    for number in range(60):
+        place = folder / "images" / HOSTILE[number % 4].replace("/", "")
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(place / f"<b>{number}'\".png")
+    np.savez(folder / "arrays.npz", x=rng.normal(size=(60, 5)), y=np.array(["../x", "</td></script>", "\u4e2d\u6587"] * 20))
+    for dataset in ("images", "arrays.npz"):
+        result = run(["--dataset", dataset, "--epochs", 2, "--iterations", 2, "--quiet"], folder)
+        assert result.code == 0 and result.err == "", result.err
+    written = {path.relative_to(folder).parts[:2] for path in folder.rglob("*") if path.is_file()}
+    assert {parts[1] for parts in written if parts[0] == "results"} == {"images", "arrays"}
+    return folder
+
+
+def test_the_report_in_a_browser(reports):
+    if CHROMIUM is None or importlib.util.find_spec("playwright") is None:
+        pytest.skip("needs Chromium and playwright: install chromium, pip install -r requirements-dev.txt")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        for name, pictures, shown in (("images", 3, HOSTILE), ("arrays", 2, ["../x", "</td></script>", "\u4e2d\u6587"])):
+            page, asked, said = browser.new_page(), [], []
+            page.on("request", lambda request, asked=asked: asked.append(request.url))
+            page.on("dialog", lambda dialog, said=said: (said.append(dialog.message), dialog.dismiss()))
+            page.on("console", lambda message, said=said: said.append(message.text))
+            [file] = (reports / "results" / name / "given").glob("INCV_seed0*_report.html")
+            page.goto(file.as_uri(), wait_until="load")
+            assert [url for url in asked if not url.startswith("data:")] == [file.as_uri()] and said == []
+            for section in ("summary", "worst", "classes", "iterations", "settings"):
+                assert page.locator(f"section#{section}").is_visible()
+            assert page.evaluate("[...document.images].map(image => image.naturalWidth > 300)") == [True] * pictures
+            assert page.evaluate("document.querySelectorAll('script, b b, td *, td img').length") == 0
+            cells = page.locator("section#classes td").all_inner_texts()
+            assert set(shown) <= set(cells), cells
+            page.close()
+        browser.close()
+
+
+def test_the_report_says_what_the_files_say(reports):
+    for name in ("images", "arrays"):
+        [suspects] = (reports / "results" / name / "given").glob("*_suspects.csv")
+        [report] = (reports / "results" / name / "given").glob("*_report.html")
+        number, text = len(pd.read_csv(suspects)), report.read_text()
+        assert f"<b>{number}</b> of 60 labels" in text and "http" not in text.replace("http-equiv", "")
