@@ -198,7 +198,8 @@ def compared_methods(runs_of, title, file):
         counts = sorted({len(histories) for histories in by_method.values()})
         panel.set(title=f"{noise_name}, seeds: {' or '.join(map(str, counts))}", xlabel="epoch", ylabel="test accuracy")
         panel.grid(alpha=0.3)
-    figure.legend(handles.values(), handles, loc="outside lower center", ncols=4, fontsize=9)
+    names = [name for name, _ in METHODS.values() if name in handles]
+    figure.legend([handles[name] for name in names], names, loc="outside lower center", ncols=4, fontsize=9)
     figure.suptitle(title, fontsize=10)
     figure.savefig(file, format="png", dpi=120)
     plt.close(figure)

@@ -63,7 +63,7 @@ def finished_runs(results_dir):
         differs = [f"{key} {change['here']}" for key, change in provenance["differs_from_published"].items()
                    if key not in ("dataset", "method")] + (["on jax"] if settings["engine"] == "jax" else [])
         noise, ratio = runs.name_of_noise(settings), settings["noise_ratio"]
-        order = (settings["dataset"], ratio is None, settings["noise_pattern"] == "asym", ratio or noise,
+        order = (settings["dataset"], ratio is None, settings["noise_pattern"] == "asym", ratio or 0, noise,
                  ORDER.index(settings["method"]), differs)
         found.append((order, (settings["dataset"], noise, settings["method"], ", ".join(differs),
                               file.with_name(file.name.removesuffix(".json") + ".csv"))))
