@@ -140,6 +140,8 @@ def classes_of(values, what, known=None):
         values = values.astype(np.int64)
     elif values.dtype.kind == "S":
         values = np.char.decode(values, "utf-8", "replace")
+    elif values.dtype == object and all(isinstance(value, str) for value in values.ravel()):  # as in a DataFrame
+        values = values.astype(np.str_)
     if values.ndim != 1 or values.dtype.kind not in "ibU":
         raise DataError(f"{what} must be one integer or string for each sample; they are {values.dtype} of shape "
                         f"{values.shape}")
@@ -248,15 +250,14 @@ def _of_vectors(x, given, class_names, checksum, **others):
 @functools.lru_cache(maxsize=2)
 def _table(path, label, checksum):
     """(the Dataset, the table as it is, the fitted preprocessing) of a .csv or .parquet file."""
-    table = read_table(path)
+    table = read_table(path, {label: str})
     if label not in table:
         raise DataError(f"{path}: no column {label!r}; its columns are {_listed(table.columns)}")
     given, features = table[label], table.drop(columns=label)
     if given.isna().any():
         raise DataError(f"{path}: {given.isna().sum()} rows have no {label!r}, first row {given.isna().to_numpy().argmax()} "
                         f"(counted from 0); label or remove them")
-    numbers = given.dtype.kind in "iubf"
-    class_names, given = classes_of(given.to_numpy() if numbers else given.astype(str).to_numpy(dtype=np.str_),
+    class_names, given = classes_of(_numbers_if_all(given.astype(str).to_numpy(dtype=np.str_)),
                                     f"{path}: the labels in column {label!r}")
     preprocessing = make_preprocessing(path, features).fit(features)
     x = preprocessing.transform(features)
@@ -265,13 +266,27 @@ def _table(path, label, checksum):
     return _of_vectors(x, given, class_names, checksum), table, preprocessing
 
 
-def read_table(path):
-    """A .csv or .parquet file as a DataFrame of at least one row, its column names strings. Raises DataError."""
+def _numbers_if_all(labels):
+    """Strings as integers, where all of them are integers written in the usual way ("007" is a name)."""
+    try:
+        numbers = labels.astype(np.int64)
+    except (ValueError, OverflowError):
+        return labels
+    return numbers if (numbers.astype(np.str_) == labels).all() else labels
+
+
+def read_table(path, as_they_are=None):
+    """A .csv or .parquet file as a DataFrame of at least one row, its column names strings. Raises DataError.
+
+    as_they_are: str, or {column: str}, where a .csv's text is not to be read as numbers.
+    """
     import pandas as pd
 
     try:
-        read = pd.read_parquet if str(path).lower().endswith(".parquet") else pd.read_csv
-        table = read(path)
+        if str(path).lower().endswith(".parquet"):
+            table = pd.read_parquet(path)
+        else:
+            table = pd.read_csv(path, dtype=as_they_are, keep_default_na=as_they_are is not str)
     except ImportError:
         raise DataError(f"{path}: to read .parquet, pip install pyarrow") from None
     except (OSError, ValueError, UnicodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:

@@ -188,7 +188,7 @@ def export(args, settings, path):
     own = args.facts.checksum is not None
     if target.suffix == ".csv":
         if args.facts.kind == "table" and source.suffix.lower() != ".npz":
-            runs.write_table(target, own_data.read_table(source).iloc[kept])
+            runs.write_table(target, own_data.read_table(source, as_they_are=str).iloc[kept])
         else:
             names = {"file": own_data.files(source, args.image_size)[kept]} if own and source.is_dir() else {"index": kept}
             runs.write_table(target, pd.DataFrame({**names, "label": labels}))

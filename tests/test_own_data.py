@@ -238,6 +238,23 @@ def test_bad_tables_are_one_line(tmp_path):
         own_data.facts(tmp_path / "no.parquet", "b")
 
 
+def test_labels_are_written_and_exported_as_they_are(tmp_path):
+    text = "id,size,made,kind\n" + "".join(
+        f"00{number},{number}.50,2020-01-0{number % 9 + 1},{'007' if number % 2 else 'NA-1'}\n" for number in range(40))
+    (tmp_path / "t.csv").write_text(text)
+    result = run(["--dataset", "t.csv", "--label", "kind", *QUICK, "--export", "kept.csv"], tmp_path)
+    assert result.code == 0 and result.err == "", result.err
+    table = pd.read_csv(tmp_path / "results/t/given/INCV_seed0_epochs1_iterations1.csv", dtype=str)
+    assert table["y_noisy"].tolist() == ["NA-1", "007"] * 20
+    rows = text.splitlines()
+    kept = (tmp_path / "kept.csv").read_text().splitlines()
+    assert kept == [rows[0]] + [row for row, select in zip(rows[1:], table["select"]) if select == "True"]
+    for labels, expected in ((["10", "0", "0", "10"], [0, 10]), (["9", "10", "10", "9"], [9, 10]),
+                             (["a", "0", "0", "a"], ["0", "a"]), (["1.0", "2", "1.0", "2"], ["1.0", "2"])):
+        (tmp_path / "t.csv").write_text("size,kind\n" + "".join(f"{n},{label}\n" for n, label in enumerate(labels)))
+        assert own_data.load(tmp_path / "t.csv", "kind").class_names.tolist() == expected
+
+
 def test_bad_folders_are_one_line(tmp_path):
     folder = tmp_path / "images"
     for label in ("a", "b"):
