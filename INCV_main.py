@@ -42,6 +42,7 @@ SMALL = PUBLISHED | {"architecture": "plain14", "epochs": 100, "batch_size": 32,
 DEFAULTS = {"cifar10": PUBLISHED, "cifar100": PUBLISHED, "digits": SMALL,
             "images": PUBLISHED, "small_images": SMALL, "table": SMALL | {"architecture": "dense"}}  # as in INCV.py
 SCHEDULE = {"published_epochs": 200, "initial": 1e-3, "drops": {80: 1e-4, 120: 1e-5, 160: 1e-6, 180: 5e-7}}
+TEST_DATA = "test data"  # what a run is tested on, if its data have any
 METHODS = ("incv", "standard", "f_correction", "decoupling", "coteaching", "mentornet", "d2l")
 PAIRS = ("incv", "decoupling", "coteaching")  # those that train two networks
 ONLY_FOR = {"incv_epochs": ["incv"], "iterations": ["incv"], "assumed_ratio": ["coteaching", "mentornet"],
@@ -123,12 +124,18 @@ def summary(args, planned):
     found = {}
     for settings, path in planned:
         if runs.beside(path, ".json").exists():
-            found.setdefault((runs.name_of_noise(settings), settings["method"]), []).append(
+            tested_on = json.loads(runs.beside(path, ".json").read_text()).get("tested_on", TEST_DATA)
+            found.setdefault((runs.name_of_noise(settings), settings["method"], name_of_test(tested_on)), []).append(
                 table.last_accuracies(runs.beside(path, ".csv"))[0])
-    for (noise_name, method), last in found.items():
+    for (noise_name, method, tested), last in found.items():
         if len(last) > 1:
-            print(f"{args.facts.name}, {noise_name}, {method}, {len(last)} runs: test accuracy {np.mean(last):.2f} ± "
+            print(f"{args.facts.name}, {noise_name}, {method}, {len(last)} runs: {tested} {np.mean(last):.2f} ± "
                   f"{np.std(last, ddof=1):.2f} %")
+
+
+def name_of_test(tested_on):
+    """What the accuracies of a run are called. tested_on: as its JSON says."""
+    return "test accuracy" if tested_on == TEST_DATA else "agreement with held-out labels"
 
 
 def run(args, settings, path, progress):
@@ -143,10 +150,10 @@ def run(args, settings, path, progress):
         before = 0.5
     dataset, _, y_noisy, resumed, save_checkpoint, provenance = runs.begin(
         args, settings, path, {"dataset": "cifar10", **PUBLISHED, "bn_momentum": 0.99})
-    tested, tested_on = "test accuracy", "test data"
+    tested_on = TEST_DATA
     if dataset.x_test is None:
         dataset, y_noisy, selection = hold_out(dataset, y_noisy, selection, settings["seed"])
-        tested, tested_on = "agreement with held-out labels", f"the labels of {len(dataset.y_test)} held-out samples"
+        tested_on = f"the labels of {len(dataset.y_test)} held-out samples"
     import methods
 
     if resumed:
@@ -160,7 +167,7 @@ def run(args, settings, path, progress):
               methods.METHODS[settings["method"]](dataset, y_noisy, settings, stage))
     history = train(method, dataset, settings, path, progress.part(before, 1), resumed, save_checkpoint)
     last = history[-1]
-    progress.say(f"{tested} of the last epoch: " + ", ".join(
+    progress.say(f"{name_of_test(tested_on)} of the last epoch: " + ", ".join(
         f"{name} {last[key]:.4f}" for key, name in (("accuracy_1", "network 1"), ("accuracy_2", "network 2"),
                                                     ("accuracy_mean", "their mean"), ("accuracy_pair", "averaged pair"))
         if key in last and (len(method.networks) == 2 or key == "accuracy_1")))
@@ -271,8 +278,9 @@ def predict(args, settings, path):
     import keras
 
     probabilities = np.mean([keras.models.load_model(file).predict(x, batch_size=500, verbose=0) for file in files], axis=0)
-    names = own_data.names_of_classes(args.dataset, args.label, args.image_size) if own else np.arange(
-        args.facts.num_classes)
+    names = np.arange(args.facts.num_classes)
+    if own:
+        names = np.unique(own_data.names_and_labels(args.dataset, args.label, args.image_size)[1])
     table = pd.DataFrame(probabilities, columns=[f"p{label}" for label in range(len(names))])
     table.insert(0, "label", names[probabilities.argmax(axis=1)])
     if own:
@@ -290,7 +298,8 @@ def save(path, networks, settings, dataset, provenance):
     import models
 
     history = pd.read_csv(runs.beside(path, ".csv"))
-    runs.write_whole(runs.beside(path, ".png"), lambda file: figures.test_accuracy(history, settings, file))
+    runs.write_whole(runs.beside(path, ".png"), lambda file: figures.test_accuracy(
+        history, settings, name_of_test(provenance["tested_on"]), file))
     for number, network in enumerate(networks, start=1):
         with utils.native_stderr_silenced():  # on JAX too, Keras loads TensorFlow to write a file, where it is there
             models.save_network(runs.beside(path, f"_network{number}.keras"), network, settings["architecture"],

@@ -146,10 +146,10 @@ def _save_with_any_letters(figure, file):
 
 # --- robust training --------------------------------------------------------------------------------------------------
 
-def test_accuracy(history, settings, file):
+def test_accuracy(history, settings, name, file):
     """Draw test accuracy against epoch of one run of INCV_main.py, after the published figure.
 
-    history: DataFrame, the run's CSV; settings: of its JSON; file: where the PNG goes.
+    history: DataFrame, the run's CSV; settings: of its JSON; name: what its accuracies are called; file: where the PNG goes.
     """
     figure, panel = plt.subplots(figsize=(6, 4), layout="constrained")
     panel.plot(history["epoch"], history["accuracy_mean"], color="C0", label=settings["method"])
@@ -160,7 +160,7 @@ def test_accuracy(history, settings, file):
     for epoch in history["epoch"][1:][np.diff(history["learning_rate"]) != 0]:
         panel.axvline(epoch, color="0.7", lw=0.8, ls=":", label="learning rate drops" if panel.lines[-1].get_ls() != ":"
                       else None)
-    panel.set(xlabel="epoch", ylabel="test accuracy", title=f"{settings['dataset']}, {runs.name_of_noise(settings)}, seed "
+    panel.set(xlabel="epoch", ylabel=name, title=f"{settings['dataset']}, {runs.name_of_noise(settings)}, seed "
               f"{settings['seed']}")
     panel.grid(alpha=0.3)
     panel.legend(loc="lower right", fontsize=9)

@@ -8,11 +8,15 @@ run code: objects in arrays are never unpickled.
 """
 import functools
 import hashlib
+import io
 import os
 import pickle
 import re
 import tempfile
+import tokenize
+import warnings
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -66,13 +70,6 @@ def load(path, label=None, image_size=None, scratch=None):
     return _of_images(x, given, class_names, np.array([_shown(file) for file in found]), checksum)
 
 
-def names_of_classes(path, label=None, image_size=None):
-    """The class names of a path's data, ascending. Arguments as for `facts`."""
-    if kind_of(Path(path), label, image_size) == "folder":
-        return np.unique(_folder(str(path), image_size)[1])
-    return load(path, label, image_size).class_names
-
-
 def samples_like(file, path, label, shape):
     """Other samples for networks trained on a dataset, as float32 [n, *shape].
 
@@ -80,33 +77,34 @@ def samples_like(file, path, label, shape):
     `facts`, None for others; shape: of a sample. Raises DataError.
     """
     if path is not None and Path(path).suffix.lower() in (".csv", ".parquet"):
+        import pandas as pd
+
         _, table, preprocessing = _table(str(path), label, _checksum(Path(path)))
-        other = read_table(file)
+        # What is text in the one must not be taken for numbers in the other.
+        other = read_table(file, {name: str for name in table if not pd.api.types.is_numeric_dtype(table[name])})
         missing = [name for name in table.columns if name != label and name not in other]
         if missing:
-            raise DataError(f"{file}: has no column {_listed(missing)}, which {path} has")
+            raise DataError(f"{file}: has no column {listed(missing)}, which {path} has")
         try:
             return preprocessing.transform(other[table.columns.drop(label)]).astype(np.float32)
         except ValueError as error:
             raise DataError(f"{file}: its columns are not like those of {path} ({str(error).splitlines()[0]})") from None
-    try:
-        with np.load(file, allow_pickle=False) as arrays:
-            x = np.asarray(arrays["x"])
-            x = x.reshape(len(x), *shape) if x.shape[1:] in (shape, shape[:2] if shape[-1] == 1 else shape) else x
-            x = x.astype(np.float32)
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{file}: no .npz file with an array x ({type(error).__name__}: {error})") from None
-    if x.shape[1:] != shape or not len(x) or not np.isfinite(x).all():
-        raise DataError(f"{file}: x has shape {x.shape}; needed are finite numbers of shape "
-                        f"(n, {', '.join(map(str, shape))})")
-    if path is None or len(shape) > 1:
-        return x
-    return _scaler(str(path), _checksum(Path(path))).transform(x).astype(np.float32)
+    arrays = read_arrays(file, ["x"])
+    if "x" not in arrays:
+        raise DataError(f"{file}: holds no array x")
+    x = _samples(file, "x", arrays["x"])
+    if x.shape[1:] != shape:
+        raise DataError(f"{file}: x has shape {arrays['x'].shape}; needed is (n, {', '.join(map(str, shape))})")
+    return (x if path is None or len(shape) > 1 else _scaled(_scaler(str(path)), x, file)).astype(np.float32)
 
 
-def files(path, image_size=None):
-    """The names of a folder's images, in the order of its samples, as strings [n]."""
-    return np.array([_shown(file) for file in _folder(str(path), image_size)[0]])
+def names_and_labels(path, label=None, image_size=None):
+    """(names [n]: a folder's files, else positions; labels [n] as given), without decoding images."""
+    if kind_of(Path(path), label, image_size) == "folder":
+        found, labels, _, _ = _folder(str(path), image_size)
+        return np.array([_shown(file) for file in found]), np.array(labels)
+    dataset = load(path, label, image_size)
+    return dataset.names, dataset.class_names[dataset.given]
 
 
 def kind_of(path, label=None, image_size=None):
@@ -136,18 +134,23 @@ def classes_of(values, what, known=None):
     DataError for other values, for fewer than two classes or more than MAX_CLASSES, for a class of a single sample.
     """
     values = np.asarray(values)
-    if values.dtype.kind in "iu" or values.dtype.kind == "f" and (values == np.rint(values)).all():
+    if values.dtype == object and len({type(value) for value in values.ravel()}) == 1:  # as in a DataFrame
+        values = np.array(values.tolist())
+    if values.dtype.kind in "iu" and (values.size == 0 or values.max() < 2 ** 63) or values.dtype.kind == "f" and (
+            np.abs(values) < 2 ** 53).all() and (values == np.rint(values)).all():
         values = values.astype(np.int64)
     elif values.dtype.kind == "S":
         values = np.char.decode(values, "utf-8", "replace")
-    elif values.dtype == object and all(isinstance(value, str) for value in values.ravel()):  # as in a DataFrame
-        values = values.astype(np.str_)
+    elif values.dtype.kind == "U":
+        values = np.char.decode(np.char.encode(values, "utf-8", "replace"), "utf-8")  # what no file could hold
     if values.ndim != 1 or values.dtype.kind not in "ibU":
         raise DataError(f"{what} must be one integer or string for each sample; they are {values.dtype} of shape "
                         f"{values.shape}")
     class_names, integers, counts = np.unique(values, return_inverse=True, return_counts=True)
     if known is not None:
-        if known.dtype.kind != class_names.dtype.kind or not np.isin(class_names, known).all():
+        if known.dtype.kind != class_names.dtype.kind:
+            raise DataError(f"{what} are {class_names.dtype}, the labels y {known.dtype}: give both as the same")
+        if not np.isin(class_names, known).all():
             raise DataError(f"{what} name classes that the labels y do not have")
         return known, np.searchsorted(known, class_names)[integers]
     if len(class_names) < 2:
@@ -184,12 +187,7 @@ def _checksum(path):
 
 @functools.lru_cache(maxsize=2)
 def _npz(path, checksum):
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in ("x", "y", "y_true", "x_test", "y_test") if name in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zipfile.LargeZipFile, KeyError, AttributeError) as error:
-        what = "holds Python objects, which are not read" if "allow_pickle" in str(error) else f"cannot be read ({error})"
-        raise DataError(f"{path}: {what}; write it anew by numpy.savez with plain arrays x and y") from None
+    arrays = read_arrays(path, ["x", "y", "y_true", "x_test", "y_test"])
     for name in ("x", "y"):
         if name not in arrays:
             raise DataError(f"{path}: holds no array {name}; x (samples) and y (their labels) are needed")
@@ -210,22 +208,56 @@ def _npz(path, checksum):
         others["y_test"] = classes_of(arrays["y_test"], f"{path}: the labels y_test", class_names)[1]
     if x.ndim == 4:
         return _of_images(x, given, class_names, np.arange(len(x)), checksum, **others)
-    scaler = _scaler(path, checksum)
+    scaler = _scaler(path)
     if "x_test" in others:
-        others["x_test"] = scaler.transform(others["x_test"]).astype(np.float32)
-    return _of_vectors(scaler.transform(x), given, class_names, checksum, **others)
+        others["x_test"] = _scaled(scaler, others["x_test"], path).astype(np.float32)
+    return _of_vectors(_scaled(scaler, x, path), given, class_names, checksum, **others)
 
 
-def _scaler(path, checksum):
+def read_arrays(path, names=None):
+    """{name: array} of an .npz: those of the names that are there, all if None. Raises DataError; unpickles nothing."""
+    try:
+        archive = np.load(path, allow_pickle=False)
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise ValueError("it is no .npz")
+        with archive:
+            arrays = {name: archive[name] for name in (archive.files if names is None else names) if name in archive.files}
+        strange = [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]
+        if strange:
+            raise ValueError(f"{strange[0]} is no array")
+    except (OSError, ValueError, TypeError, EOFError, KeyError, AttributeError, RuntimeError, MemoryError,
+            tokenize.TokenError, zipfile.BadZipFile, zlib.error) as error:
+        what = ("it holds Python objects, which are not read" if "allow_pickle" in str(error) else
+                f"it cannot be read ({_first_line(error)})")
+        raise DataError(f"{path}: {what}; write it by numpy.savez from plain arrays") from None
+    return arrays
+
+
+def _first_line(error):
+    return f"{type(error).__name__}: {error}".splitlines()[0]
+
+
+def _scaler(path):
     """The standardisation of an .npz's features."""
     from sklearn.preprocessing import StandardScaler
 
-    with np.load(path, allow_pickle=False) as arrays:
-        return StandardScaler().fit(arrays["x"])
+    scaler = StandardScaler()
+    _scaled(scaler, _samples(path, "x", read_arrays(path, ["x"])["x"]), path, fit=True)
+    return scaler
+
+
+def _scaled(preprocessing, x, path, fit=False):
+    """What scikit-learn's preprocessing, fitted to these samples if so asked, makes of them, all of it finite."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of an overflow, which is said below
+        x = preprocessing.fit_transform(x) if fit else preprocessing.transform(x)
+    if not np.isfinite(x.astype(np.float32)).all():
+        raise DataError(f"{path}: some numbers are too large to be standardised; give them in another unit")
+    return x
 
 
 def _samples(path, name, x):
-    """Check an array of samples; return it as uint8 or float32 [n, h, w, c] or float32 [n, d]."""
+    """Check an array of samples; return it as uint8 or float32 [n, h, w, c] or float64 [n, d]."""
     if x.dtype.kind not in "uifb" or x.ndim not in (2, 3, 4) or 0 in x.shape:
         raise DataError(f"{path}: {name} is {x.dtype} of shape {x.shape}; needed are numbers of shape (n, height, width), "
                         f"(n, height, width, channels) or (n, features)")
@@ -233,8 +265,12 @@ def _samples(path, name, x):
         bad = np.flatnonzero(~np.isfinite(x.reshape(len(x), -1)).all(axis=1))
         raise DataError(f"{path}: {name} has NaN or infinite values, in {len(bad)} samples, first in number {bad[0]}; mend "
                         f"or remove them")
+    if x.dtype.kind == "f" and np.abs(x).max() > 1e30:
+        raise DataError(f"{path}: {name} has numbers as large as {np.abs(x).max():.3g}; give them in another unit")
+    if x.ndim == 4 and x.shape[3] > 4 and x.shape[1] in (1, 3):
+        raise DataError(f"{path}: {name} is of shape {x.shape}; channels go last: (n, height, width, channels)")
     if x.ndim == 2:
-        return x.astype(np.float32)
+        return x.astype(np.float64)
     x = x[..., None] if x.ndim == 3 else x
     return x if x.dtype == np.uint8 else x.astype(np.float32)
 
@@ -250,17 +286,17 @@ def _of_vectors(x, given, class_names, checksum, **others):
 @functools.lru_cache(maxsize=2)
 def _table(path, label, checksum):
     """(the Dataset, the table as it is, the fitted preprocessing) of a .csv or .parquet file."""
-    table = read_table(path, {label: str})
+    table = read_table(path, label=label)
     if label not in table:
-        raise DataError(f"{path}: no column {label!r}; its columns are {_listed(table.columns)}")
+        raise DataError(f"{path}: no column {label!r}; its columns are {listed(table.columns)}")
     given, features = table[label], table.drop(columns=label)
     if given.isna().any():
         raise DataError(f"{path}: {given.isna().sum()} rows have no {label!r}, first row {given.isna().to_numpy().argmax()} "
                         f"(counted from 0); label or remove them")
     class_names, given = classes_of(_numbers_if_all(given.astype(str).to_numpy(dtype=np.str_)),
                                     f"{path}: the labels in column {label!r}")
-    preprocessing = make_preprocessing(path, features).fit(features)
-    x = preprocessing.transform(features)
+    preprocessing = make_preprocessing(path, features)
+    x = _scaled(preprocessing, features, path, fit=True)
     if not x.shape[1]:
         raise DataError(f"{path}: no column but {label!r} tells samples apart")
     return _of_vectors(x, given, class_names, checksum), table, preprocessing
@@ -275,10 +311,11 @@ def _numbers_if_all(labels):
     return numbers if (numbers.astype(np.str_) == labels).all() else labels
 
 
-def read_table(path, as_they_are=None):
+def read_table(path, as_they_are=None, label=None):
     """A .csv or .parquet file as a DataFrame of at least one row, its column names strings. Raises DataError.
 
-    as_they_are: str, or {column: str}, where a .csv's text is not to be read as numbers.
+    Of a .csv: as_they_are: str, or {column: str}, where text is not to be read as numbers; label: the column whose text is
+    kept too, and of which only empty cells are missing ("NA" and "None" may be classes).
     """
     import pandas as pd
 
@@ -286,7 +323,9 @@ def read_table(path, as_they_are=None):
         if str(path).lower().endswith(".parquet"):
             table = pd.read_parquet(path)
         else:
-            table = pd.read_csv(path, dtype=as_they_are, keep_default_na=as_they_are is not str)
+            table = pd.read_csv(path, dtype=as_they_are, keep_default_na=as_they_are is not str, low_memory=False)
+            if label in table:
+                table[label] = pd.read_csv(path, usecols=[label], dtype=str, keep_default_na=False, na_values=[""])[label]
     except ImportError:
         raise DataError(f"{path}: to read .parquet, pip install pyarrow") from None
     except (OSError, ValueError, UnicodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
@@ -300,7 +339,7 @@ def read_table(path, as_they_are=None):
     return table.rename(columns=str).reset_index(drop=True)
 
 
-def _listed(names, most=12):
+def listed(names, most=12):
     return ", ".join(map(str, names[:most])) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
@@ -316,7 +355,10 @@ def make_preprocessing(path, features):
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
-    telling = [name for name in features if features[name].nunique(dropna=False) > 1 and features[name].notna().any()]
+    try:
+        telling = [name for name in features if features[name].nunique(dropna=False) > 1 and features[name].notna().any()]
+    except TypeError:
+        raise DataError(f"{path}: a column holds lists, not single values; spread it over columns, or drop it") from None
     numbers = [name for name in telling if pd.api.types.is_numeric_dtype(features[name])]
     for name in numbers:
         infinite = np.isinf(_as_numbers(features[[name]])[:, 0])
@@ -343,7 +385,7 @@ def _as_text(table):
 # --- folders ----------------------------------------------------------------------------------------------------------
 
 def _folder(path, image_size):
-    """(file names, each one's class, the images' shape, a checksum of the listing) of a folder with a subfolder a class."""
+    """(file names, each one's class, the images' shape, a checksum of it all) of a folder with a subfolder a class."""
     from PIL import Image
 
     folder = Path(path)
@@ -359,12 +401,16 @@ def _folder(path, image_size):
     if not files:
         raise DataError(f"{folder}: has no subfolder of images; one for each class is needed")
     digest, sizes, grey, unreadable = hashlib.sha256(), set(), True, []
-    for file, label in zip(files, labels):
+    for file in files:
         try:
-            digest.update(f"{file}\0{(folder / file).stat().st_size}\0".encode("utf-8", "surrogateescape"))
-            with Image.open(folder / file) as image:
+            content = (folder / file).read_bytes()
+            digest.update(f"{file}\0{len(content)}\0".encode("utf-8", "surrogateescape") + content)
+            with Image.open(io.BytesIO(content)) as image:
                 sizes.add(image.size[::-1])
                 grey = grey and image.mode in ("1", "L")
+                if image.mode[0] in "IF":
+                    raise DataError(f"{folder / file}: an image of 16 bits or of floats; convert the images to 8 bits, or "
+                                    f"give an .npz")
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
             unreadable.append(file)
     _complain(folder, unreadable)
@@ -432,7 +478,7 @@ def human_labels(file, label_set, y_true=None):
     """
     arrays = _label_sets(file)
     if label_set not in arrays:
-        others = _listed(sorted(set(arrays) - {"clean_label"}))
+        others = listed(sorted(set(arrays) - {"clean_label"}))
         raise DataError(f"{file}: no array {label_set!r}; --label_set can be {others}")
     labels, clean = arrays[label_set], arrays.get("clean_label")
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
@@ -452,13 +498,12 @@ def _label_sets(file):
         if str(file).lower().endswith(".pt"):
             found = _read_pt(file)
             return {name: np.asarray(values) for name, values in found.items()}
-        with np.load(file, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
+        return read_arrays(file)
     except ImportError:
         raise DataError(f"{file}: to read .pt, pip install torch, or save its arrays by numpy.savez as .npz") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError, AttributeError, RuntimeError, TypeError,
+    except (OSError, ValueError, EOFError, KeyError, AttributeError, RuntimeError, TypeError,
             pickle.UnpicklingError) as error:
-        raise DataError(f"--labels {file}: cannot be read as arrays of labels ({str(error).splitlines()[0]})") from None
+        raise DataError(f"--labels {file}: cannot be read as arrays of labels ({_first_line(error)})") from None
 
 
 def _read_pt(file):

@@ -5,6 +5,7 @@ file's name, so a run with other settings has other files. Files appear whole or
 place and moved there.
 """
 import contextlib
+import csv
 import functools
 import hashlib
 import io
@@ -73,7 +74,10 @@ def begin(args, settings, path, published):
                 "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
                 "wall_seconds": round(time.monotonic() - begun, 1), "samples": len(y_noisy), "flipped": flipped}
 
-    wrong = "labels as given (" if flipped is None else f"{flipped} of their labels flipped ({name_of_noise(settings)}, "
+    if args.facts.checksum is not None:
+        print(f"{dataset.num_classes} classes: {own_data.listed([repr(str(name)) for name in dataset.class_names], 8)}")
+    wrong = "labels as given (" if flipped is None else (
+        f"{flipped} of their labels {'flipped' if dataset.given is None else 'wrong'} ({name_of_noise(settings)}, ")
     print(f"{path.name.split('_seed')[0]} on {len(y_noisy)} samples of {settings['dataset']}, {wrong}seed "
           f"{settings['seed']}); {settings['architecture']}, {settings['epochs']} epochs, {settings['engine']} on "
           f"{present['device']}", flush=True)
@@ -166,7 +170,10 @@ def write_text(path, text):
 
 def write_table(path, table):
     """Write a DataFrame as CSV: integers, True/False, LF line ends on every system."""
-    write_text(path, table.to_csv(index=False, lineterminator="\n"))
+    text = table.to_csv(index=False, lineterminator="\n")
+    if "\r" in text:  # in a name: Python's csv quotes it only if told to
+        text = table.to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+    write_text(path, text)
 
 
 def finished(path, settings):

@@ -7,6 +7,7 @@
 A label is suspect where INCV has not selected it and the networks that were not trained on it say another.
 """
 import os
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -40,10 +41,14 @@ def find_label_errors(x, labels, model, noise_pattern="sym", iterations=4, epoch
     import INCV  # which imports this module
 
     class_names, given = own_data.classes_of(labels, "labels")
-    if len(x) != len(given):
-        raise data.DataError(f"x has {len(x)} samples and labels {len(given)}")
+    n = x.shape[0] if hasattr(x, "shape") else len(x)
+    if n != len(given):
+        raise data.DataError(f"x has {n} samples and labels {len(given)}")
     if hasattr(model, "predict_proba"):
         train = _classifier_train(model, x, given, len(class_names))
+    elif hasattr(model, "fit") or not callable(model):
+        raise data.DataError("model must be a scikit-learn classifier with predict_proba, or a function without arguments "
+                             "that builds a keras.Model (not the model itself)")
     else:
         train = _keras_train(model, np.asarray(x), given, len(class_names), iterations, epochs, batch_size, seed, quiet)
     selection = INCV.incv(given, len(class_names), noise_pattern, train, iterations, seed)
@@ -54,7 +59,7 @@ def _classifier_train(classifier, x, given, num_classes):
     """The `train` function of `INCV.incv` for a scikit-learn classifier; it has no epochs to choose from."""
     from sklearn.base import clone
 
-    rows = x.iloc if hasattr(x, "iloc") else np.asarray(x)
+    rows = x.iloc if hasattr(x, "iloc") else x.tocsr() if hasattr(x, "tocsr") else np.asarray(x)
 
     def train(train_index, held_out, removed, keep_best, iteration, half):
         fitted = clone(classifier).fit(rows[train_index], given[train_index])
@@ -73,8 +78,13 @@ def _keras_train(build, x, given, num_classes, iterations, epochs, batch_size, s
     import INCV
     import utils
 
+    if x.dtype.kind == "f" and not np.isfinite(x).all():
+        raise data.DataError("x has NaN or infinite values: mend or remove them")
     keras.utils.set_random_seed(int(utils.rng(seed, "weights").integers(2 ** 32)))
-    network = with_logits(build())
+    model = build()
+    if not model.built:
+        model.build((None, *x.shape[1:]))
+    network = with_logits(model)
     if network.output_shape[-1] != num_classes or network.input_shape[1:] != x.shape[1:]:
         raise data.DataError(f"the model takes samples of shape {network.input_shape[1:]} and knows "
                              f"{network.output_shape[-1]} classes; the samples are of shape {x.shape[1:]} and have "
@@ -169,37 +179,52 @@ def check_export(args, planned):
         raise runs.RunError(f"--export {target}: cannot be written there; give another place")
     if source.is_file() and target.exists() and target.samefile(source):
         raise runs.RunError(f"--export {target}: is the dataset itself; give another place")
+    if target.suffix == ".npz" and source.suffix.lower() == ".npz":
+        own_data.read_arrays(source)  # all of them go along
 
 
 def export(args, settings, path):
     """Write the samples that a finished run has selected to the file --export; returns its name.
 
-    .csv: a table's rows as they are, else a list: file (or index, the position in the training set) and label; .npz: x and
-    y, with whatever else an .npz had, else the index.
+    .csv: a table's rows as they are, else a list: file (or index, the position in the training set) and label; .npz: x, y
+    and index, and of an .npz whatever else it holds, cut alike where it has an entry for every sample.
     """
     import pandas as pd
 
-    target, source = Path(args.export), Path(args.dataset)
-    result = pd.read_csv(runs.beside(path, ".csv"))
+    target, source, own = Path(args.export), Path(args.dataset), args.facts.checksum is not None
+    result = pd.read_csv(runs.beside(path, ".csv"), usecols=["y_noisy", "select"])
     kept = np.flatnonzero(result["select"].to_numpy())
-    labels = result["y_noisy"].to_numpy()[kept]
+    labels = result["y_noisy"].to_numpy()[kept]  # not used of one's own data: there this reading may make 7 of "007"
     if settings["subset"]:
         kept = pd.read_csv(runs.beside(path, "_index.csv"))["index"].to_numpy()[kept]
-    own = args.facts.checksum is not None
     if target.suffix == ".csv":
-        if args.facts.kind == "table" and source.suffix.lower() != ".npz":
+        if source.suffix.lower() in (".csv", ".parquet"):
             runs.write_table(target, own_data.read_table(source, as_they_are=str).iloc[kept])
+        elif own:
+            names, given = own_data.names_and_labels(source, args.label, args.image_size)
+            column = "file" if source.is_dir() else "index"
+            runs.write_table(target, pd.DataFrame({column: names[kept], "label": given[kept]}))
         else:
-            names = {"file": own_data.files(source, args.image_size)[kept]} if own and source.is_dir() else {"index": kept}
-            runs.write_table(target, pd.DataFrame({**names, "label": labels}))
+            runs.write_table(target, pd.DataFrame({"index": kept, "label": labels}))
         return target
     if own and source.is_file():
-        with np.load(source, allow_pickle=False) as arrays:
-            content = {name: arrays[name][kept] if name in ("x", "y", "y_true") else arrays[name] for name in arrays.files}
+        arrays = own_data.read_arrays(source)
+        n = len(arrays["y"])
+        content = {"index": kept} | {
+            name: array[kept] if array.shape[:1] == (n,) and name not in ("x_test", "y_test") else array
+            for name, array in arrays.items()}
+    elif own:
+        dataset = own_data.load(args.dataset, args.label, args.image_size, path.parent)
+        content = {"x": dataset.x_train[kept], "y": dataset.class_names[dataset.given[kept]], "index": kept}
     else:
-        dataset = (own_data.load(args.dataset, args.label, args.image_size, path.parent) if own else
-                   data.load(settings["dataset"], args.data_dir))
-        content = {"x": dataset.x_train[kept], "y": labels if own else labels.astype(np.int64), "index": kept}
-        content["y"] = dataset.class_names[dataset.given[kept]] if own else content["y"]
-    runs.write_whole(target, lambda file: np.savez_compressed(file, **content))
+        content = {"x": data.load(settings["dataset"], args.data_dir).x_train[kept], "y": labels, "index": kept}
+    runs.write_whole(target, lambda file: _write_arrays(file, content))
     return target
+
+
+def _write_arrays(file, arrays):
+    """An .npz, whatever its arrays are called (numpy.savez has names of its own)."""
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.asarray(array), allow_pickle=False)

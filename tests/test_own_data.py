@@ -1,5 +1,6 @@
 """A user's own data: what is found in them, what is refused, what comes out."""
 import json
+import zipfile
 from types import SimpleNamespace
 
 import numpy as np
@@ -193,6 +194,11 @@ BAD_ARRAYS = {
     "labels that are none": (dict(x=X, y=np.linspace(0, 1, 6)), "integer or string"),
     "no labels": (dict(x=X), "no array y"),
     "10,000 classes": (dict(x=np.zeros((20000, 2)), y=np.arange(20000) // 2), "10000 classes"),
+    "channels first": (dict(x=np.zeros((6, 3, 32, 32), np.uint8), y=Y), "channels go last"),
+    "numbers too large": (dict(x=np.linspace(1e200, 1e300, 12).reshape(6, 2), y=Y), "another unit"),
+    "labels too large": (dict(x=X, y=np.array([5, 2 ** 64 - 1] * 3, np.uint64)), "integer or string"),
+    "labels that are infinite": (dict(x=X, y=np.array([1.0, np.inf] * 3)), "integer or string"),
+    "true labels of another type": (dict(x=X, y=Y, y_true=Y.astype(bool)), "give both as the same"),
     "no samples": (dict(x=X[:0], y=Y[:0]), "shape (0, 8, 8)"),
     "true labels of other classes": (dict(x=X, y=Y, y_true=Y + 1), "y_true"),
     "test data without labels": (dict(x=X, y=Y, x_test=X), "y_test"),
@@ -214,6 +220,24 @@ def test_bad_arrays_are_one_line(name, tmp_path):
     assert refused(["--dataset", "bad.npz"], tmp_path, "bad.npz", word).seconds < 4
 
 
+def test_files_that_are_no_arrays_are_one_line(tmp_path):
+    np.save(tmp_path / "one.npy", X)
+    (tmp_path / "one.npy").rename(tmp_path / "one.npz")
+    np.savez_compressed(tmp_path / "damaged.npz", x=np.random.default_rng(0).random((50, 4)), y=np.arange(50) % 2)
+    content = bytearray((tmp_path / "damaged.npz").read_bytes())
+    content[200:240] = bytes(40)
+    (tmp_path / "damaged.npz").write_bytes(content)
+    with zipfile.ZipFile(tmp_path / "members.npz", "w") as archive:
+        archive.writestr("x", "no array")
+        archive.writestr("y", "none either")
+    (tmp_path / "text.npz").write_text("text")
+    for name in ("one", "damaged", "members", "text"):
+        with pytest.raises(data.DataError, match=f"{name}.npz: it (cannot be read|holds Python objects)"):
+            own_data.facts(tmp_path / f"{name}.npz")
+    np.savez(tmp_path / "more.npz", x=X, y=Y, meta=np.array([{}], dtype=object))
+    refused(["--dataset", "more.npz", "--export", "kept.npz"], tmp_path, "more.npz", "Python objects")
+
+
 def test_bad_tables_are_one_line(tmp_path):
     table, y = mixed_table(20)
     table = table.assign(kind=y)
@@ -228,6 +252,12 @@ def test_bad_tables_are_one_line(tmp_path):
         table.assign(**change).to_csv(tmp_path / "bad.csv", index=False)
         with pytest.raises(data.DataError, match=word):
             own_data.facts(tmp_path / "bad.csv", "kind")
+    table.assign(weight=np.linspace(1e307, 1e308, 20)).to_csv(tmp_path / "bad.csv", index=False)
+    with pytest.raises(data.DataError, match="another unit"):
+        own_data.facts(tmp_path / "bad.csv", "kind")
+    table.assign(weight=[[1, 2]] * 20).to_parquet(tmp_path / "bad.parquet")
+    with pytest.raises(data.DataError, match="holds lists"):
+        own_data.facts(tmp_path / "bad.parquet", "kind")
     for name, content in (("empty.csv", ""), ("head.csv", "a,b\n"), ("quote.csv", 'a,b\n"1,2\n3'),
                           ("bytes.csv", "\x00\xff")):
         (tmp_path / name).write_bytes(content.encode("latin-1"))
@@ -270,6 +300,12 @@ def test_bad_folders_are_one_line(tmp_path):
     (folder / "a" / "1.png").write_bytes(whole[:45])  # its header is whole
     refused(["--dataset", "images"], tmp_path, "1.png", "not an image")
     (folder / "a" / "1.png").write_bytes(whole)
+    before = own_data.facts(folder).checksum
+    (folder / "a" / "1.png").write_bytes((folder / "a" / "2.png").read_bytes())
+    assert own_data.facts(folder).checksum != before
+    Image.fromarray(np.full((8, 8), 300, np.uint16)).save(folder / "a" / "deep.png")
+    refused(["--dataset", "images"], tmp_path, "deep.png", "8 bits")
+    (folder / "a" / "deep.png").unlink()
     (folder / "c").mkdir()
     refused(["--dataset", "images"], tmp_path, "c: holds no image")
     refused(["--dataset", "elsewhere"], tmp_path, "no such dataset", "cifar10")
@@ -305,6 +341,44 @@ def test_images_are_resized_where_they_differ_and_may_wait_on_the_disk(tmp_path,
 def test_names_of_results_stay_in_their_folder(tmp_path):
     np.savez(tmp_path / "..x & y.npz", x=X, y=Y)
     assert own_data.facts(tmp_path / "..x & y.npz").name == "x_y"
+
+
+def test_names_that_are_numbers_or_missing_values_to_others(tmp_path):
+    """Class folders 007 and NA, a carriage return in a name, and an array called file: exported as they are."""
+    for label in ("007", "NA", "c\rd"):
+        (tmp_path / "images" / label).mkdir(parents=True)
+        for number in range(8):
+            Image.new("L", (8, 8), 30 * number).save(tmp_path / "images" / label / f"{number}.png")
+    result = run(["--dataset", "images", *QUICK, "--export", "kept.csv"], tmp_path)
+    assert result.code == 0 and result.err == "" and "3 classes: '007', 'NA', 'c\\rd'" in result.out, result.err
+    table = pd.read_csv(tmp_path / "results/images/given/INCV_seed0_epochs1_iterations1.csv", dtype=str,
+                        keep_default_na=False)
+    assert table["y_noisy"].tolist() == ["007"] * 8 + ["NA"] * 8 + ["c\rd"] * 8
+    kept = pd.read_csv(tmp_path / "kept.csv", keep_default_na=False, dtype=str)
+    assert (kept["label"] == kept["file"].str.split("/").str[0]).all() and len(kept) == (table["select"] == "True").sum()
+
+    np.savez(tmp_path / "a.npz", x=X, y=np.array(["007", "08", "NA"] * 2), ids=np.arange(6) + 100)
+    with zipfile.ZipFile(tmp_path / "a.npz", "a") as archive, archive.open("file.npy", "w") as member:
+        np.lib.format.write_array(member, np.arange(6))
+    result = run(["--dataset", "a.npz", *QUICK, "--export", "kept.npz"], tmp_path)
+    assert result.code == 0 and result.err == "", result.err
+    kept = own_data.read_arrays(tmp_path / "kept.npz")
+    assert (kept["ids"] == kept["index"] + 100).all() and (kept["file"] == kept["index"]).all()
+    assert (kept["y"] == np.array(["007", "08", "NA"] * 2)[kept["index"]]).all()
+
+
+def test_new_rows_are_read_as_the_table_was(tmp_path):
+    (tmp_path / "t.csv").write_text("zip,size,kind\n" + "007,1,a\n012,2,b\nx,3,a\n" * 4)
+    (tmp_path / "new.csv").write_text("zip,size\n007,1\n012,2\n")
+    x = own_data.load(tmp_path / "t.csv", "kind").x_train
+    assert own_data.samples_like(tmp_path / "new.csv", tmp_path / "t.csv", "kind", x.shape[1:]) == pytest.approx(x[:2])
+
+
+def test_large_numbers_keep_their_differences(tmp_path):
+    np.savez(tmp_path / "times.npz", x=1.7e9 + np.arange(12.0).reshape(6, 2), y=Y)
+    x = own_data.load(tmp_path / "times.npz").x_train
+    assert x[:, 0] == pytest.approx((np.arange(6) - 2.5) / np.arange(6).std(), abs=1e-3)
+    assert own_data.samples_like(tmp_path / "times.npz", tmp_path / "times.npz", None, (2,)) == pytest.approx(x)
 
 
 # --- human labels -----------------------------------------------------------------------------------------------------

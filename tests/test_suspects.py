@@ -11,7 +11,9 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_breast_cancer, load_iris  # noqa: F401
 from sklearn.ensemble import RandomForestClassifier
+from scipy.sparse import csr_array
 from sklearn.linear_model import LogisticRegression
+from sklearn.svm import LinearSVC
 
 import data
 import INCV
@@ -63,7 +65,8 @@ def test_any_classifier(iris, classifier):
     x, y, given = iris
     table = find_label_errors(x, given, classifier)
     check(table, y, given)
-    assert find_label_errors(x.to_numpy(), given, classifier).equals(table)  # the same by the same seed
+    for same in (x.to_numpy(), csr_array(x.to_numpy())):  # by the same seed
+        assert find_label_errors(same, given.astype(object), classifier)["suspect"].equals(table["suspect"])
 
 
 def test_a_function_that_builds_a_keras_model():
@@ -83,6 +86,9 @@ layered = find_label_errors(x, given, model(keras.layers.Dense(2), keras.layers.
 test_suspects.check(by_softmax, y, given)
 assert np.allclose(by_softmax["p_given"], by_logits["p_given"], atol=1e-4)
 assert np.allclose(layered["p_given"], by_logits["p_given"], atol=1e-4)
+def without_input():
+    return keras.Sequential([keras.layers.Dense(8), keras.layers.Dense(2, "softmax")])
+assert len(find_label_errors(x, given, without_input, epochs=1, iterations=1)) == len(x)
 try:
     find_label_errors(x, given, model(keras.layers.Dense(3)))
 except test_suspects.data.DataError as error:
@@ -98,6 +104,9 @@ def test_what_cannot_be_checked_is_refused(iris):
     x, _, given = iris
     with pytest.raises(data.DataError, match="x has 150 samples and labels 149"):
         find_label_errors(x, given[:-1], LogisticRegression())
+    for model in (LinearSVC(), "tree"):
+        with pytest.raises(data.DataError, match="predict_proba, or a function"):
+            find_label_errors(x, given, model)
     with pytest.raises(data.DataError, match="one class"):
         find_label_errors(x, np.zeros(150, int), LogisticRegression())
 
