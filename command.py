@@ -134,8 +134,8 @@ def plan(script, parser, defaults, unused=lambda method: ()):
     if args.scheduler is not None and args.n_jobs > 1:
         parser.error("--scheduler runs as many at a time as its cluster has workers: leave --n_jobs out")
     methods = list(dict.fromkeys(getattr(args, "method", None) or [next(iter(defaults.values())).get("method")]))
-    for option in set(unused(methods[0])).intersection(*map(unused, methods)):
-        if getattr(args, option) is not None:
+    for option in unused(methods[0]):
+        if getattr(args, option) is not None and all(option in unused(method) for method in methods):
             parser.error(f"--{option} is of no use with --method {' '.join(methods)}: leave it out")
     data.check_folder(args.data_dir)
     utils.check_engine(args.gpu_id)

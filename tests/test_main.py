@@ -162,7 +162,7 @@ def test_on_jax(tmp_path):
 def test_what_a_method_does_not_use_must_not_be_given(tmp_path):
     result = run([*SMALL, "--method", "standard"], tmp_path, SCRIPT)
     assert result.code == 2 and result.err.count("\n") == 1 and result.seconds < 2
-    assert "--iterations is of no use with --method standard" in result.err
+    assert "--incv_epochs is of no use with --method standard" in result.err
 
 
 def test_nothing_left_to_train_on_is_said(tmp_path):
