@@ -52,8 +52,9 @@ def facts(path, label=None, image_size=None):
                  shape, checksum)
 
 
-def load(path, label=None, image_size=None, scratch=None):
-    """Return the data.Dataset of a path. Arguments as for `facts`; scratch: the folder for images too many for the memory.
+def load(path, label=None, image_size=None, scratch=None, after_image=None):
+    """Return the data.Dataset of a path. Arguments as for `facts`; scratch: the folder for images too many for the memory;
+    after_image: called with the share of the images that is decoded.
 
     Its y_train, the true labels, are None where they are not known; x_test and y_test where there are none; class_names,
     ascending, are what its integers stand for; names are the images' file names, else the positions.
@@ -66,7 +67,7 @@ def load(path, label=None, image_size=None, scratch=None):
         return _table(str(path), label, _checksum(path))[0]
     found, labels, shape, checksum = _folder(str(path), image_size)
     class_names, given = classes_of(np.array(labels), f"{path}: the subfolders")
-    x = _decode(path, found, shape, scratch)
+    x = _decode(path, found, shape, scratch, after_image)
     return _of_images(x, given, class_names, np.array([_shown(file) for file in found]), checksum)
 
 
@@ -431,7 +432,7 @@ def _complain(folder, unreadable):
         raise DataError(f"{folder / unreadable[0]}{others}: not an image that can be read; mend or remove it")
 
 
-def _decode(folder, files, shape, scratch):
+def _decode(folder, files, shape, scratch, after_image):
     """The images as uint8 [n, *shape], in memory, or in a file without a name that goes with this process."""
     from keras.utils import img_to_array, load_img
 
@@ -447,6 +448,8 @@ def _decode(folder, files, shape, scratch):
             if isinstance(error, OSError) and error.errno:  # the disk's, not the image's
                 raise
             unreadable.append(file)
+        if after_image:
+            after_image((number + 1) / len(files))
     _complain(folder, unreadable)
     return x
 

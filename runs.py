@@ -60,7 +60,13 @@ def begin(args, settings, path, published):
     sessions = [earlier for earlier in json.loads(str(resumed.get("sessions", "[]"))) if earlier != present] + [present]
 
     if args.facts.checksum is not None:  # of one's own; images are read by Keras's utilities
-        dataset = own_data.load(args.dataset, args.label, args.image_size, path.parent)
+        from command import Progress  # which imports this module
+
+        progress = Progress(args.quiet)
+        dataset = own_data.load(args.dataset, args.label, args.image_size, path.parent, lambda share: progress.show(
+            share, f"reading images {share:.0%}", end_of_epoch=False))
+        classes = own_data.listed([repr(str(name)) for name in dataset.class_names], 8)
+        progress.say(f"{dataset.num_classes} classes: {classes}")
     dataset, index, y_noisy = noisy_labels(args, settings, dataset)
     flipped = None if dataset.y_train is None else int((dataset.y_train != y_noisy).sum())
 
@@ -74,8 +80,6 @@ def begin(args, settings, path, published):
                 "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
                 "wall_seconds": round(time.monotonic() - begun, 1), "samples": len(y_noisy), "flipped": flipped}
 
-    if args.facts.checksum is not None:
-        print(f"{dataset.num_classes} classes: {own_data.listed([repr(str(name)) for name in dataset.class_names], 8)}")
     wrong = "labels as given (" if flipped is None else (
         f"{flipped} of their labels {'flipped' if dataset.given is None else 'wrong'} ({name_of_noise(settings)}, ")
     print(f"{path.name.split('_seed')[0]} on {len(y_noisy)} samples of {settings['dataset']}, {wrong}seed "
