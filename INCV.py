@@ -203,7 +203,7 @@ def main():
 
 def run(args, settings, path, progress):
     """One run of the experiment, from the noisy labels to the files."""
-    begun = runs.begin(args, settings, path, {"dataset": "cifar10", **PUBLISHED, "bn_momentum": 0.99})
+    begun = runs.begin(args, settings, path, {"dataset": "cifar10", **PUBLISHED, "bn_momentum": 0.99}, progress)
     dataset, y_noisy, resumed = begun.dataset, begun.y_noisy, begun.resumed
     if resumed:
         done = sum(name.startswith("finished") for name in resumed)

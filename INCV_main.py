@@ -149,7 +149,7 @@ def run(args, settings, path, progress):
     elif settings.get("transition") == "estimated":
         before = 0.5
     dataset, _, y_noisy, resumed, save_checkpoint, provenance = runs.begin(
-        args, settings, path, {"dataset": "cifar10", **PUBLISHED, "bn_momentum": 0.99})
+        args, settings, path, {"dataset": "cifar10", **PUBLISHED, "bn_momentum": 0.99}, progress)
     tested_on = TEST_DATA
     if dataset.x_test is None:
         dataset, y_noisy, selection = hold_out(dataset, y_noisy, selection, settings["seed"])

@@ -141,7 +141,7 @@ def main():
 def run(args, settings, path, progress):
     """One run of the experiment, from the noisy labels to the files."""
     dataset, index, y_noisy, resumed, save_checkpoint, provenance = runs.begin(
-        args, settings, path, {"dataset": "cifar10", **PUBLISHED, "bn_momentum": 0.99})
+        args, settings, path, {"dataset": "cifar10", **PUBLISHED, "bn_momentum": 0.99}, progress)
     if "epoch" in resumed:
         print(f"resuming at half {int(resumed['training']) + 1}, epoch {int(resumed['epoch']) + 1}", flush=True)
     memorise = make_memorise(dataset, y_noisy, settings, progress, resumed, save_checkpoint)

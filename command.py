@@ -123,7 +123,7 @@ def plan(script, parser, defaults, unused=lambda method: ()):
     is read or imported that takes time.
     """
     args = parser.parse_args()
-    args.facts = data.facts(args.dataset, args.label, args.image_size)
+    args.facts = _facts(args)
     _complete_noise(args, parser)
     size, num_classes = args.facts.size, args.facts.num_classes
     if args.architecture and (args.architecture == "dense") != (len(args.facts.shape) == 1):
@@ -150,6 +150,16 @@ def plan(script, parser, defaults, unused=lambda method: ()):
                 planned.append(one_run(script, args, ratio, seed, chosen, used))
                 runs.check_writable(planned[-1][1].parent)
     return args, planned
+
+
+def _facts(args):
+    """The data.Facts of --dataset, one of data.SIZES or a user's own."""
+    if args.dataset not in data.SIZES:
+        return own_data.facts(args.dataset, args.label, args.image_size)
+    for option in ("label", "image_size"):
+        if getattr(args, option) is not None:
+            raise data.DataError(f"--{option} is for data of your own: leave it out with --dataset {args.dataset}")
+    return data.Facts(args.dataset, args.dataset, *data.SIZES[args.dataset], data.SHAPES[args.dataset])
 
 
 def _complete_noise(args, parser):
@@ -276,12 +286,18 @@ class Progress:
         else:
             print(text + left, flush=True)
 
+    def note(self, text):
+        """Show what is done before anything can be said of the time left: redrawn in place on a terminal, else nothing."""
+        if self.live and not self.quiet and time.monotonic() - self.shown >= 0.2:
+            self.shown = time.monotonic()
+            print(f"\r{text[:shutil.get_terminal_size().columns - 1]}\x1b[K", end="", flush=True)
+
     def part(self, begin, end):
         """A view of this line for a stage of the run: what it shows as 0 and 1 is begin and end of the run."""
         def show(fraction, text, end_of_epoch):
             self.show(begin + (end - begin) * fraction, text, end_of_epoch)
 
-        return SimpleNamespace(show=show, say=self.say)
+        return SimpleNamespace(show=show, say=self.say, note=self.note)
 
     def say(self, line, file=None):
         """Print a line that stays, to standard output if no file is given."""

@@ -10,6 +10,7 @@ import os
 import pickle
 import sys
 import tarfile
+import tempfile
 import time
 import urllib.request
 from collections import namedtuple
@@ -54,18 +55,6 @@ class DataError(Exception):
     """The data are missing, damaged or not what they should be; the message says which and what to do."""
 
 
-def facts(dataset, label=None, image_size=None):
-    """The `Facts` of a dataset: one of SIZES, or the path of a user's own, with the options of own_data.facts."""
-    if dataset in SIZES:
-        for option, value in (("label", label), ("image_size", image_size)):
-            if value is not None:
-                raise DataError(f"--{option} is for data of your own: leave it out with --dataset {dataset}")
-        return Facts(dataset, dataset, *SIZES[dataset], SHAPES[dataset])
-    import own_data
-
-    return own_data.facts(dataset, label, image_size)
-
-
 def load(name, data_dir=None):
     """Return the `Dataset` called name: "cifar10", "cifar100" or "digits".
 
@@ -92,14 +81,19 @@ def load(name, data_dir=None):
 def part(dataset, index):
     """The `Dataset` of some of its training samples. index: their positions."""
     x = dataset.x_train
+    chosen = in_a_file((len(index), *x.shape[1:]), x.folder) if isinstance(x, np.memmap) else x[index]
     if isinstance(x, np.memmap):
-        import own_data
-
-        x = own_data.part_of_file(x, index)
-    else:
-        x = x[index]
-    return dataset._replace(x_train=x, **{name: getattr(dataset, name)[index] for name in ("y_train", "given", "names")
+        for start in range(0, len(index), 1000):
+            chosen[start:start + 1000] = x[index[start:start + 1000]]
+    return dataset._replace(x_train=chosen, **{name: getattr(dataset, name)[index] for name in ("y_train", "given", "names")
                                           if getattr(dataset, name) is not None})
+
+
+def in_a_file(shape, folder):
+    """A uint8 array whose pages wait on the disk, in a file in that folder that has no name and goes with this process."""
+    x = np.memmap(tempfile.TemporaryFile(dir=folder), dtype=np.uint8, mode="w+", shape=shape)
+    x.folder = folder
+    return x
 
 
 def class_balanced_subset(y, size, rng):

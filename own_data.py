@@ -12,7 +12,6 @@ import io
 import os
 import pickle
 import re
-import tempfile
 import tokenize
 import warnings
 import zipfile
@@ -21,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data import DataError, Dataset, Facts
+from data import DataError, Dataset, Facts, in_a_file
 
 MAX_CLASSES = 1000
 LARGEST_AS_IT_IS = 64  # pixels a side: images of one size up to this are not resized
@@ -437,7 +436,7 @@ def _decode(folder, files, shape, scratch, after_image):
     from keras.utils import img_to_array, load_img
 
     size = (len(files), *shape)
-    x = _in_a_file(size, scratch) if np.prod(size, dtype=float) > IN_MEMORY else np.empty(size, dtype=np.uint8)
+    x = in_a_file(size, scratch) if np.prod(size, dtype=float) > IN_MEMORY else np.empty(size, dtype=np.uint8)
     unreadable = []
     for number, file in enumerate(files):
         try:
@@ -452,22 +451,6 @@ def _decode(folder, files, shape, scratch, after_image):
             after_image((number + 1) / len(files))
     _complain(folder, unreadable)
     return x
-
-
-def _in_a_file(shape, scratch):
-    """A uint8 array whose pages wait on the disk; its file has no name and goes with this process."""
-    file = tempfile.TemporaryFile(dir=scratch)
-    x = np.memmap(file, dtype=np.uint8, mode="w+", shape=shape)
-    x.folder = scratch
-    return x
-
-
-def part_of_file(x, index):
-    """x[index] of such an array as another."""
-    chosen = _in_a_file((len(index), *x.shape[1:]), x.folder)
-    for start in range(0, len(index), 1000):
-        chosen[start:start + 1000] = x[index[start:start + 1000]]
-    return chosen
 
 
 # --- human labels of CIFAR (CIFAR-N, Wei et al. 2022, arXiv 2110.12088) -------------------------------------------------

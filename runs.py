@@ -43,11 +43,11 @@ class RunError(Exception):
 Begun = namedtuple("Begun", "dataset index y_noisy resumed save_checkpoint provenance")
 
 
-def begin(args, settings, path, published):
+def begin(args, settings, path, published, progress):
     """Take up a run: its data, its noisy labels, its checkpoint, the engine. Returns a `Begun`.
 
     args: the command line's; settings: the run's, to which the checksum of the data is added; path: see `result_path`;
-    published: {setting: value} of the paper's experiment, to say where this one differs.
+    published: {setting: value} of the paper's experiment, to say where this one differs; progress: command.Progress.
     """
     if args.facts.checksum is None:
         dataset = data.load(settings["dataset"], args.data_dir)
@@ -60,11 +60,8 @@ def begin(args, settings, path, published):
     sessions = [earlier for earlier in json.loads(str(resumed.get("sessions", "[]"))) if earlier != present] + [present]
 
     if args.facts.checksum is not None:  # of one's own; images are read by Keras's utilities
-        from command import Progress  # which imports this module
-
-        progress = Progress(args.quiet)
-        dataset = own_data.load(args.dataset, args.label, args.image_size, path.parent, lambda share: progress.show(
-            share, f"reading images {share:.0%}", end_of_epoch=False))
+        dataset = own_data.load(args.dataset, args.label, args.image_size, path.parent,
+                                lambda share: progress.note(f"reading images {share:.0%}"))
         classes = own_data.listed([repr(str(name)) for name in dataset.class_names], 8)
         progress.say(f"{dataset.num_classes} classes: {classes}")
     dataset, index, y_noisy = noisy_labels(args, settings, dataset)

@@ -19,7 +19,8 @@ import data
 import INCV
 import noise
 from conftest import PROJECT, run
-from suspects import find_label_errors, rank, worst_first
+from label_errors import find_label_errors
+from suspects import rank, worst_first
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -74,7 +75,7 @@ def test_a_function_that_builds_a_keras_model():
     code = """
 import sys; sys.path.insert(0, %r); sys.path.insert(0, %r)
 import keras, numpy as np, test_suspects
-from suspects import find_label_errors
+from label_errors import find_label_errors
 x, y, given = test_suspects.noisy(test_suspects.load_breast_cancer)
 x = x.to_numpy()
 def model(*last):
@@ -113,11 +114,11 @@ def test_what_cannot_be_checked_is_refused(iris):
 
 def test_beside_cleanlab(tmp_path):
     """The benchmark's table, from a run of seconds."""
-    done = subprocess.run([sys.executable, str(PROJECT / "benchmarks" / "label_errors.py"), "--subset", "200", "--epochs",
+    done = subprocess.run([sys.executable, str(PROJECT / "benchmarks" / "beside_cleanlab.py"), "--subset", "200", "--epochs",
                            "2", "--iterations", "1", "--seeds", "1"], cwd=tmp_path, capture_output=True, text=True,
                           env=os.environ | {"KERAS_BACKEND": "tensorflow"})
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "results/digits/label_errors.md").read_text() == done.stdout
+    assert (tmp_path / "results/digits/beside_cleanlab.md").read_text() == done.stdout
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in done.stdout.splitlines()[2:]]
     assert [row[0] for row in rows] == [noise for noise in ("sym 0.2", "sym 0.5", "asym 0.4") for _ in range(2)]
     assert [row[1].split()[0] for row in rows] == ["INCV", "cleanlab"] * 3

@@ -1,13 +1,13 @@
 """INCV beside cleanlab: the same noisy data, network and epochs; which finds the wrong labels?
 
-    python benchmarks/label_errors.py                                     # digits: sym 0.2, sym 0.5, asym 0.4; five seeds
-    python benchmarks/label_errors.py --dataset cifar10 --subset 5000 --epochs 20 --iterations 2 --seeds 1 --n_jobs 1
+    python benchmarks/beside_cleanlab.py                                  # digits: sym 0.2, sym 0.5, asym 0.4; five seeds
+    python benchmarks/beside_cleanlab.py --dataset cifar10 --subset 5000 --epochs 20 --iterations 2 --seeds 1 --n_jobs 1
 
 cleanlab (pip install cleanlab; Northcutt et al. 2021, arXiv 1911.00068) is given out-of-fold probabilities by five-fold
 cross-validation of the network INCV uses, with its augmentation, rate and batches, after the last epoch, and finds label
 issues by its default rule. INCV's label errors are the suspects of its report. Prints precision, recall and F1 of the wrong
 labels found, and the seconds each takes on --threads cores, mean and standard deviation over the seeds; writes the table
-to results/(dataset)/label_errors.md.
+to results/(dataset)/beside_cleanlab.md.
 """
 import argparse
 import os
@@ -119,7 +119,7 @@ def main():
     table = markdown(args, outcomes)
     folder = Path("results") / args.dataset
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "label_errors.md").write_text(table)
+    (folder / "beside_cleanlab.md").write_text(table)
     print(table, end="")
 
 
