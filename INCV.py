@@ -197,7 +197,7 @@ def main():
     if args.export:
         suspects.check_export(args, planned)
     sweep.carry_out("INCV", args, planned)
-    if args.export:
+    if args.export and runs.finished(planned[0][1], planned[0][0]):
         print(f"written: {suspects.export(args, *planned[0])}")
 
 

@@ -105,6 +105,8 @@ def parser(description, defaults, own=False):
     parser.add_argument("--scheduler", metavar="ADDRESS",
                         help="hand the runs to the dask.distributed cluster of this scheduler, whose workers have one "
                              "thread each and share this project's folders")
+    parser.add_argument("--time_limit", type=number(float, 0), metavar="MINUTES",
+                        help="stop after this time at the end of an epoch; the same command goes on from there")
     parser.add_argument("--data_dir", metavar="DIR", help="folder that holds the CIFAR batches "
                         "(default: data, into which they are downloaded)")
     parser.add_argument("--results_dir", default="results", metavar="DIR", help="default: results")
@@ -123,6 +125,7 @@ def plan(script, parser, defaults, unused=lambda method: ()):
     is read or imported that takes time.
     """
     args = parser.parse_args()
+    args.deadline = None if args.time_limit is None else time.time() + 60 * args.time_limit  # also for other processes
     args.facts = _facts(args)
     _complete_noise(args, parser)
     size, num_classes = args.facts.size, args.facts.num_classes
@@ -253,14 +256,15 @@ class Progress:
     """One line that says where a run is and how long everything will still take: redrawn in place on a terminal, a line
     per epoch elsewhere, nothing if quiet.
 
-    number: how many runs there will be; finished: how many of them are, counted by whoever carries them out;
+    number: how many runs there will be; finished: how many of them are, counted by whoever carries them out; where: what
+    was said last, shown or not;
     reported: a file that is to hold the share of the run that is done, for another process to look at.
     """
 
     def __init__(self, quiet=False, number=1, reported=None):
         self.quiet, self.live = quiet, sys.stdout.isatty()
         self.number, self.finished, self.reported = number, 0, reported
-        self.begin, self.shown = None, 0.0
+        self.begin, self.shown, self.where = None, 0.0, ""
 
     def show(self, fraction, text, end_of_epoch):
         """fraction: the share of the present run that is done; text: where it is. Called after every batch."""
@@ -269,7 +273,7 @@ class Progress:
         if self.reported and end_of_epoch:
             with contextlib.suppress(OSError):
                 self.reported.write_text(str(fraction))
-        now = time.monotonic()
+        now, self.where = time.monotonic(), text
         fraction = (self.finished + fraction) / self.number
         if self.begin is None:
             self.begin = now, fraction  # the first batch carries the compilation and would mislead

@@ -35,6 +35,16 @@ class RunError(Exception):
     """A run cannot start or go on; the message says what is wrong and what to do."""
 
 
+class TimeIsUp(Exception):
+    """--time_limit is over; what has been done is in the run's checkpoint."""
+
+
+def check_time(args):
+    """Raise TimeIsUp once --time_limit is over."""
+    if args.deadline is not None and time.time() >= args.deadline:
+        raise TimeIsUp
+
+
 # --- the beginning of a run -------------------------------------------------------------------------------------------
 
 # dataset: data.Dataset of the samples in use; index: their positions in the whole training set; y_noisy: integers [n];
@@ -69,6 +79,7 @@ def begin(args, settings, path, published, progress):
 
     def save(**arrays):
         save_checkpoint(path, settings, **arrays, sessions=json.dumps(sessions), wall_seconds=time.monotonic() - begun)
+        check_time(args)
 
     def provenance():
         differs = {key: {"here": settings[key], "published": value} for key, value in published.items()

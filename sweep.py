@@ -43,7 +43,7 @@ def carry_out(script, args, planned, draw=None):
         if path not in [path for _, path in missing]:
             print(f"finished already: {path}.csv, .json{', .png' if runs.beside(path, '.png').exists() else ''} "
                   f"(--overwrite runs it again)", flush=True)
-    progress, failed = command.Progress(args.quiet, len(missing)), 0
+    progress, failed, stopped = command.Progress(args.quiet, len(missing)), 0, 0
 
     def complain(error, path=""):
         message = command.explanation(error)
@@ -54,6 +54,9 @@ def carry_out(script, args, planned, draw=None):
     spread = missing and (args.scheduler is not None or at_once > 1)
     for path, error in _in_workers(script, args, missing, at_once, progress) if spread else _one_by_one(
             script, args, missing, progress):
+        if isinstance(error, runs.TimeIsUp):
+            stopped += 1
+            continue
         if error is not None and len(planned) == 1:
             raise error
         if error is not None:
@@ -64,10 +67,14 @@ def carry_out(script, args, planned, draw=None):
                 draw(at_end=False)
             except (*command.USERS_ERRORS, OSError) as wrong:
                 complain(wrong)  # the runs matter more; the last drawing will fail too, if it must
-    if draw and len(planned) > failed:
+    if stopped:
+        where = f" at {progress.where.split(' loss ')[0]}" if len(planned) == 1 and progress.where else ""
+        progress.say(f"stopped by --time_limit{where}: {stopped} of {len(planned)} runs to finish; the same command goes on")
+    if draw and len(planned) > failed + stopped:
         draw(at_end=True)
     if failed:
-        raise runs.RunError(f"{failed} of {len(planned)} runs were not done; the others are finished")
+        raise runs.RunError(f"{failed} of {len(planned)} runs were not done; the others are finished"
+                            + (" or stopped" if stopped else ""))
 
 
 def _is_finished(settings, path):
@@ -111,6 +118,7 @@ def _use_one_number_of_threads(args, missing):
 def _one(script, args, settings, path, progress):
     with runs.locked(path):
         try:
+            runs.check_time(args)
             if not _is_finished_meanwhile(settings, path):
                 importlib.import_module(script).run(args, settings, path, progress)
         finally:
@@ -131,7 +139,7 @@ def _one_by_one(script, args, missing, progress):
         try:
             _one(script, args, settings, path, progress)
             error = None
-        except (*command.USERS_ERRORS, OSError) as wrong:
+        except (*command.USERS_ERRORS, runs.TimeIsUp, OSError) as wrong:
             error = wrong
         progress.finished += 1
         yield path, error
@@ -192,6 +200,8 @@ def work(script, args, settings, path, parent, revision):
             if runs.code_revision() != revision:
                 raise runs.RunError("the worker runs another state of the code: start the workers anew")
             _one(script, args, settings, path, command.Progress(quiet=True, reported=runs.beside(path, ".progress")))
+        except runs.TimeIsUp as wrong:
+            error = wrong
         except (*command.USERS_ERRORS, OSError) as wrong:
             error = runs.RunError(command.explanation(wrong))
     return path, said.getvalue(), error

@@ -20,6 +20,22 @@ def wait_for_file(process, path):
     return []
 
 
+def test_stopped_by_the_time_limit_five_times(unbroken, tmp_path):
+    base = tmp_path / FOLDER / LONG_NAME
+    for number in range(5):
+        stopped = run([*LONG, "--time_limit", 0.01, "--quiet"], tmp_path)
+        assert stopped.code == 0 and stopped.err == "", stopped.err
+        last = stopped.out.splitlines()[-1]
+        assert last.startswith(f"stopped by --time_limit at iter 1/2 half 1/2 epoch {number + 1}/25: 1 of 1 runs to finish")
+        assert not base.with_name(base.name + ".json").exists()
+    waiting = run([*LONG, "--seed", 0, 1, "--time_limit", 0, "--n_jobs", 2], tmp_path)
+    assert waiting.code == 0 and waiting.out.endswith("stopped by --time_limit: 2 of 2 runs to finish; the same command "
+                                                      "goes on\n")
+    last = run([*LONG, "--time_limit", 60], tmp_path)
+    assert last.code == 0 and "resuming at iteration 1, half 1, epoch 6" in last.out, last.err
+    assert base.with_name(base.name + ".csv").read_bytes() == unbroken
+
+
 def test_killed_ten_times(unbroken, tmp_path):
     base = tmp_path / FOLDER / LONG_NAME
     printed = []
