@@ -126,7 +126,8 @@ def plan(script, parser, defaults, unused=lambda method: ()):
     """
     args = parser.parse_args()
     args.deadline = None if args.time_limit is None else time.time() + 60 * args.time_limit  # also for other processes
-    args.facts = _facts(args)
+    # As a plain object: a worker elsewhere takes it in before it knows of our modules.
+    args.facts = SimpleNamespace(**_facts(args)._asdict())
     _complete_noise(args, parser)
     size, num_classes = args.facts.size, args.facts.num_classes
     if args.architecture and (args.architecture == "dense") != (len(args.facts.shape) == 1):
