@@ -103,7 +103,7 @@ def test_other_settings_have_other_files(finished):
         assert run([*SMALL, *change, "--quiet"], folder).code == 0
     assert {name: (folder / FOLDER / name).read_bytes() for name in before} == before
     new = set(names(folder)) - set(before)
-    assert {name.removesuffix(".csv") for name in new if name.endswith(".csv") and "index" not in name} == {
+    assert {name.removesuffix(".json") for name in new if name.endswith(".json")} == {
         "INCV_seed1_resnet8_epochs2_iterations2_subset200", "INCV_seed0_resnet8_epochs2_iterations2_batch_size64_subset200",
         "INCV_seed0_resnet8_epochs2_iterations2_subset200_bfloat16"}
 
@@ -114,7 +114,8 @@ def test_asym_and_a_whole_subset(tmp_path):
                   "--noise_ratio", ".40"], tmp_path)
     assert result.code == 0, result.err
     folder = tmp_path / "results" / "digits" / "asym" / "0.4"
-    assert sorted(p.name for p in folder.glob("*.csv")) == ["INCV_seed0_epochs1_iterations1.csv"]
+    assert sorted(p.name for p in folder.iterdir()) == [
+        f"INCV_seed0_epochs1_iterations1{ending}" for ending in INCV_FILES if ending != "_index.csv"]
     table = pd.read_csv(folder / "INCV_seed0_epochs1_iterations1.csv")
     flipped = table["y"] != table["y_noisy"]
     assert len(table) == 1500 and ((table["y"] + 1) % 10 == table["y_noisy"])[flipped].all()
