@@ -61,7 +61,7 @@ def test_the_estimate_comes_from_the_epoch_with_the_best_held_out_loss(digits):
     """90 images, half of the labels wrong: the loss on the 10 held out falls, then rises as the labels are memorised."""
     dataset, y = digits
     few, y = dataset._replace(x_train=dataset.x_train[:100], y_train=dataset.y_train[:100]), y[:100]
-    settings, states = SETTINGS | {"epochs": 12}, []
+    settings, states = SETTINGS | {"epochs": 40}, []
     stage = SimpleNamespace(**STAGE.__dict__ | {"save_checkpoint": lambda **arrays: states.append(arrays)})
     found = methods.probabilities_of_a_trained_network(few, y, settings, stage)
     network = methods.make_network(few, settings, 2)
@@ -71,7 +71,7 @@ def test_the_estimate_comes_from_the_epoch_with_the_best_held_out_loss(digits):
         utils.set_state(trainer, arrays["estimating_state"])
         said.append(utils.predict(predictor, few.x_train, np.arange(100)))
     losses = [-np.log(probabilities[held_out, y[held_out]] + 1e-8).mean() for probabilities in said]
-    assert 0 < np.argmin(losses) < 11, losses
+    assert 0 < np.argmin(losses) < 39, losses
     assert found == pytest.approx(said[np.argmin(losses)], abs=1e-5)
 
 

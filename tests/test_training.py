@@ -89,10 +89,11 @@ def test_loss_and_first_adam_step_against_numpy(samples):
                          [(True, 0, 1), (False, 0, 4), (True, 2, 1), (True, 3, 1), (False, 3, 4)])
 def test_a_training_returns_the_best_or_the_last_epoch(samples, monkeypatch, keep_best, start, expected):
     """Held-out accuracies .1 .5 .2 .5 .3: the best epoch is the first of the two best. Every epoch trains with its rate on
-    the samples asked for and their noisy labels; going on from a checkpoint changes nothing."""
+    the samples asked for and their noisy labels; going on from a checkpoint changes nothing. What was removed is predicted
+    by the same epoch's network."""
     x, _ = samples
     dataset = data.Dataset(x, None, None, None, 10, 16, 1, False, "")
-    y_noisy, held_out, train_index = np.zeros(50, int), np.arange(10), np.arange(10, 50)
+    y_noisy, held_out, removed, train_index = np.zeros(50, int), np.arange(10), np.arange(10, 13), np.arange(13, 50)
     settings = {"architecture": "resnet8", "epochs": 5, "iterations": 1, "batch_size": 128, "seed": 0, "bn_momentum": 0.9,
                 "precision": "float32"}
     outcomes = []
@@ -102,18 +103,19 @@ def test_a_training_returns_the_best_or_the_last_epoch(samples, monkeypatch, kee
     trained, checkpoints = [], []
     monkeypatch.setattr(utils, "train_epoch", lambda trainer, images, y, index, generator, batch_size, rate, *rest: (
         trained.append((rate, index, y)) or 1.0))
-    monkeypatch.setattr(utils, "predict", lambda *_: outcomes[len(trained) - 1])
+    monkeypatch.setattr(utils, "predict", lambda predictor, images, index: outcomes[len(trained) - 1][:len(index)])
 
     def make_train(resumed):
         return INCV.make_train(dataset, y_noisy, settings, command.Progress(quiet=True), resumed,
                                lambda **arrays: checkpoints.append(arrays))
 
-    make_train({})(train_index, held_out, keep_best, 1, 1)
+    make_train({})(train_index, held_out, removed, keep_best, 1, 1)
     if start:  # the same again from the checkpoint written before epoch `start`
         resumed = {name: np.asarray(value) for name, value in checkpoints[start - 1].items()}
         del trained[start:]
-        make_train(resumed)(train_index, held_out, keep_best, 1, 1)
-    assert (checkpoints[-1]["finished000"] == outcomes[expected]).all() and "state" not in checkpoints[-1]
+        make_train(resumed)(train_index, held_out, removed, keep_best, 1, 1)
+    of_both = np.concatenate([outcomes[expected], outcomes[expected][:3]])
+    assert (checkpoints[-1]["finished000"] == of_both).all() and "state" not in checkpoints[-1]
     assert [rate for rate, _, _ in trained] == [1e-3, 1e-3, 1e-3, 5e-4, 2.5e-4]  # the drops after 20, 30, 40 of 50: 2, 3, 4
     assert all((index == train_index).all() and y is y_noisy for _, index, y in trained)
 
