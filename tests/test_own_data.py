@@ -10,6 +10,7 @@ from PIL import Image
 from sklearn.datasets import load_breast_cancer, load_digits
 
 import data
+import INCV_main
 import noise
 import own_data
 import utils
@@ -141,6 +142,18 @@ def test_a_table_of_numbers_and_training_on_what_was_selected(tmp_path):
     assert (predictions["label"] == names[cancer.target]).mean() >= 0.9
     said = run([*options, "--method", "coteaching"], tmp_path, "INCV_main.py")
     assert said.code == 2 and said.err.count("\n") == 1 and "--assumed_ratio" in said.err
+
+
+def test_what_is_held_out_is_not_trained_on():
+    n = 45
+    given, select = np.arange(n) % 2, np.arange(n) % 3 == 0
+    dataset = data.Dataset(np.arange(n, dtype=np.float32)[:, None], None, None, None, 2, 1, 0, False, "", given,
+                           np.array(["a", "b"]), np.arange(n))
+    rest, y_noisy, (selected, candidate, ratio) = INCV_main.hold_out(dataset, given, (select, ~select, 0.2), seed=0)
+    trained_on, tested_on = rest.x_train[:, 0].astype(int), rest.x_test[:, 0].astype(int)
+    assert len(tested_on) == 5 and sorted([*trained_on, *tested_on]) == list(range(n))
+    assert (rest.y_test == given[tested_on]).all() and (y_noisy == given[trained_on]).all() and ratio == 0.2
+    assert (selected == select[trained_on]).all() and (candidate == ~select[trained_on]).all()
 
 
 def test_a_mixed_table_with_missing_values(tmp_path):
