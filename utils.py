@@ -73,6 +73,7 @@ def start_engine(threads, gpu_id=None):
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     os.environ["NPROC"] = str(threads)  # the size of JAX's thread pool
+    os.environ.setdefault("TF_MKL_OPTIMIZE_PRIMITIVE_MEMUSE", "0")  # make no 1x1 convolution anew at every step
     if gpu_id is not None:
         os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # the order in which nvidia-smi counts
         os.environ["CUDA_VISIBLE_DEVICES"] = str(gpu_id)
@@ -94,13 +95,19 @@ def start_engine(threads, gpu_id=None):
 
 
 def _make_tensorflow_deterministic(threads):
-    """Repeat runs give the same bits only with deterministic operations *and* a single inter-op thread."""
+    """Repeat runs give the same bits with deterministic operations *and* sums that have one order.
+
+    TensorFlow adds three or more gradients of one tensor (AddN) in the order in which buffers fall free, which two
+    operations at a time make a matter of chance: with stock batch normalisation every second run gets other bits then. In
+    the networks of models.py no tensor has more than two gradients, and a + b is b + a: they may have two operations at a
+    time, the gradients of an image and of a kernel for example, which saves a tenth of the time.
+    """
     import tensorflow as tf
 
     # A sweep builds a network for every run, which TensorFlow takes for a mistake and warns of.
     tf.get_logger().setLevel("ERROR")
     tf.config.threading.set_intra_op_parallelism_threads(threads)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(2 if threads > 1 else 1)
     tf.config.experimental.enable_op_determinism()
 
 

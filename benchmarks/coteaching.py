@@ -15,7 +15,7 @@ import numpy as np
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 import utils  # noqa: E402
-from throughput import begin, best_of  # noqa: E402
+from throughput import best_of, options  # noqa: E402
 
 BATCH, KEEP, JOINED = 128, 115, 64
 # How many samples INCV selects, by the last LP and LR of the published figure, and the last epoch of the warm-up.
@@ -71,9 +71,12 @@ def hours(best, selected, warm_up):
 
 
 def main():
-    turns, measured_on = begin(__doc__, 6)
-    best = measure(turns)
-    print(f"One step of modified Co-teaching, ResNet-32, 32x32x3, batch {BATCH}, {KEEP} kept, {measured_on}\n")
+    args = options(__doc__, 6).parse_args()
+    keras_version, engine_version, device = utils.start_engine(args.threads)
+    best = measure(args.turns)
+    print(f"One step of modified Co-teaching, ResNet-32, 32x32x3, batch {BATCH}, {KEEP} kept, float32, best of "
+          f"{args.turns}; Keras {keras_version} on {os.environ['KERAS_BACKEND']} {engine_version}, {device}, "
+          f"{args.threads} threads\n")
     print("| step | ms | ms CPU | of stock |\n|---|---|---|---|")
     for name, (wall, cpu) in best.items():
         print(f"| {name} | {1e3 * wall:.0f} | {1e3 * cpu:.0f} | {wall / best['four calls, stock'][0]:.2f} |")

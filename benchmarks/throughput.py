@@ -1,76 +1,228 @@
-"""How fast ResNet-32 trains here: our layers beside Keras's stock layers, on the same engine, in one run.
+"""How fast ResNet-32 trains here, beside what one would otherwise take: Keras's stock layers, and PyTorch.
 
-    python benchmarks/throughput.py
+    pip install torch                       # the CPU build will do; without it, PyTorch's rows are left out
+    python benchmarks/throughput.py         # prints the table and writes it to results/throughput.md
 
-Both train as INCV.py does, augmentation and feeding included, in turns; the best of several turns counts, since other
-work on a machine only ever makes a turn slower. The last line is what augmentation and feeding alone take.
+Two steps, each in float32 and in bfloat16: plain training of a batch of 128, and modified Co-teaching of two networks (two
+predictions, then two training steps on the 115 samples that the other network finds easier: e_S = 0.1). Ours goes through
+the functions that INCV.py and INCV_main.py train with, augmentation and feeding included; PyTorch (eager, channels last,
+torch.autocast for bfloat16, its default Adam) gets a float tensor that lies there already, and no augmentation. Keras and
+PyTorch are each in a process of its own, one waiting while the other works, and all steps take turns. The best turn of
+each counts, since other work on a machine only ever makes a turn slower.
 """
 import argparse
+import importlib.util
+import json
 import os
+import subprocess
 import sys
 import time
 
 import numpy as np
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+PROJECT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
+sys.path.insert(0, PROJECT)
 import utils  # noqa: E402
 
-BATCH, BATCHES = 128, 2  # a turn is so many batches of so many images
+BATCH, KEEP, BATCHES = 128, 115, 2  # a turn is so many batches of so many images
+TRAINING, COTEACHING = "training", "Co-teaching"
+PRECISIONS = ("float32", "bfloat16")
+AUGMENTATION = ("augmentation and feeding", "ours", "float32")
 
 
-def measure(turns):
-    """Return {what: (best seconds, best CPU seconds) per image}: "ours", "stock", and "augmentation" alone."""
+# --- the steps: {(what, whose, precision): function that takes a turn} ----------------------------------------------------
+
+def keras_steps(wanted=None):
+    """Ours and stock Keras's, by the functions that the scripts train with. wanted: some of the keys, None for all."""
     import keras
 
     import models
 
     generator = np.random.default_rng(0)
-    n = BATCH * BATCHES
+    n, steps = BATCH * BATCHES, {}
     x, y = generator.integers(0, 256, (n, 32, 32, 3), dtype=np.uint8), generator.integers(0, 10, n)
-    trainers = {name: utils.make_trainer(models.resnet32((32, 32, 3), 10, stock=stock), 255)[0]
-                for name, stock in (("ours", False), ("stock", True))}
+
+    def network(precision, **options):
+        return models.resnet32((32, 32, 3), 10, dtype={"bfloat16": "mixed_bfloat16"}.get(precision, precision), **options)
+
+    def training(network):
+        trainer, _ = utils.make_trainer(network, 255)
+        return lambda: utils.train_epoch(trainer, x, y, np.arange(n), utils.rng(0), BATCH, 1e-3, 4, True)
+
+    def coteaching(precision):
+        networks = [network(precision, seed=seed, masked=keras.backend.backend() == "jax") for seed in (1, 2)]
+        coteacher = utils.make_coteacher(networks, 255)
+        return lambda: utils.coteach_epoch(coteacher, x, y, None, np.arange(n), np.arange(0), utils.rng(0), BATCH, 1e-3,
+                                           lambda size: KEEP, 4, True)
+
     # A network of next to nothing: what is left is augmentation and feeding.
     inputs = keras.Input((32, 32, 3))
     nothing = keras.Model(inputs, keras.layers.Dense(10)(keras.layers.GlobalAveragePooling2D()(inputs)))
-    trainers["augmentation"] = utils.make_trainer(nothing, 255)[0]
-    best = best_of(turns, {name: lambda trainer=trainer: utils.train_epoch(
-        trainer, x, y, np.arange(n), utils.rng(0), BATCH, 1e-3, 4, True) for name, trainer in trainers.items()})
-    return {name: (wall / n, cpu / n) for name, (wall, cpu) in best.items()}
+    makers = {(TRAINING, "stock Keras", "float32"): lambda: training(network("float32", stock=True)),
+              AUGMENTATION: lambda: training(nothing)}
+    for precision in PRECISIONS:
+        makers[TRAINING, "ours", precision] = lambda precision=precision: training(network(precision))
+        makers[COTEACHING, "ours", precision] = lambda precision=precision: coteaching(precision)
+    for key in makers:
+        if wanted is None or key in wanted:
+            steps[key] = makers[key]()
+    return steps
 
 
-def best_of(turns, steps):
-    """Call the functions {name: step} in turns; return {name: (best seconds, best CPU seconds) of a call}."""
+def pytorch_steps():
+    """The same network and steps in eager PyTorch."""
+    import torch
+    from torch import nn
+    from torch.nn import functional
+
+    def conv(width_in, width, size, stride):
+        # The bias that batch normalisation cancels is left out, as in ours.
+        return nn.Sequential(nn.Conv2d(width_in, width, size, stride, size // 2, bias=False), nn.BatchNorm2d(width, 1e-3))
+
+    class Block(nn.Module):
+        def __init__(self, width_in, width, stride):
+            super().__init__()
+            self.first, self.second = conv(width_in, width, 3, stride), conv(width, width, 3, 1)
+            self.shortcut = conv(width_in, width, 1, stride) if stride == 2 else nn.Identity()
+
+        def forward(self, x):
+            return functional.relu(self.shortcut(x) + self.second(functional.relu(self.first(x))))
+
+    def resnet32():
+        blocks = [Block(width // 2 if stride == 2 else width, width, stride)
+                  for width in (16, 32, 64) for stride in ([1] if width == 16 else [2]) + [1] * 4]
+        network = nn.Sequential(conv(3, 16, 3, 1), nn.ReLU(), *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+                                nn.Linear(64, 10)).to(memory_format=torch.channels_last)
+        # Its weight decay w adds w * weight to the gradient: 2e-4 is the 1e-4 of our L2 penalty.
+        return network, torch.optim.Adam(network.parameters(), 1e-3, eps=1e-8, weight_decay=2e-4)
+
+    generator = np.random.default_rng(0)
+    images = torch.tensor(generator.random((BATCH, 3, 32, 32), np.float32)).to(memory_format=torch.channels_last)
+    labels = torch.tensor(generator.integers(0, 10, BATCH))
+
+    def step(network, optimizer, x, y, precision):
+        optimizer.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+            loss = functional.cross_entropy(network(x), y)
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    def training(pair, precision):
+        for _ in range(BATCHES):
+            step(*pair, images, labels, precision)
+
+    def coteaching(pairs, precision):
+        for _ in range(BATCHES):
+            losses = []
+            with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+                for network, _ in pairs:
+                    losses.append(functional.cross_entropy(network.eval()(images), labels, reduction="none"))
+            for (network, optimizer), other_losses in zip(pairs, reversed(losses)):
+                kept = other_losses.argsort()[:KEEP]
+                step(network.train(), optimizer, images[kept].contiguous(memory_format=torch.channels_last), labels[kept],
+                     precision)
+
+    steps = {}
+    for precision in PRECISIONS:
+        steps[TRAINING, "PyTorch", precision] = lambda pair=resnet32(), p=precision: training(pair, p)
+        steps[COTEACHING, "PyTorch", precision] = lambda pairs=(resnet32(), resnet32()), p=precision: coteaching(pairs, p)
+    return steps
+
+
+# --- taking turns -----------------------------------------------------------------------------------------------------
+
+def timed(step):
+    """Seconds and CPU seconds of a call."""
+    begun, begun_cpu = time.perf_counter(), time.process_time()
+    step()
+    return time.perf_counter() - begun, time.process_time() - begun_cpu
+
+
+def best_of(turns, steps, take=timed):
+    """Take turns at the steps {name: step}; return {name: (best seconds, best CPU seconds) of a turn}."""
     best = {name: (np.inf, np.inf) for name in steps}
     for turn in range(turns + 1):
         for name, step in steps.items():
-            begun, begun_cpu = time.perf_counter(), time.process_time()
-            step()
-            seconds = time.perf_counter() - begun, time.process_time() - begun_cpu
+            seconds = take(step)
             if turn > 0:  # the first one compiles
                 best[name] = tuple(map(min, best[name], seconds))
     return best
 
 
-def begin(description, turns):
-    """Parse a benchmark's command line and start the engine; return (--turns, what it is measured on, for its heading)."""
+def work(library, threads):
+    """Be the process of one library: say what it is and which steps it has, then take a turn whenever told to."""
+    answers, sys.stdout = sys.stdout, sys.stderr  # nothing else may speak to who asks
+    if library == "PyTorch":
+        import torch
+        torch.set_num_threads(threads)
+        name, steps = f"PyTorch {torch.__version__}", list(pytorch_steps().items())
+    else:
+        keras_version, engine_version, device = utils.start_engine(threads)
+        name = f"Keras {keras_version} on {os.environ['KERAS_BACKEND']} {engine_version}; {device}"
+        steps = list(keras_steps().items())
+    print(json.dumps((name, [key for key, _ in steps])), file=answers, flush=True)
+    for line in sys.stdin:
+        print(json.dumps(timed(steps[int(line)][1])), file=answers, flush=True)
+
+
+def employ(library, threads):
+    """Start the process of a library; return (its name, {key: function that takes a turn there})."""
+    process = subprocess.Popen([sys.executable, os.path.abspath(__file__), "--work", library, "--threads", str(threads)],
+                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    name, keys = json.loads(process.stdout.readline())
+
+    def turn(number):
+        print(number, file=process.stdin, flush=True)
+        return json.loads(process.stdout.readline())
+
+    return name, {tuple(key): lambda number=number: turn(number) for number, key in enumerate(keys)}
+
+
+# --- the command ------------------------------------------------------------------------------------------------------
+
+def options(description, turns):
+    """The parser of a benchmark's command line."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--turns", type=int, default=turns, help=f"default: {turns}")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help=f"default: all cores, here {os.cpu_count()}")
-    args = parser.parse_args()
-    keras_version, engine_version, device = utils.start_engine(args.threads)
-    return args.turns, (f"float32, best of {args.turns}; Keras {keras_version} on {os.environ['KERAS_BACKEND']} "
-                        f"{engine_version}, {device}, {args.threads} threads")
+    return parser
+
+
+def table(best):
+    """The measurements as Markdown lines. best: see `best_of`."""
+    lines = ["| step | by | precision | images/s | ms CPU per image | of PyTorch | of PyTorch, by CPU time |",
+             "|---|---|---|---|---|---|---|"]
+    for key in sorted(best, key=lambda key: ((TRAINING, COTEACHING, AUGMENTATION[0]).index(key[0]), key[2] != "float32",
+                                             ("stock Keras", "ours", "PyTorch").index(key[1]))):
+        wall, cpu = best[key]
+        theirs = best.get((key[0], "PyTorch", key[2]))
+        ratios = ["", ""] if theirs is None else [f"{theirs[0] / wall:.2f}", f"{theirs[1] / cpu:.2f}"]
+        images = BATCH * BATCHES
+        lines.append(f"| {' | '.join([*key, f'{images / wall:.0f}', f'{1e3 * cpu / images:.2f}', *ratios])} |")
+    return lines
 
 
 def main():
-    turns, measured_on = begin(__doc__, 12)
-    best = measure(turns)
-    print(f"ResNet-32, 32x32x3, batch {BATCH}, {measured_on}\n")
-    print("| layers | images/s | ms CPU per image | of stock |\n|---|---|---|---|")
-    for name in ("stock", "ours"):
-        wall, cpu = best[name]
-        print(f"| {name} | {1 / wall:.0f} | {1e3 * cpu:.2f} | {best['stock'][0] / wall:.2f} |")
-    print(f"\naugmentation and feeding: {best['augmentation'][0] / best['ours'][0]:.1%} of the time of ours")
+    parser = options(__doc__, 12)
+    parser.add_argument("--work", choices=("Keras", "PyTorch"), help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.work:
+        return work(args.work, args.threads)
+    name, steps = employ("Keras", args.threads)
+    names = [name, f"{args.threads} threads"]
+    if importlib.util.find_spec("torch"):
+        name, others = employ("PyTorch", args.threads)
+        names, steps = [*names, name], steps | others
+    else:
+        names.append("PyTorch is not installed here: pip install torch")
+    best = best_of(args.turns, steps, take=lambda turn: turn())
+    text = "\n".join([
+        f"ResNet-32, 32x32x3, batches of {BATCH}, best of {args.turns} turns; {'; '.join(names)}", "",
+        *table(best), ""])
+    print(text)
+    with open(os.path.join(PROJECT, "results", "throughput.md"), "w") as file:
+        file.write(text)
 
 
 if __name__ == "__main__":
