@@ -126,7 +126,7 @@ def summary(args, planned):
         if runs.beside(path, ".json").exists():
             tested_on = json.loads(runs.beside(path, ".json").read_text()).get("tested_on", TEST_DATA)
             found.setdefault((runs.name_of_noise(settings), settings["method"], name_of_test(tested_on)), []).append(
-                table.last_accuracies(runs.beside(path, ".csv"))[0])
+                table.last_accuracies(runs.csv_of(path))[0])
     for (noise_name, method, tested), last in found.items():
         if len(last) > 1:
             print(f"{args.facts.name}, {noise_name}, {method}, {len(last)} runs: {tested} {np.mean(last):.2f} ± "
@@ -204,7 +204,7 @@ def select(args, settings, progress):
             print(f"taking up {path}.csv", flush=True)
         else:
             INCV.run(args, wanted, path, progress)
-    table = pd.read_csv(runs.beside(path, ".csv"))
+    table = pd.read_csv(runs.csv_of(path))
     return table["select"].to_numpy(), table["candidate"].to_numpy(), float(table["eval_ratio"].iloc[0])
 
 

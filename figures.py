@@ -227,8 +227,8 @@ def read_theory(folder, settings_name):
     are passed over. Raises runs.RunError for a CSV that is none of Verify_Theory.py's.
     """
     found = defaultdict(list)
-    for path in folder.glob(f"*/Verify_Theory_seed*{settings_name}.csv"):
-        seed = re.fullmatch(rf"Verify_Theory_seed(\d+){re.escape(settings_name)}", path.stem)
+    for path in folder.glob(f"*/Verify_Theory_seed*{settings_name}.csv*"):
+        seed = re.fullmatch(rf"Verify_Theory_seed(\d+){re.escape(settings_name)}\.csv(\.gz)?", path.name)
         if seed and re.fullmatch(r"\d+(\.\d+)?(e-\d+)?", path.parent.name):
             with contextlib.suppress(FileNotFoundError):  # another command may just have removed it
                 run = SimpleNamespace(seed=int(seed[1]), **_read_run(path))

@@ -203,7 +203,13 @@ def finished(path, settings):
     if different:
         raise RunError(f"{path}.json is from other settings ({different}): --overwrite replaces it, another --results_dir "
                        f"leaves it alone")
-    return beside(path, ".csv").exists()
+    return csv_of(path).exists()
+
+
+def csv_of(path):
+    """The CSV of a finished run, which is compressed where ledger.py has taken up a large one."""
+    compressed = beside(path, ".csv.gz")
+    return compressed if compressed.exists() else beside(path, ".csv")
 
 
 def _differences(wanted, found):
@@ -212,8 +218,8 @@ def _differences(wanted, found):
 
 def remove_results(path):
     """Remove a finished run's files, its JSON first: what is left after a kill does not pass for finished."""
-    for ending in (".json", ".csv", "_index.csv", ".png", "_network1.keras", "_network2.keras", "_out_of_fold.csv",
-                   "_suspects.csv", "_suspects.png", "_classes.png", "_report.html"):
+    for ending in (".json", ".csv", ".csv.gz", "_index.csv", ".png", "_network1.keras", "_network2.keras",
+                   "_out_of_fold.csv", "_suspects.csv", "_suspects.png", "_classes.png", "_report.html"):
         beside(path, ending).unlink(missing_ok=True)
     for predictions in path.parent.glob(f"{path.name}_predictions_*.csv"):  # of its networks
         predictions.unlink(missing_ok=True)
@@ -287,15 +293,12 @@ def load_checkpoint(path, settings):
     complaints = []
     for file in _checkpoint_files(path):
         try:
-            content = file.read_bytes()
+            found, arrays = read_checkpoint(file)
         except FileNotFoundError:
             continue
-        if hashlib.sha256(memoryview(content)[32:]).digest() != content[:32]:
-            complaints.append(f"{file} is damaged")
+        except RunError as error:
+            complaints.append(str(error))
             continue
-        with np.load(io.BytesIO(content[32:]), allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-        found = json.loads(str(arrays.pop("settings")))
         wanted = settings | ({"threads": found.get("threads")} if settings.get("threads") is None else {})
         different = _differences(wanted, found)
         if different:
@@ -304,6 +307,16 @@ def load_checkpoint(path, settings):
         settings.update(wanted)
         return arrays, "; ".join(complaints)
     return {}, "; ".join(complaints)
+
+
+def read_checkpoint(file):
+    """Return (the run's settings, {name: array}) of a checkpoint's file. Raises RunError where it is damaged."""
+    content = file.read_bytes()
+    if hashlib.sha256(memoryview(content)[32:]).digest() != content[:32]:
+        raise RunError(f"{file} is damaged")
+    with np.load(io.BytesIO(content[32:]), allow_pickle=False) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    return json.loads(str(arrays.pop("settings"))), arrays
 
 
 def remove_checkpoint(path):

@@ -100,7 +100,7 @@ def export(args, settings, path):
     import pandas as pd
 
     target, source, own = Path(args.export), Path(args.dataset), args.facts.checksum is not None
-    result = pd.read_csv(runs.beside(path, ".csv"), usecols=["y_noisy", "select"])
+    result = pd.read_csv(runs.csv_of(path), usecols=["y_noisy", "select"])
     kept = np.flatnonzero(result["select"].to_numpy())
     labels = result["y_noisy"].to_numpy()[kept]  # not used of one's own data: there this reading may make 7 of "007"
     if settings["subset"]:

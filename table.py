@@ -30,14 +30,15 @@ PUBLISHED = {
 ORDER = [*PUBLISHED, "standard"]
 
 
-def rows(results_dir):
+def rows(results_dir, wanted=lambda provenance: True):
     """Return the table's rows: a DataFrame with a row for every dataset, noise, method and settings that has a run.
 
+    wanted: says of a run's provenance (its JSON) whether the run is to be in it.
     Accuracies are those of the last epoch, in per cent: the mean of the two networks (of the one, where there is one) and
     of their averaged probabilities, each as mean and standard deviation over the runs (NaN for a single one).
     """
     found = defaultdict(list)
-    for dataset, noise, method, differs, file in finished_runs(results_dir):
+    for dataset, noise, method, differs, file in finished_runs(results_dir, wanted):
         found[dataset, noise, method, differs].append(last_accuracies(file))
     table = []
     for (dataset, noise, method, differs), accuracies in found.items():
@@ -51,7 +52,7 @@ def rows(results_dir):
     return pd.DataFrame(table)
 
 
-def finished_runs(results_dir):
+def finished_runs(results_dir, wanted=lambda provenance: True):
     """Return (dataset, noise such as "sym 0.5", method, what is not as published, the CSV) of all finished runs, in order.
 
     In the order of the published table, with standard training last.
@@ -59,15 +60,22 @@ def finished_runs(results_dir):
     found = []
     for file in sorted(Path(results_dir).glob("*/*/*/INCV_main_seed*.json")):
         provenance = json.loads(file.read_text())
-        settings = provenance["settings"]
-        differs = [f"{key} {change['here']}" for key, change in provenance["differs_from_published"].items()
-                   if key not in ("dataset", "method")] + (["on jax"] if settings["engine"] == "jax" else [])
+        if not wanted(provenance):
+            continue
+        settings, differs = provenance["settings"], what_differs(provenance)
         noise, ratio = runs.name_of_noise(settings), settings["noise_ratio"]
         order = (settings["dataset"], ratio is None, settings["noise_pattern"] == "asym", ratio or 0, noise,
                  ORDER.index(settings["method"]), differs)
         found.append((order, (settings["dataset"], noise, settings["method"], ", ".join(differs),
-                              file.with_name(file.name.removesuffix(".json") + ".csv"))))
+                              runs.csv_of(file.with_name(file.name.removesuffix(".json"))))))
     return [run for _, run in sorted(found, key=lambda pair: pair[0])]
+
+
+def what_differs(provenance):
+    """What of a run is not as published, as a list of strings."""
+    differs = [f"{key} {change['here']}" for key, change in provenance["differs_from_published"].items()
+               if key not in ("dataset", "method")]
+    return differs + (["on jax"] if provenance["settings"]["engine"] == "jax" else [])
 
 
 def last_accuracies(file):
@@ -110,7 +118,7 @@ def draw(results_dir):
     for dataset, noise, method, _, file in finished_runs(results_dir):
         if noise.endswith(" 0.0"):
             continue
-        changed = runs.name_of_settings(file).removesuffix(".csv")
+        changed = runs.name_of_settings(file).removesuffix(".gz").removesuffix(".csv")
         own = "".join(re.findall(r"_incv_epochs\d+|_iterations\d+", changed))  # INCV's settings
         common = re.sub(r"_incv_epochs\d+|_iterations\d+", "", changed)
         common = common if method == "incv" else common.removeprefix(f"_{method}")

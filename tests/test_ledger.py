@@ -1,0 +1,154 @@
+"""The ledger: its table and page follow from the files of the runs, and from nothing else."""
+import gzip
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+
+import data
+import INCV
+import ledger
+import noise
+import runs
+import utils
+from conftest import PROJECT, run
+
+
+def write_run(folder, script, seed, differs=(), engine="tensorflow", csv="", **provenance):
+    """The files of a run that ended: JSON and CSV."""
+    pattern, ratio = folder.parts[-2:]
+    settings = {"dataset": "cifar10", "noise_pattern": pattern, "noise_ratio": float(ratio), "seed": seed, "engine": engine,
+                **{"method": provenance.pop("method", "incv")}}
+    name = "_".join([f"{script}_seed{seed}", *([settings["method"]] if settings["method"] != "incv" else []),
+                     *("".join(map(str, change)) for change in differs), *(["jax"] if engine == "jax" else [])])
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.json").write_text(json.dumps({
+        "settings": settings, "differs_from_published": {key: {"here": here, "published": None} for key, here in differs},
+        "versions": {engine: "9.9"}, "device": "a machine", "code_revision": "0123456789abcdef", "wall_seconds": 5400.0,
+        "finished": "2026-01-02T03:04:05+00:00", **provenance}))
+    (folder / f"{name}.csv").write_text(csv)
+
+
+def selected(*pairs):
+    return [{"iteration": number, "LP": precision, "LR": recall} for number, (precision, recall) in enumerate(pairs, 1)]
+
+
+def accuracies(value, epochs=200):
+    history = pd.DataFrame({"epoch": np.arange(epochs), "learning_rate": 1e-3, "accuracy_1": value, "accuracy_2": value,
+                            "accuracy_mean": value, "accuracy_pair": value})
+    return history.to_csv(index=False)
+
+
+def rows(page, heading):
+    """The cells of the table under a heading."""
+    lines = page.split(f"## {heading}")[1].split("\n## ")[0].splitlines()
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")][2:]
+
+
+def test_every_number_stands_beside_the_published_one(tmp_path):
+    results = tmp_path / "results"
+    five = results / "cifar10" / "sym" / "0.5"
+    points = [(.953, .70), (.943, .836), (.935, .879), (.929, .899)]
+    write_run(five, "INCV", 0, iterations=selected((.96, .68), *points[1:]))
+    write_run(five, "INCV", 1, iterations=selected((.95, .70), *points[1:]))
+    write_run(five, "INCV", 0, [("precision", "bfloat16")], iterations=selected((.9, .6), *points[1:]))
+    write_run(five, "INCV", 0, [("subset", 5000)], iterations=selected((.1, .1)))  # no run at full scale
+    for seed, accuracy in enumerate((.84, .85)):
+        write_run(five, "INCV_main", seed, csv=accuracies(accuracy))
+    write_run(five, "INCV_main", 0, method="d2l", csv=accuracies(.20), engine="jax")
+    write_run(five, "INCV_main", 0, method="standard", csv=accuracies(.3))
+    write_run(five, "INCV_main", 0, [("epochs", 30)], csv=accuracies(.5))
+    theory = "index,y,y_noisy,y_pred,memorised\n" + "1,0,0,0,True\n" * 3 + "2,0,1,0,True\n"
+    write_run(results / "cifar10" / "asym" / "0.4", "Verify_Theory", 0, csv=theory,
+              measured={"accuracy": .5, "LP": .70, "LR": None})
+
+    answer = run(["results"], tmp_path, "ledger.py")
+    assert answer.code == 0, answer.err
+    page = (results / "README.md").read_text()
+    incv = {tuple(cells[:2]) + (cells[-1],): cells[2:-1] for cells in rows(page, "INCV")}
+    assert incv["sym 0.5", "1", ""] == ["0.955±0.007", "0.953", "+0.002", "0.690±0.014", "0.700", "-0.010", "2"]
+    assert incv["sym 0.5", "4", ""] == ["0.929±0.000", "0.929", "+0.000", "0.899±0.000", "0.899", "+0.000", "2"]
+    assert incv["sym 0.5", "1", "precision bfloat16"] == ["0.900", "0.953", "-0.053", "0.600", "0.700", "-0.100", "1"]
+    assert incv["sym 0.2", "3", ""] == ["", "0.990", "", "", "0.925", "", ""]
+    assert len(incv) == 20  # four settings, four iterations, and those of bfloat16
+
+    robust = {(cells[0], cells[1], cells[-1]): cells[2:-1] for cells in rows(page, "Robust training")}
+    assert robust["sym 0.5", "incv", ""] == ["84.50±0.71", "84.78±0.33", "-0.28", "-0.8", "2"]
+    assert robust["sym 0.5", "d2l", "on jax"] == ["20.00", "67.39±13.62", "-47.39", "**-3.5**", "1"]
+    assert robust["sym 0.5", "standard", ""] == ["30.00", "", "", "", "1"]
+    assert robust["sym 0.5", "d2l", ""] == ["", "67.39±13.62", "", "", ""]
+    assert len(robust) == 4 * 7 + 1
+    theory = {cells[0]: cells[1:] for cells in rows(page, "Theory")}
+    assert theory["asym 0.4"] == ["0.500", "0.460", "+0.040", "0.700", "0.720", "-0.020", "", "0.550", "", "1", ""]
+    assert theory["sym 0.4"] == ["", "0.360", "", "", "0.950", "", "", "0.570", "", "", ""]
+    finished = rows(page, "The runs")
+    assert len(finished) == 8 and finished[0][1:] == ["tensorflow 9.9", "a machine", "1.50", "2026-01-02", "0123456789"]
+    assert all((results / cells[0].split("](")[1].rstrip(")")).exists() for cells in finished)
+    drawn = {path.relative_to(results).as_posix() for path in results.rglob("*.png")}
+    assert {"cifar10/sym/0.5/INCV_seed0.png", "cifar10/sym/0.5/INCV_main_seed1.png", "cifar10/INCV_main_methods.png",
+            "cifar10/asym/Verify_Theory_curves.png"} <= drawn
+    assert "cifar10/sym/0.5/INCV_seed0_subset5000.png" not in drawn and "84.50±0.71" in (results / "table.md").read_text()
+    for path in results.rglob("*.*"):
+        if path.suffix in (".json", ".csv") and path.name != "table.csv":
+            path.unlink()
+    assert run(["results"], tmp_path, "ledger.py").code == 0
+    page = (results / "README.md").read_text()
+    assert {cells[2] for cells in rows(page, "INCV") + rows(page, "Robust training")} == {""}
+
+
+def test_the_committed_ledger_follows_from_the_committed_runs():
+    results = PROJECT / "results"
+    assert (results / "README.md").read_text() == ledger.page(results)
+
+
+def test_runs_are_taken_up_from_elsewhere(tmp_path):
+    elsewhere, results = tmp_path / "elsewhere", tmp_path / "results"
+    results.mkdir()
+    five = elsewhere / "cifar10" / "sym" / "0.5"
+    large = "y,y_noisy,select,candidate,eval_ratio\n" + "1,2,True,False,0.5\n" * 70000
+    write_run(five, "INCV", 0, iterations=selected((.9, .7)), csv=large)
+    write_run(five, "INCV", 1, [("epochs", 3)], iterations=selected((.9, .7)), csv=large)
+    answer = run(["results", "--add", "elsewhere"], tmp_path, "ledger.py")
+    assert answer.code == 0, answer.err
+    taken = results / "cifar10" / "sym" / "0.5"
+    assert sorted(path.name for path in taken.iterdir()) == ["INCV_seed0.csv.gz", "INCV_seed0.json", "INCV_seed0.png"]
+    assert gzip.decompress((taken / "INCV_seed0.csv.gz").read_bytes()).decode() == large
+    settings = json.loads((taken / "INCV_seed0.json").read_text())["settings"]
+    assert runs.finished(taken / "INCV_seed0", settings)
+    assert "| sym 0.5 | 1 | 0.900 |" in (results / "README.md").read_text()
+    complaint = run(["results", "--add", "nowhere"], tmp_path, "ledger.py")
+    assert complaint.code == 2 and "nowhere" in complaint.err.splitlines()[-1] and "Traceback" not in complaint.err
+
+
+def test_an_unfinished_run_is_taken_up_with_what_it_has_found(cifar10, tmp_path):
+    """A checkpoint of INCV with one finished training: LP and LR of its half, counted by hand."""
+    dataset = data.load("cifar10", cifar10)
+    y_noisy = noise.flip_labels(dataset.y_train, noise.transition_matrix("sym", 0.5, 10), utils.rng(3, "noise"))
+    _, held_out = INCV.split(np.ones(50000, bool), utils.rng(3, "split", 1))
+    right = np.arange(len(held_out)) % 4 > 0  # of each label it is given it believes three in four
+    probabilities = np.eye(10, dtype=np.float32)[(y_noisy[held_out] + ~right) % 10]
+    settings = {"dataset": "cifar10", "noise_pattern": "sym", "noise_ratio": 0.5, "seed": 3, "iterations": 4, "subset": None,
+                "precision": "float32", "engine": "tensorflow", "threads": 2}
+    path = tmp_path / "elsewhere" / "cifar10" / "sym" / "0.5" / "INCV_seed3"
+    path.parent.mkdir(parents=True)
+    runs.save_checkpoint(path, settings, finished000=probabilities, training=1, epoch=7, sessions="[]", wall_seconds=7200.0)
+    (tmp_path / "results").mkdir()
+    answer = run(["results", "--add", "elsewhere", "--data_dir", cifar10], tmp_path, "ledger.py")
+    assert answer.code == 0, answer.err
+    clean = (dataset.y_train == y_noisy)[held_out]
+    precision, recall = (clean & right).sum() / right.sum(), (clean & right).sum() / clean.sum()
+    page = (tmp_path / "results" / "README.md").read_text()
+    assert rows(page, "Unfinished runs") == [
+        ["INCV, sym 0.5, seed 3", "1 of 8 trainings, 7 epochs of the next", "2.0"],
+        ["run", "iteration", "held out", "selected", "LP", "published", "difference", "LR", "published", "difference"],
+        ["---"] * 10,
+        ["INCV, sym 0.5, seed 3", "1, half 1", "25000", "18750", f"{precision:.3f}", "0.953", f"{precision - .953:+.3f}",
+         f"{recall:.3f}", "0.700", f"{recall - .7:+.3f}"]]
+    copy = tmp_path / "results" / "unfinished" / "cifar10" / "sym" / "0.5"
+    assert (copy / "INCV_seed3.checkpoint").read_bytes() == path.with_name("INCV_seed3.checkpoint").read_bytes()
+    # Once it is finished, it is unfinished no more.
+    shutil.rmtree(tmp_path / "elsewhere")
+    write_run(path.parent, "INCV", 3, iterations=selected((.9, .7)))
+    assert run(["results", "--add", "elsewhere"], tmp_path, "ledger.py").code == 0
+    assert not any(copy.iterdir()) and "seed 3" not in (tmp_path / "results" / "README.md").read_text()
