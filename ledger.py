@@ -84,7 +84,7 @@ def add(source, results_dir, data_dir):
 
 
 def published_but_for_engine(path, settings):
-    """Whether an unfinished run is an experiment of the paper: its noise is, and no option but precision and engine given."""
+    """Whether an unfinished run is one of the paper's: by its noise, with no options but of precision and engine."""
     return ((settings["noise_pattern"], settings["noise_ratio"]) in figures.PUBLISHED_INCV
             and not set(runs.name_of_settings(path).split("_")) - {"", "bfloat16", "jax", settings.get("method")})
 
