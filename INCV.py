@@ -134,13 +134,15 @@ def make_train(dataset, y_noisy, settings, progress, resumed, save_checkpoint, n
     keras.Model that ends in logits, None for the one that the settings name.
     A training that the checkpoint has finished is not repeated, one that it holds the state of goes on from there.
     """
+    import fast_path
     import models
 
     x, epochs, batch_size = dataset.x_train, settings["epochs"], settings["batch_size"]
     if network is None:
         network = models.ARCHITECTURES[settings["architecture"]](
             x.shape[1:], dataset.num_classes, seed=utils.rng(settings["seed"], "weights").integers(2 ** 32),
-            momentum=settings["bn_momentum"], dtype="mixed_bfloat16" if settings["precision"] == "bfloat16" else "float32")
+            momentum=settings["bn_momentum"], dtype="mixed_bfloat16" if settings["precision"] == "bfloat16" else "float32",
+            masked=fast_path.loops_on_device())  # so that a short last batch needs no program of its own
     trainer, predictor = utils.make_trainer(network, dataset.pixel_max)
     initial_state = utils.get_state(trainer)
     finished = [resumed[name] for name in sorted(resumed) if name.startswith("finished")]

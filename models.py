@@ -8,15 +8,17 @@ regularisers of the experiments in Chen et al., ICML 2019. A network ends in log
 prediction's, or the saved file's.
 
 Two things make these networks faster than the same network of stock layers, and change nothing they compute:
-`BiasFreeConv2D` leaves out a bias that the batch normalisation behind it would cancel, and `FusedBatchNormalization`, the
-project's one fast path for a single backend, uses TensorFlow's fused kernel. `stock=True` builds the plain version, which
-has the same weights in the same order. benchmarks/throughput.py measures both.
+`BiasFreeConv2D` leaves out a bias that the batch normalisation behind it would cancel, and `FusedBatchNormalization` (of
+fast_path.py) uses TensorFlow's fused kernel. `stock=True` builds the plain version, which has the same weights in the same
+order. benchmarks/throughput.py measures both.
 """
 import os
 
 import keras
 import numpy as np
 from keras import layers
+
+from fast_path import FusedBatchNormalization
 
 
 class BiasFreeConv2D(layers.Conv2D):
@@ -28,28 +30,6 @@ class BiasFreeConv2D(layers.Conv2D):
 
     def call(self, inputs):
         return self.convolution_op(inputs, self.kernel)
-
-
-class FusedBatchNormalization(layers.BatchNormalization):
-    """Batch normalisation by TensorFlow's fused kernel: the stock layer's weights and, to rounding, its results."""
-
-    def call(self, inputs, training=None):
-        import tensorflow as tf
-
-        gamma, beta = keras.ops.cast(self.gamma, "float32"), keras.ops.cast(self.beta, "float32")
-        if not (training and self.trainable):
-            return tf.raw_ops.FusedBatchNormV3(
-                x=inputs, scale=gamma, offset=beta, mean=keras.ops.convert_to_tensor(self.moving_mean),
-                variance=keras.ops.convert_to_tensor(self.moving_variance), epsilon=self.epsilon, is_training=False).y
-        out = tf.raw_ops.FusedBatchNormV3(x=inputs, scale=gamma, offset=beta, mean=[], variance=[],
-                                          epsilon=self.epsilon, is_training=True)
-        # The kernel reports the unbiased variance (n / (n - 1)); Keras's moving average takes the biased one.
-        n = tf.cast(tf.size(inputs) // tf.shape(inputs)[-1], "float32")
-        variance = out.batch_variance * (n - 1) / n
-        keep = self.momentum
-        self.moving_mean.assign(self.moving_mean * keep + out.batch_mean * (1 - keep))
-        self.moving_variance.assign(self.moving_variance * keep + variance * (1 - keep))
-        return out.y
 
 
 class MaskedBatchNormalization(layers.BatchNormalization):

@@ -148,18 +148,41 @@ def make_trainer(network, pixel_max, loss=None):
 
     network: keras.Model, images in [0, 1] (or vectors of features) -> logits; pixel_max: the pixel value that means 1.0;
     loss: of (labels, logits), None for the cross-entropy.
-    trainer: takes [images uint8 or float32, transforms float32 [n, 8]] and the loss's labels; Adam (section 5).
+    trainer: takes [images uint8 or float32, transforms float32 [n, 8]] and the loss's labels; Adam (section 5). That of a
+    masked network (models.py) takes also which samples count, bool [n, 1, 1], and goes by whole epochs alone.
     predictor: takes images and returns probabilities float32 [n, c].
     """
     import keras
 
-    images = keras.Input(network.input_shape[1:])
-    transforms = keras.Input((8,))
-    trainer = keras.Model([images, transforms], network(augmented(images / pixel_max, transforms)))
+    import fast_path
+
+    ops = keras.ops
+    images, transforms = keras.Input(network.inputs[0].shape[1:]), keras.Input((8,))
+    counts = keras.Input((1, 1), dtype="bool")
+    moved, masked = augmented(images / pixel_max, transforms), len(network.inputs) > 1
+    trainer = keras.Model([images, transforms, counts] if masked else [images, transforms],
+                          network([moved, counts] if masked else moved))
     trainer.compile(keras.optimizers.Adam(1e-3, beta_1=0.9, beta_2=0.999, epsilon=1e-8),
                     loss or keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     trainer.optimizer.build(trainer.trainable_variables)
-    return trainer, make_predictor(network, pixel_max)
+    predictor = make_predictor(network, pixel_max)
+    if not fast_path.loops_on_device():
+        return trainer, predictor
+
+    def gather(samples, batch):
+        (x, y), (index, transforms, present) = samples, batch
+        inputs = [x[index], transforms]
+        return inputs + [present[:, None, None]] if masked else inputs, (y[index], ops.cast(present, "float32"))
+
+    def objective(logits, besides, penalties):
+        labels, present = besides
+        losses = (loss(labels, logits) if loss else
+                  keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True))
+        mean = ops.sum(losses * present) / ops.sum(present) + penalties
+        return mean, ops.stack([mean])
+
+    trainer.masked, trainer.whole_epoch = masked, fast_path.compile_epoch(trainer, gather, objective)
+    return trainer, predictor
 
 
 def make_predictor(network, pixel_max):
@@ -169,7 +192,15 @@ def make_predictor(network, pixel_max):
     import models
 
     images = keras.Input(network.inputs[0].shape[1:])
-    return keras.Model(images, keras.ops.softmax(models.forward(network, images / pixel_max)))
+    return _predicting(keras.Model(images, keras.ops.softmax(models.forward(network, images / pixel_max))))
+
+
+def _predicting(model):
+    import fast_path
+
+    if fast_path.loops_on_device():
+        model.predict_all = fast_path.compile_prediction(model)
+    return model
 
 
 def make_feature_extractor(network, pixel_max):
@@ -178,7 +209,7 @@ def make_feature_extractor(network, pixel_max):
 
     penultimate = keras.Model(network.inputs, network.layers[-1].input)
     images = keras.Input(network.inputs[0].shape[1:])
-    return keras.Model(images, keras.ops.cast(penultimate(images / pixel_max), "float32"))
+    return _predicting(keras.Model(images, keras.ops.cast(penultimate(images / pixel_max), "float32")))
 
 
 def restart_optimizer(trainer):
@@ -250,7 +281,16 @@ def train_epoch(trainer, x, y, index, generator, batch_size, rate, shift, flip, 
     order = generator.permutation(index)
     transforms = augmentation(generator, len(order), x.shape[-2], shift, flip)
     total = done = 0
-    for start in range(0, len(order), batch_size):
+    if hasattr(trainer, "whole_epoch"):
+        # A masked network takes the short last batch along; for any other, that is a step of its own below.
+        done = len(order) if trainer.masked else len(order) // batch_size * batch_size
+        batches, sizes = in_batches([order[:done], transforms[:done], np.ones(done, dtype=bool)], batch_size)
+        if done:
+            means = trainer.whole_epoch((x, y), batches, -(-len(x) // batch_size))[:, 0]
+            total = float(means @ sizes)
+            if after_batch:
+                after_batch(done, total / done)
+    for start in range(done, len(order), batch_size):
         batch = order[start:start + batch_size]
         loss = trainer.train_on_batch([x[batch], transforms[start:start + batch_size]], y[batch])
         total += float(loss) * len(batch)
@@ -260,9 +300,20 @@ def train_epoch(trainer, x, y, index, generator, batch_size, rate, shift, flip, 
     return total / done
 
 
+def in_batches(arrays, batch_size):
+    """Cut arrays [n, ...] into batches [number, batch_size, ...], the last filled up with zeros; return (them, sizes)."""
+    number, n = -(-len(arrays[0]) // batch_size), len(arrays[0])
+    filled = [np.concatenate([array, np.zeros((number * batch_size - n, *array.shape[1:]), array.dtype)])
+              .reshape(number, batch_size, *array.shape[1:]) for array in arrays]
+    return tuple(filled), np.minimum(batch_size, n - batch_size * np.arange(number))
+
+
 def predict(predictor, x, index):
     """Probabilities float32 [len(index), c] of the samples `index` of x (uint8), not augmented."""
     batches, size = [np.empty((0, predictor.output_shape[-1]), np.float32)], min(BATCH_SIZE_PREDICT, len(x))
+    if hasattr(predictor, "predict_all") and len(index):
+        (positions,), _ = in_batches([np.asarray(index)], size)
+        return predictor.predict_all(x, positions, -(-len(x) // size)).reshape(-1, predictor.output_shape[-1])[:len(index)]
     for start in range(0, len(index), size):
         batch = index[start:start + size]
         # A short batch is filled up, so that one compiled shape serves them all.
@@ -349,6 +400,8 @@ def compile_selecting(networks, pixel_max, outcomes, optimizer=None):
     """
     import keras
 
+    import fast_path
+
     ops = keras.ops
 
     class Selecting(keras.Model):
@@ -372,6 +425,17 @@ def compile_selecting(networks, pixel_max, outcomes, optimizer=None):
         keras.metrics.MeanMetricWrapper(lambda _, found, number=number: found[:, number], name=name)
         for number, name in enumerate(names)])
     selecting.optimizer.build([variable for network in networks for variable in network.trainable_variables])
+    if fast_path.loops_on_device():
+        selecting.built = True
+
+        def gather(samples, batch):
+            (x, y, clean), (index, transforms, present, keep) = samples, batch
+            return [x[index], transforms, y[index], clean[index], present, keep], None
+
+        def objective(found, besides, penalties):
+            return loss(besides, found) + penalties, found[0]
+
+        selecting.whole_epoch = fast_path.compile_epoch(selecting, gather, objective)
     return selecting
 
 
@@ -381,12 +445,31 @@ def coteach_batch(coteacher, x, y, clean, batch, transforms, keep, size):
     Returns {name: sum over the samples trained on}: loss_1, clean_1, with two networks loss_2, clean_2, and kept, their
     number.
     """
-    filled = np.resize(batch, size)
-    present = np.arange(size) < len(batch)
-    moved = np.resize(transforms, (size, 8))
+    filled, moved, present, keep = filled_up(batch, transforms, keep, size)
     return coteacher.train_on_batch(
-        [x[filled], moved, y[filled].astype(np.int32), clean[filled].astype(np.float32), present,
-         np.array([keep], np.int32)], np.zeros(1, np.float32), return_dict=True)
+        [x[filled], moved, y[filled].astype(np.int32), clean[filled].astype(np.float32), present, keep],
+        np.zeros(1, np.float32), return_dict=True)
+
+
+def filled_up(batch, transforms, keep, size):
+    """A batch as the compiled step takes it: positions [size], transforms [size, 8], present bool [size], keep int32 [1]."""
+    return (np.resize(batch, size), np.resize(transforms, (size, 8)), np.arange(size) < len(batch),
+            np.array([keep], np.int32))
+
+
+def coteach_batches(coteacher, x, y, clean, batches, add):
+    """Train on many batches by one program of the device.
+
+    batches: of each the number of selected samples done with it, and what `filled_up` returns; add: is handed what
+    `coteach_batch` would return of each, and that number.
+    """
+    if batches:
+        done, arrays = zip(*batches)
+        names = [f"{what}_{number}" for number in range(1, len(coteacher.networks) + 1) for what in ("loss", "clean")]
+        samples = x, y.astype(np.int32), clean.astype(np.float32)
+        found = coteacher.whole_epoch(samples, tuple(map(np.stack, zip(*arrays))), len(batches))
+        for number, row in zip(done, found):
+            add(dict(zip([*names, "kept"], row)), number)
 
 
 def coteach_epoch(coteacher, x, y, clean, selected, candidates, generator, batch_size, rate, keep, shift, flip,
@@ -413,18 +496,29 @@ def coteach_epoch(coteacher, x, y, clean, selected, candidates, generator, batch
     joining = candidates_per_batch(len(selected), len(candidates), batch_size)
     others = generator.permutation(candidates)
     size = batch_size + joining
+
+    def add(found, done):
+        if float(found["kept"]) > 0:
+            for name in sums:
+                sums[name] += float(found[name])
+        if after_batch:
+            after_batch(done)
+
+    whole = []
     for number, start in enumerate(range(0, len(order), batch_size)):
         own = order[start:start + batch_size]
         if keep(len(own)) == 0:
             continue  # of a last batch of one, nothing may be left to train on: a mean of nothing would spoil the weights
         batch = np.concatenate([own, others[number * joining:(number + 1) * joining]])
         transforms = augmentation(generator, len(batch), x.shape[-2], shift, flip)
-        found = coteach_batch(coteacher, x, y, clean, batch, transforms, keep(len(own)), size if fill else len(batch))
-        if float(found["kept"]) > 0:
-            for name in sums:
-                sums[name] += float(found[name])
-        if after_batch:
-            after_batch(start + len(own))
+        if hasattr(coteacher, "whole_epoch") and (fill or len(batch) == size):
+            whole.append((start + len(own), filled_up(batch, transforms, keep(len(own)), size)))
+            continue
+        coteach_batches(coteacher, x, y, clean, whole, add)
+        whole = []
+        add(coteach_batch(coteacher, x, y, clean, batch, transforms, keep(len(own)), size if fill else len(batch)),
+            start + len(own))
+    coteach_batches(coteacher, x, y, clean, whole, add)
     kept = sums.pop("kept")
     return {name: total / kept if kept else {"loss": 0.0, "clean": np.nan}[name[:-2]] for name, total in sums.items()
             if known or not name.startswith("clean")}

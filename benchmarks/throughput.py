@@ -24,7 +24,7 @@ PROJECT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
 sys.path.insert(0, PROJECT)
 import utils  # noqa: E402
 
-BATCH, KEEP, BATCHES = 128, 115, 2  # a turn is so many batches of so many images
+BATCH, KEEP = 128, 115
 TRAINING, COTEACHING = "training", "Co-teaching"
 PRECISIONS = ("float32", "bfloat16")
 AUGMENTATION = ("augmentation and feeding", "ours", "float32")
@@ -32,14 +32,17 @@ AUGMENTATION = ("augmentation and feeding", "ours", "float32")
 
 # --- the steps: {(what, whose, precision): function that takes a turn} ----------------------------------------------------
 
-def keras_steps(wanted=None):
-    """Ours and stock Keras's, by the functions that the scripts train with. wanted: some of the keys, None for all."""
+def keras_steps(batches, wanted=None):
+    """Ours and stock Keras's, by the functions that the scripts train with.
+
+    batches: how many a turn has; wanted: some of the keys, None for all.
+    """
     import keras
 
     import models
 
     generator = np.random.default_rng(0)
-    n, steps = BATCH * BATCHES, {}
+    n, steps = BATCH * batches, {}
     x, y = generator.integers(0, 256, (n, 32, 32, 3), dtype=np.uint8), generator.integers(0, 10, n)
 
     def network(precision, **options):
@@ -69,7 +72,7 @@ def keras_steps(wanted=None):
     return steps
 
 
-def pytorch_steps():
+def pytorch_steps(batches):
     """The same network and steps in eager PyTorch."""
     import torch
     from torch import nn
@@ -109,11 +112,11 @@ def pytorch_steps():
         return loss.item()
 
     def training(pair, precision):
-        for _ in range(BATCHES):
+        for _ in range(batches):
             step(*pair, images, labels, precision)
 
     def coteaching(pairs, precision):
-        for _ in range(BATCHES):
+        for _ in range(batches):
             losses = []
             with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
                 for network, _ in pairs:
@@ -150,26 +153,26 @@ def best_of(turns, steps, take=timed):
     return best
 
 
-def work(library, threads):
+def work(library, threads, batches):
     """Be the process of one library: say what it is and which steps it has, then take a turn whenever told to."""
     answers, sys.stdout = sys.stdout, sys.stderr  # nothing else may speak to who asks
     if library == "PyTorch":
         import torch
         torch.set_num_threads(threads)
-        name, steps = f"PyTorch {torch.__version__}", list(pytorch_steps().items())
+        name, steps = f"PyTorch {torch.__version__}", list(pytorch_steps(batches).items())
     else:
         keras_version, engine_version, device = utils.start_engine(threads)
         name = f"Keras {keras_version} on {os.environ['KERAS_BACKEND']} {engine_version}; {device}"
-        steps = list(keras_steps().items())
+        steps = list(keras_steps(batches).items())
     print(json.dumps((name, [key for key, _ in steps])), file=answers, flush=True)
     for line in sys.stdin:
         print(json.dumps(timed(steps[int(line)][1])), file=answers, flush=True)
 
 
-def employ(library, threads):
+def employ(library, threads, batches):
     """Start the process of a library; return (its name, {key: function that takes a turn there})."""
-    process = subprocess.Popen([sys.executable, os.path.abspath(__file__), "--work", library, "--threads", str(threads)],
-                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen([sys.executable, os.path.abspath(__file__), "--work", library, "--threads", str(threads),
+                                "--batches", str(batches)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     name, keys = json.loads(process.stdout.readline())
 
     def turn(number):
@@ -189,8 +192,8 @@ def options(description, turns):
     return parser
 
 
-def table(best):
-    """The measurements as Markdown lines. best: see `best_of`."""
+def table(best, images):
+    """The measurements as Markdown lines. best: see `best_of`; images: of a turn."""
     lines = ["| step | by | precision | images/s | ms CPU per image | of PyTorch | of PyTorch, by CPU time |",
              "|---|---|---|---|---|---|---|"]
     for key in sorted(best, key=lambda key: ((TRAINING, COTEACHING, AUGMENTATION[0]).index(key[0]), key[2] != "float32",
@@ -198,28 +201,28 @@ def table(best):
         wall, cpu = best[key]
         theirs = best.get((key[0], "PyTorch", key[2]))
         ratios = ["", ""] if theirs is None else [f"{theirs[0] / wall:.2f}", f"{theirs[1] / cpu:.2f}"]
-        images = BATCH * BATCHES
         lines.append(f"| {' | '.join([*key, f'{images / wall:.0f}', f'{1e3 * cpu / images:.2f}', *ratios])} |")
     return lines
 
 
 def main():
     parser = options(__doc__, 12)
+    parser.add_argument("--batches", type=int, default=2, help="of a turn; a GPU wants hundreds (default: 2)")
     parser.add_argument("--work", choices=("Keras", "PyTorch"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.work:
-        return work(args.work, args.threads)
-    name, steps = employ("Keras", args.threads)
+        return work(args.work, args.threads, args.batches)
+    name, steps = employ("Keras", args.threads, args.batches)
     names = [name, f"{args.threads} threads"]
     if importlib.util.find_spec("torch"):
-        name, others = employ("PyTorch", args.threads)
+        name, others = employ("PyTorch", args.threads, args.batches)
         names, steps = [*names, name], steps | others
     else:
         names.append("PyTorch is not installed here: pip install torch")
     best = best_of(args.turns, steps, take=lambda turn: turn())
     text = "\n".join([
         f"ResNet-32, 32x32x3, batches of {BATCH}, best of {args.turns} turns; {'; '.join(names)}", "",
-        *table(best), ""])
+        *table(best, BATCH * args.batches), ""])
     print(text)
     with open(os.path.join(PROJECT, "results", "throughput.md"), "w") as file:
         file.write(text)

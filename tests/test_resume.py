@@ -1,5 +1,6 @@
 """A run killed (SIGKILL) at ten moments and resumed each time ends with the CSV of an unbroken run, byte for byte."""
 import os
+import shutil
 import time
 
 from conftest import FOLDER, INCV_FILES, LONG, LONG_NAME, run, start, wait_for_epoch
@@ -21,17 +22,21 @@ def wait_for_file(process, path):
 
 
 def test_stopped_by_the_time_limit_five_times(unbroken, tmp_path):
-    base = tmp_path / FOLDER / LONG_NAME
+    """Each time on another machine: of the run, its checkpoint alone is carried there."""
     for number in range(5):
-        stopped = run([*LONG, "--time_limit", 0.01, "--quiet"], tmp_path)
+        base = tmp_path / str(number) / FOLDER / LONG_NAME
+        base.parent.mkdir(parents=True)
+        if number:
+            shutil.copy(tmp_path / str(number - 1) / FOLDER / f"{LONG_NAME}.checkpoint", base.parent)
+        stopped = run([*LONG, "--time_limit", 0.01, "--quiet"], tmp_path / str(number))
         assert stopped.code == 0 and stopped.err == "", stopped.err
         last = stopped.out.splitlines()[-1]
         assert last.startswith(f"stopped by --time_limit at iter 1/2 half 1/2 epoch {number + 1}/25: 1 of 1 runs to finish")
         assert not base.with_name(base.name + ".json").exists()
-    waiting = run([*LONG, "--seed", 0, 1, "--time_limit", 0, "--n_jobs", 2], tmp_path)
+    waiting = run([*LONG, "--seed", 0, 1, "--time_limit", 0, "--n_jobs", 2], tmp_path / "4")
     assert waiting.code == 0 and waiting.out.endswith("stopped by --time_limit: 2 of 2 runs to finish; the same command "
                                                       "goes on\n")
-    last = run([*LONG, "--time_limit", 60], tmp_path)
+    last = run([*LONG, "--time_limit", 60], tmp_path / "4")
     assert last.code == 0 and "resuming at iteration 1, half 1, epoch 6" in last.out, last.err
     assert base.with_name(base.name + ".csv").read_bytes() == unbroken
 

@@ -8,7 +8,7 @@ import throughput  # noqa: E402
 
 def test_our_layers_beat_stock_layers_and_augmentation_is_no_bottleneck():
     stock, ours = [(throughput.TRAINING, whose, "float32") for whose in ("stock Keras", "ours")]
-    steps = throughput.keras_steps((stock, ours, throughput.AUGMENTATION))
+    steps = throughput.keras_steps(2, (stock, ours, throughput.AUGMENTATION))
     for turns in (8, 16):  # on a busy machine look once more before complaining
         best = throughput.best_of(turns, steps)
         # By wall or CPU time, whichever was disturbed less.

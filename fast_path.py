@@ -1,0 +1,114 @@
+"""The one place for what a single engine does faster than Keras's own API lets it. Everything works without it.
+
+TensorFlow: `FusedBatchNormalization`, one kernel instead of a dozen operations.
+JAX on a GPU: `compile_epoch` and `compile_prediction`, a loop over all batches inside one compiled program. The data lie on
+the device, samples are gathered and augmented there, and Python neither feeds a step nor waits for one. (On a CPU there is
+nothing to wait for, and XLA's convolutions are slower inside a loop.) benchmarks/throughput.py measures both.
+"""
+import keras
+import numpy as np
+from keras import layers
+
+
+class FusedBatchNormalization(layers.BatchNormalization):
+    """Batch normalisation by TensorFlow's fused kernel: the stock layer's weights and, to rounding, its results."""
+
+    def call(self, inputs, training=None):
+        import tensorflow as tf
+
+        gamma, beta = keras.ops.cast(self.gamma, "float32"), keras.ops.cast(self.beta, "float32")
+        if not (training and self.trainable):
+            return tf.raw_ops.FusedBatchNormV3(
+                x=inputs, scale=gamma, offset=beta, mean=keras.ops.convert_to_tensor(self.moving_mean),
+                variance=keras.ops.convert_to_tensor(self.moving_variance), epsilon=self.epsilon, is_training=False).y
+        out = tf.raw_ops.FusedBatchNormV3(x=inputs, scale=gamma, offset=beta, mean=[], variance=[],
+                                          epsilon=self.epsilon, is_training=True)
+        # The kernel reports the unbiased variance (n / (n - 1)); Keras's moving average takes the biased one.
+        n = tf.cast(tf.size(inputs) // tf.shape(inputs)[-1], "float32")
+        variance = out.batch_variance * (n - 1) / n
+        keep = self.momentum
+        self.moving_mean.assign(self.moving_mean * keep + out.batch_mean * (1 - keep))
+        self.moving_variance.assign(self.moving_variance * keep + variance * (1 - keep))
+        return out.y
+
+
+def loops_on_device():
+    """Whether whole epochs are to be compiled: JAX, on anything but a CPU."""
+    return keras.backend.backend() == "jax" and "cpu" not in keras.distribution.list_devices()[0]
+
+
+def compile_epoch(model, gather, objective):
+    """Compile a pass over many batches of equal size into one program; return the function that trains by it.
+
+    model: a compiled keras.Model, whose optimizer is built; gather(samples, batch) returns (the model's inputs, whatever
+    `objective` needs besides its outputs) of a batch; objective(outputs, besides, penalties) returns (the loss to
+    minimise, float [k] to report), penalties being the model's own losses.
+    The function returned: train(samples, batches, most) takes a tuple of arrays that hold all samples, and a tuple of
+    arrays whose first axis is that of the batches, trains on these in order, and returns what each reported, float
+    [batches, k]. One program serves all numbers of batches up to `most`.
+    """
+    import jax
+
+    def step(state, inputs, besides):
+        trainable, others, of_optimizer = state
+
+        def loss_of(trainable):
+            outputs, updated, penalties = model.stateless_call(trainable, others, inputs, training=True, return_losses=True)
+            loss, report = objective(outputs, besides, sum(penalties))
+            return loss, (updated, report)
+
+        gradients, (others, report) = jax.grad(loss_of, has_aux=True)(trainable)
+        trainable, of_optimizer = model.optimizer.stateless_apply(of_optimizer, gradients, trainable)
+        return (trainable, others, of_optimizer), report
+
+    def of_batch(state, samples, batches, number):
+        return step(state, *gather(samples, [array[number] for array in batches]))
+
+    @jax.jit
+    def epoch(state, samples, batches, count):
+        width = jax.eval_shape(of_batch, state, samples, batches, 0)[1].shape
+        reports = jax.numpy.zeros((len(batches[0]), *width))
+
+        def body(number, carry):
+            state, report = of_batch(carry[0], samples, batches, number)
+            return state, carry[1].at[number].set(report)
+
+        return jax.lax.fori_loop(0, count, body, (state, reports))
+
+    def train(samples, batches, most):
+        count = len(batches[0])
+        filled = tuple(np.concatenate([array, np.zeros((most - count, *array.shape[1:]), array.dtype)]) for array in batches)
+        groups = model.trainable_variables, model.non_trainable_variables, model.optimizer.variables
+        state, reports = epoch(tuple([variable.value for variable in group] for group in groups), samples, filled, count)
+        for group, values in zip(groups, state):
+            for variable, value in zip(group, values):
+                variable.assign(value)
+        return np.asarray(reports)[:count].astype(float)
+
+    return train
+
+
+def compile_prediction(model):
+    """Compile the prediction of many batches into one program.
+
+    Returns a function of (x, index [batches, size], most): the model's outputs for the samples of x at these positions,
+    float [batches, size, k]. One program serves all numbers of batches up to `most`.
+    """
+    import jax
+
+    @jax.jit
+    def predict_all(trainable, others, x, index, count):
+        def of_batch(number):
+            return model.stateless_call(trainable, others, x[index[number]], training=False)[0]
+
+        shape = jax.eval_shape(of_batch, 0)
+        return jax.lax.fori_loop(0, count, lambda number, found: found.at[number].set(of_batch(number)),
+                                 jax.numpy.zeros((len(index), *shape.shape), shape.dtype))
+
+    def predict(x, index, most):
+        filled = np.concatenate([index, np.zeros((most - len(index), index.shape[1]), index.dtype)])
+        values = ([variable.value for variable in group] for group in (model.trainable_variables,
+                                                                       model.non_trainable_variables))
+        return np.asarray(predict_all(*values, x, filled, len(index)))[:len(index)]
+
+    return predict

@@ -1,0 +1,127 @@
+"""Whole epochs as one program of the device, which JAX gets on a GPU: here on a CPU, against the batches one by one."""
+import importlib.util
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from conftest import FOLDER, PROJECT, SMALL, SMALL_NAME
+
+ON_JAX = """
+import numpy as np
+import utils
+utils.start_engine(threads=2)
+import fast_path, keras, methods, models
+
+generator = np.random.default_rng(0)
+x, y = generator.integers(0, 17, (75, 8, 8, 1), dtype=np.uint8), generator.integers(0, 10, 75)
+found = {}
+
+def both(name, make, train, rounding=2e-3):
+    "The same training by batches and by whole epochs: what it returns, and the weights."
+    results = []
+    for whole in (False, True):
+        fast_path.loops_on_device = lambda: whole
+        trainer, networks = make(whole)
+        assert hasattr(trainer, "whole_epoch") == whole
+        reports = [train(trainer, epoch) for epoch in range(2)]
+        results.append((reports, [np.concatenate([np.ravel(w) for w in network.get_weights()]) for network in networks]))
+    (by_batch, weights), (by_epoch, others) = results
+    for one, other in zip(by_batch, by_epoch):
+        assert set(one) == set(other), (one, other)
+        for key in one:
+            assert abs(one[key] - other[key]) < rounding * max(1, abs(one[key])), (name, one, other)
+    for one, other in zip(weights, others):
+        assert np.abs(one - other).max() < rounding, (name, np.abs(one - other).max())
+
+def network(seed, masked=False):
+    "One convolution and batch normalisation: whatever the size, a program is compiled."
+    images, kept = models._inputs((8, 8, 1), masked)
+    conv, bn, dense = models._building_blocks(seed, False, "float32", keras.initializers.GlorotUniform, 1e-4, 0.9, kept)
+    features = keras.layers.GlobalAveragePooling2D()(keras.ops.relu(bn()(conv(8)(images))))
+    return models._network(images, kept, dense(10)(features))
+
+def trainer(masked, loss=None):
+    def make(whole):
+        made = network(1, masked and whole)
+        return utils.make_trainer(made, 16, loss)[0], [made]
+    return make
+
+def train(labels):
+    def epoch(trainer, number):  # 70 samples: 4 batches of 16, then 6
+        return {"loss": utils.train_epoch(trainer, x, labels, np.arange(70), utils.rng(number), 16, 1e-4, 1, False)}
+    return epoch
+
+both("masked", trainer(True), train(y))
+both("not masked", trainer(False), train(y))
+both("F-correction", trainer(False, methods.forward_loss(np.full((10, 10), .05) + .5 * np.eye(10))), train(y))
+both("D2L", trainer(False, methods.adapted_loss), train(np.stack([y, np.full(75, .7)], axis=1).astype(np.float32)))
+
+def coteach(candidates, keep, fill):
+    def epoch(trainer, number):
+        return utils.coteach_epoch(trainer, x, y, y % 2 == 0, np.arange(40), candidates, utils.rng(number), 16, 1e-4, keep,
+                                   1, False, fill=fill)
+    return epoch
+
+def coteacher(whole):
+    networks = [network(seed, True) for seed in (1, 2)]
+    return utils.make_coteacher(networks, 16), networks
+
+def selector(rule, number, *optimizer):
+    def make(whole):
+        networks = [network(seed) for seed in range(number)]
+        return methods.make_selector(networks, 16, rule, *optimizer), networks
+    return make
+
+both("co-teaching", coteacher, coteach(np.arange(0), lambda size: size // 2, True))
+both("with candidates", coteacher, coteach(np.arange(40, 55), lambda size: size // 2, True))
+both("Decoupling", selector(methods.where_they_disagree, 2, methods.AdamThatMayRest),
+     coteach(np.arange(0), lambda size: size, False))
+both("MentorNet", selector(methods.smallest_of_its_own, 1), coteach(np.arange(0), lambda size: size // 2, False))
+
+# Where no sample is left to train on, nothing moves but the statistics.
+fast_path.loops_on_device = lambda: True
+same = [network(1), network(1)]
+resting = methods.make_selector(same, 16, methods.where_they_disagree, methods.AdamThatMayRest)
+before = [np.asarray(v) for v in same[0].trainable_variables]
+report = coteach(np.arange(0), lambda size: size, False)(resting, 0)
+assert report["loss_1"] == 0 and all((np.asarray(v) == b).all() for v, b in zip(same[0].trainable_variables, before))
+
+utils.BATCH_SIZE_PREDICT = 32
+made, by_mask = network(3), network(3, True)
+index = np.array([7, 3, 74, *range(60)])
+whole = utils.predict(utils.make_predictor(made, 16), x, index)
+assert np.abs(whole - utils.predict(utils.make_predictor(by_mask, 16), x, index)).max() < 1e-5
+fast_path.loops_on_device = lambda: False
+assert whole.shape == (63, 10)
+assert np.abs(whole - utils.predict(utils.make_predictor(made, 16), x, index)).max() < 1e-5
+"""
+
+# A whole run of INCV, killed at an epoch's end by --time_limit and resumed.
+RUN = ("import fast_path; fast_path.loops_on_device = lambda: True; import command, INCV;"
+       "command.run_command('INCV.py', INCV.main)")
+
+
+def on_jax(program, *arguments, cwd=PROJECT):
+    if importlib.util.find_spec("jax") is None:
+        pytest.skip("jax is not installed: pip install -r requirements-dev.txt")
+    done = subprocess.run([sys.executable, "-c", program, *map(str, arguments)], cwd=cwd, text=True, capture_output=True,
+                          env=os.environ | {"KERAS_BACKEND": "jax", "NPROC": "1", "PYTHONPATH": str(PROJECT)})
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_whole_epochs_train_as_their_batches_do():
+    on_jax(ON_JAX.replace("threads=2", "threads=1"))
+
+
+def test_a_run_by_whole_epochs_resumes_to_the_same_bytes(tmp_path):
+    command = [*SMALL, "--noise_pattern", "sym", "--noise_ratio", "0.5"]
+    on_jax(RUN, *command, "--results_dir", "unbroken", cwd=tmp_path)
+    assert "stopped by --time_limit" in on_jax(RUN, *command, "--time_limit", "0.01", cwd=tmp_path)
+    assert "resuming at iteration 1, half 1, epoch 2" in on_jax(RUN, *command, cwd=tmp_path)
+    name = f"{SMALL_NAME}_jax_out_of_fold.csv"
+    whole = (tmp_path / "unbroken" / "digits" / "sym" / "0.5" / name).read_bytes()
+    assert (tmp_path / FOLDER / name).read_bytes() == whole and np.isfinite(float(whole.split(b",")[-1]))
