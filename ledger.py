@@ -6,7 +6,8 @@
 A run is at full scale that has the published data, network and length; where its precision, engine or assumptions are
 others, it has rows of its own that say so. --add copies a finished run's JSON, CSV (compressed if it is large) and figure,
 and the checkpoint of an unfinished one to results/unfinished/, with a JSON of what it has found so far; there
-`--results_dir results/unfinished` goes on with it. Numbers are empty where there is no run.
+`--results_dir results/unfinished` goes on with it, and `--add results/unfinished` moves it here once it is finished. Numbers
+are empty where there is no run.
 """
 import argparse
 import gzip
@@ -69,6 +70,8 @@ def add(source, results_dir, data_dir):
             shutil.copyfile(runs.beside(path, ".json"), runs.beside(place, ".json"))
             for left in unfinished_files(results_dir, path.relative_to(source)):
                 left.unlink(missing_ok=True)
+            if Path(source).resolve() == (Path(results_dir) / "unfinished").resolve():
+                runs.remove_results(path)
             print(f"taken up: {place}")
     for checkpoint in sorted(Path(source).glob("cifar10/*/*/*.checkpoint")):
         settings, _ = runs.read_checkpoint(checkpoint)

@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 
 from conftest import FOLDER, PROJECT, SMALL, SMALL_NAME
@@ -124,4 +123,4 @@ def test_a_run_by_whole_epochs_resumes_to_the_same_bytes(tmp_path):
     assert "resuming at iteration 1, half 1, epoch 2" in on_jax(RUN, *command, cwd=tmp_path)
     name = f"{SMALL_NAME}_jax_out_of_fold.csv"
     whole = (tmp_path / "unbroken" / "digits" / "sym" / "0.5" / name).read_bytes()
-    assert (tmp_path / FOLDER / name).read_bytes() == whole and np.isfinite(float(whole.split(b",")[-1]))
+    assert (tmp_path / FOLDER / name).read_bytes() == whole and b"nan" not in whole.lower()

@@ -1,7 +1,6 @@
 """The ledger: its table and page follow from the files of the runs, and from nothing else."""
 import gzip
 import json
-import shutil
 
 import numpy as np
 import pandas as pd
@@ -99,7 +98,15 @@ def test_every_number_stands_beside_the_published_one(tmp_path):
 
 def test_the_committed_ledger_follows_from_the_committed_runs():
     results = PROJECT / "results"
-    assert (results / "README.md").read_text() == ledger.page(results)
+    page = (results / "README.md").read_text()
+    assert page == ledger.page(results)
+    of_readme = (PROJECT / "README.md").read_text().split("### At full scale")[1].split("\n#")[0]
+    numbers = [line for line in of_readme.splitlines() if line.startswith("| INCV")]
+    assert numbers and all(line in page.splitlines() for line in numbers)
+
+
+def test_the_readme_shows_the_benchmark_as_it_was_printed():
+    assert (PROJECT / "results" / "throughput.md").read_text() in (PROJECT / "README.md").read_text()
 
 
 def test_runs_are_taken_up_from_elsewhere(tmp_path):
@@ -147,8 +154,9 @@ def test_an_unfinished_run_is_taken_up_with_what_it_has_found(cifar10, tmp_path)
          f"{recall:.3f}", "0.700", f"{recall - .7:+.3f}"]]
     copy = tmp_path / "results" / "unfinished" / "cifar10" / "sym" / "0.5"
     assert (copy / "INCV_seed3.checkpoint").read_bytes() == path.with_name("INCV_seed3.checkpoint").read_bytes()
-    # Once it is finished, it is unfinished no more.
-    shutil.rmtree(tmp_path / "elsewhere")
-    write_run(path.parent, "INCV", 3, iterations=selected((.9, .7)))
-    assert run(["results", "--add", "elsewhere"], tmp_path, "ledger.py").code == 0
+    # Finished there, it is moved.
+    write_run(copy, "INCV", 3, iterations=selected((.9, .7)))
+    assert run(["results", "--add", "results/unfinished"], tmp_path, "ledger.py").code == 0
     assert not any(copy.iterdir()) and "seed 3" not in (tmp_path / "results" / "README.md").read_text()
+    assert sorted(file.name for file in (tmp_path / "results" / "cifar10" / "sym" / "0.5").iterdir()) == [
+        f"INCV_seed3{ending}" for ending in (".csv", ".json", ".png")]
