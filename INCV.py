@@ -142,7 +142,8 @@ def make_train(dataset, y_noisy, settings, progress, resumed, save_checkpoint, n
         network = models.ARCHITECTURES[settings["architecture"]](
             x.shape[1:], dataset.num_classes, seed=utils.rng(settings["seed"], "weights").integers(2 ** 32),
             momentum=settings["bn_momentum"], dtype="mixed_bfloat16" if settings["precision"] == "bfloat16" else "float32",
-            masked=fast_path.loops_on_device())  # so that a short last batch needs no program of its own
+            # With batch normalisation that passes over the filling, a short last batch needs no program of its own.
+            masked=fast_path.loops_on_device() and fast_path.fits(x))
     trainer, predictor = utils.make_trainer(network, dataset.pixel_max)
     initial_state = utils.get_state(trainer)
     finished = [resumed[name] for name in sorted(resumed) if name.startswith("finished")]

@@ -37,15 +37,20 @@ def loops_on_device():
     return keras.backend.backend() == "jax" and "cpu" not in keras.distribution.list_devices()[0]
 
 
+def fits(x):
+    """Whether samples may lie on the device: those that are too many for memory are streamed from a file."""
+    return not isinstance(x, np.memmap)
+
+
 def compile_epoch(model, gather, objective):
     """Compile a pass over many batches of equal size into one program; return the function that trains by it.
 
     model: a compiled keras.Model, whose optimizer is built; gather(samples, batch) returns (the model's inputs, whatever
     `objective` needs besides its outputs) of a batch; objective(outputs, besides, penalties) returns (the loss to
     minimise, float [k] to report), penalties being the model's own losses.
-    The function returned: train(samples, batches, most) takes a tuple of arrays that hold all samples, and a tuple of
-    arrays whose first axis is that of the batches, trains on these in order, and returns what each reported, float
-    [batches, k]. One program serves all numbers of batches up to `most`.
+    The function returned: train(samples, batches, most) takes a tuple of arrays that hold all samples, the images first
+    (they stay on the device), and a tuple of arrays whose first axis is that of the batches, trains on these in order, and
+    returns what each reported, float [batches, k]. One program serves all numbers of batches up to `most`.
     """
     import jax
 
@@ -55,7 +60,7 @@ def compile_epoch(model, gather, objective):
         def loss_of(trainable):
             outputs, updated, penalties = model.stateless_call(trainable, others, inputs, training=True, return_losses=True)
             loss, report = objective(outputs, besides, sum(penalties))
-            return loss, (updated, report)
+            return model.optimizer.scale_loss(loss), (updated, report)  # scaled for float16, if a user's network has that
 
         gradients, (others, report) = jax.grad(loss_of, has_aux=True)(trainable)
         trainable, of_optimizer = model.optimizer.stateless_apply(of_optimizer, gradients, trainable)
@@ -75,8 +80,10 @@ def compile_epoch(model, gather, objective):
 
         return jax.lax.fori_loop(0, count, body, (state, reports))
 
+    keep = _keeper()
+
     def train(samples, batches, most):
-        count = len(batches[0])
+        count, samples = len(batches[0]), (keep(samples[0]), *samples[1:])
         filled = tuple(np.concatenate([array, np.zeros((most - count, *array.shape[1:]), array.dtype)]) for array in batches)
         groups = model.trainable_variables, model.non_trainable_variables, model.optimizer.variables
         state, reports = epoch(tuple([variable.value for variable in group] for group in groups), samples, filled, count)
@@ -105,10 +112,26 @@ def compile_prediction(model):
         return jax.lax.fori_loop(0, count, lambda number, found: found.at[number].set(of_batch(number)),
                                  jax.numpy.zeros((len(index), *shape.shape), shape.dtype))
 
+    keep = _keeper()
+
     def predict(x, index, most):
         filled = np.concatenate([index, np.zeros((most - len(index), index.shape[1]), index.dtype)])
         values = ([variable.value for variable in group] for group in (model.trainable_variables,
                                                                        model.non_trainable_variables))
-        return np.asarray(predict_all(*values, x, filled, len(index)))[:len(index)]
+        return np.asarray(predict_all(*values, keep(x), filled, len(index)))[:len(index)]
 
     return predict
+
+
+def _keeper():
+    """Return a function that puts an array on the device and keeps it there until it is called with another."""
+    import jax
+
+    held = [None, None]
+
+    def keep(array):
+        if held[0] is not array:
+            held[:] = array, jax.device_put(array)
+        return held[1]
+
+    return keep

@@ -4,14 +4,15 @@
     python ledger.py --add FOLDER           # first takes up the full-scale runs of FOLDER, another --results_dir
 
 A run is at full scale that has the published data, network and length; where its precision, engine or assumptions are
-others, it has rows of its own that say so. --add copies a finished run's JSON, CSV (compressed if it is large) and figure,
-and the checkpoint of an unfinished one to results/unfinished/, with a JSON of what it has found so far; there
+others, it has rows of its own that say so. --add copies a finished run's JSON and CSV (compressed if it is large), and the
+checkpoint of an unfinished one to results/unfinished/, with a JSON of what it has found so far; there
 `--results_dir results/unfinished` goes on with it, and `--add results/unfinished` moves it here once it is finished. Numbers
 are empty where there is no run.
 """
 import argparse
 import gzip
 import json
+import re
 import shutil
 from collections import defaultdict
 from pathlib import Path
@@ -57,45 +58,66 @@ def finished(results_dir, script):
 # --- taking up runs ---------------------------------------------------------------------------------------------------
 
 def add(source, results_dir, data_dir):
-    """Copy the full-scale runs of the results folder `source` into this one; say which."""
+    """Copy the full-scale runs of the results folder `source` into this one; say which.
+
+    Those finished in results/unfinished, where they have been gone on with, are moved with all their files.
+    """
     for script in ("INCV", "INCV_main", "Verify_Theory"):
         for _, path in finished(source, script):
             place = Path(results_dir) / path.relative_to(source)
             place.parent.mkdir(parents=True, exist_ok=True)
-            csv = runs.csv_of(path).read_bytes()
-            if runs.csv_of(path).suffix == ".csv" and len(csv) >= LARGE:
-                runs.write_whole(runs.beside(place, ".csv.gz"), lambda out: out.write(gzip.compress(csv, mtime=0)))
-            else:
-                shutil.copyfile(runs.csv_of(path), place.with_name(runs.csv_of(path).name))
+            csv = runs.csv_of(path)
+            content, compressed = csv.read_bytes(), csv.suffix == ".gz"
+            if len(content) >= LARGE and not compressed:
+                content, compressed = gzip.compress(content, mtime=0), True
+            runs.remove_results(place)
+            runs.write_whole(runs.beside(place, ".csv.gz" if compressed else ".csv"), lambda out: out.write(content))
             shutil.copyfile(runs.beside(path, ".json"), runs.beside(place, ".json"))
+            if Path(source).resolve() == (Path(results_dir) / "unfinished").resolve():
+                for file in runs.files_of(path):
+                    if file.exists() and file not in (csv, runs.beside(path, ".json")):
+                        shutil.move(file, place.with_name(file.name))
+                runs.remove_results(path)
             for left in unfinished_files(results_dir, path.relative_to(source)):
                 left.unlink(missing_ok=True)
-            if Path(source).resolve() == (Path(results_dir) / "unfinished").resolve():
-                runs.remove_results(path)
             print(f"taken up: {place}")
     for checkpoint in sorted(Path(source).glob("cifar10/*/*/*.checkpoint")):
-        settings, _ = runs.read_checkpoint(checkpoint)
-        path = checkpoint.with_name(checkpoint.name.removesuffix(".checkpoint"))
-        if not published_but_for_engine(path, settings):
-            continue
-        copy, so_far = unfinished_files(results_dir, path.relative_to(source))
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        if copy.resolve() != checkpoint.resolve():
-            shutil.copyfile(checkpoint, copy)
-        runs.write_text(so_far, json.dumps(state_of(checkpoint, data_dir), indent=2) + "\n")
-        print(f"taken up, unfinished: {copy}")
+        take_up_unfinished(checkpoint, source, results_dir, data_dir)
+
+
+def take_up_unfinished(checkpoint, source, results_dir, data_dir):
+    """Copy a checkpoint, unless it is damaged, not of the paper's experiments, or behind what is there already."""
+    try:
+        settings, arrays = runs.read_checkpoint(checkpoint)
+    except runs.RunError as error:
+        return print(f"passed over: {error}")
+    path = checkpoint.with_name(checkpoint.name.removesuffix(".checkpoint"))
+    if not published_but_for_engine(path, settings):
+        return None
+    relative = path.relative_to(source)
+    copy, so_far = unfinished_files(results_dir, relative)
+    if runs.beside(Path(results_dir) / relative, ".json").exists():
+        return print(f"passed over: {checkpoint}: {Path(results_dir) / relative} is finished")
+    if copy.exists() and float(runs.read_checkpoint(copy)[1]["wall_seconds"]) > float(arrays["wall_seconds"]):
+        return print(f"passed over: {checkpoint}: {copy} is ahead of it")
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    if copy.resolve() != checkpoint.resolve():
+        shutil.copyfile(checkpoint, copy)
+    runs.write_text(so_far, json.dumps(state_of(copy, data_dir), indent=2) + "\n")
+    return print(f"taken up, unfinished: {copy}")
 
 
 def published_but_for_engine(path, settings):
     """Whether an unfinished run is one of the paper's: by its noise, with no options but of precision and engine."""
+    changed = runs.name_of_settings(path).removeprefix(f"_{settings.get('method')}")
     return ((settings["noise_pattern"], settings["noise_ratio"]) in figures.PUBLISHED_INCV
-            and not set(runs.name_of_settings(path).split("_")) - {"", "bfloat16", "jax", settings.get("method")})
+            and not set(changed.split("_")) - {"", "bfloat16", "jax"})
 
 
 def unfinished_files(results_dir, relative):
-    """Where an unfinished run's checkpoint is, and the JSON of what it has found."""
+    """Where an unfinished run's checkpoint is, and the JSON of what it has found (no name of a finished run's)."""
     path = Path(results_dir) / "unfinished" / relative
-    return runs.beside(path, ".checkpoint"), runs.beside(path, "_so_far.json")
+    return runs.beside(path, ".checkpoint"), path.with_name(f"so_far_{path.name}.json")
 
 
 def state_of(checkpoint, data_dir):
@@ -108,7 +130,7 @@ def state_of(checkpoint, data_dir):
         state |= {"trainings": 2 * settings["iterations"], "epochs_of_the_next": int(arrays.get("epoch", 0)),
                   "finished_trainings": selections(settings, trainings, data_dir)}
     else:
-        state["epochs"] = int(arrays.get("epoch", 0))
+        state |= {"epochs": int(arrays.get("epoch", 0)), "epochs_of_estimating_T": int(arrays.get("estimating", 0))}
     return state
 
 
@@ -179,23 +201,27 @@ def selection_table(results_dir):
 def unfinished_table(results_dir):
     """The halves that unfinished runs of INCV have selected from, and how far other runs are."""
     halves, others = [], []
-    for file in sorted(Path(results_dir).glob("unfinished/cifar10/*/*/*_so_far.json")):
+    for file in sorted(Path(results_dir).glob("unfinished/cifar10/*/*/so_far_*.json")):
         state = json.loads(file.read_text())
         settings, hours = state["settings"], f"{state['wall_seconds'] / 3600:.1f}"
-        name = f"{file.name.split('_seed')[0]}, {runs.name_of_noise(settings)}, seed {settings['seed']}"
-        name += "".join(f", {value}" for value in (settings["precision"], settings["engine"])
-                        if value not in ("float32", "tensorflow"))
+        script = file.name.removeprefix("so_far_").split("_seed")[0]
+        name = f"{script}, {runs.name_of_noise(settings)}, seed {settings['seed']}"
+        name += "".join(f", {value}" for value in (settings.get("method"), settings["precision"], settings["engine"])
+                        if value not in (None, "float32", "tensorflow"))
         published = figures.PUBLISHED_INCV[settings["noise_pattern"], settings["noise_ratio"]]
         for done in state.get("finished_trainings", []):
             cells = []
             for quantity, expected in zip(("LP", "LR"), published):
                 # Later iterations' LP and LR are of all that is selected by then: a half is not to be compared with them.
-                cells += beside_published([done[quantity]], expected[0])
+                cells += beside_published([] if done[quantity] is None else [done[quantity]], expected[0])
                 if done["iteration"] > 1:
                     cells[-2:] = "", ""
             halves.append([name, f"{done['iteration']}, half {done['half']}", done["held_out"], done["selected"], *cells])
-        done = f"{state.get('epochs')} epochs"
-        if "trainings" in state:
+        if "trainings" not in state:
+            done = f"{state['epochs']} epochs"
+            if state["epochs_of_estimating_T"] and not state["epochs"]:
+                done = f"{state['epochs_of_estimating_T']} epochs of estimating T"
+        else:
             done = (f"{len(state['finished_trainings'])} of {state['trainings']} trainings, "
                     f"{state['epochs_of_the_next']} epochs of the next")
         others.append([name, done, hours])
@@ -259,7 +285,7 @@ def run_table(results_dir):
             engine = provenance["settings"]["engine"]
             rows.append([f"[{name}]({name}.json)", f"{engine} {versions[engine]}", provenance["device"],
                          f"{provenance['wall_seconds'] / 3600:.2f}", provenance["finished"][:10],
-                         (provenance["code_revision"] or "")[:10]])
+                         re.sub(r"^(\w{10})\w*", r"\1", provenance["code_revision"] or "")])
     return markdown(["run", "engine", "device", "hours", "finished", "code"], rows) if rows else "None.\n"
 
 
@@ -311,13 +337,15 @@ def main():
     for folder in filter(None, (args.results_dir, args.add)):
         if not Path(folder).is_dir():
             parser.error(f"{folder}: no such folder")
+    if args.add and Path(args.add).resolve() == Path(args.results_dir).resolve():
+        parser.error(f"--add {args.add}: that is the ledger itself; give another folder")
     try:
         if args.add:
             add(args.add, args.results_dir, args.data_dir)
         draw(args.results_dir)
         table.write(args.results_dir)
         runs.write_text(Path(args.results_dir) / "README.md", page(args.results_dir))
-    except (runs.RunError, data.DataError, OSError) as error:
+    except (runs.RunError, data.DataError, OSError, json.JSONDecodeError) as error:
         parser.exit(2, f"ledger.py: {error}\n")
     print(f"written: {Path(args.results_dir) / 'README.md'}, table.md, table.csv and the figures")
 

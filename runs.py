@@ -208,8 +208,8 @@ def finished(path, settings):
 
 def csv_of(path):
     """The CSV of a finished run, which is compressed where ledger.py has taken up a large one."""
-    compressed = beside(path, ".csv.gz")
-    return compressed if compressed.exists() else beside(path, ".csv")
+    plain, compressed = beside(path, ".csv"), beside(path, ".csv.gz")
+    return compressed if compressed.exists() and not plain.exists() else plain
 
 
 def _differences(wanted, found):
@@ -218,11 +218,16 @@ def _differences(wanted, found):
 
 def remove_results(path):
     """Remove a finished run's files, its JSON first: what is left after a kill does not pass for finished."""
-    for ending in (".json", ".csv", ".csv.gz", "_index.csv", ".png", "_network1.keras", "_network2.keras",
-                   "_out_of_fold.csv", "_suspects.csv", "_suspects.png", "_classes.png", "_report.html"):
-        beside(path, ending).unlink(missing_ok=True)
-    for predictions in path.parent.glob(f"{path.name}_predictions_*.csv"):  # of its networks
-        predictions.unlink(missing_ok=True)
+    for file in files_of(path):
+        file.unlink(missing_ok=True)
+
+
+def files_of(path):
+    """The files that a finished run may have, its JSON first."""
+    endings = (".json", ".csv", ".csv.gz", "_index.csv", ".png", "_network1.keras", "_network2.keras", "_out_of_fold.csv",
+               "_suspects.csv", "_suspects.png", "_classes.png", "_report.html")
+    predictions = path.parent.glob(f"{path.name}_predictions_*.csv")  # of its networks
+    return [*(beside(path, ending) for ending in endings), *predictions]
 
 
 def beside(path, ending):

@@ -73,7 +73,7 @@ def start_engine(threads, gpu_id=None):
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     os.environ["NPROC"] = str(threads)  # the size of JAX's thread pool
-    os.environ.setdefault("TF_MKL_OPTIMIZE_PRIMITIVE_MEMUSE", "0")  # make no 1x1 convolution anew at every step
+    os.environ.setdefault("TF_MKL_OPTIMIZE_PRIMITIVE_MEMUSE", "0")  # keep what oneDNN has prepared
     if gpu_id is not None:
         os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # the order in which nvidia-smi counts
         os.environ["CUDA_VISIBLE_DEVICES"] = str(gpu_id)
@@ -176,6 +176,7 @@ def make_trainer(network, pixel_max, loss=None):
 
     def objective(logits, besides, penalties):
         labels, present = besides
+        logits = ops.cast(logits, "float32")
         losses = (loss(labels, logits) if loss else
                   keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True))
         mean = ops.sum(losses * present) / ops.sum(present) + penalties
@@ -199,7 +200,7 @@ def _predicting(model):
     import fast_path
 
     if fast_path.loops_on_device():
-        model.predict_all = fast_path.compile_prediction(model)
+        model.whole_epoch = fast_path.compile_prediction(model)
     return model
 
 
@@ -281,7 +282,7 @@ def train_epoch(trainer, x, y, index, generator, batch_size, rate, shift, flip, 
     order = generator.permutation(index)
     transforms = augmentation(generator, len(order), x.shape[-2], shift, flip)
     total = done = 0
-    if hasattr(trainer, "whole_epoch"):
+    if by_whole_epochs(trainer, x):
         # A masked network takes the short last batch along; for any other, that is a step of its own below.
         done = len(order) if trainer.masked else len(order) // batch_size * batch_size
         batches, sizes = in_batches([order[:done], transforms[:done], np.ones(done, dtype=bool)], batch_size)
@@ -300,6 +301,13 @@ def train_epoch(trainer, x, y, index, generator, batch_size, rate, shift, flip, 
     return total / done
 
 
+def by_whole_epochs(model, x):
+    """Whether a model passes over many batches of the samples x by one program (fast_path.py)."""
+    import fast_path
+
+    return hasattr(model, "whole_epoch") and fast_path.fits(x)
+
+
 def in_batches(arrays, batch_size):
     """Cut arrays [n, ...] into batches [number, batch_size, ...], the last filled up with zeros; return (them, sizes)."""
     number, n = -(-len(arrays[0]) // batch_size), len(arrays[0])
@@ -311,9 +319,10 @@ def in_batches(arrays, batch_size):
 def predict(predictor, x, index):
     """Probabilities float32 [len(index), c] of the samples `index` of x (uint8), not augmented."""
     batches, size = [np.empty((0, predictor.output_shape[-1]), np.float32)], min(BATCH_SIZE_PREDICT, len(x))
-    if hasattr(predictor, "predict_all") and len(index):
+    if by_whole_epochs(predictor, x) and len(index):
         (positions,), _ = in_batches([np.asarray(index)], size)
-        return predictor.predict_all(x, positions, -(-len(x) // size)).reshape(-1, predictor.output_shape[-1])[:len(index)]
+        found = predictor.whole_epoch(x, positions, -(-len(x) // size)).reshape(-1, predictor.output_shape[-1])
+        return found[:len(index)].astype(np.float32)
     for start in range(0, len(index), size):
         batch = index[start:start + size]
         # A short batch is filled up, so that one compiled shape serves them all.
@@ -511,7 +520,7 @@ def coteach_epoch(coteacher, x, y, clean, selected, candidates, generator, batch
             continue  # of a last batch of one, nothing may be left to train on: a mean of nothing would spoil the weights
         batch = np.concatenate([own, others[number * joining:(number + 1) * joining]])
         transforms = augmentation(generator, len(batch), x.shape[-2], shift, flip)
-        if hasattr(coteacher, "whole_epoch") and (fill or len(batch) == size):
+        if by_whole_epochs(coteacher, x) and (fill or len(batch) == size):
             whole.append((start + len(own), filled_up(batch, transforms, keep(len(own)), size)))
             continue
         coteach_batches(coteacher, x, y, clean, whole, add)

@@ -19,11 +19,12 @@ import noise  # noqa: E402
 def main():
     settings = defaultdict(list)
     for folder in sys.argv[1:]:
-        for path in sorted(Path(folder).rglob("INCV_seed*.csv")):
-            if not path.stem.endswith(("_index", "_out_of_fold", "_suspects")):
+        for path in sorted(Path(folder).rglob("INCV_seed*.csv*")):
+            name = path.name.removesuffix(".gz").removesuffix(".csv")
+            if not name.endswith(("_index", "_out_of_fold", "_suspects")):
                 table = pd.read_csv(path)
                 dataset, pattern, ratio = path.parts[-4:-1]
-                changed = re.sub(r"INCV_seed\d+_?", "", path.stem).replace("_", " ")
+                changed = re.sub(r"INCV_seed\d+_?", "", name).replace("_", " ")
                 settings[dataset, pattern, ratio, changed].append(noise.precision_and_recall(
                     table["y"].to_numpy(), table["y_noisy"].to_numpy(), table["select"].to_numpy()))
     print("| dataset | noise | settings | LP | LR | runs |\n|---|---|---|---|---|---|")

@@ -159,7 +159,7 @@ def work(library, threads, batches):
     if library == "PyTorch":
         import torch
         torch.set_num_threads(threads)
-        name, steps = f"PyTorch {torch.__version__}", list(pytorch_steps(batches).items())
+        name, steps = f"PyTorch {torch.__version__} on the CPU", list(pytorch_steps(batches).items())
     else:
         keras_version, engine_version, device = utils.start_engine(threads)
         name = f"Keras {keras_version} on {os.environ['KERAS_BACKEND']} {engine_version}; {device}"
@@ -173,7 +173,10 @@ def employ(library, threads, batches):
     """Start the process of a library; return (its name, {key: function that takes a turn there})."""
     process = subprocess.Popen([sys.executable, os.path.abspath(__file__), "--work", library, "--threads", str(threads),
                                 "--batches", str(batches)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    name, keys = json.loads(process.stdout.readline())
+    said = process.stdout.readline()
+    if not said:
+        sys.exit(f"throughput.py: {library} could not be started")  # it has said why
+    name, keys = json.loads(said)
 
     def turn(number):
         print(number, file=process.stdin, flush=True)

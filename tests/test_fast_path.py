@@ -11,12 +11,11 @@ from conftest import FOLDER, PROJECT, SMALL, SMALL_NAME
 ON_JAX = """
 import numpy as np
 import utils
-utils.start_engine(threads=2)
+utils.start_engine(threads=1)
 import fast_path, keras, methods, models
 
 generator = np.random.default_rng(0)
 x, y = generator.integers(0, 17, (75, 8, 8, 1), dtype=np.uint8), generator.integers(0, 10, 75)
-found = {}
 
 def both(name, make, train, rounding=2e-3):
     "The same training by batches and by whole epochs: what it returns, and the weights."
@@ -25,15 +24,19 @@ def both(name, make, train, rounding=2e-3):
         fast_path.loops_on_device = lambda: whole
         trainer, networks = make(whole)
         assert hasattr(trainer, "whole_epoch") == whole
+        initial = [[np.asarray(v) for v in network.weights] for network in networks]
         reports = [train(trainer, epoch) for epoch in range(2)]
-        results.append((reports, [np.concatenate([np.ravel(w) for w in network.get_weights()]) for network in networks]))
+        results.append((reports, [[np.asarray(v) for v in network.weights] for network in networks]))
     (by_batch, weights), (by_epoch, others) = results
     for one, other in zip(by_batch, by_epoch):
         assert set(one) == set(other), (one, other)
         for key in one:
             assert abs(one[key] - other[key]) < rounding * max(1, abs(one[key])), (name, one, other)
-    for one, other in zip(weights, others):
-        assert np.abs(one - other).max() < rounding, (name, np.abs(one - other).max())
+    for network, one, other, before in zip(networks, weights, others, initial):
+        for variable, a, b, at_first in zip(network.weights, one, other, before):
+            moved = np.abs(a - at_first).mean()  # Adam magnifies the rounding of a gradient that is nearly zero
+            assert np.abs(a - b).mean() <= 0.02 * moved, (name, variable.path, np.abs(a - b).mean(), moved)
+            assert moved > 0 or "bias" in variable.path or name == "Decoupling", (name, variable.path)
 
 def network(seed, masked=False):
     "One convolution and batch normalisation: whatever the size, a program is compiled."
@@ -113,7 +116,7 @@ def on_jax(program, *arguments, cwd=PROJECT):
 
 
 def test_whole_epochs_train_as_their_batches_do():
-    on_jax(ON_JAX.replace("threads=2", "threads=1"))
+    on_jax(ON_JAX)
 
 
 def test_a_run_by_whole_epochs_resumes_to_the_same_bytes(tmp_path):

@@ -10,6 +10,7 @@ import INCV
 import ledger
 import noise
 import runs
+import table
 import utils
 from conftest import PROJECT, run
 
@@ -128,6 +129,25 @@ def test_runs_are_taken_up_from_elsewhere(tmp_path):
     assert complaint.code == 2 and "nowhere" in complaint.err.splitlines()[-1] and "Traceback" not in complaint.err
 
 
+def test_other_scripts_checkpoints_are_taken_up_too(tmp_path):
+    five = tmp_path / "elsewhere" / "cifar10" / "sym" / "0.5"
+    five.mkdir(parents=True)
+    (tmp_path / "results").mkdir()
+    settings = {"dataset": "cifar10", "noise_pattern": "sym", "noise_ratio": 0.5, "seed": 0, "method": "f_correction",
+                "precision": "float32", "engine": "jax"}
+    for name, precision, arrays in (("", "float32", {"estimating": 9}), ("_epochs30", "float32", {"epoch": 3}),
+                                    ("_bfloat16", "bfloat16", {"epoch": 30, "estimating": 200})):
+        runs.save_checkpoint(five / f"INCV_main_seed0_f_correction{name}_jax", settings | {"precision": precision},
+                             sessions="[]", wall_seconds=36.0, **arrays)
+    answer = run(["results", "--add", "elsewhere"], tmp_path, "ledger.py")
+    assert answer.code == 0, answer.err
+    assert rows((tmp_path / "results" / "README.md").read_text(), "Unfinished runs") == [
+        ["INCV_main, sym 0.5, seed 0, f_correction, bfloat16, jax", "30 epochs", "0.0"],
+        ["INCV_main, sym 0.5, seed 0, f_correction, jax", "9 epochs of estimating T", "0.0"]]
+    # What lies there is no finished run to the table of that folder.
+    assert len(table.rows(tmp_path / "results" / "unfinished")) == 0
+
+
 def test_an_unfinished_run_is_taken_up_with_what_it_has_found(cifar10, tmp_path):
     """A checkpoint of INCV with one finished training: LP and LR of its half, counted by hand."""
     dataset = data.load("cifar10", cifar10)
@@ -154,9 +174,16 @@ def test_an_unfinished_run_is_taken_up_with_what_it_has_found(cifar10, tmp_path)
          f"{recall:.3f}", "0.700", f"{recall - .7:+.3f}"]]
     copy = tmp_path / "results" / "unfinished" / "cifar10" / "sym" / "0.5"
     assert (copy / "INCV_seed3.checkpoint").read_bytes() == path.with_name("INCV_seed3.checkpoint").read_bytes()
-    # Finished there, it is moved.
+    # One that is behind does not take its place.
+    runs.save_checkpoint(path, settings, training=0, epoch=6, sessions="[]", wall_seconds=100.0)
+    path.with_name("INCV_seed4.checkpoint").write_bytes(b"damaged")
+    answer = run(["results", "--add", "elsewhere", "--data_dir", cifar10], tmp_path, "ledger.py")
+    assert answer.code == 0 and "is ahead of it" in answer.out and "is damaged" in answer.out, answer.err
+    assert "1 of 8 trainings, 7 epochs" in (tmp_path / "results" / "README.md").read_text()
+    # Finished there, it is moved, with all its files.
     write_run(copy, "INCV", 3, iterations=selected((.9, .7)))
+    (copy / "INCV_seed3_report.html").write_text("a page")
     assert run(["results", "--add", "results/unfinished"], tmp_path, "ledger.py").code == 0
     assert not any(copy.iterdir()) and "seed 3" not in (tmp_path / "results" / "README.md").read_text()
     assert sorted(file.name for file in (tmp_path / "results" / "cifar10" / "sym" / "0.5").iterdir()) == [
-        f"INCV_seed3{ending}" for ending in (".csv", ".json", ".png")]
+        f"INCV_seed3{ending}" for ending in (".csv", ".json", ".png", "_report.html")]
