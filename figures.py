@@ -96,7 +96,7 @@ def contact_sheet(x, positions, worst, pixel_max, title, file):
         image = image[..., :3] if image.shape[-1] >= 3 else image[..., 0]
         panel.imshow(np.clip(image / max(1.0, image.max()), 0, 1), cmap="gray", vmin=0, vmax=1)
         panel.set_title(f"{shortened(row.given)} → {shortened(row.suggested)}\n{shortened(row.sample, 22)}", fontsize=7,
-                        parse_math=False)
+                        parse_math=False, y=1)  # a y of its own: to find one it would lay out ticks that are not shown
     for panel in panels.flat:
         panel.axis("off")
     figure.suptitle(f"{title}: label given → suggested, worst first", fontsize=10, parse_math=False)

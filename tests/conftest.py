@@ -24,6 +24,17 @@ INCV_FILES = [".csv", ".json", ".png", "_classes.png", "_index.csv", "_out_of_fo
 FOLDER = os.path.join("results", "digits", "sym", "0.5")
 
 
+def small_network(seed, masked=False, momentum=0.9):
+    """One convolution and batch normalisation, for what is asked of every network alike: it compiles in a second."""
+    import keras
+    import models
+
+    images, kept = models._inputs((8, 8, 1), masked)
+    conv, bn, dense = models._building_blocks(seed, False, "float32", keras.initializers.GlorotUniform, 1e-4, momentum, kept)
+    features = keras.layers.GlobalAveragePooling2D()(keras.ops.relu(bn()(conv(8)(images))))
+    return models._network(images, kept, dense(10)(features))
+
+
 @pytest.fixture(scope="session")
 def cifar10():
     """The folder that holds the real CIFAR-10 batches."""

@@ -99,13 +99,13 @@ def test_the_same_run_again_gives_the_same_bytes(finished):
 def test_other_settings_have_other_files(finished):
     folder, _ = finished
     before = {name: (folder / FOLDER / name).read_bytes() for name in names(folder)}
-    for change in (["--seed", "1"], ["--batch_size", "64"], ["--precision", "bfloat16"]):
+    for change in (["--seed", "1"], ["--batch_size", "64", "--precision", "bfloat16"]):
         assert run([*SMALL, *change, "--quiet"], folder).code == 0
     assert {name: (folder / FOLDER / name).read_bytes() for name in before} == before
     new = set(names(folder)) - set(before)
     assert {name.removesuffix(".json") for name in new if name.endswith(".json")} == {
-        "INCV_seed1_resnet8_epochs2_iterations2_subset200", "INCV_seed0_resnet8_epochs2_iterations2_batch_size64_subset200",
-        "INCV_seed0_resnet8_epochs2_iterations2_subset200_bfloat16"}
+        "INCV_seed1_resnet8_epochs2_iterations2_subset200",
+        "INCV_seed0_resnet8_epochs2_iterations2_batch_size64_subset200_bfloat16"}
 
 
 def test_asym_and_a_whole_subset(tmp_path):
@@ -123,23 +123,23 @@ def test_asym_and_a_whole_subset(tmp_path):
 
 
 def test_selections_on_the_digits_and_jax_beside_tensorflow(tmp_path):
-    """The first iteration of the README's digits command on either engine."""
+    """The first iteration of the README's digits command, with a network that either engine compiles soon."""
     found = {}
     for engine in ("tensorflow", "jax"):
         if importlib.util.find_spec(engine) is None:
             pytest.skip("jax is not installed: pip install -r requirements-dev.txt")
-        result = run(["--dataset", "digits", "--noise_pattern", "sym", "--noise_ratio", 0.5, "--iterations", 1], tmp_path,
-                     environment={"KERAS_BACKEND": engine})
+        result = run(["--dataset", "digits", "--noise_pattern", "sym", "--noise_ratio", 0.5, "--iterations", 1,
+                      "--architecture", "resnet8"], tmp_path, environment={"KERAS_BACKEND": engine})
         assert result.code == 0 and result.err == "", result.err
-        name = "INCV_seed0_iterations1" + ("_jax" if engine == "jax" else "")
+        name = "INCV_seed0_resnet8_iterations1" + ("_jax" if engine == "jax" else "")
         table = pd.read_csv(tmp_path / FOLDER / f"{name}.csv")
         found[engine] = noise.precision_and_recall(*(table[column].to_numpy() for column in ("y", "y_noisy", "select")))
         provenance = json.loads((tmp_path / FOLDER / f"{name}.json").read_text())
         assert provenance["settings"]["engine"] == engine and engine in provenance["versions"]
         lp, lr = found[engine]
-        assert lp >= 0.95 and lr >= 0.85
+        assert lp >= 0.95 and lr >= 0.8
     assert found["jax"] == pytest.approx(found["tensorflow"], abs=0.03)
-    assert names(tmp_path) == sorted(f"INCV_seed0_iterations1{engine}{ending}" for engine in ("", "_jax")
+    assert names(tmp_path) == sorted(f"INCV_seed0_resnet8_iterations1{engine}{ending}" for engine in ("", "_jax")
                                      for ending in INCV_FILES if ending != "_index.csv")
 
 
@@ -295,8 +295,8 @@ def test_a_kill_while_a_checkpoint_is_put_into_place_loses_nothing(tmp_path):
 
 
 def test_overwriting_can_be_interrupted_too(unbroken, tmp_path):
-    short = [*SMALL, "--epochs", 40]
-    name = SMALL_NAME.replace("epochs2", "epochs40")
+    short = [*SMALL, "--epochs", 12]
+    name = SMALL_NAME.replace("epochs2", "epochs12")
     assert run([*short, "--quiet"], tmp_path).code == 0
     expected = (tmp_path / FOLDER / f"{name}.csv").read_bytes()
     process = start([*short, "--overwrite"], tmp_path)

@@ -10,7 +10,7 @@ import pytest
 import data
 import noise
 import utils
-from conftest import PROJECT
+from conftest import PROJECT, small_network
 
 utils.start_engine(threads=2)
 
@@ -20,9 +20,8 @@ import models  # noqa: E402
 BATCH = 16  # with 8 candidates at most 24 samples: a float32 holds a sum of distinct powers of two of that many
 
 
-def pair(momentum=0.9):
-    masked = keras.backend.backend() == "jax"
-    return [models.resnet8((8, 8, 1), 10, seed=seed, momentum=momentum, masked=masked) for seed in (1, 2)]
+def pair():
+    return [small_network(seed, masked=keras.backend.backend() == "jax") for seed in (1, 2)]
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +102,7 @@ def test_the_step_is_one_on_the_kept_samples_alone(digits, joined):
     x, y = digits
     networks = pair()
     coteacher = utils.make_coteacher(networks, 16)
-    alone = [models.resnet8((8, 8, 1), 10, seed=seed, momentum=0.9) for seed in (1, 2)]
+    alone = [small_network(seed) for seed in (1, 2)]
     trainers = [utils.make_trainer(network, 16)[0] for network in alone]
     coteacher.optimizer.learning_rate = 1e-3
     generator = np.random.default_rng(3)

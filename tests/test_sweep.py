@@ -19,7 +19,7 @@ from conftest import run, start
 SWEEP = ["--dataset", "digits", "--noise_ratio", 0.2, "1.0", "--seed", 0, 1, "--subset", 300, "--epochs", 6, "--threads", 1]
 SCRIPT = "Verify_Theory.py"
 NAMES = [f"{ratio}/Verify_Theory_seed{seed}_epochs6_subset300" for ratio in ("0.2", "1.0") for seed in (0, 1)]
-LONG_SWEEP = [*SWEEP[:-2], "--epochs", 100, "--threads", 2, "--n_jobs", 2]
+LONG_SWEEP = [*SWEEP[:-2], "--epochs", 60, "--threads", 2, "--n_jobs", 2]
 
 
 def csvs(folder):

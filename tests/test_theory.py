@@ -173,15 +173,30 @@ def test_runs_of_other_settings_are_not_mixed(tmp_path):
     assert list(figures.read_theory(tmp_path, "_epochs5")) == [0.5] and list(figures.read_theory(tmp_path, "_jax")) == [0]
 
 
-@pytest.mark.parametrize("content", ["", "index,y\n0,0\n", "index,y,y_noisy,y_pred,memorised\n0,0,,1,True\n"])
-def test_a_foreign_csv_is_named_and_stops_no_sweep(tmp_path, content):
-    file = tmp_path / "results/digits/sym/0.1" / f"{QUICK_NAME}.csv"
+def foreign_csv(pattern, content):
+    """A CSV that bears the name of one of Verify_Theory.py's."""
+    file = pattern / "0.1" / f"{QUICK_NAME}.csv"
     file.parent.mkdir(parents=True)
     file.write_text(content)
+    return file
+
+
+FOREIGN = "not a CSV as Verify_Theory.py writes it; remove it, the command that made it makes it anew"
+
+
+@pytest.mark.parametrize("content", ["", "index,y\n0,0\n", "index,y,y_noisy,y_pred,memorised\n0,0,,1,True\n"])
+def test_a_foreign_csv_is_named(tmp_path, content):
+    file = foreign_csv(tmp_path, content)
+    with pytest.raises(runs.RunError) as error:
+        figures.read_theory(tmp_path, QUICK_NAME.removeprefix("Verify_Theory_seed0"))
+    assert str(error.value) == f"{file}: {FOREIGN}"
+
+
+def test_a_foreign_csv_stops_no_sweep(tmp_path):
+    file = foreign_csv(tmp_path / "results/digits/sym", "index,y\n0,0\n")
     result = run([*QUICK, "--noise_ratio", 0.2, 0.3, "--quiet"], tmp_path, SCRIPT)
-    assert result.code == 2 and set(result.err.splitlines()) >= {
-        f"Verify_Theory.py: {file.relative_to(tmp_path)}: not a CSV as Verify_Theory.py writes it; remove it, the command "
-        f"that made it makes it anew"} and "Traceback" not in result.err
+    assert result.code == 2 and "Traceback" not in result.err
+    assert f"Verify_Theory.py: {file.relative_to(tmp_path)}: {FOREIGN}" in result.err.splitlines()
     assert all((tmp_path / "results/digits/sym" / ratio / f"{QUICK_NAME}.json").exists() for ratio in ("0.2", "0.3"))
 
 
