@@ -7,7 +7,7 @@ demo: .venv/running
 
 test: .venv/testing
 	.venv/bin/python -m pytest tests/test_speed.py
-	.venv/bin/python -m pytest tests --ignore tests/test_speed.py -n 2 --dist loadfile
+	.venv/bin/python -m pytest tests --ignore tests/test_speed.py -n 2 --dist loadfile --no-loadscope-reorder
 
 METHODS = incv standard f_correction decoupling coteaching mentornet d2l
 DIGITS = .venv/bin/python INCV_main.py --dataset digits --seed 0 1 2 --n_jobs 2 --threads 1 --method $(METHODS)
