@@ -137,7 +137,7 @@ def test_selections_on_the_digits_and_jax_beside_tensorflow(tmp_path):
         provenance = json.loads((tmp_path / FOLDER / f"{name}.json").read_text())
         assert provenance["settings"]["engine"] == engine and engine in provenance["versions"]
         lp, lr = found[engine]
-        assert lp >= 0.95 and lr >= 0.8
+        assert lp >= 0.95 and lr >= 0.85
     assert found["jax"] == pytest.approx(found["tensorflow"], abs=0.03)
     assert names(tmp_path) == sorted(f"INCV_seed0_resnet8_iterations1{engine}{ending}" for engine in ("", "_jax")
                                      for ending in INCV_FILES if ending != "_index.csv")

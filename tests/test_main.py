@@ -261,12 +261,14 @@ def test_the_compared_methods_keep_what_is_known_of_them():
 def test_bfloat16_pays_no_accuracy():
     """Of the committed runs, three seeds each, on the digits and on a part of CIFAR-10: within one s.d. of float32."""
     rows = table.rows(PROJECT / "results").query("noise == 'sym 0.5'")
-    compared = 0
+    compared, readme = 0, (PROJECT / "README.md").read_text()
     for row in rows[rows["not_as_published"].str.contains("bfloat16")].itertuples():
         same = (rows["dataset"] == row.dataset) & (rows["method"] == row.method)
         exact = rows[same & (rows["not_as_published"] == row.not_as_published.replace(", precision bfloat16", ""))]
         assert row.runs >= 3 and exact["runs"].item() >= 3
         assert abs(row.accuracy - exact["accuracy"].item()) <= exact["sd"].item()
+        assert (f"{exact['accuracy'].item():.2f}±{exact['sd'].item():.2f} | {exact['runs'].item()} | "
+                f"{row.accuracy:.2f}±{row.sd:.2f} | {row.runs} |") in readme
         compared += 1
     assert compared >= 3
 
