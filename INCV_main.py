@@ -41,7 +41,9 @@ PUBLISHED = {"method": "incv", "architecture": "resnet32", "epochs": 200, "batch
 SMALL = PUBLISHED | {"architecture": "plain14", "epochs": 100, "batch_size": 32, "incv_epochs": 12}
 DEFAULTS = {"cifar10": PUBLISHED, "cifar100": PUBLISHED, "digits": SMALL,
             "images": PUBLISHED, "small_images": SMALL, "table": SMALL | {"architecture": "dense"}}  # as in INCV.py
-SCHEDULE = {"published_epochs": 200, "initial": 1e-3, "drops": {80: 1e-4, 120: 1e-5, 160: 1e-6, 180: 5e-7}}
+# The published loop drops the learning rate and restarts Adam in epochs 80, 120, 160 and 180, counted from 0: one epoch
+# earlier than the callbacks of INCV and of the theory do, which drop it after the epoch of that number.
+SCHEDULE = {"published_epochs": 200, "initial": 1e-3, "drops": {80: 1e-4, 120: 1e-5, 160: 1e-6, 180: 5e-7}, "inclusive": True}
 TEST_DATA = "test data"  # what a run is tested on, if its data have any
 METHODS = ("incv", "standard", "f_correction", "decoupling", "coteaching", "mentornet", "d2l")
 PAIRS = ("incv", "decoupling", "coteaching")  # those that train two networks
@@ -104,6 +106,8 @@ def main():
                         "of the samples x in FILE.npz (raw pixels, as the dataset's); of a table, the rows of FILE.csv")
     args, planned = command.plan("INCV_main", parser, DEFAULTS, lambda method: [
         option for option, users in ONLY_FOR.items() if method not in users])
+    for settings, _ in planned:
+        settings["schedule"] = runs.SCHEDULE
     blind = [method for method in ("coteaching", "mentornet") if method in (args.method or [])]
     if planned[0][0]["noise_ratio"] is None and blind and args.assumed_ratio is None:
         parser.error(f"--method {' '.join(blind)} needs the noise ratio, which is not known here: give --assumed_ratio")

@@ -35,9 +35,10 @@ VARIANTS = {"precision", "assumed_ratio", "transition"}
 # --- the runs ---------------------------------------------------------------------------------------------------------
 
 def full_scale(provenance):
-    """Whether a run (its JSON) has the data, network and length of the published one."""
-    differs = set(provenance["differs_from_published"]) - VARIANTS - {"method"}
-    return provenance["settings"]["dataset"] == "cifar10" and not differs
+    """Whether a run (its JSON) has the data, network, length and learning rates of the published one."""
+    settings, differs = provenance["settings"], set(provenance["differs_from_published"]) - VARIANTS - {"method"}
+    return settings["dataset"] == "cifar10" and not differs and (
+        "method" not in settings or runs.is_of_this_schedule(settings))
 
 
 def variant(provenance):

@@ -29,10 +29,17 @@ import utils
 
 VERSION = "0.1.0"
 PROJECT = Path(__file__).resolve().parent
+# A setting of INCV_main.py. Files without it are of a time when the learning rate dropped one epoch later than published.
+SCHEDULE = "learning rate drops from epochs 80, 120, 160, 180"
+SETTINGS_OF_OLDER_FILES = {"schedule": "learning rate drops after epochs 80, 120, 160, 180"}
 
 
 class RunError(Exception):
     """A run cannot start or go on; the message says what is wrong and what to do."""
+
+
+class OtherSettings(RunError):
+    """The files of a run's path are from other settings, and must not be lost to it."""
 
 
 class TimeIsUp(Exception):
@@ -62,7 +69,13 @@ def begin(args, settings, path, published, progress):
     if args.facts.checksum is None:
         dataset = data.load(settings["dataset"], args.data_dir)
         settings["dataset_checksum"] = dataset.checksum
-    resumed, complaint = load_checkpoint(path, settings)
+    try:
+        resumed, complaint = load_checkpoint(path, settings)
+    except OtherSettings:
+        if not args.overwrite:
+            raise
+        remove_checkpoint(path)
+        resumed, complaint = {}, ""
     if complaint:
         print(f"{complaint}: {'going on from the one before' if resumed else 'starting again'}")
     begun = time.monotonic() - float(resumed.get("wall_seconds", 0))
@@ -201,8 +214,8 @@ def finished(path, settings):
         return False
     different = _differences(settings | {"threads": found.get("threads")}, found)
     if different:
-        raise RunError(f"{path}.json is from other settings ({different}): --overwrite replaces it, another --results_dir "
-                       f"leaves it alone")
+        raise OtherSettings(f"{path}.json is from other settings ({different}): --overwrite replaces it, another "
+                            f"--results_dir leaves it alone")
     return csv_of(path).exists()
 
 
@@ -213,7 +226,13 @@ def csv_of(path):
 
 
 def _differences(wanted, found):
+    found = SETTINGS_OF_OLDER_FILES | found
     return ", ".join(f"{key} {found.get(key)}, not {wanted[key]}" for key in wanted if wanted[key] != found.get(key))
+
+
+def is_of_this_schedule(settings):
+    """Whether a run of INCV_main.py, by the settings in its files, has this version's learning rates."""
+    return (SETTINGS_OF_OLDER_FILES | settings)["schedule"] == SCHEDULE
 
 
 def remove_results(path):
@@ -294,6 +313,7 @@ def load_checkpoint(path, settings):
     """Return ({name: array} of the newest usable checkpoint or {}, what was wrong with newer ones or "").
 
     settings: those of this run. Threads of None match any number, and the checkpoint's number is put into settings.
+    Raises OtherSettings where the newest undamaged one is from other settings.
     """
     complaints = []
     for file in _checkpoint_files(path):
@@ -307,8 +327,8 @@ def load_checkpoint(path, settings):
         wanted = settings | ({"threads": found.get("threads")} if settings.get("threads") is None else {})
         different = _differences(wanted, found)
         if different:
-            complaints.append(f"{file} is from other settings ({different})")
-            continue
+            raise OtherSettings(f"{file} is an unfinished run of other settings ({different}): --overwrite starts again, "
+                                f"another --results_dir leaves it alone")
         settings.update(wanted)
         return arrays, "; ".join(complaints)
     return {}, "; ".join(complaints)

@@ -75,6 +75,8 @@ def what_differs(provenance):
     """What of a run is not as published, as a list of strings."""
     differs = [f"{key} {change['here']}" for key, change in provenance["differs_from_published"].items()
                if key not in ("dataset", "method")]
+    if "method" in provenance["settings"] and not runs.is_of_this_schedule(provenance["settings"]):
+        differs.append("learning rate drops one epoch late")
     return differs + (["on jax"] if provenance["settings"]["engine"] == "jax" else [])
 
 
@@ -110,13 +112,13 @@ def write(results_dir):
 def draw(results_dir):
     """Draw the methods by epoch: a figure for every dataset and settings that more than one method has been run with.
 
-    What is not noisy is left out: there the methods have nothing to be compared by.
+    Runs without noise, by which the methods cannot be compared, and those of an older schedule are left out.
     """
     import figures
 
     found = defaultdict(list)  # by dataset and what all methods have
-    for dataset, noise, method, _, file in finished_runs(results_dir):
-        if noise.endswith(" 0.0"):
+    for dataset, noise, method, differs, file in finished_runs(results_dir):
+        if noise.endswith(" 0.0") or "one epoch late" in differs:
             continue
         changed = runs.name_of_settings(file).removesuffix(".gz").removesuffix(".csv")
         own = "".join(re.findall(r"_incv_epochs\d+|_iterations\d+", changed))  # INCV's settings

@@ -229,14 +229,16 @@ def momentum_for(samples):
     return 0.99 if samples >= 10000 else 0.9
 
 
-def learning_rate(epoch, epochs, published_epochs, initial, drops):
-    """The rate of an epoch, counted from 0, by a step schedule given for published_epochs epochs.
+def learning_rate(epoch, epochs, published_epochs, initial, drops, inclusive=False):
+    """Return the learning rate of an epoch, counted from 0, by a step schedule given for published_epochs epochs.
 
-    drops: {e: rate that holds for every epoch > e}. A run of another length scales every e in proportion.
+    drops: {e: learning rate of every epoch > e or, if inclusive, of every epoch >= e}. A run of another length scales every
+    e in proportion.
     """
     rate = initial
-    for after, dropped in sorted(drops.items()):
-        if epoch > scaled_epoch(after, epochs, published_epochs):
+    for boundary, dropped in sorted(drops.items()):
+        boundary = scaled_epoch(boundary, epochs, published_epochs)
+        if epoch > boundary or inclusive and epoch == boundary:
             rate = dropped
     return rate
 

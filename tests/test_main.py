@@ -54,8 +54,8 @@ def test_files_and_the_networks_they_tell_of(finished):
     table = pd.read_csv(folder / FOLDER / f"{NAME}.csv")
     assert list(table) == ["epoch", "learning_rate", "keep", "loss_1", "loss_2", "clean_1", "clean_2", "accuracy_1",
                            "accuracy_2", "accuracy_mean", "accuracy_pair"]
-    # 80, 120, 160, 180 of 200 epochs are 5, 7, 10, 11 of 12: the rate drops after them, counted from 0.
-    assert table["learning_rate"].tolist() == [1e-3] * 6 + [1e-4] * 2 + [1e-5] * 3 + [1e-6]
+    # 80, 120, 160, 180 of 200 epochs are 5, 7, 10, 11 of 12: the learning rate drops from them on, counted from 0.
+    assert table["learning_rate"].tolist() == [1e-3] * 5 + [1e-4] * 2 + [1e-5] * 3 + [1e-6] + [5e-7]
     provenance = json.loads((folder / FOLDER / f"{NAME}.json").read_text())
     last = table.iloc[-1]
     assert provenance["last_epoch"]["accuracy_pair"] == last["accuracy_pair"] and len(table) == 12

@@ -4,6 +4,8 @@ import pytest
 
 import data
 import INCV
+import INCV_main
+import Verify_Theory
 import command
 import utils
 
@@ -55,13 +57,28 @@ def test_augmentation_amounts():
     assert (utils.augmentation(np.random.default_rng(0), 1000, 8, 1, False)[:, 0] == 1).all()
 
 
-def test_published_learning_rates():
-    rates = [utils.learning_rate(epoch, 50, **INCV.SCHEDULE) for epoch in range(50)]
-    assert rates == [1e-3] * 21 + [5e-4] * 10 + [2.5e-4] * 10 + [1e-4] * 9
-    # 20 epochs: the drops come after epochs 8, 12 and 16.
-    rates = [utils.learning_rate(epoch, 20, **INCV.SCHEDULE) for epoch in range(20)]
-    assert rates == [1e-3] * 9 + [5e-4] * 4 + [2.5e-4] * 4 + [1e-4] * 3
+@pytest.mark.parametrize("script, epochs, counts", [
+    (INCV, 50, (21, 10, 10, 9)), (Verify_Theory, 200, (81, 40, 40, 20, 19)), (INCV_main, 200, (80, 40, 40, 20, 20)),
+    (INCV, 20, (9, 4, 4, 3)),  # the drops come after epochs 8, 12 and 16
+    (INCV_main, 30, (12, 6, 6, 3, 3)), (INCV_main, 100, (40, 20, 20, 10, 10)), (INCV_main, 2, (1, 0, 1, 0, 0))])
+def test_learning_rates_hold_for_as_many_epochs_as_published(script, epochs, counts):
+    """INCV and the theory lower the learning rate after an epoch, robust training from an epoch on (epochs from 0)."""
+    rates = [utils.learning_rate(epoch, epochs, **script.SCHEDULE) for epoch in range(epochs)]
+    values = {4: (1e-3, 5e-4, 2.5e-4, 1e-4), 5: (1e-3, 1e-4, 1e-5, 1e-6, 5e-7)}[len(counts)]
+    assert rates == [value for value, count in zip(values, counts) for _ in range(count)]
     assert utils.scaled_epoch(20, 1, 50) == 1
+
+
+def test_robust_training_restarts_adam_where_the_learning_rate_drops(samples):
+    trainer, _ = small_trainer()
+    restarted = []
+    for epoch in (0, 1, 79, 80, 81, 119, 120, 159, 160, 179, 180, 199):
+        trainer.optimizer.iterations.assign(7)
+        rate = INCV_main.begin_epoch(trainer, epoch, 200)
+        assert rate == (1e-3 if epoch < 80 else 1e-4 if epoch < 120 else 1e-5 if epoch < 160 else
+                        1e-6 if epoch < 180 else 5e-7)
+        restarted += [epoch] if int(trainer.optimizer.iterations) == 0 else []
+    assert restarted == [80, 120, 160, 180]
 
 
 def test_loss_and_first_adam_step_against_numpy(samples):
