@@ -126,12 +126,13 @@ def iterations_with_best_epoch(noise_pattern, ratio):
 
 # --- one training, resumable ------------------------------------------------------------------------------------------
 
-def make_train(dataset, y_noisy, settings, progress, resumed, save_checkpoint, network=None):
+def make_train(dataset, y_noisy, settings, progress, resumed, save_checkpoint, history, network=None):
     """Return the `train` function of `incv` for images: a network trained from the same initial weights every time.
 
     dataset: data.Dataset; y_noisy: integers [n]; settings: this run's; progress: command.Progress; resumed: the arrays of
-    the checkpoint to go on from, {} for none; save_checkpoint(**arrays) writes one after every epoch; network: a
-    keras.Model that ends in logits, None for the one that the settings name.
+    the checkpoint to go on from, {} for none; save_checkpoint(**arrays) writes one after every epoch; history: a list,
+    which is filled with a dict for every epoch (a row of the run's _history.csv); network: a keras.Model that ends in
+    logits, None for the one that the settings name.
     A training that the checkpoint has finished is not repeated, one that it holds the state of goes on from there.
     """
     import fast_path
@@ -147,10 +148,11 @@ def make_train(dataset, y_noisy, settings, progress, resumed, save_checkpoint, n
     trainer, predictor = utils.make_trainer(network, dataset.pixel_max)
     initial_state = utils.get_state(trainer)
     finished = [resumed[name] for name in sorted(resumed) if name.startswith("finished")]
+    history[:] = json.loads(str(resumed.get("history", "[]")))  # a checkpoint of version 0.1.0 has none
 
     def save(**unfinished):
         arrays = {f"finished{number:03d}": probabilities for number, probabilities in enumerate(finished)}
-        save_checkpoint(**arrays, **unfinished)
+        save_checkpoint(**arrays, **unfinished, history=json.dumps(history))
 
     def train(train_index, held_out, removed, keep_best, iteration, half):
         number = 2 * (iteration - 1) + half - 1
@@ -168,16 +170,24 @@ def make_train(dataset, y_noisy, settings, progress, resumed, save_checkpoint, n
                 progress.show(fraction, f"iter {iteration}/{settings['iterations']} half {half}/2 epoch {epoch + 1}/"
                               f"{epochs} loss {loss:.3f} held-out acc {accuracy:.3f}", end_of_epoch)
 
+            learning_rate = utils.learning_rate(epoch, epochs, **SCHEDULE)
             loss = utils.train_epoch(
                 trainer, x, y_noisy, train_index, utils.rng(settings["seed"], "train", iteration, half, epoch),
-                batch_size, utils.learning_rate(epoch, epochs, **SCHEDULE), dataset.shift, dataset.flip, show)
+                batch_size, learning_rate, dataset.shift, dataset.flip, show)["loss"]
             if not math.isfinite(loss):
                 raise runs.RunError(f"the loss is {loss} in iteration {iteration}, half {half}, epoch {epoch + 1}: "
                                     f"training diverged; try another --seed or --precision float32")
             probabilities = utils.predict(predictor, x, held_out)
-            accuracy = float((probabilities.argmax(axis=1) == y_noisy[held_out]).mean())
+            found = noise.heldout_accuracies(probabilities.argmax(axis=1), y_noisy[held_out],
+                                             None if dataset.y_train is None else dataset.y_train[held_out])
+            accuracy = found["heldout_accuracy"]
+            history.append({"iteration": iteration, "half": half, "epoch": epoch + 1, "learning_rate": learning_rate,
+                            "loss": loss, **found, "chosen": False})
             if not keep_best or accuracy > best:
                 best = accuracy
+                for row in history:
+                    if (row["iteration"], row["half"]) == (iteration, half):
+                        row["chosen"] = row is history[-1] and (keep_best or epoch + 1 == epochs)
                 if keep_best or epoch + 1 == epochs:
                     chosen = np.concatenate([probabilities, utils.predict(predictor, x, removed)])
             if epoch + 1 < epochs:
@@ -222,22 +232,23 @@ def run(args, settings, path, progress):
                      f"{record['removed']} removed, {record['left']} left, estimated noise ratio "
                      f"{record['estimated_noise_ratio']:.3f}{truth}")
 
-    train = make_train(dataset, y_noisy, settings, progress, resumed, begun.save_checkpoint)
+    history = []
+    train = make_train(dataset, y_noisy, settings, progress, resumed, begun.save_checkpoint, history)
     selection = incv(y_noisy, dataset.num_classes, settings["noise_pattern"], train, settings["iterations"],
                      settings["seed"], report)
     if selection.early:
         print(f"ended early: {selection.early}")
     table = suspects.rank(selection, y_noisy, dataset.class_names, begun.index if dataset.names is None else dataset.names)
     progress.say(f"{int(table['suspect'].sum())} labels look wrong")
-    write_results(path, begun, selection, table, settings)
+    write_results(path, begun, selection, table, history, settings)
     runs.remove_checkpoint(path)
-    print(f"written: {path}.csv, .json, .png, _suspects.csv, _report.html")
+    print(f"written: {path}.csv, .json, .png, _history.csv, _history.png, _suspects.csv, _report.html")
 
 
-def write_results(path, begun, selection, table, settings):
+def write_results(path, begun, selection, table, history, settings):
     """Write the run's files; its JSON comes last, so that a run is finished when it is there.
 
-    begun: runs.Begun; table: of `suspects.rank`.
+    begun: runs.Begun; table: of `suspects.rank`; history: of `make_train`.
     """
     import pandas as pd
 
@@ -254,6 +265,9 @@ def write_results(path, begun, selection, table, settings):
         runs.write_table(runs.beside(path, "_index.csv"), pd.DataFrame({"index": begun.index}))
     draw = figures.counts if dataset.y_train is None else figures.precision_and_recall
     runs.write_whole(runs.beside(path, ".png"), lambda file: draw(provenance, file))
+    history = pd.DataFrame(history)
+    runs.write_table(runs.beside(path, "_history.csv"), history)
+    runs.write_whole(runs.beside(path, "_history.png"), lambda file: figures.history(history, "iteration", settings, file))
     suspects.write(path, table, begun, provenance)
     runs.write_text(runs.beside(path, ".json"), json.dumps(provenance, indent=2) + "\n")
 

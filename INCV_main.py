@@ -70,12 +70,17 @@ def make_coteaching(dataset, y_noisy, selection, settings):
         raise runs.RunError("INCV has selected nothing to train on; try another --seed, or more --incv_epochs")
     noise_left = noise.noise_left(ratio, settings["noise_pattern"], dataset.num_classes)
     epochs, batch_size = settings["epochs"], settings["batch_size"]
-    if utils.samples_to_keep(min(batch_size, select.sum()), noise_left, epochs - 1, epochs) == 0:
+    kept_at_last = utils.samples_to_keep(min(batch_size, int(select.sum())), noise_left, epochs - 1, epochs)
+    if kept_at_last == 0:
         raise runs.RunError(f"INCV estimates a noise ratio of {ratio:.3f}, by which none of the {select.sum()} labels it "
                             f"has selected is right: nothing is left to train on; try another --seed, or more --incv_epochs")
     networks = [methods.make_network(dataset, settings, number, masked=settings["engine"] == "jax") for number in (1, 2)]
     coteacher = utils.make_coteacher(networks, dataset.pixel_max)
     last_of_warm_up = utils.scaled_epoch(warm_up(settings["noise_pattern"], ratio), epochs, 200)
+    num_selected, num_candidates = int(select.sum()), int(candidate.sum())
+    derived = {"noise_left": noise_left, "selected": num_selected, "candidates": num_candidates,
+               "candidates_per_batch": utils.candidates_per_batch(num_selected, num_candidates, batch_size),
+               "keep_in_last_epoch": kept_at_last, "last_epoch_of_warm_up": last_of_warm_up}
 
     def train_epoch(epoch, generator, rate, after_batch):
         def keep(size):
@@ -87,7 +92,7 @@ def make_coteaching(dataset, y_noisy, selection, settings):
             generator, batch_size, rate, keep, dataset.shift, dataset.flip, after_batch)
         return {"keep": keep(batch_size), **found}
 
-    return methods.Method(coteacher, networks, train_epoch, int(select.sum()))
+    return methods.Method(coteacher, networks, train_epoch, num_selected, derived=derived)
 
 
 # --- the command ------------------------------------------------------------------------------------------------------
@@ -169,6 +174,9 @@ def run(args, settings, path, progress):
                             begin_epoch=lambda trainer, epoch: begin_epoch(trainer, epoch, settings["epochs"]))
     method = (make_coteaching(dataset, y_noisy, selection, settings) if selection else
               methods.METHODS[settings["method"]](dataset, y_noisy, settings, stage))
+    if method.derived:
+        progress.say("ε_S {noise_left:.3f}, |S| {selected}, |C| {candidates}, B_C {candidates_per_batch}, n(e) in the last "
+                     "epoch {keep_in_last_epoch}, E_w {last_epoch_of_warm_up}".format(**method.derived))
     history = train(method, dataset, settings, path, progress.part(before, 1), resumed, save_checkpoint)
     last = history[-1]
     progress.say(f"{name_of_test(tested_on)} of the last epoch: " + ", ".join(
@@ -176,7 +184,8 @@ def run(args, settings, path, progress):
                                                     ("accuracy_mean", "their mean"), ("accuracy_pair", "averaged pair"))
         if key in last and (len(method.networks) == 2 or key == "accuracy_1")))
     last = {key: value if math.isfinite(value) else None for key, value in last.items()}
-    save(path, method.networks, settings, dataset, provenance() | {"tested_on": tested_on, "last_epoch": last})
+    save(path, method.networks, settings, dataset, provenance() | {
+        "tested_on": tested_on, **({"derived": method.derived} if method.derived else {}), "last_epoch": last})
     runs.remove_checkpoint(path)
     print(f"written: {path}.csv, .json, .png, "
           f"{' '.join(f'_network{number}.keras' for number in range(1, len(method.networks) + 1))}")

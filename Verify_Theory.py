@@ -66,13 +66,15 @@ def compare_with_theory(y, y_noisy, y_pred, noise_pattern, noise_ratio, num_clas
             "M_minus_T": {"largest": float(np.nanmax(difference)), "mean": float(np.nanmean(difference))}}
 
 
-def make_memorise(dataset, y_noisy, settings, progress, resumed, save_checkpoint):
+def make_memorise(dataset, y_noisy, settings, progress, resumed, save_checkpoint, history):
     """Return memorise(number, train_index, held_out), which trains a network on noisy labels and says what it learned.
 
     dataset: data.Dataset; y_noisy: integers [n]; settings: this run's; progress: command.Progress; resumed: the arrays of
-    the checkpoint to go on from, {} for none; save_checkpoint(**arrays) writes one after every epoch.
-    memorise returns (predicted labels int64 [len(held_out)], the share of the labels of train_index it gives back,
-    un-augmented). Its number, 0 or 1, decides the batches; both networks begin with the same weights.
+    the checkpoint to go on from, {} for none; save_checkpoint(**arrays) writes one after every epoch; history: a list,
+    which is filled with a dict for every epoch (a row of the run's _history.csv).
+    memorise returns (predicted labels int64 [len(held_out)], the fraction of the labels of train_index that it predicts,
+    un-augmented, its accuracy and its cross-entropy on the true test set). Its number, 0 or 1, decides the batches; both
+    networks begin with the same weights.
     """
     import models
 
@@ -81,9 +83,10 @@ def make_memorise(dataset, y_noisy, settings, progress, resumed, save_checkpoint
     network = models.ARCHITECTURES[settings["architecture"]](
         x.shape[1:], dataset.num_classes, seed=utils.rng(settings["seed"], "weights").integers(2 ** 32),
         momentum=settings["bn_momentum"], dtype="mixed_bfloat16" if settings["precision"] == "bfloat16" else "float32")
-    trainer, predictor = utils.make_trainer(network, dataset.pixel_max)
+    trainer, predictor = utils.make_trainer(network, dataset.pixel_max, accuracy=True)
     initial_state = utils.get_state(trainer)
-    finished = {name: resumed[name] for name in resumed if name.startswith(("predicted", "memorised"))}
+    finished = {name: resumed[name] for name in resumed if name.startswith(("predicted", "memorised", "test"))}
+    history[:] = json.loads(str(resumed.get("history", "[]")))  # a checkpoint of version 0.1.0 has none
 
     def memorise(number, train_index, held_out):
         if f"predicted{number}" not in finished:
@@ -95,20 +98,31 @@ def make_memorise(dataset, y_noisy, settings, progress, resumed, save_checkpoint
                     progress.show((number + (epoch + done / len(train_index)) / epochs) / trainings,
                                   f"half {number + 1}/{trainings} epoch {epoch + 1}/{epochs} loss {loss:.3f}", end_of_epoch)
 
-                loss = utils.train_epoch(
+                learning_rate = utils.learning_rate(epoch, epochs, **SCHEDULE)
+                loss, accuracy = utils.train_epoch(
                     trainer, x, y_noisy, train_index, utils.rng(settings["seed"], "memorise", number, epoch),
-                    settings["batch_size"], utils.learning_rate(epoch, epochs, **SCHEDULE), shift, flip, show)
+                    settings["batch_size"], learning_rate, shift, flip, show).values()
                 if not math.isfinite(loss):
                     raise runs.RunError(f"the loss is {loss} in half {number + 1}, epoch {epoch + 1}: training diverged; "
                                         f"try another --seed or --precision float32")
+                predicted = utils.predict(predictor, x, held_out).argmax(axis=1)
+                history.append({"half": number + 1, "epoch": epoch + 1, "learning_rate": learning_rate, "loss": loss,
+                                "training_accuracy": accuracy, **noise.heldout_accuracies(
+                                    predicted, y_noisy[held_out], dataset.y_train[held_out])})
                 if epoch + 1 < epochs:
-                    save_checkpoint(**finished, training=number, epoch=epoch + 1, state=utils.get_state(trainer))
+                    save_checkpoint(**finished, training=number, epoch=epoch + 1, state=utils.get_state(trainer),
+                                    history=json.dumps(history))
                 show(len(train_index), loss, end_of_epoch=True)
-            finished[f"predicted{number}"] = utils.predict(predictor, x, held_out).argmax(axis=1)
-            given_back = utils.predict(predictor, x, train_index).argmax(axis=1) == y_noisy[train_index]
-            finished[f"memorised{number}"] = given_back.mean()
-            save_checkpoint(**finished)
-        return finished[f"predicted{number}"], float(finished[f"memorised{number}"])
+            finished[f"predicted{number}"] = predicted
+            of_training = utils.predict(predictor, x, train_index).argmax(axis=1)
+            finished[f"memorised{number}"] = (of_training == y_noisy[train_index]).mean()
+            of_test = utils.predict(predictor, dataset.x_test, np.arange(len(dataset.y_test)))
+            finished[f"test_accuracy{number}"] = (of_test.argmax(axis=1) == dataset.y_test).mean()
+            finished[f"test_loss{number}"] = -np.log(
+                of_test[np.arange(len(of_test)), dataset.y_test].astype(float) + 1e-8).mean()
+            save_checkpoint(**finished, history=json.dumps(history))
+        return finished[f"predicted{number}"], *(
+            float(finished.get(f"{name}{number}", math.nan)) for name in ("memorised", "test_accuracy", "test_loss"))
 
     return memorise
 
@@ -144,43 +158,56 @@ def run(args, settings, path, progress):
         args, settings, path, {"dataset": "cifar10", **PUBLISHED, "bn_momentum": 0.99}, progress)
     if "epoch" in resumed:
         print(f"resuming at half {int(resumed['training']) + 1}, epoch {int(resumed['epoch']) + 1}", flush=True)
-    memorise = make_memorise(dataset, y_noisy, settings, progress, resumed, save_checkpoint)
+    history = []
+    memorise = make_memorise(dataset, y_noisy, settings, progress, resumed, save_checkpoint, history)
     first, second = halves(len(y_noisy), utils.rng(settings["seed"], "halves"))
-    y_pred, memorised, shares = np.full(len(y_noisy), -1), np.zeros(len(y_noisy), dtype=bool), []
+    y_pred, memorised, shares, tested = np.full(len(y_noisy), -1), np.zeros(len(y_noisy), dtype=bool), [], []
     for number, (train_index, held_out) in enumerate([(first, second), (second, first)][:1 + settings["both_halves"]]):
-        y_pred[held_out], share = memorise(number, train_index, held_out)
+        y_pred[held_out], share, *on_test = memorise(number, train_index, held_out)
         memorised[held_out] = share >= MEMORISED
         shares.append(share)
+        # A half that version 0.1.0 had finished was not tested.
+        tested.append(dict(zip(("accuracy", "loss"), on_test)) if math.isfinite(on_test[0]) else None)
 
     rows = y_pred >= 0
     table = {"index": index, "y": dataset.y_train, "y_noisy": y_noisy, "y_pred": y_pred, "memorised": memorised}
     table = {column: values[rows] for column, values in table.items()}
     comparison = compare_with_theory(table["y"], table["y_noisy"], table["y_pred"], settings["noise_pattern"],
                                      settings["noise_ratio"], dataset.num_classes)
-    report(comparison, shares, progress)
-    write_results(path, table, provenance() | {"accuracy_on_training_half": shares,
-                                               "memorised": bool(table["memorised"].all()), **comparison})
+    report(comparison, shares, tested, progress)
+    write_results(path, table, history, provenance() | {
+        "accuracy_on_training_half": shares, "memorised": bool(table["memorised"].all()), "test": tested, **comparison})
     runs.remove_checkpoint(path)
-    print(f"written: {path}.csv, .json")
+    print(f"written: {path}.csv, .json, _history.csv, _history.png")
 
 
-def report(comparison, shares, progress):
+def report(comparison, shares, tested, progress):
     """Say what was measured and what theory says, and whether theory applies."""
     names = {"accuracy": "test accuracy", "LP": "label precision", "LR": "label recall"}
     shown = [f"{name} {noise.share(comparison['measured'][key])} ({comparison['theory'][key]:.3f})"
              for key, name in names.items()]
     largest, mean = comparison["M_minus_T"]["largest"], comparison["M_minus_T"]["mean"]
     progress.say(f"measured (theory): {', '.join(shown)}; |M - T| at most {largest:.3f}, mean {mean:.3f}")
+    for number, on_test in enumerate(tested, start=1):
+        if on_test:
+            progress.say(f"on the true labels of the test set, half {number}: accuracy {on_test['accuracy']:.3f}, loss "
+                         f"{on_test['loss']:.3f}")
     if min(shares) < MEMORISED:
         progress.say(f"not memorised: the network gives back {min(shares):.3f} of the labels it was trained on, below "
                      f"{MEMORISED}: theory does not apply yet; give more --epochs or --no_augmentation")
 
 
-def write_results(path, table, provenance):
+def write_results(path, table, history, provenance):
     """Write the run's files; its JSON comes last, so that a run is finished when it is there."""
     import pandas as pd
 
+    import figures
+
+    history = pd.DataFrame(history)
     runs.write_table(runs.beside(path, ".csv"), pd.DataFrame(table))
+    runs.write_table(runs.beside(path, "_history.csv"), history)
+    runs.write_whole(runs.beside(path, "_history.png"), lambda file: figures.history(
+        history, "half", provenance["settings"], file))
     runs.write_text(runs.beside(path, ".json"), json.dumps(provenance, indent=2) + "\n")
 
 

@@ -222,7 +222,7 @@ def _read_batches(folder, files, label_key, num_classes):
         if hashlib.md5(raw).hexdigest() != md5:
             raise DataError(f"{path}: not the published file ({len(raw)} bytes, another MD5: truncated, swapped or "
                             f"changed); download the dataset again")
-        batch = _Unpickler(io.BytesIO(raw), encoding="bytes").load()
+        batch = ArrayUnpickler(io.BytesIO(raw), encoding="bytes").load()
         planes = batch[b"data"].array.reshape(-1, 3, 32, 32)
         images.append(np.ascontiguousarray(planes.transpose(0, 2, 3, 1)))
         labels.append(np.asarray(batch[label_key], dtype=np.int64))
@@ -231,40 +231,53 @@ def _read_batches(folder, files, label_key, num_classes):
     return np.concatenate(images), np.concatenate(labels)
 
 
-class _Uint8Array:
-    """What a pickled uint8 array becomes: its bytes as a read-only array, without NumPy's own reconstruction."""
+class _Array:
+    """What a pickled array of integers becomes: its bytes as a read-only array, without NumPy's own reconstruction."""
 
     def __setstate__(self, state):
         _, shape, dtype, fortran_order, raw = state
-        if not isinstance(dtype, _Uint8) or fortran_order or not isinstance(raw, bytes):
-            raise pickle.UnpicklingError("an array that is not plain uint8")
-        self.array = np.frombuffer(raw, dtype=np.uint8).reshape(shape)
+        if not isinstance(dtype, _Integers) or fortran_order or not isinstance(raw, bytes):
+            raise pickle.UnpicklingError("an array that is not plain integers")
+        self.array = np.frombuffer(raw, dtype=dtype.kind).reshape(shape)
 
 
-class _Uint8:
+class _Integers:
+    """What a pickled dtype becomes, if it is one of a few kinds of integers, little-endian."""
+
     def __init__(self, code, *_):
-        if code not in (b"u1", "u1"):
-            raise pickle.UnpicklingError("an array that is not uint8")
+        self.kind = code.decode() if isinstance(code, bytes) else code
+        if self.kind not in ("u1", "i4", "i8"):
+            raise pickle.UnpicklingError(f"an array of {self.kind}, not of integers")
 
     def __setstate__(self, state):
-        pass
+        if state[1] in (">", b">"):
+            raise pickle.UnpicklingError("a big-endian array")
 
 
-class _Unpickler(pickle.Unpickler):
-    """Reads the published batches and can build nothing but dicts, lists, strings, integers and uint8 arrays.
+def _encode(text, encoding):
+    """What pickle's older protocols call to build bytes."""
+    if encoding != "latin1":
+        raise pickle.UnpicklingError(f"bytes encoded as {encoding}")
+    return text.encode("latin1")
 
-    A file reaches it only after its checksum matched; that it cannot run code either is the second lock. Standing in
-    for NumPy's constructors also keeps the batches, written in 2009, clear of what NumPy has deprecated since.
+
+class ArrayUnpickler(pickle.Unpickler):
+    """Build dicts, lists, strings, integers and integer arrays, and nothing else: no file can run code.
+
+    The published CIFAR batches reach it only after their checksum matched; this is their second lock. The `array` of what
+    it builds is the array. Standing in for NumPy's constructors also keeps files of 2009 clear of what NumPy has deprecated
+    since.
     """
 
-    _ALLOWED = {("numpy.core.multiarray", "_reconstruct"): lambda *_: _Uint8Array(),
-                ("numpy", "ndarray"): _Uint8Array, ("numpy", "dtype"): _Uint8}
+    _ALLOWED = {("numpy.core.multiarray", "_reconstruct"): lambda *_: _Array(),
+                ("numpy._core.multiarray", "_reconstruct"): lambda *_: _Array(),
+                ("numpy", "ndarray"): _Array, ("numpy", "dtype"): _Integers, ("_codecs", "encode"): _encode}
 
     def find_class(self, module, name):
         try:
             return self._ALLOWED[module, name]
         except KeyError:
-            raise pickle.UnpicklingError(f"{module}.{name} has no place in a batch of images") from None
+            raise pickle.UnpicklingError(f"{module}.{name} has no place in a file of arrays") from None
 
 
 def _digits():

@@ -75,6 +75,55 @@ def counts(provenance, file):
     plt.close(figure)
 
 
+# --- by epoch ---------------------------------------------------------------------------------------------------------
+
+CURVES = {"clean_accuracy": ("clean samples: their label", "C0"),
+          "mislabelled_as_true": ("mislabelled samples: their true label", "C2"),
+          "mislabelled_as_given": ("mislabelled samples: the wrong label given", "C3"),
+          "heldout_accuracy": ("all held-out samples: the label given", "0.25"),
+          "training_accuracy": ("training batches: the label given", "0.65")}
+
+
+def history(table, by, settings, file):
+    """Draw what the networks of one run predict of held-out samples, by epoch: clean labels first, wrong ones later.
+
+    table: DataFrame, the run's _history.csv; by: the column that tells the panels apart, "iteration" or "half"; settings:
+    of the run's JSON; file: where the PNG goes. The two halves of an iteration are a solid and a dashed line; a dot marks
+    the epoch whose network predicted, dotted vertical lines the drops of the learning rate.
+    """
+    numbers = sorted(table[by].unique()) if len(table) else []
+    columns = max(1, min(4, len(numbers)))
+    rows = max(1, -(-len(numbers) // columns))
+    figure, panels = plt.subplots(rows, columns, figsize=(max(6, 3.4 * columns), 3.2 * rows + 0.9), squeeze=False,
+                                  sharey=True, layout="constrained")
+    for panel in panels.flat[len(numbers):]:
+        panel.axis("off")
+    handles = {}
+    for panel, number in zip(panels.flat, numbers):
+        for half, training in table[table[by] == number].groupby("half"):
+            for column, (name, color) in CURVES.items():
+                if column in training and training[column].notna().any():
+                    line, = panel.plot(training["epoch"], training[column], color=color, lw=1.2,
+                                       ls="--" if half == 2 and by != "half" else "-")
+                    handles.setdefault(name, line)
+            if "chosen" in training:
+                chosen = training[training["chosen"].astype(bool)]
+                handles["epoch whose network predicted"], = panel.plot(
+                    chosen["epoch"], chosen["heldout_accuracy"], "o", color="0.25", ms=5)
+            for epoch in training["epoch"][1:][np.diff(training["learning_rate"]) != 0]:
+                panel.axvline(epoch, color="0.8", lw=0.8, ls=":", zorder=0)
+        panel.set(xlabel="epoch", title=f"{by} {number}", ylim=(-0.03, 1.03))
+        panel.grid(alpha=0.3)
+    panels[0, 0].set_ylabel("fraction predicted")
+    if by != "half":
+        handles["half 1 solid, half 2 dashed"], = panels[0, 0].plot([], [], "--", color="0.25")
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=1 if columns == 1 else 2 if columns < 4 else 3, fontsize=8)
+    figure.suptitle(f"{settings['dataset']}, {runs.name_of_noise(settings)}, seed {settings['seed']}", fontsize=10,
+                    parse_math=False)
+    figure.savefig(file, format="png", dpi=120)
+    plt.close(figure)
+
+
 # --- labels to doubt --------------------------------------------------------------------------------------------------
 
 COLUMNS, ROWS = 8, 5  # of the contact sheet

@@ -73,6 +73,8 @@ def add(source, results_dir, data_dir):
                 content, compressed = gzip.compress(content, mtime=0), True
             runs.remove_results(place)
             runs.write_whole(runs.beside(place, ".csv.gz" if compressed else ".csv"), lambda out: out.write(content))
+            if runs.beside(path, "_history.csv").exists():
+                shutil.copyfile(runs.beside(path, "_history.csv"), runs.beside(place, "_history.csv"))
             shutil.copyfile(runs.beside(path, ".json"), runs.beside(place, ".json"))
             if Path(source).resolve() == (Path(results_dir) / "unfinished").resolve():
                 for file in runs.files_of(path):
@@ -294,8 +296,9 @@ def page(results_dir):
     """The ledger as Markdown."""
     pictures = [path.relative_to(results_dir).as_posix() for path in sorted(Path(results_dir).glob("cifar10/*.png"))
                 if path.name in ("INCV_main_methods.png", "INCV_main_methods_jax.png")]
-    pictures += [path.relative_to(results_dir).as_posix() + ".png" for script in ("INCV", "INCV_main")
-                 for _, path in finished(results_dir, script) if runs.beside(path, ".png").exists()]
+    pictures += [path.relative_to(results_dir).as_posix() + ending for script in ("INCV", "INCV_main", "Verify_Theory")
+                 for _, path in finished(results_dir, script) for ending in (".png", "_history.png")
+                 if runs.beside(path, ending).exists()]
     parts = [
         "# At full scale\n",
         "All of CIFAR-10, the published networks and lengths, beside the numbers of Chen et al. 2019. Written by "
@@ -320,6 +323,12 @@ def draw(results_dir):
     """Draw the figures of all full-scale runs again, from their files."""
     for provenance, path in finished(results_dir, "INCV"):
         runs.write_whole(runs.beside(path, ".png"), lambda out: figures.precision_and_recall(provenance, out))
+    for script, by in (("INCV", "iteration"), ("Verify_Theory", "half")):
+        for provenance, path in finished(results_dir, script):
+            if runs.beside(path, "_history.csv").exists():
+                history = pd.read_csv(runs.beside(path, "_history.csv"))
+                runs.write_whole(runs.beside(path, "_history.png"), lambda out: figures.history(
+                    history, by, provenance["settings"], out))
     for provenance, path in finished(results_dir, "INCV_main"):
         history = pd.read_csv(runs.csv_of(path))
         runs.write_whole(runs.beside(path, ".png"), lambda out: figures.test_accuracy(

@@ -23,8 +23,9 @@ ops = keras.ops
 
 # trainer: its state is the checkpoint's; networks: those that are tested and saved; train_epoch(epoch, generator, rate,
 # after_batch) trains one epoch and returns {column: value} for the CSV; samples: how many an epoch passes over;
-# remembered(): {name: array} of what else a checkpoint must hold.
-Method = namedtuple("Method", "trainer networks train_epoch samples remembered", defaults=[dict])
+# remembered(): {name: array} of what else a checkpoint must hold; derived: {name: value}, what the method has worked out
+# before it trains, for the run's JSON.
+Method = namedtuple("Method", "trainer networks train_epoch samples remembered derived", defaults=[dict, {}])
 
 
 def make_network(dataset, settings, number, masked=False):
@@ -38,7 +39,7 @@ def make_network(dataset, settings, number, masked=False):
 def one_epoch(trainer, dataset, y, index, settings, generator, rate, after_batch):
     """Train one network on the samples `index` with the labels y; return {column: value}."""
     loss = utils.train_epoch(trainer, dataset.x_train, y, index, generator, settings["batch_size"], rate, dataset.shift,
-                             dataset.flip, lambda done, _: after_batch(done))
+                             dataset.flip, lambda done, _: after_batch(done))["loss"]
     if not math.isfinite(loss):
         raise runs.RunError(f"the loss is {loss}: training diverged; try another --seed or --precision float32")
     return {"keep": settings["batch_size"], "loss_1": loss}

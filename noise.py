@@ -101,6 +101,27 @@ def precision_and_recall(y, y_noisy, select):
     return (found / selected if selected else None), (found / all_clean if all_clean else None)
 
 
+def heldout_accuracies(y_pred, y_noisy, y=None):
+    """Compare a network's predictions of held-out samples with their labels, the clean and the mislabelled ones apart.
+
+    y_pred, y_noisy, y: integers [n], the predicted, observed and true labels; y is None where it is not known.
+    Returns a dict of floats, NaN for the fraction of nothing: heldout_accuracy, P(y_pred = y_noisy); and where y is known
+    clean_accuracy, the same where y_noisy = y, and of the mislabelled samples mislabelled_as_given, P(y_pred = y_noisy),
+    the noise that the network has learned, and mislabelled_as_true, P(y_pred = y), the noise it has seen through.
+    """
+    def fraction(hits, among):
+        return float(hits[among].mean()) if among.any() else float("nan")
+
+    everywhere = np.ones(len(y_noisy), dtype=bool)
+    found = {"heldout_accuracy": fraction(y_pred == y_noisy, everywhere)}
+    if y is not None:
+        clean = y == y_noisy
+        found |= {"clean_accuracy": fraction(y_pred == y_noisy, clean),
+                  "mislabelled_as_given": fraction(y_pred == y_noisy, ~clean),
+                  "mislabelled_as_true": fraction(y_pred == y, ~clean)}
+    return found
+
+
 def confusion_matrix(y, y_pred, num_classes):
     """M[i, j] = P(y_pred = j | y = i) (section 3). y, y_pred: integers [n] in [0, c).
 

@@ -20,13 +20,14 @@ from pathlib import Path
 
 import numpy as np
 
-from data import DataError, Dataset, Facts, in_a_file
+from data import ArrayUnpickler, DataError, Dataset, Facts, in_a_file
 
 MAX_CLASSES = 1000
 LARGEST_AS_IT_IS = 64  # pixels a side: images of one size up to this are not resized
 IMAGE_SIZE = 32  # pixels a side of other images, if --image_size does not say
 IN_MEMORY = 2 ** 30  # bytes: images that take more, decoded, wait in a file on the disk
 IMAGE_FILES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
+LARGEST_PT = 64 * 2 ** 20  # bytes of the pickle in a .pt of labels; the published ones have about 5 MB
 MAX_CATEGORIES = 50  # of a column; rarer ones share what is left
 
 
@@ -458,7 +459,7 @@ def _decode(folder, files, shape, scratch, after_image):
 def human_labels(file, label_set, y_true=None):
     """The labels people gave the training images of CIFAR-10 or CIFAR-100, int64 [50000].
 
-    file: the published .pt (read by PyTorch, weights only), or an .npz of the same arrays; label_set: the array's name, such
+    file: the published .pt (PyTorch is not needed), or an .npz of the same arrays; label_set: the array's name, such
     as "aggre_label"; y_true: the dataset's true labels, which the file's clean_label must be, int64 [50000] or None.
     Raises DataError.
     """
@@ -480,24 +481,25 @@ def human_labels(file, label_set, y_true=None):
 
 
 def _label_sets(file):
-    try:
-        if str(file).lower().endswith(".pt"):
-            found = _read_pt(file)
-            return {name: np.asarray(values) for name, values in found.items()}
+    """Return {name: array} of a file of labels. Raises DataError."""
+    if str(file).lower().endswith(".npy"):
+        raise DataError(f"--labels {file}: the published .npy files list the images in the order of TensorFlow Datasets, which "
+                        f"is not that of the dataset read here; give CIFAR-10_human.pt or CIFAR-100_human.pt")
+    if not str(file).lower().endswith(".pt"):
         return read_arrays(file)
-    except ImportError:
-        raise DataError(f"{file}: to read .pt, pip install torch, or save its arrays by numpy.savez as .npz") from None
-    except (OSError, ValueError, EOFError, KeyError, AttributeError, RuntimeError, TypeError,
-            pickle.UnpicklingError) as error:
-        raise DataError(f"--labels {file}: cannot be read as arrays of labels ({_first_line(error)})") from None
+    try:
+        return _read_pt(file)
+    except (OSError, ValueError, EOFError, KeyError, IndexError, AttributeError, RuntimeError, TypeError, MemoryError,
+            OverflowError, pickle.UnpicklingError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(f"--labels {file}: cannot be read as arrays of labels ({_first_line(error)}); download it again, or "
+                        f"write the arrays by numpy.savez to an .npz") from None
 
 
 def _read_pt(file):
-    """The dict of arrays in a .pt file, by PyTorch's loader that builds nothing but what is listed: arrays of numbers."""
-    import torch
-
-    core = np._core.multiarray if hasattr(np, "_core") else np.core.multiarray
-    arrays = [np.ndarray, np.dtype, *(type(np.dtype(kind)) for kind in ("int64", "int32", "uint8"))]
-    with torch.serialization.safe_globals([(core._reconstruct, "numpy.core.multiarray._reconstruct"), core._reconstruct,
-                                           *arrays]):
-        return torch.load(file, map_location="cpu", weights_only=True)
+    """Return {name: array} of the published .pt: a zip whose data.pkl is a pickled dict of NumPy arrays, without tensors."""
+    with zipfile.ZipFile(file) as archive:
+        [pickled] = [member for member in archive.infolist() if member.filename.split("/")[1:] == ["data.pkl"]]
+        if pickled.file_size > LARGEST_PT:
+            raise ValueError(f"its data.pkl has {pickled.file_size} bytes")
+        found = ArrayUnpickler(io.BytesIO(archive.read(pickled))).load()
+    return {str(name): values.array for name, values in found.items()}

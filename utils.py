@@ -143,11 +143,11 @@ def _cpu_name():
 
 # --- training ---------------------------------------------------------------------------------------------------------
 
-def make_trainer(network, pixel_max, loss=None):
+def make_trainer(network, pixel_max, loss=None, accuracy=False):
     """Return (trainer, predictor), two compiled views of one network; they share its weights.
 
     network: keras.Model, images in [0, 1] (or vectors of features) -> logits; pixel_max: the pixel value that means 1.0;
-    loss: of (labels, logits), None for the cross-entropy.
+    loss: of (labels, logits), None for the cross-entropy; accuracy: whether the trainer measures the training accuracy too.
     trainer: takes [images uint8 or float32, transforms float32 [n, 8]] and the loss's labels; Adam (section 5). That of a
     masked network (models.py) takes also which samples count, bool [n, 1, 1], and goes by whole epochs alone.
     predictor: takes images and returns probabilities float32 [n, c].
@@ -163,7 +163,8 @@ def make_trainer(network, pixel_max, loss=None):
     trainer = keras.Model([images, transforms, counts] if masked else [images, transforms],
                           network([moved, counts] if masked else moved))
     trainer.compile(keras.optimizers.Adam(1e-3, beta_1=0.9, beta_2=0.999, epsilon=1e-8),
-                    loss or keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+                    loss or keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+                    metrics=["accuracy"] if accuracy else None)
     trainer.optimizer.build(trainer.trainable_variables)
     predictor = make_predictor(network, pixel_max)
     if not fast_path.loops_on_device():
@@ -180,7 +181,8 @@ def make_trainer(network, pixel_max, loss=None):
         losses = (loss(labels, logits) if loss else
                   keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True))
         mean = ops.sum(losses * present) / ops.sum(present) + penalties
-        return mean, ops.stack([mean])
+        correct = ops.cast(ops.argmax(logits, axis=-1) == ops.cast(labels, "int64"), "float32") if accuracy else None
+        return mean, ops.stack([mean, ops.sum(correct * present) / ops.sum(present)] if accuracy else [mean])
 
     trainer.masked, trainer.whole_epoch = masked, fast_path.compile_epoch(trainer, gather, objective)
     return trainer, predictor
@@ -274,33 +276,34 @@ def augmentation(generator, n, width, shift, flip):
 
 
 def train_epoch(trainer, x, y, index, generator, batch_size, rate, shift, flip, after_batch=None):
-    """Pass once over the samples `index` of (x, y) in random order, augmented; return the mean loss.
+    """Pass once over the samples `index` of (x, y) in random order, augmented; return {name: mean over the samples}.
 
     x: uint8 [n, height, width, channels]; y: integers [n]; index: integers; generator: this epoch's numpy Generator;
     shift, flip: see `augmentation`; after_batch: called with the number of samples done and the mean loss so far.
-    The last batch may be short. The loss includes the L2 penalty.
+    The last batch may be short. The names are "loss", which includes the L2 penalty, and "accuracy" where the trainer
+    measures it: on the augmented batches, each before the step that is made with it.
     """
     trainer.optimizer.learning_rate = rate
     order = generator.permutation(index)
     transforms = augmentation(generator, len(order), x.shape[-2], shift, flip)
-    total = done = 0
+    names = ["loss"] + (["accuracy"] if len(trainer.metrics) > 1 else [])
+    totals, done = np.zeros(len(names)), 0
     if by_whole_epochs(trainer, x):
         # A masked network takes the short last batch along; for any other, that is a step of its own below.
         done = len(order) if trainer.masked else len(order) // batch_size * batch_size
         batches, sizes = in_batches([order[:done], transforms[:done], np.ones(done, dtype=bool)], batch_size)
         if done:
-            means = trainer.whole_epoch((x, y), batches, -(-len(x) // batch_size))[:, 0]
-            total = float(means @ sizes)
+            totals += sizes @ trainer.whole_epoch((x, y), batches, -(-len(x) // batch_size))
             if after_batch:
-                after_batch(done, total / done)
+                after_batch(done, float(totals[0] / done))
     for start in range(done, len(order), batch_size):
         batch = order[start:start + batch_size]
-        loss = trainer.train_on_batch([x[batch], transforms[start:start + batch_size]], y[batch])
-        total += float(loss) * len(batch)
+        means = trainer.train_on_batch([x[batch], transforms[start:start + batch_size]], y[batch])
+        totals += np.array(means, dtype=float) * len(batch)
         done += len(batch)
         if after_batch:
-            after_batch(done, total / done)
-    return total / done
+            after_batch(done, float(totals[0] / done))
+    return {name: float(total / done) for name, total in zip(names, totals)}
 
 
 def by_whole_epochs(model, x):

@@ -21,7 +21,7 @@ def main():
     for folder in sys.argv[1:]:
         for path in sorted(Path(folder).rglob("INCV_seed*.csv*")):
             name = path.name.removesuffix(".gz").removesuffix(".csv")
-            if not name.endswith(("_index", "_out_of_fold", "_suspects")):
+            if not name.endswith(("_history", "_index", "_out_of_fold", "_suspects")):
                 table = pd.read_csv(path)
                 dataset, pattern, ratio = path.parts[-4:-1]
                 changed = re.sub(r"INCV_seed\d+_?", "", name).replace("_", " ")

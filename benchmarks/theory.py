@@ -37,7 +37,8 @@ def main():
     print("| dataset | noise | settings | accuracy | LP | LR |\n|---|---|---|---|---|---|")
     for folder in sorted(path for name in sys.argv[1:] for path in Path(name).glob("*") if path.is_dir()):
         for settings_name in sorted({runs.name_of_settings(path).removesuffix(".gz").removesuffix(".csv")
-                                     for path in folder.glob("*/Verify_Theory_seed*.csv*")}):
+                                     for path in folder.glob("*/Verify_Theory_seed*.csv*")
+                                     if "_history" not in path.name}):
             found = differences(folder, settings_name)
             shown = settings_name.strip("_").replace("_", " ") or "default"
             for ratio, of_ratio in found.items():

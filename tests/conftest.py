@@ -19,7 +19,7 @@ SMALL_NAME = "INCV_seed0_resnet8_epochs2_iterations2_subset200"
 LONG = ["--dataset", "digits", "--architecture", "resnet8", "--subset", "400", "--epochs", "25", "--iterations", "2"]
 LONG_NAME = "INCV_seed0_resnet8_epochs25_iterations2_subset400"
 # What a finished run of INCV on a part of the digits leaves, in the order of their names.
-INCV_FILES = [".csv", ".json", ".png", "_classes.png", "_index.csv", "_out_of_fold.csv", "_report.html", "_suspects.csv",
+INCV_FILES = [".csv", ".json", ".png", "_classes.png", "_history.csv", "_history.png", "_index.csv", "_out_of_fold.csv", "_report.html", "_suspects.csv",
               "_suspects.png"]
 FOLDER = os.path.join("results", "digits", "sym", "0.5")
 
@@ -53,12 +53,24 @@ def cifar10():
 
 
 @pytest.fixture(scope="session")
-def unbroken(tmp_path_factory):
-    """The CSV of the run LONG, never interrupted: bytes."""
+def unbroken_run(tmp_path_factory):
+    """The run LONG, never interrupted: the path of its files without an ending."""
     folder = tmp_path_factory.mktemp("unbroken")
     result = run([*LONG, "--quiet"], folder)
     assert result.code == 0, result.err
-    return (folder / FOLDER / f"{LONG_NAME}.csv").read_bytes()
+    return folder / FOLDER / LONG_NAME
+
+
+@pytest.fixture(scope="session")
+def unbroken(unbroken_run):
+    """The CSV of the run LONG, never interrupted: bytes."""
+    return unbroken_run.with_name(f"{LONG_NAME}.csv").read_bytes()
+
+
+@pytest.fixture(scope="session")
+def unbroken_history(unbroken_run):
+    """The history of the run LONG, never interrupted: bytes."""
+    return unbroken_run.with_name(f"{LONG_NAME}_history.csv").read_bytes()
 
 
 def start(arguments, cwd, script="INCV.py", **options):

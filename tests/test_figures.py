@@ -25,5 +25,6 @@ def test_table_of_selections_by_hand(tmp_path):
     (folder / "INCV_seed0.csv").write_text("y,y_noisy,select,candidate,eval_ratio\n" + "".join(f"{r},0.5\n" for r in rows))
     rows[1] = "1,1,True,False"  # LP 2/3, LR 1
     (folder / "INCV_seed1.csv").write_text("y,y_noisy,select,candidate,eval_ratio\n" + "".join(f"{r},0.5\n" for r in rows))
+    (folder / "INCV_seed0_history.csv").write_text("iteration,half,epoch\n1,1,1\n")
     result = run([tmp_path], tmp_path, script="benchmarks/selections.py")
     assert result.out.splitlines()[-1] == "| digits | sym 0.5 | default | 0.583 | 0.750 | 2 |"

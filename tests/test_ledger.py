@@ -19,7 +19,7 @@ def write_run(folder, script, seed, differs=(), engine="tensorflow", csv="", **p
     """The files of a run that ended: JSON and CSV."""
     pattern, ratio = folder.parts[-2:]
     settings = {"dataset": "cifar10", "noise_pattern": pattern, "noise_ratio": float(ratio), "seed": seed, "engine": engine,
-                **{"method": provenance.pop("method", "incv")}}
+                "method": provenance.pop("method", "incv"), "schedule": runs.SCHEDULE}
     name = "_".join([f"{script}_seed{seed}", *([settings["method"]] if settings["method"] != "incv" else []),
                      *("".join(map(str, change)) for change in differs), *(["jax"] if engine == "jax" else [])])
     folder.mkdir(parents=True, exist_ok=True)
@@ -116,11 +116,14 @@ def test_runs_are_taken_up_from_elsewhere(tmp_path):
     five = elsewhere / "cifar10" / "sym" / "0.5"
     large = "y,y_noisy,select,candidate,eval_ratio\n" + "1,2,True,False,0.5\n" * 70000
     write_run(five, "INCV", 0, iterations=selected((.9, .7)), csv=large)
+    (five / "INCV_seed0_history.csv").write_text(
+        "iteration,half,epoch,learning_rate,loss,heldout_accuracy,chosen\n1,1,1,0.001,2.0,0.5,True\n")
     write_run(five, "INCV", 1, [("epochs", 3)], iterations=selected((.9, .7)), csv=large)
     answer = run(["results", "--add", "elsewhere"], tmp_path, "ledger.py")
     assert answer.code == 0, answer.err
     taken = results / "cifar10" / "sym" / "0.5"
-    assert sorted(path.name for path in taken.iterdir()) == ["INCV_seed0.csv.gz", "INCV_seed0.json", "INCV_seed0.png"]
+    assert sorted(path.name for path in taken.iterdir()) == [
+        f"INCV_seed0{ending}" for ending in (".csv.gz", ".json", ".png", "_history.csv", "_history.png")]
     assert gzip.decompress((taken / "INCV_seed0.csv.gz").read_bytes()).decode() == large
     settings = json.loads((taken / "INCV_seed0.json").read_text())["settings"]
     assert runs.finished(taken / "INCV_seed0", settings)

@@ -12,6 +12,7 @@ import pytest
 
 import data
 import figures
+import runs
 import table
 from conftest import FOLDER, INCV_FILES, PROJECT, run, start
 
@@ -59,6 +60,14 @@ def test_files_and_the_networks_they_tell_of(finished):
     provenance = json.loads((folder / FOLDER / f"{NAME}.json").read_text())
     last = table.iloc[-1]
     assert provenance["last_epoch"]["accuracy_pair"] == last["accuracy_pair"] and len(table) == 12
+    incv, derived = pd.read_csv(folder / FOLDER / f"{INCV_NAME}.csv"), provenance["derived"]
+    ratio, selected, candidates = incv["eval_ratio"].iloc[0], incv["select"].sum(), incv["candidate"].sum()
+    left = ratio ** 2 / (ratio ** 2 + 9 * (1 - ratio) ** 2)
+    assert derived == {
+        "noise_left": pytest.approx(left), "selected": selected, "candidates": candidates,
+        "candidates_per_batch": min(candidates * 32 // selected, 16), "keep_in_last_epoch": last["keep"],
+        "last_epoch_of_warm_up": round(12 * (80 if ratio > 0.6 else 40) / 200)}
+    assert f"ε_S {left:.3f}, |S| {selected}, |C| {candidates}, B_C {derived['candidates_per_batch']}" in result.out
     accuracies, _ = networks_of(folder)
     assert accuracies == pytest.approx([last["accuracy_1"], last["accuracy_2"]])
     assert f"their mean {last['accuracy_mean']:.4f}" in result.out
@@ -179,7 +188,7 @@ def test_the_table_follows_from_the_runs(tmp_path):
         (folder / f"INCV_main_{name}.csv").write_text(
             "epoch,accuracy_mean,accuracy_pair\n1,0.1,0.2\n" + f"2,{accuracy},{accuracy + 0.01}\n")
         settings = {"dataset": "cifar10", "noise_pattern": "sym", "noise_ratio": 0.5, "method": method,
-                    "engine": "tensorflow"}
+                    "engine": "tensorflow", "schedule": runs.SCHEDULE}
         (folder / f"INCV_main_{name}.json").write_text(json.dumps({"settings": settings, "differs_from_published": {
             "epochs": {"here": 30, "published": 200}}}))
     (folder / "INCV_main_seed2.csv").write_text("epoch,accuracy_mean\n1,0.9\n")
@@ -203,7 +212,7 @@ def test_the_figures_of_the_methods_hold_runs_of_like_settings(tmp_path, monkeyp
         method = name.split("_")[1] if "standard" in name or "d2l" in name else "incv"
         (folder / f"INCV_main_{name}.csv").write_text("epoch,accuracy_mean\n1,0.5\n2,0.75\n")
         settings = {"dataset": "digits", "noise_pattern": "sym", "noise_ratio": 0.5, "method": method,
-                    "engine": "tensorflow"}
+                    "engine": "tensorflow", "schedule": runs.SCHEDULE}
         (folder / f"INCV_main_{name}.json").write_text(json.dumps({"settings": settings, "differs_from_published": {}}))
     without_noise = folder.parent / "0.0"
     without_noise.mkdir()

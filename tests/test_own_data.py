@@ -1,5 +1,10 @@
 """A user's own data: what is found in them, what is refused, what comes out."""
 import json
+import os
+import pickle
+import re
+import subprocess
+import sys
 import zipfile
 from types import SimpleNamespace
 
@@ -14,7 +19,7 @@ import INCV_main
 import noise
 import own_data
 import utils
-from conftest import run
+from conftest import PROJECT, run
 
 NAMES = np.array(["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"])
 QUICK = ["--epochs", 1, "--iterations", 1, "--quiet"]
@@ -422,18 +427,57 @@ def test_human_labels_need_their_file(tmp_path):
     refused(["--labels", "x.npz"], tmp_path, "--noise_pattern human")
 
 
-def test_a_pt_file_is_read_where_pytorch_is_and_said_where_it_is_not(tmp_path):
-    labels = {"clean_label": np.arange(10), "worse_label": np.arange(10)[::-1].copy()}
+def write_pt(file, content):
+    """A .pt as PyTorch writes it: a zip with one pickle of protocol 2; the published ones are of NumPy 1."""
+    raw = pickle.dumps(content, protocol=2).replace(b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n")
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("archive/data.pkl", raw)
+        archive.writestr("archive/version", "3\n")
+
+
+def test_a_pt_file_is_read_without_pytorch(tmp_path):
+    """The layout of the published CIFAR-10_human.pt, whose pickle names four constructors, and no other kind of content."""
     file = tmp_path / "CIFAR-10_human.pt"
-    try:
-        import torch
-    except ImportError:
-        file.write_bytes(b"PK")
-        with pytest.raises(data.DataError, match="pip install torch, or save its arrays by numpy.savez"):
+    labels = {"clean_label": np.arange(300) % 10, "worse_label": (np.arange(300)[::-1] % 10).copy()}
+    write_pt(file, labels)
+    named = set(re.findall(rb"c([\w.]+)\n(\w+)\n", zipfile.ZipFile(file).read("archive/data.pkl")))
+    assert named == {(b"numpy.core.multiarray", b"_reconstruct"), (b"numpy", b"ndarray"), (b"numpy", b"dtype"),
+                     (b"_codecs", b"encode")}
+    program = ("import sys; sys.modules['torch'] = None; import own_data;"
+               f"print(own_data.human_labels({str(file)!r}, 'worse_label').tolist())")
+    done = subprocess.run([sys.executable, "-c", program], cwd=PROJECT, text=True, capture_output=True)
+    assert done.returncode == 0 and json.loads(done.stdout) == labels["worse_label"].tolist(), done.stderr
+    for content in ({"worse_label": np.linspace(0, 1, 9)}, {"worse_label": SimpleNamespace()}, {"worse_label": [1, 2]},
+                    {"worse_label": np.arange(9, dtype=">i8")}, [1, 2]):
+        write_pt(file, content)
+        with pytest.raises(data.DataError, match="cannot be read as arrays of labels"):
             own_data.human_labels(file, "worse_label")
-    else:
-        torch.save(labels, file)
-        assert own_data.human_labels(file, "worse_label", labels["clean_label"]).tolist() == list(range(9, -1, -1))
-        torch.save({"worse_label": SimpleNamespace()}, file)
-        with pytest.raises(data.DataError, match="cannot be read"):
+    for raw in (b"PK", b"", pickle.dumps(labels)):
+        file.write_bytes(raw)
+        with pytest.raises(data.DataError, match="cannot be read as arrays of labels"):
             own_data.human_labels(file, "worse_label")
+    with pytest.raises(data.DataError, match="order of TensorFlow Datasets"):
+        own_data.human_labels(tmp_path / "CIFAR-10_human_ordered.npy", "worse_label")
+
+
+class Planted:
+    """Unpickled by the ordinary loader, it writes a file."""
+
+    def __init__(self, function, *arguments):
+        self.call = function, arguments
+
+    def __reduce__(self):
+        return self.call
+
+
+def test_a_pickle_planted_in_a_pt_file_never_runs(tmp_path):
+    file, written = tmp_path / "CIFAR-10_human.pt", tmp_path / "written"
+    for planted in (Planted(os.system, f"touch {written}"), Planted(eval, f"open({str(written)!r}, 'w')"),
+                    Planted(np.fromfile, str(written)), Planted(open, str(written), "w")):
+        write_pt(file, {"worse_label": np.arange(10), "clean_label": planted})
+        with pytest.raises(data.DataError, match="has no place in a file of arrays"):
+            own_data.human_labels(file, "worse_label")
+        refused(["--noise_pattern", "human", "--labels", file], tmp_path, "no place in a file of arrays")
+        assert not written.exists()
+    pickle.loads(pickle.dumps(Planted(open, str(written), "w")))  # the ordinary loader runs it
+    assert written.exists()

@@ -21,7 +21,7 @@ def wait_for_file(process, path):
     return []
 
 
-def test_stopped_by_the_time_limit_five_times(unbroken, tmp_path):
+def test_stopped_by_the_time_limit_five_times(unbroken, unbroken_history, tmp_path):
     """Each time on another machine: of the run, its checkpoint alone is carried there."""
     for number in range(5):
         base = tmp_path / str(number) / FOLDER / LONG_NAME
@@ -39,9 +39,10 @@ def test_stopped_by_the_time_limit_five_times(unbroken, tmp_path):
     last = run([*LONG, "--time_limit", 60], tmp_path / "4")
     assert last.code == 0 and "resuming at iteration 1, half 1, epoch 6" in last.out, last.err
     assert base.with_name(base.name + ".csv").read_bytes() == unbroken
+    assert base.with_name(base.name + "_history.csv").read_bytes() == unbroken_history
 
 
-def test_killed_ten_times(unbroken, tmp_path):
+def test_killed_ten_times(unbroken, unbroken_history, tmp_path):
     base = tmp_path / FOLDER / LONG_NAME
     printed = []
 
@@ -72,6 +73,7 @@ def test_killed_ten_times(unbroken, tmp_path):
     assert last.code == 0, last.err
     printed += last.out.splitlines(keepends=True)
     assert (base.with_name(base.name + ".csv")).read_bytes() == unbroken
+    assert (base.with_name(base.name + "_history.csv")).read_bytes() == unbroken_history
     assert sorted(path.name for path in base.parent.iterdir()) == [
         LONG_NAME + ending for ending in INCV_FILES]
     # An epoch's line is printed after its checkpoint is written: what was printed is never repeated, and what a kill undid

@@ -61,7 +61,8 @@ def test_halves_are_a_partition():
 def test_files_follow_from_one_another(finished):
     folder, result = finished
     base = folder / FOLDER / NAME
-    assert sorted(path.name for path in base.parent.iterdir()) == [f"{NAME}.csv", f"{NAME}.json"]
+    assert sorted(path.name for path in base.parent.iterdir()) == [
+        f"{NAME}{ending}" for ending in (".csv", ".json", "_history.csv", "_history.png")]
     raw = base.with_suffix(".csv").read_bytes()
     assert raw.startswith(b"index,y,y_noisy,y_pred,memorised\n") and b"\r" not in raw
     table = pd.read_csv(base.with_suffix(".csv"))
@@ -82,6 +83,32 @@ def test_files_follow_from_one_another(finished):
     index = data.class_balanced_subset(y, 300, utils.rng(0, "subset"))
     y_noisy = noise.flip_labels(y[index], noise.transition_matrix("sym", 0.5, 10), utils.rng(0, "noise"))
     assert (table["y_noisy"] == y_noisy).all()
+
+
+def test_the_history_ends_with_what_was_measured(finished):
+    """A row an epoch; the last of each half is of the network whose predictions are in the CSV."""
+    folder, result = finished
+    base = folder / FOLDER / NAME
+    history, table = pd.read_csv(f"{base}_history.csv"), pd.read_csv(f"{base}.csv")
+    assert list(history) == ["half", "epoch", "learning_rate", "loss", "training_accuracy", "heldout_accuracy",
+                             "clean_accuracy", "mislabelled_as_given", "mislabelled_as_true"]
+    assert history["half"].tolist() == [1] * 40 + [2] * 40 and history["epoch"].tolist() == [*range(1, 41)] * 2
+    rates = [utils.learning_rate(epoch, 40, **Verify_Theory.SCHEDULE) for epoch in range(40)]
+    assert history["learning_rate"].tolist() == rates * 2
+    first, second = (np.isin(table["index"], data.class_balanced_subset(
+        data.load("digits").y_train, 300, utils.rng(0, "subset"))[half])
+        for half in Verify_Theory.halves(300, utils.rng(0, "halves")))
+    for number, held_out in ((1, second), (2, first)):
+        last, rows = history[history["half"] == number].iloc[-1], table[held_out]
+        clean = rows["y"] == rows["y_noisy"]
+        assert last["heldout_accuracy"] == (rows["y_pred"] == rows["y_noisy"]).mean()
+        assert last["clean_accuracy"] == (rows["y_pred"] == rows["y_noisy"])[clean].mean()
+        assert last["mislabelled_as_given"] == (rows["y_pred"] == rows["y_noisy"])[~clean].mean()
+        assert last["mislabelled_as_true"] == (rows["y_pred"] == rows["y"])[~clean].mean()
+        assert last["training_accuracy"] > history[history["half"] == number]["training_accuracy"].iloc[0] + 0.3
+    tested = json.loads(base.with_suffix(".json").read_text())["test"]
+    assert len(tested) == 2 and all(0 < half["accuracy"] < 1 and half["loss"] > 0 for half in tested)
+    assert f"test set, half 2: accuracy {tested[1]['accuracy']:.3f}, loss {tested[1]['loss']:.3f}" in result.out
 
 
 def test_one_half_is_the_first_of_both(finished, tmp_path):
@@ -110,8 +137,9 @@ def test_killed_and_resumed_it_ends_with_the_same_bytes(finished, tmp_path):
     assert last.code == 0 and "resuming at half 2" in last.out
     epochs = [line.split(" loss")[0] for line in [*printed, *last.out.splitlines()] if " loss " in line]
     assert len(epochs) == len(set(epochs)) and len(epochs) >= 78
-    assert (tmp_path / FOLDER / f"{NAME}.csv").read_bytes() == (folder / FOLDER / f"{NAME}.csv").read_bytes()
-    assert sorted(path.name for path in (tmp_path / FOLDER).iterdir()) == [f"{NAME}.csv", f"{NAME}.json"]
+    for ending in (".csv", "_history.csv"):
+        assert (tmp_path / FOLDER / f"{NAME}{ending}").read_bytes() == (folder / FOLDER / f"{NAME}{ending}").read_bytes()
+    assert len(list((tmp_path / FOLDER).iterdir())) == 4
 
 
 def test_a_network_that_has_not_memorised_is_marked(tmp_path):

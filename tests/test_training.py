@@ -107,9 +107,10 @@ def test_loss_and_first_adam_step_against_numpy(samples):
 def test_a_training_returns_the_best_or_the_last_epoch(samples, monkeypatch, keep_best, start, expected):
     """Held-out accuracies .1 .5 .2 .5 .3: the best epoch is the first of the two best. Every epoch trains with its rate on
     the samples asked for and their noisy labels; going on from a checkpoint changes nothing. What was removed is predicted
-    by the same epoch's network."""
+    by the same epoch's network. The history says all of this; of ten held-out labels, all 0, the first three are right."""
     x, _ = samples
-    dataset = data.Dataset(x, None, None, None, 10, 16, 1, False, "")
+    y = np.where(np.arange(50) < 3, 0, 1)
+    dataset = data.Dataset(x, y, None, None, 10, 16, 1, False, "")
     y_noisy, held_out, removed, train_index = np.zeros(50, int), np.arange(10), np.arange(10, 13), np.arange(13, 50)
     settings = {"architecture": "resnet8", "epochs": 5, "iterations": 1, "batch_size": 128, "seed": 0, "bn_momentum": 0.9,
                 "precision": "float32"}
@@ -119,18 +120,25 @@ def test_a_training_returns_the_best_or_the_last_epoch(samples, monkeypatch, kee
         outcomes[-1][:hits, 0], outcomes[-1][hits:, 1] = 1, 1
     trained, checkpoints = [], []
     monkeypatch.setattr(utils, "train_epoch", lambda trainer, images, y, index, generator, batch_size, rate, *rest: (
-        trained.append((rate, index, y)) or 1.0))
+        trained.append((rate, index, y)) or {"loss": 1.0}))
     monkeypatch.setattr(utils, "predict", lambda predictor, images, index: outcomes[len(trained) - 1][:len(index)])
 
     def make_train(resumed):
         return INCV.make_train(dataset, y_noisy, settings, command.Progress(quiet=True), resumed,
-                               lambda **arrays: checkpoints.append(arrays))
+                               lambda **arrays: checkpoints.append(arrays), history)
 
+    history = []
     make_train({})(train_index, held_out, removed, keep_best, 1, 1)
     if start:  # the same again from the checkpoint written before epoch `start`
         resumed = {name: np.asarray(value) for name, value in checkpoints[start - 1].items()}
         del trained[start:]
         make_train(resumed)(train_index, held_out, removed, keep_best, 1, 1)
+    assert [row["chosen"] for row in history] == [epoch == expected for epoch in range(5)]
+    assert [row["learning_rate"] for row in history] == [rate for rate, _, _ in trained]
+    assert [row["heldout_accuracy"] for row in history] == [.1, .5, .2, .5, .3]
+    assert [row["clean_accuracy"] for row in history] == pytest.approx([1 / 3, 1, 2 / 3, 1, 1])
+    assert [row["mislabelled_as_given"] for row in history] == pytest.approx([0, 2 / 7, 0, 2 / 7, 0])
+    assert [row["mislabelled_as_true"] for row in history] == pytest.approx([1, 5 / 7, 1, 5 / 7, 1])
     of_both = np.concatenate([outcomes[expected], outcomes[expected][:3]])
     assert (checkpoints[-1]["finished000"] == of_both).all() and "state" not in checkpoints[-1]
     assert [rate for rate, _, _ in trained] == [1e-3, 1e-3, 1e-3, 5e-4, 2.5e-4]  # the drops after 20, 30, 40 of 50: 2, 3, 4
@@ -178,6 +186,30 @@ def test_training_goes_on_from_a_state_as_if_never_stopped(samples):
     assert (utils.get_state(resumed) == utils.get_state(straight)).all()
     with pytest.raises(ValueError, match="does not fit"):
         utils.set_state(resumed, halfway[:-1])
+
+
+def test_measuring_the_training_accuracy_changes_no_weight(samples):
+    """The theory's trainer measures the accuracy of its batches; the weights are those of one that does not."""
+    x, y = samples
+    states = []
+    for accuracy in (False, True):
+        trainer, _ = utils.make_trainer(models.resnet8((8, 8, 1), 10, seed=0), 16, accuracy=accuracy)
+        found = [utils.train_epoch(trainer, x, y, np.arange(50), utils.rng(0, epoch), 16, 1e-3, 0, False)
+                 for epoch in range(3)]
+        states.append(utils.get_state(trainer))
+    assert (states[0] == states[1]).all()
+    # Each batch is measured as the network stands before the step: literally, batch by batch.
+    network = models.resnet8((8, 8, 1), 10, seed=0)
+    trainer, _ = utils.make_trainer(network, 16)
+    order, hits = utils.rng(0, 0).permutation(np.arange(50)), 0
+    still = utils.augmentation(np.random.default_rng(0), 50, 8, 0, False)
+    trainer.optimizer.learning_rate = 1e-3
+    for start in range(0, 50, 16):
+        batch, before = order[start:start + 16], network.get_weights()
+        hits += (np.asarray(network(x[batch] / 16, training=True)).argmax(axis=1) == y[batch]).sum()
+        network.set_weights(before)  # a pass in training mode moves the statistics
+        trainer.train_on_batch([x[batch], still[:len(batch)]], y[batch])
+    assert found[0]["accuracy"] == pytest.approx(hits / 50) and 0 < found[0]["accuracy"] < 1
 
 
 def test_predictions_do_not_depend_on_their_company(samples):
