@@ -12,7 +12,7 @@ results/(dataset)/(noise_pattern)/(noise_ratio)/ (of your own data results/(data
 look wrong, with a report. A run that was interrupted goes on when it is given again.
 
 Attains on the digits, over seeds 0 to 4 (about 50 s each on one CPU core): label precision / label recall .988/.997 for
-sym 0.2, .966/.990 for sym 0.5, .872/.980 for asym 0.4; benchmarks/selections.py computes this from results/.
+sym 0.2, .966/.990 for sym 0.5, .872/.980 for asym 0.4; benchmarks/selections.py computes this from results/reference/.
 """
 if __name__ == "__main__":
     import signal
@@ -55,15 +55,16 @@ Selection = namedtuple("Selection", "select candidate ratio records early out_of
 def incv(y_noisy, num_classes, noise_pattern, train, iterations=4, seed=0, after_iteration=None):
     """Iterative noisy cross-validation (Algorithm 1): select the samples whose labels can be trusted.
 
-    y_noisy: integers [n] in [0, num_classes), the observed labels; noise_pattern: for "asym" nothing is removed from the
-    candidates; iterations: N of the paper; seed: decides the splits.
+    y_noisy: integers [n] in [0, num_classes), the observed labels; noise_pattern: one of noise.PATTERNS; for "asym" nothing
+    is removed from the candidates; iterations: N of the paper; seed: decides the splits.
     train(train_index, held_out, removed, keep_best, iteration, half) trains a fresh network on the samples train_index and
     returns its probabilities [.., num_classes] for the samples held_out, then removed: at the epoch with the best accuracy
     on the held-out noisy labels if keep_best, else at the last. iteration counts from 1; half is 1 or 2.
     after_iteration(record, select) is called with the record of each iteration and the selection so far.
 
-    Returns a `Selection`.
+    Returns a `Selection`. Raises ValueError for an unknown noise pattern.
     """
+    removes = not noise.pattern(noise_pattern).pairwise
     select, candidate = np.zeros(len(y_noisy), dtype=bool), np.ones(len(y_noisy), dtype=bool)
     out_of_fold = np.full((len(y_noisy), num_classes), np.nan)
     ratio, records, early = None, [], None
@@ -86,7 +87,7 @@ def incv(y_noisy, num_classes, noise_pattern, train, iterations=4, seed=0, after
             if ratio is None:
                 ratio = noise.estimate_noise_ratio(agreeing.mean(), num_classes)
             agree[held_out[agreeing]] = True
-            if noise_pattern != "asym":
+            if removes:
                 remove[remove_set(probabilities, y_noisy, held_out, agreeing.sum(), ratio)] = True
         remove &= ~agree
         select |= agree
@@ -119,7 +120,7 @@ def remove_set(probabilities, y_noisy, held_out, num_selected, ratio):
 
 def iterations_with_best_epoch(noise_pattern, ratio):
     """k: up to this iteration the best epoch's network predicts, afterwards the last epoch's. ratio: None if unknown."""
-    if noise_pattern == "asym" or ratio is None or ratio > 0.6:
+    if noise.pattern(noise_pattern).pairwise or ratio is None or ratio > 0.6:
         return 1
     return 2 if ratio > 0.3 else 4
 
@@ -140,8 +141,9 @@ def make_train(dataset, y_noisy, settings, progress, resumed, save_checkpoint, h
 
     x, epochs, batch_size = dataset.x_train, settings["epochs"], settings["batch_size"]
     if network is None:
-        network = models.ARCHITECTURES[settings["architecture"]](
-            x.shape[1:], dataset.num_classes, seed=utils.rng(settings["seed"], "weights").integers(2 ** 32),
+        network = models.build(
+            settings["architecture"], x.shape[1:], dataset.num_classes,
+            seed=utils.rng(settings["seed"], "weights").integers(2 ** 32),
             momentum=settings["bn_momentum"], dtype="mixed_bfloat16" if settings["precision"] == "bfloat16" else "float32",
             # With batch normalisation that passes over the filling, a short last batch needs no program of its own.
             masked=fast_path.loops_on_device() and fast_path.fits(x))

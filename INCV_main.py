@@ -13,7 +13,7 @@ for comparison (methods.py); standard trains one network on all the noisy labels
 provenance and the networks to results/(dataset)/(noise_pattern)/(noise_ratio)/.
 
 Attains on the digits, over seeds 0 to 4 (two minutes each on one CPU core): test accuracy 98.05±0.54 % for sym 0.5, where
-standard training has 72.05±4.97, and 92.90±3.14 for asym 0.4 (80.88±2.51). table.py computes this from results/.
+standard training has 72.05±4.97, and 92.90±3.14 for asym 0.4 (80.88±2.51). table.py computes this from results/reference/.
 """
 if __name__ == "__main__":
     import signal
@@ -45,17 +45,14 @@ DEFAULTS = {"cifar10": PUBLISHED, "cifar100": PUBLISHED, "digits": SMALL,
 # earlier than the callbacks of INCV and of the theory do, which drop it after the epoch of that number.
 SCHEDULE = {"published_epochs": 200, "initial": 1e-3, "drops": {80: 1e-4, 120: 1e-5, 160: 1e-6, 180: 5e-7}, "inclusive": True}
 TEST_DATA = "test data"  # what a run is tested on, if its data have any
-METHODS = ("incv", "standard", "f_correction", "decoupling", "coteaching", "mentornet", "d2l")
-PAIRS = ("incv", "decoupling", "coteaching")  # those that train two networks
-ONLY_FOR = {"incv_epochs": ["incv"], "iterations": ["incv"], "assumed_ratio": ["coteaching", "mentornet"],
-            "transition": ["f_correction"]}  # settings that the other methods do not have
+METHODS = utils.literal("methods", "METHODS")
 
 
 # --- Algorithm 2 ------------------------------------------------------------------------------------------------------
 
 def warm_up(noise_pattern, ratio):
     """E_w: up to this epoch of 200 batches hold selected samples alone. ratio: as estimated by INCV."""
-    return 80 if noise_pattern == "asym" or ratio > 0.6 else 40
+    return 80 if noise.pattern(noise_pattern).pairwise or ratio > 0.6 else 40
 
 
 def make_coteaching(dataset, y_noisy, selection, settings):
@@ -99,8 +96,8 @@ def make_coteaching(dataset, y_noisy, selection, settings):
 
 def main():
     parser = command.parser(__doc__, DEFAULTS, own=True)
-    parser.add_argument("--method", nargs="+", choices=METHODS, help="incv, or for comparison: standard, plain training on "
-                        "all the noisy labels, and the methods of methods.py (default: incv); runs for each")
+    parser.add_argument("--method", nargs="+", choices=[*METHODS, "all"], help="incv, or for comparison: standard, plain "
+                        "training on all the noisy labels, and the other methods of methods.py (default: incv); runs for each")
     parser.add_argument("--assumed_ratio", type=command.number(float, 0, 1), metavar="RATIO", help="the noise ratio that "
                         "coteaching and mentornet are told (default: the true one)")
     parser.add_argument("--transition", choices=("estimated", "true"), help="the transition matrix that f_correction "
@@ -109,11 +106,10 @@ def main():
                         help="of each training of INCV (default: 50; for digits 12)")
     parser.add_argument("--predict", metavar="FILE.npz", help="train nothing: write what the saved networks of this run say "
                         "of the samples x in FILE.npz (raw pixels, as the dataset's); of a table, the rows of FILE.csv")
-    args, planned = command.plan("INCV_main", parser, DEFAULTS, lambda method: [
-        option for option, users in ONLY_FOR.items() if method not in users])
+    args, planned = command.plan("INCV_main", parser, DEFAULTS, METHODS)
     for settings, _ in planned:
         settings["schedule"] = runs.SCHEDULE
-    blind = [method for method in ("coteaching", "mentornet") if method in (args.method or [])]
+    blind = [method for method in args.method if METHODS[method]["needs_ratio"]]
     if planned[0][0]["noise_ratio"] is None and blind and args.assumed_ratio is None:
         parser.error(f"--method {' '.join(blind)} needs the noise ratio, which is not known here: give --assumed_ratio")
     if planned[0][0]["noise_ratio"] is None and args.transition == "true":
@@ -173,7 +169,7 @@ def run(args, settings, path, progress):
     stage = SimpleNamespace(resumed=resumed, save_checkpoint=save_checkpoint, progress=progress.part(0, before),
                             begin_epoch=lambda trainer, epoch: begin_epoch(trainer, epoch, settings["epochs"]))
     method = (make_coteaching(dataset, y_noisy, selection, settings) if selection else
-              methods.METHODS[settings["method"]](dataset, y_noisy, settings, stage))
+              methods.make(settings["method"], dataset, y_noisy, settings, stage))
     if method.derived:
         progress.say("ε_S {noise_left:.3f}, |S| {selected}, |C| {candidates}, B_C {candidates_per_batch}, n(e) in the last "
                      "epoch {keep_in_last_epoch}, E_w {last_epoch_of_warm_up}".format(**method.derived))
@@ -282,7 +278,7 @@ def predict(args, settings, path):
 
     own = args.facts.checksum is not None
     x = own_data.samples_like(args.predict, args.dataset if own else None, args.label, args.facts.shape)
-    files = [runs.beside(path, f"_network{number}.keras") for number in range(1, 3 if settings["method"] in PAIRS else 2)]
+    files = [runs.beside(path, f"_network{number + 1}.keras") for number in range(METHODS[settings["method"]]["networks"])]
     missing = [file for file in files if not file.exists()]
     if missing or not runs.finished(path, settings):
         raise runs.RunError(f"{missing[0] if missing else path}: no finished networks; give the same command first "

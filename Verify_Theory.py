@@ -14,7 +14,7 @@ from the CSVs of all runs found there, two figures to results/(dataset)/(noise_p
 
 Attains on the digits, over seeds 0 to 2, both halves, eleven ratios (half a minute a run on one CPU core): points on average
 .028, .017, .054 (accuracy, LP, LR) off theory for sym, .018, .024, .047 for asym; benchmarks/theory.py computes this from
-results/.
+results/reference/.
 """
 if __name__ == "__main__":
     import signal
@@ -80,8 +80,9 @@ def make_memorise(dataset, y_noisy, settings, progress, resumed, save_checkpoint
 
     x, epochs, trainings = dataset.x_train, settings["epochs"], 1 + settings["both_halves"]
     shift, flip = (dataset.shift, dataset.flip) if settings["augmentation"] else (0, False)
-    network = models.ARCHITECTURES[settings["architecture"]](
-        x.shape[1:], dataset.num_classes, seed=utils.rng(settings["seed"], "weights").integers(2 ** 32),
+    network = models.build(
+        settings["architecture"], x.shape[1:], dataset.num_classes,
+        seed=utils.rng(settings["seed"], "weights").integers(2 ** 32),
         momentum=settings["bn_momentum"], dtype="mixed_bfloat16" if settings["precision"] == "bfloat16" else "float32")
     trainer, predictor = utils.make_trainer(network, dataset.pixel_max, accuracy=True)
     initial_state = utils.get_state(trainer)

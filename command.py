@@ -24,6 +24,8 @@ import own_data
 import runs
 import utils
 
+ARCHITECTURES = utils.literal("models", "ARCHITECTURES")
+
 
 # --- command line -----------------------------------------------------------------------------------------------------
 
@@ -75,10 +77,10 @@ def parser(description, defaults, own=False):
                             f"{own_data.IMAGE_SIZE})")
     else:
         parser.add_argument("--dataset", default="cifar10", choices=sorted(data.SIZES), help="default: cifar10")
-    parser.add_argument("--noise_pattern", choices=(*noise.PATTERNS, "human") if own else noise.PATTERNS,
-                        help="sym: to any other class alike; asym: to the next class" + (
-                            "; human: the labels of --labels; of your own data asym says that classes are mistaken for one "
-                            "other each" if own else "") + " (default: sym)")
+    patterns = [name for name in noise.PATTERNS if own or name in noise.DRAWN]
+    parser.add_argument("--noise_pattern", choices=patterns, help="; ".join(
+        f"{name}: {noise.PATTERNS[name].help}" for name in patterns) + (
+        "; of your own data asym says that classes are mistaken for one other each" if own else "") + " (default: sym)")
     if own:
         parser.add_argument("--labels", metavar="FILE", help="for human: the labels that people gave to CIFAR's training "
                             "images, an .npz (or the published .pt) of arrays such as aggre_label and clean_label")
@@ -93,8 +95,9 @@ def parser(description, defaults, own=False):
             parser.add_argument(f"--{option}", type=number(int, 1), metavar="N", help=f"{text} ({default(option)})")
     parser.add_argument("--subset", type=number(int, 1), metavar="N",
                         help="use a class-balanced part of N training samples (default: all)")
-    parser.add_argument("--architecture", choices=("resnet32", "resnet110", "resnet8", "plain14", "dense"),
-                        help=default("architecture") + ("; dense is for tables" if own else ""))
+    tables = [name for name, kind in ARCHITECTURES.items() if kind == "table"]
+    parser.add_argument("--architecture", choices=[name for name in ARCHITECTURES if own or name not in tables],
+                        help=default("architecture") + (f"; for tables {', '.join(tables)}" if own else ""))
     parser.add_argument("--precision", choices=("float32", "bfloat16"), help=default("precision"))
     parser.add_argument("--gpu_id", type=number(int, 0), metavar="N", help="GPU to use (default: the first, if any)")
     parser.add_argument("--threads", type=number(int, 1, 4096), metavar="N",
@@ -116,11 +119,11 @@ def parser(description, defaults, own=False):
     return parser
 
 
-def plan(script, parser, defaults, unused=lambda method: ()):
+def plan(script, parser, defaults, methods=None):
     """Parse the command line; return (args, [(settings, path) of every run it asks for]).
 
-    script: the name in the runs' paths; defaults: as for `parser`; unused(method): the options among them that a --method
-    has no use for: they are no settings of its runs, and one that no method given uses must not be given.
+    script: the name in the runs' paths; defaults: as for `parser`; methods: methods.METHODS, where the script has --method.
+    An option that some methods have is no setting of the others' runs, and must not be given where no method given has it.
     Whatever can be wrong with a command line is found here (what is wrong with a --scheduler, in `sweep`), before anything
     is read or imported that takes time.
     """
@@ -130,24 +133,32 @@ def plan(script, parser, defaults, unused=lambda method: ()):
     args.facts = SimpleNamespace(**_facts(args)._asdict())
     _complete_noise(args, parser)
     size, num_classes = args.facts.size, args.facts.num_classes
-    if args.architecture and (args.architecture == "dense") != (len(args.facts.shape) == 1):
-        parser.error(f"--architecture {args.architecture}: dense is for tables, the others are for images")
+    kind = "table" if len(args.facts.shape) == 1 else "images"
+    if args.architecture and ARCHITECTURES[args.architecture] != kind:
+        fitting = [name for name, of_name in ARCHITECTURES.items() if of_name == kind]
+        parser.error(f"--architecture {args.architecture} is not for {'tables' if kind == 'table' else kind}: use "
+                     f"{' or '.join(fitting)}")
     if args.subset is not None and not 2 * num_classes <= args.subset <= size:
         parser.error(f"--subset {args.subset}: {args.dataset} has {size} training samples in {num_classes} classes; "
                      f"give {2 * num_classes} (two per class) to {size}")
     if args.scheduler is not None and args.n_jobs > 1:
         parser.error("--scheduler runs as many at a time as its cluster has workers: leave --n_jobs out")
-    methods = list(dict.fromkeys(getattr(args, "method", None) or [next(iter(defaults.values())).get("method")]))
-    for option in unused(methods[0]):
-        if getattr(args, option) is not None and all(option in unused(method) for method in methods):
-            parser.error(f"--{option} is of no use with --method {' '.join(methods)}: leave it out")
+    unused = {None: set()}
+    if methods:
+        args.method = list(dict.fromkeys(args.method or [defaults["cifar10"]["method"]]))
+        args.method = list(methods) if "all" in args.method else args.method
+        special = {option for of_name in methods.values() for option in of_name["options"]}
+        unused = {method: special - set(methods[method]["options"]) for method in args.method}
+    for option in set.intersection(*unused.values()):
+        if getattr(args, option) is not None:
+            parser.error(f"--{option} is of no use with --method {' '.join(args.method)}: leave it out")
     data.check_folder(args.data_dir)
     utils.check_engine(args.gpu_id)
     planned = []
     for ratio in dict.fromkeys(args.noise_ratio):
         for seed in dict.fromkeys(args.seed):
-            for method in methods:
-                used = {dataset: {option: value for option, value in usual.items() if option not in unused(method)}
+            for method, without in unused.items():
+                used = {dataset: {option: value for option, value in usual.items() if option not in without}
                         for dataset, usual in defaults.items()}
                 chosen = {option: method if option == "method" else getattr(args, option)
                           for option in used[args.facts.kind]}
@@ -204,7 +215,7 @@ def one_run(script, args, noise_ratio, seed, chosen, defaults):
     elif noise_ratio is None:
         settings |= {"label": args.label, "image_size": args.image_size, "dataset_checksum": facts.checksum}
         changed |= {"image_size": args.image_size} if args.image_size else {}
-        changed |= {"noise_pattern": "asym"} if args.noise_pattern == "asym" else {}
+        changed |= {"noise_pattern": args.noise_pattern} if args.noise_pattern != "sym" else {}
     return settings, runs.result_path(args.results_dir, script, settings, changed)
 
 

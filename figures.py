@@ -13,6 +13,7 @@ import pandas as pd
 import data
 import noise
 import runs
+import utils
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
@@ -117,7 +118,8 @@ def history(table, by, settings, file):
     panels[0, 0].set_ylabel("fraction predicted")
     if by != "half":
         handles["half 1 solid, half 2 dashed"], = panels[0, 0].plot([], [], "--", color="0.25")
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=1 if columns == 1 else 2 if columns < 4 else 3, fontsize=8)
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", fontsize=8,
+                  ncols={1: 1, 4: 3}.get(columns, 2))
     figure.suptitle(f"{settings['dataset']}, {runs.name_of_noise(settings)}, seed {settings['seed']}", fontsize=10,
                     parse_math=False)
     figure.savefig(file, format="png", dpi=120)
@@ -217,10 +219,7 @@ def test_accuracy(history, settings, name, file):
     plt.close(figure)
 
 
-# The published figure's order; its colours are matplotlib's. Standard training, which it does not have, is grey.
-METHODS = {"f_correction": ("F-correction", "C0"), "decoupling": ("Decoupling", "C1"), "coteaching": ("Co-teaching", "C2"),
-           "mentornet": ("MentorNet", "C3"), "d2l": ("D2L", "C4"), "incv": ("INCV (ours)", "C5"),
-           "standard": ("Standard", "0.5")}
+METHODS = utils.literal("methods", "METHODS")
 
 
 def compared_methods(runs_of, title, file):
@@ -236,7 +235,8 @@ def compared_methods(runs_of, title, file):
         panel.axis("off")
     handles = {}
     for panel, (noise_name, by_method) in zip(panels.flat, runs_of.items()):
-        for method, (name, color) in METHODS.items():
+        for method in [*METHODS, *sorted(set(by_method) - set(METHODS))]:
+            name, color = (METHODS[method][key] for key in ("label", "color")) if method in METHODS else (method, "0.75")
             if method in by_method:
                 histories = by_method[method]
                 last = min(len(history) for history in histories)
@@ -247,8 +247,7 @@ def compared_methods(runs_of, title, file):
         counts = sorted({len(histories) for histories in by_method.values()})
         panel.set(title=f"{noise_name}, seeds: {' or '.join(map(str, counts))}", xlabel="epoch", ylabel="test accuracy")
         panel.grid(alpha=0.3)
-    names = [name for name, _ in METHODS.values() if name in handles]
-    figure.legend([handles[name] for name in names], names, loc="outside lower center", ncols=4, fontsize=9)
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, fontsize=9)
     figure.suptitle(title, fontsize=10)
     figure.savefig(file, format="png", dpi=120)
     plt.close(figure)
@@ -270,7 +269,7 @@ QUANTITIES = {"accuracy": "test accuracy (noisy labels)", "LP": "label precision
 def read_theory(folder, settings_name):
     """Read the CSVs of Verify_Theory.py's runs of one dataset, noise pattern and settings.
 
-    folder: results/(dataset)/(noise_pattern); settings_name: see `runs.name_of_settings`.
+    folder: (results folder)/(dataset)/(noise_pattern); settings_name: see `runs.name_of_settings`.
     Returns {noise ratio: [run, by seed]} in ascending order; a run has seed, table (DataFrame index, y, y_noisy, y_pred,
     memorised), accuracy, LP, LR (NaN for the share of nothing) and memorised (bool). Folders not named by a noise ratio
     are passed over. Raises runs.RunError for a CSV that is none of Verify_Theory.py's.
@@ -319,7 +318,7 @@ def _theory_curves(found, dataset, noise_pattern, settings_name, file):
     figure, panels = plt.subplots(1, 3, figsize=(12, 3.9), layout="constrained")
     for panel, (quantity, name), curve in zip(panels, QUANTITIES.items(), expected.T):
         panel.plot(ratios, curve, color="C0", label="theory")
-        if dataset == "cifar10":
+        if dataset == "cifar10" and noise_pattern in PUBLISHED_THEORY:
             panel.plot(np.arange(11) / 10, PUBLISHED_THEORY[noise_pattern][quantity], "s", color="0.5", mfc="none",
                        label="published (all of CIFAR-10, ResNet-110)")
         for memorised, style, label in ((True, {"fmt": "o", "color": "C3"}, "experiment"),

@@ -1,13 +1,13 @@
 """The ledger: what was measured on all of CIFAR-10, each number beside the published one, from the files of the runs.
 
-    python ledger.py                        # or another results folder: redraws its table, figures and README.md
+    python ledger.py                        # results/reference, or another folder: redraws its table, figures and README.md
     python ledger.py --add FOLDER           # first takes up the full-scale runs of FOLDER, another --results_dir
 
 A run is at full scale that has the published data, network and length; where its precision, engine or assumptions are
 others, it has rows of its own that say so. --add copies a finished run's JSON and CSV (compressed if it is large), and the
-checkpoint of an unfinished one to results/unfinished/, with a JSON of what it has found so far; there
-`--results_dir results/unfinished` goes on with it, and `--add results/unfinished` moves it here once it is finished. Numbers
-are empty where there is no run.
+checkpoint of an unfinished one to the subfolder unfinished/, with a JSON of what it has found so far; with that subfolder as
+its --results_dir the run resumes, and `--add results/reference/unfinished` moves it here once it is finished. Numbers are
+empty where there is no run.
 """
 import argparse
 import gzip
@@ -61,7 +61,7 @@ def finished(results_dir, script):
 def add(source, results_dir, data_dir):
     """Copy the full-scale runs of the results folder `source` into this one; say which.
 
-    Those finished in results/unfinished, where they have been gone on with, are moved with all their files.
+    Those finished in its subfolder unfinished/, where they were resumed, are moved with all their files.
     """
     for script in ("INCV", "INCV_main", "Verify_Theory"):
         for _, path in finished(source, script):
@@ -242,8 +242,8 @@ def accuracy_table(results_dir):
         found[row["noise"], row["method"], row["not_as_published"]] = row
     rows = []
     for noise_name in ("sym 0.2", "sym 0.5", "sym 0.8", "asym 0.4"):
-        for method in table.ORDER:
-            published = table.PUBLISHED.get(method, {}).get(noise_name, "")
+        for method in table.METHODS:
+            published = table.published(method, noise_name)
             for of_variant in [""] + sorted(key[2] for key in found if key[:2] == (noise_name, method) and key[2]):
                 row, cells = found.get((noise_name, method, of_variant)), ["", "", "", ""]
                 if row:
@@ -307,8 +307,8 @@ def page(results_dir):
         "## INCV: label precision and recall\n", selection_table(results_dir),
         "The published values are read off a figure, to about .005.\n",
         "## Unfinished runs\n",
-        "Each goes on from its checkpoint with `--results_dir results/unfinished`. LP and LR are those of the held-out "
-        "half, to be compared with the published first iteration.\n", unfinished_table(results_dir),
+        "Each resumes from its checkpoint with `--results_dir results/reference/unfinished`. LP and LR are those of the "
+        "held-out half, to be compared with the published first iteration.\n", unfinished_table(results_dir),
         "## Robust training: test accuracy of the last epoch\n", accuracy_table(results_dir),
         "The mean of the two networks where there are two. Off by more than two published s.d. is in bold: that wants a "
         "reason.\n",
@@ -340,7 +340,7 @@ def draw(results_dir):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("results_dir", nargs="?", default="results", help="default: results")
+    parser.add_argument("results_dir", nargs="?", default="results/reference", help="default: results/reference")
     parser.add_argument("--add", metavar="FOLDER", help="take up the full-scale runs of this results folder")
     parser.add_argument("--data_dir", default="data", help="where CIFAR-10 is, for --add (default: data)")
     args = parser.parse_args()

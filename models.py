@@ -20,6 +20,10 @@ from keras import layers
 
 from fast_path import FusedBatchNormalization
 
+# The one list of networks, a literal, which the command line reads without importing this module: the name of a function
+# below and the kind of samples that it is for. Add one here.
+ARCHITECTURES = {"resnet32": "images", "resnet110": "images", "resnet8": "images", "plain14": "images", "dense": "table"}
+
 
 class BiasFreeConv2D(layers.Conv2D):
     """A convolution whose bias is a weight, and counted, but not added: a batch normalisation must follow.
@@ -172,8 +176,11 @@ def forward(network, images, kept=None, training=False):
     return network([images, kept], training=training)
 
 
-ARCHITECTURES = {"resnet32": resnet32, "resnet110": resnet110, "resnet8": resnet8, "plain14": plain14,
-                 "dense": dense}
+def build(architecture, input_shape, num_classes, **options):
+    """Return the uncompiled keras.Model of one of ARCHITECTURES; arguments as for `resnet32`."""
+    if architecture not in ARCHITECTURES:
+        raise ValueError(f"unknown architecture {architecture!r}: use one of {', '.join(ARCHITECTURES)}")
+    return globals()[architecture](input_shape, num_classes, **options)
 
 
 def save_network(path, network, architecture, pixel_max):
@@ -184,7 +191,7 @@ def save_network(path, network, architecture, pixel_max):
     `keras.models.load_model` reads it where none of these modules is.
     """
     momentum = next((layer.momentum for layer in network.layers if isinstance(layer, layers.BatchNormalization)), None)
-    plain = ARCHITECTURES[architecture](network.inputs[0].shape[1:], network.output_shape[-1], momentum=momentum, stock=True)
+    plain = build(architecture, network.inputs[0].shape[1:], network.output_shape[-1], momentum=momentum, stock=True)
     plain.set_weights(network.get_weights())
     pixels = keras.Input(network.inputs[0].shape[1:])
     probabilities = layers.Softmax()(plain(layers.Rescaling(1 / pixel_max)(pixels)))

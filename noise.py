@@ -3,30 +3,55 @@
 Throughout, c is the number of classes, y a true label and y_noisy an observed one; labels are integers in [0, c).
 Sections are those of Chen et al., *Understanding and Utilizing Deep Neural Networks Trained with Noisy Labels*, ICML 2019.
 """
+from collections import namedtuple
+
 import numpy as np
 
-PATTERNS = ("sym", "asym")
+# One noise pattern. help: for the command line; flip(c) returns float [c, c], row i the distribution over the classes that a
+# label i goes to when it is flipped (None: labels are taken as given, and there is no matrix); others(c): over how many
+# classes it spreads, evenly; pairwise: whether each class is mistaken for one other, as the paper's asym: then INCV removes
+# nothing and takes the best epoch in iteration 1 alone, and robust training warms up for longer.
+Pattern = namedtuple("Pattern", "help flip others pairwise")
+
+# The one list of noise patterns: add one here.
+PATTERNS = {
+    "sym": Pattern("to any other class alike", flip=lambda c: (1 - np.eye(c)) / (c - 1), others=lambda c: c - 1,
+                   pairwise=False),
+    "asym": Pattern("to the next class", flip=lambda c: np.roll(np.eye(c), 1, axis=1), others=lambda c: 1, pairwise=True),
+    "human": Pattern("the labels of --labels", flip=None, others=lambda c: c - 1, pairwise=False),
+}
+DRAWN = tuple(name for name, of_name in PATTERNS.items() if of_name.flip)  # those by which labels can be flipped
+
+
+def pattern(noise_pattern):
+    """Return the Pattern of that name. Raises ValueError where there is none."""
+    if noise_pattern not in PATTERNS:
+        raise ValueError(f"unknown noise pattern {noise_pattern!r}: use one of {', '.join(PATTERNS)}")
+    return PATTERNS[noise_pattern]
+
+
+def _drawn(noise_pattern):
+    """The Pattern of that name, by which labels can be flipped. Raises ValueError for others."""
+    found = pattern(noise_pattern)
+    if found.flip is None:
+        raise ValueError(f"noise pattern {noise_pattern!r} has no transition matrix: use one of {', '.join(DRAWN)}")
+    return found
 
 
 def transition_matrix(noise_pattern, noise_ratio, num_classes):
     """T[i, j] = P(y_noisy = j | y = i) (section 3).
 
-    noise_pattern: "sym" spreads the flipped labels evenly over the other classes, "asym" moves them to the next class.
+    noise_pattern: one of DRAWN: "sym" spreads the flipped labels evenly over the other classes, "asym" moves them to the
+    next class.
     noise_ratio: the share of labels flipped, in [0, 1]. Returns float64 [c, c], each row summing to 1.
     Raises ValueError for another pattern, a ratio outside [0, 1] or fewer than two classes.
     """
-    if noise_pattern not in PATTERNS:
-        raise ValueError(f"unknown noise pattern {noise_pattern!r}: use one of {', '.join(PATTERNS)}")
+    flip = _drawn(noise_pattern).flip
     if not 0 <= noise_ratio <= 1:
         raise ValueError(f"noise ratio {noise_ratio} is not in [0, 1]")
     if num_classes < 2:
         raise ValueError(f"{num_classes} class cannot be confused with another: at least 2 are needed")
-    stay = np.eye(num_classes)
-    if noise_pattern == "sym":
-        leave = (1 - stay) / (num_classes - 1)
-    else:
-        leave = np.roll(stay, 1, axis=1)
-    return (1 - noise_ratio) * stay + noise_ratio * leave
+    return (1 - noise_ratio) * np.eye(num_classes) + noise_ratio * flip(num_classes)
 
 
 def flip_labels(y, transition, rng):
@@ -54,11 +79,10 @@ def theory(noise_pattern, noise_ratio, num_classes):
     """What a network that has memorised noisy labels attains on held-out noisy data (section 3, Propositions 1 and 2).
 
     Returns (test accuracy P(y_pred = y_noisy), label precision P(y = y_noisy | y_pred = y_noisy), label recall
-    P(y_pred = y_noisy | y = y_noisy)), floats, for classes of equal size.
+    P(y_pred = y_noisy | y = y_noisy)), floats, for classes of equal size. Raises ValueError for a pattern not in DRAWN.
     """
     kept = 1 - noise_ratio
-    others = num_classes - 1 if noise_pattern == "sym" else 1
-    accuracy = kept ** 2 + noise_ratio ** 2 / others
+    accuracy = kept ** 2 + noise_ratio ** 2 / _drawn(noise_pattern).others(num_classes)
     return accuracy, kept ** 2 / accuracy, kept
 
 
@@ -80,8 +104,11 @@ def estimate_noise_ratio(share, num_classes):
 
 
 def noise_left(noise_ratio, noise_pattern, num_classes):
-    """e_S: the share of the selected samples that theory expects to be mislabelled, 1 - LP (section 4)."""
-    others = 1 if noise_pattern == "asym" else num_classes - 1
+    """e_S: the fraction of the selected samples that theory expects to be mislabelled, 1 - LP (section 4).
+
+    Raises ValueError for an unknown noise pattern.
+    """
+    others = pattern(noise_pattern).others(num_classes)
     return noise_ratio ** 2 / (noise_ratio ** 2 + others * (1 - noise_ratio) ** 2)
 
 

@@ -243,8 +243,8 @@ def remove_results(path):
 
 def files_of(path):
     """The files that a finished run may have, its JSON first."""
-    endings = (".json", ".csv", ".csv.gz", "_index.csv", ".png", "_history.csv", "_history.png", "_network1.keras", "_network2.keras", "_out_of_fold.csv",
-               "_suspects.csv", "_suspects.png", "_classes.png", "_report.html")
+    endings = (".json", ".csv", ".csv.gz", "_index.csv", ".png", "_history.csv", "_history.png", "_network1.keras",
+               "_network2.keras", "_out_of_fold.csv", "_suspects.csv", "_suspects.png", "_classes.png", "_report.html")
     predictions = path.parent.glob(f"{path.name}_predictions_*.csv")  # of its networks
     return [*(beside(path, ending) for ending in endings), *predictions]
 

@@ -16,18 +16,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+import noise
 import runs
+import utils
 
-# Chen et al. 2019, table of test accuracy on CIFAR-10, last epoch, mean and s.d. of 5 runs, in per cent.
-PUBLISHED = {
-    "f_correction": {"sym 0.2": "85.08±0.43", "sym 0.5": "76.02±0.19", "sym 0.8": "34.76±4.53", "asym 0.4": "83.55±2.15"},
-    "decoupling": {"sym 0.2": "86.72±0.32", "sym 0.5": "79.31±0.62", "sym 0.8": "36.90±4.61", "asym 0.4": "75.27±0.83"},
-    "coteaching": {"sym 0.2": "89.05±0.32", "sym 0.5": "82.12±0.59", "sym 0.8": "16.21±3.02", "asym 0.4": "84.55±2.81"},
-    "mentornet": {"sym 0.2": "88.36±0.46", "sym 0.5": "77.10±0.44", "sym 0.8": "28.89±2.29", "asym 0.4": "77.33±0.79"},
-    "d2l": {"sym 0.2": "86.12±0.43", "sym 0.5": "67.39±13.62", "sym 0.8": "10.02±0.04", "asym 0.4": "85.57±1.21"},
-    "incv": {"sym 0.2": "89.71±0.18", "sym 0.5": "84.78±0.33", "sym 0.8": "52.27±3.50", "asym 0.4": "86.04±0.54"},
-}
-ORDER = [*PUBLISHED, "standard"]
+METHODS = utils.literal("methods", "METHODS")
 
 
 def rows(results_dir, wanted=lambda provenance: True):
@@ -38,16 +31,16 @@ def rows(results_dir, wanted=lambda provenance: True):
     of their averaged probabilities, each as mean and standard deviation over the runs (NaN for a single one).
     """
     found = defaultdict(list)
-    for dataset, noise, method, differs, file in finished_runs(results_dir, wanted):
-        found[dataset, noise, method, differs].append(last_accuracies(file))
+    for dataset, noise_name, method, differs, file in finished_runs(results_dir, wanted):
+        found[dataset, noise_name, method, differs].append(last_accuracies(file))
     table = []
-    for (dataset, noise, method, differs), accuracies in found.items():
+    for (dataset, noise_name, method, differs), accuracies in found.items():
         mean, pair = np.array(accuracies).T
         spread = (lambda values: np.std(values, ddof=1)) if len(accuracies) > 1 else (lambda values: np.nan)
         table.append({
-            "dataset": dataset, "noise": noise, "method": method, "accuracy": mean.mean(), "sd": spread(mean),
+            "dataset": dataset, "noise": noise_name, "method": method, "accuracy": mean.mean(), "sd": spread(mean),
             "pair_accuracy": pair.mean(), "pair_sd": spread(pair), "runs": len(accuracies),
-            "published": PUBLISHED.get(method, {}).get(noise, "") if dataset == "cifar10" else "",
+            "published": published(method, noise_name) if dataset == "cifar10" else "",
             "not_as_published": differs})
     return pd.DataFrame(table)
 
@@ -55,20 +48,28 @@ def rows(results_dir, wanted=lambda provenance: True):
 def finished_runs(results_dir, wanted=lambda provenance: True):
     """Return (dataset, noise such as "sym 0.5", method, what is not as published, the CSV) of all finished runs, in order.
 
-    In the order of the published table, with standard training last.
+    In the order of noise.PATTERNS and methods.METHODS; what is in neither comes last.
     """
+    def place(name, names):
+        return list(names).index(name) if name in names else len(names)
+
     found = []
     for file in sorted(Path(results_dir).glob("*/*/*/INCV_main_seed*.json")):
         provenance = json.loads(file.read_text())
         if not wanted(provenance):
             continue
         settings, differs = provenance["settings"], what_differs(provenance)
-        noise, ratio = runs.name_of_noise(settings), settings["noise_ratio"]
-        order = (settings["dataset"], ratio is None, settings["noise_pattern"] == "asym", ratio or 0, noise,
-                 ORDER.index(settings["method"]), differs)
-        found.append((order, (settings["dataset"], noise, settings["method"], ", ".join(differs),
+        noise_name, ratio = runs.name_of_noise(settings), settings["noise_ratio"]
+        order = (settings["dataset"], ratio is None, place(settings["noise_pattern"], noise.PATTERNS), ratio or 0, noise_name,
+                 place(settings["method"], METHODS), settings["method"], differs)
+        found.append((order, (settings["dataset"], noise_name, settings["method"], ", ".join(differs),
                               runs.csv_of(file.with_name(file.name.removesuffix(".json"))))))
     return [run for _, run in sorted(found, key=lambda pair: pair[0])]
+
+
+def published(method, noise_name):
+    """The published test accuracy of a method, "85.08±0.43" (per cent), "" where there is none."""
+    return METHODS[method]["published"].get(noise_name, "") if method in METHODS else ""
 
 
 def what_differs(provenance):
@@ -117,20 +118,20 @@ def draw(results_dir):
     import figures
 
     found = defaultdict(list)  # by dataset and what all methods have
-    for dataset, noise, method, differs, file in finished_runs(results_dir):
-        if noise.endswith(" 0.0") or "one epoch late" in differs:
+    for dataset, noise_name, method, differs, file in finished_runs(results_dir):
+        if noise_name.endswith(" 0.0") or "one epoch late" in differs:
             continue
         changed = runs.name_of_settings(file).removesuffix(".gz").removesuffix(".csv")
         own = "".join(re.findall(r"_incv_epochs\d+|_iterations\d+", changed))  # INCV's settings
         common = re.sub(r"_incv_epochs\d+|_iterations\d+", "", changed)
         common = common if method == "incv" else common.removeprefix(f"_{method}")
-        found[dataset, common].append((noise, method, own, file))
+        found[dataset, common].append((noise_name, method, own, file))
     for (dataset, common), group in found.items():
         for own in {own for _, method, own, _ in group if method == "incv"} or {""}:
             runs_of = defaultdict(lambda: defaultdict(list))
-            for noise, method, its_own, file in group:
+            for noise_name, method, its_own, file in group:
                 if method != "incv" or its_own == own:
-                    runs_of[noise][method].append(pd.read_csv(file))
+                    runs_of[noise_name][method].append(pd.read_csv(file))
             if len({method for by_method in runs_of.values() for method in by_method}) > 1:
                 runs.write_whole(Path(results_dir) / dataset / f"INCV_main_methods{common}{own}.png", functools.partial(
                     figures.compared_methods, runs_of, " ".join([dataset, *(common + own).split("_")[1:]])), shared=True)

@@ -7,7 +7,7 @@ cleanlab (pip install cleanlab; Northcutt et al. 2021, arXiv 1911.00068) is give
 cross-validation of the network INCV uses, with its augmentation, rate and batches, after the last epoch, and finds label
 issues by its default rule. INCV's label errors are the suspects of its report. Prints precision, recall and F1 of the wrong
 labels found, and the seconds each takes on --threads cores, mean and standard deviation over the seeds; writes the table
-to results/(dataset)/beside_cleanlab.md.
+to (--results_dir)/(dataset)/beside_cleanlab.md.
 """
 import argparse
 import os
@@ -108,6 +108,7 @@ def main():
     parser.add_argument("--seeds", type=int, default=5, help="how many (default: 5)")
     parser.add_argument("--n_jobs", type=int, default=os.cpu_count(), help=f"default: all cores, here {os.cpu_count()}")
     parser.add_argument("--threads", type=int, default=1, help="of each (default: 1)")
+    parser.add_argument("--results_dir", default="results", help="default: results")
     args = parser.parse_args()
     import joblib
 
@@ -117,7 +118,7 @@ def main():
     for (pattern, ratio, _), found in zip(tasks, results):
         outcomes.setdefault((pattern, ratio), []).append(found)
     table = markdown(args, outcomes)
-    folder = Path("results") / args.dataset
+    folder = Path(args.results_dir) / args.dataset
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "beside_cleanlab.md").write_text(table)
     print(table, end="")

@@ -1,6 +1,6 @@
 """How good the selections of finished INCV runs are, recomputed from their CSVs alone.
 
-    python benchmarks/selections.py results/digits results/cifar10
+    python benchmarks/selections.py results/reference/digits results/reference/cifar10
 
 Prints label precision LP and label recall LR, the mean over the seeds, for every setting found under the folders.
 """

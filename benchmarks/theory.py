@@ -1,6 +1,6 @@
 """How far finished runs of Verify_Theory.py are from theory, recomputed from their CSVs alone.
 
-    python benchmarks/theory.py results/digits results/cifar10
+    python benchmarks/theory.py results/reference/digits results/reference/cifar10
 
 Prints, for every noise ratio found, mean over seeds - theory for test accuracy, label precision LP and label recall LR,
 with the standard error over seeds where there are several, and the mean of the absolute differences over the ratios.
@@ -20,7 +20,7 @@ import runs  # noqa: E402
 def differences(folder, settings_name):
     """Return {noise ratio: {quantity: (mean over seeds - theory, standard error)}} of the runs of one setting.
 
-    folder: results/(dataset)/(noise_pattern); settings_name: see `runs.name_of_settings`. Runs that have not memorised
+    folder: (results folder)/(dataset)/(noise_pattern); settings_name: see `runs.name_of_settings`. Runs that have not memorised
     are left out; the standard error of one run is NaN, and so is a difference from the share of nothing.
     """
     found = {}

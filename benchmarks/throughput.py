@@ -20,8 +20,7 @@ import time
 
 import numpy as np
 
-PROJECT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
-sys.path.insert(0, PROJECT)
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 import utils  # noqa: E402
 
 BATCH, KEEP = 128, 115
@@ -211,6 +210,7 @@ def table(best, images):
 def main():
     parser = options(__doc__, 12)
     parser.add_argument("--batches", type=int, default=2, help="of a turn; a GPU wants hundreds (default: 2)")
+    parser.add_argument("--results_dir", default="results", help="default: results")
     parser.add_argument("--work", choices=("Keras", "PyTorch"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.work:
@@ -227,7 +227,8 @@ def main():
         f"ResNet-32, 32x32x3, batches of {BATCH}, best of {args.turns} turns; {'; '.join(names)}", "",
         *table(best, BATCH * args.batches), ""])
     print(text)
-    with open(os.path.join(PROJECT, "results", "throughput.md"), "w") as file:
+    os.makedirs(args.results_dir, exist_ok=True)
+    with open(os.path.join(args.results_dir, "throughput.md"), "w") as file:
         file.write(text)
 
 

@@ -97,19 +97,6 @@ def test_every_number_stands_beside_the_published_one(tmp_path):
     assert {cells[2] for cells in rows(page, "INCV") + rows(page, "Robust training")} == {""}
 
 
-def test_the_committed_ledger_follows_from_the_committed_runs():
-    results = PROJECT / "results"
-    page = (results / "README.md").read_text()
-    assert page == ledger.page(results)
-    of_readme = (PROJECT / "README.md").read_text().split("### At full scale")[1].split("\n#")[0]
-    numbers = [line for line in of_readme.splitlines() if line.startswith("| INCV")]
-    assert numbers and all(line in page.splitlines() for line in numbers)
-
-
-def test_the_readme_shows_the_benchmark_as_it_was_printed():
-    assert (PROJECT / "results" / "throughput.md").read_text() in (PROJECT / "README.md").read_text()
-
-
 def test_runs_are_taken_up_from_elsewhere(tmp_path):
     elsewhere, results = tmp_path / "elsewhere", tmp_path / "results"
     results.mkdir()

@@ -85,8 +85,8 @@ def test_bfloat16_computes_in_bfloat16_and_keeps_its_weights_in_float32():
 
 @pytest.mark.parametrize("architecture", ["resnet8", "resnet32"])
 def test_fast_layers_compute_what_stock_layers_do(architecture):
-    build, generator = models.ARCHITECTURES[architecture], np.random.default_rng(0)
-    fast, stock = (build((16, 16, 3), 10, seed=3, stock=stock) for stock in (False, True))
+    generator = np.random.default_rng(0)
+    fast, stock = (models.build(architecture, (16, 16, 3), 10, seed=3, stock=stock) for stock in (False, True))
     x = generator.integers(0, 256, (64, 16, 16, 3), dtype=np.uint8)
     y = generator.integers(0, 10, 64)
     for network in (fast, stock):
@@ -121,7 +121,7 @@ def test_no_tensor_has_more_than_two_gradients(architecture):
     from tensorflow.python.eager import context
 
     options = {"stock": True} if architecture == "stock" else {}
-    networks = [models.ARCHITECTURES[architecture.replace("stock", "resnet8")]((8, 8, 3), 10, seed, **options)
+    networks = [models.build(architecture.replace("stock", "resnet8"), (8, 8, 3), 10, seed=seed, **options)
                 for seed in (1, 2)]
     generator = np.random.default_rng(0)
     x, y, index = generator.integers(0, 256, (8, 8, 8, 3), dtype=np.uint8), generator.integers(0, 10, 8), np.arange(8)
@@ -157,6 +157,10 @@ def test_command_line_offers_every_architecture():
     import INCV
     import command
 
-    parser = command.parser("", INCV.DEFAULTS)
-    choices = next(action.choices for action in parser._actions if action.dest == "architecture")
-    assert set(choices) == set(models.ARCHITECTURES)
+    def choices(own):
+        parser = command.parser("", INCV.DEFAULTS, own)
+        return list(next(action.choices for action in parser._actions if action.dest == "architecture"))
+
+    assert choices(True) == list(models.ARCHITECTURES) and "dense" not in choices(False)
+    with pytest.raises(ValueError, match="unknown architecture 'vgg': use one of resnet32"):
+        models.build("vgg", (8, 8, 1), 10)

@@ -258,34 +258,3 @@ def test_figures_are_drawn_whatever_came_out(tmp_path, dataset, memorised):
 def test_published_points_have_every_ratio():
     for quantities in figures.PUBLISHED_THEORY.values():
         assert list(quantities) == list(figures.QUANTITIES) and all(len(points) == 11 for points in quantities.values())
-
-
-# --- what is committed ------------------------------------------------------------------------------------------------
-
-@pytest.mark.parametrize("pattern", noise.PATTERNS)
-def test_committed_digits_agree_with_theory(pattern):
-    """Over three seeds, both halves: within .10 (LR .15) plus two standard errors at every ratio, .06 on average."""
-    folder = PROJECT / "results" / "digits" / pattern
-    assert all(len(of_ratio) == 3 and all(r.memorised and len(r.table) == 1500 for r in of_ratio)
-               for of_ratio in figures.read_theory(folder, "_both_halves").values())
-    found = theory.differences(folder, "_both_halves")
-    assert list(found) == [0, .1, .2, .3, .4, .5, .6, .7, .8, .9, 1]
-    for quantity, bound in (("accuracy", .10), ("LP", .10), ("LR", .15)):
-        values = np.array([of_ratio[quantity] for of_ratio in found.values()])
-        empty = np.isnan(values[:, 0])
-        assert empty.tolist() == [quantity == "LR" and ratio == 1 for ratio in found]
-        assert (np.abs(values[~empty, 0]) <= bound + 2 * values[~empty, 1]).all()
-        assert np.abs(values[~empty, 0]).mean() <= .06
-
-
-def test_committed_csvs_have_the_json_that_made_them():
-    files = sorted((PROJECT / "results").rglob("Verify_Theory_seed*.csv"))
-    assert files
-    for file in files:
-        provenance = json.loads(file.with_suffix(".json").read_text())
-        table, settings = pd.read_csv(file), provenance["settings"]
-        folder = PROJECT / "results" / settings["dataset"] / settings["noise_pattern"] / str(settings["noise_ratio"])
-        assert file.parent == folder
-        assert runs.name_of_settings(file.with_suffix("")).count("both_halves") == settings["both_halves"]
-        assert provenance["measured"]["accuracy"] == pytest.approx((table["y_pred"] == table["y_noisy"]).mean())
-        assert provenance["memorised"] == table["memorised"].all()
