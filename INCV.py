@@ -18,6 +18,7 @@ if __name__ == "__main__":
     import signal
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the imports ends quietly; run_command takes over
 
+import functools
 import json
 import math
 from collections import namedtuple
@@ -25,9 +26,10 @@ from collections import namedtuple
 import numpy as np
 
 import command
+import export
 import noise
+import report
 import runs
-import suspects
 import sweep
 import utils
 
@@ -127,17 +129,18 @@ def iterations_with_best_epoch(noise_pattern, ratio):
 
 # --- one training, resumable ------------------------------------------------------------------------------------------
 
-def make_train(dataset, y_noisy, settings, progress, resumed, save_checkpoint, history, network=None):
+def make_train(dataset, y_noisy, settings, progress, resumed, save_checkpoint, history=None, network=None):
     """Return the `train` function of `incv` for images: a network trained from the same initial weights every time.
 
     dataset: data.Dataset; y_noisy: integers [n]; settings: this run's; progress: command.Progress; resumed: the arrays of
-    the checkpoint to go on from, {} for none; save_checkpoint(**arrays) writes one after every epoch; history: a list,
-    which is filled with a dict for every epoch (a row of the run's _history.csv); network: a keras.Model that ends in
+    the checkpoint to go on from, {} for none; save_checkpoint(**arrays) writes one after every epoch; history: a list
+    to fill with a dict for every epoch (a row of the run's _history.csv), None where it is not wanted; network: a keras.Model that ends in
     logits, None for the one that the settings name.
     A training that the checkpoint has finished is not repeated, one that it holds the state of goes on from there.
     """
     import fast_path
     import models
+    import training
 
     x, epochs, batch_size = dataset.x_train, settings["epochs"], settings["batch_size"]
     if network is None:
@@ -147,9 +150,10 @@ def make_train(dataset, y_noisy, settings, progress, resumed, save_checkpoint, h
             momentum=settings["bn_momentum"], dtype="mixed_bfloat16" if settings["precision"] == "bfloat16" else "float32",
             # With batch normalisation that passes over the filling, a short last batch needs no program of its own.
             masked=fast_path.loops_on_device() and fast_path.fits(x))
-    trainer, predictor = utils.make_trainer(network, dataset.pixel_max)
-    initial_state = utils.get_state(trainer)
+    trainer, predictor = training.make_trainer(network, dataset.pixel_max)
+    initial_state = training.get_state(trainer)
     finished = [resumed[name] for name in sorted(resumed) if name.startswith("finished")]
+    history = [] if history is None else history
     history[:] = json.loads(str(resumed.get("history", "[]")))  # a checkpoint of version 0.1.0 has none
 
     def save(**unfinished):
@@ -164,37 +168,35 @@ def make_train(dataset, y_noisy, settings, progress, resumed, save_checkpoint, h
         if number == resumed.get("training"):
             state, start, chosen = resumed["state"], int(resumed["epoch"]), resumed["chosen"]
             best = accuracy = float(resumed["best"])
-        utils.set_state(trainer, state)
-        for epoch in range(start, epochs):
+        y_heldout = None if dataset.y_train is None else dataset.y_train[held_out]
 
-            def show(done, loss, end_of_epoch=False):
-                fraction = (number + (epoch + done / len(train_index)) / epochs) / (2 * settings["iterations"])
-                progress.show(fraction, f"iter {iteration}/{settings['iterations']} half {half}/2 epoch {epoch + 1}/"
-                              f"{epochs} loss {loss:.3f} held-out acc {accuracy:.3f}", end_of_epoch)
+        def show(epoch, done, loss, end_of_epoch=False):
+            fraction = (number + (epoch + done / len(train_index)) / epochs) / (2 * settings["iterations"])
+            progress.show(fraction, f"iter {iteration}/{settings['iterations']} half {half}/2 epoch {epoch + 1}/{epochs} loss "
+                          f"{loss:.3f} held-out acc {accuracy:.3f}", end_of_epoch)
 
-            learning_rate = utils.learning_rate(epoch, epochs, **SCHEDULE)
-            loss = utils.train_epoch(
-                trainer, x, y_noisy, train_index, utils.rng(settings["seed"], "train", iteration, half, epoch),
-                batch_size, learning_rate, dataset.shift, dataset.flip, show)["loss"]
-            if not math.isfinite(loss):
-                raise runs.RunError(f"the loss is {loss} in iteration {iteration}, half {half}, epoch {epoch + 1}: "
-                                    f"training diverged; try another --seed or --precision float32")
-            probabilities = utils.predict(predictor, x, held_out)
-            found = noise.heldout_accuracies(probabilities.argmax(axis=1), y_noisy[held_out],
-                                             None if dataset.y_train is None else dataset.y_train[held_out])
+        def train_epoch(epoch, learning_rate):
+            return training.train_epoch(
+                trainer, x, y_noisy, train_index, utils.rng(settings["seed"], "train", iteration, half, epoch), batch_size,
+                learning_rate, dataset.shift, dataset.flip, functools.partial(show, epoch))
+
+        for epoch, learning_rate, means in training.fit(trainer, epochs, SCHEDULE, train_epoch, start, state,
+                                                        where=f"iteration {iteration}, half {half}, "):
+            probabilities = training.predict(predictor, x, held_out)
+            found = noise.heldout_accuracies(probabilities.argmax(axis=1), y_noisy[held_out], y_heldout)
             accuracy = found["heldout_accuracy"]
             history.append({"iteration": iteration, "half": half, "epoch": epoch + 1, "learning_rate": learning_rate,
-                            "loss": loss, **found, "chosen": False})
+                            **means, **found, "chosen": False})
             if not keep_best or accuracy > best:
                 best = accuracy
-                for row in history:
-                    if (row["iteration"], row["half"]) == (iteration, half):
-                        row["chosen"] = row is history[-1] and (keep_best or epoch + 1 == epochs)
                 if keep_best or epoch + 1 == epochs:
-                    chosen = np.concatenate([probabilities, utils.predict(predictor, x, removed)])
+                    chosen = np.concatenate([probabilities, training.predict(predictor, x, removed)])
+                    for row in history:
+                        if (row["iteration"], row["half"]) == (iteration, half):
+                            row["chosen"] = row is history[-1]
             if epoch + 1 < epochs:
-                save(training=number, epoch=epoch + 1, state=utils.get_state(trainer), best=best, chosen=chosen)
-            show(len(train_index), loss, end_of_epoch=True)
+                save(training=number, epoch=epoch + 1, state=training.get_state(trainer), best=best, chosen=chosen)
+            show(epoch, len(train_index), means["loss"], end_of_epoch=True)
         finished.append(chosen)
         save()
         return chosen
@@ -210,10 +212,10 @@ def main():
                         "of images and labels) or an .npz (arrays)")
     args, planned = command.plan("INCV", parser, DEFAULTS)
     if args.export:
-        suspects.check_export(args, planned)
+        export.check(args, planned)
     sweep.carry_out("INCV", args, planned)
     if args.export and runs.finished(planned[0][1], planned[0][0]):
-        print(f"written: {suspects.export(args, *planned[0])}")
+        print(f"written: {export.write(args, *planned[0])}")
 
 
 def run(args, settings, path, progress):
@@ -225,7 +227,7 @@ def run(args, settings, path, progress):
         print(f"resuming after {done} finished trainings" if "epoch" not in resumed else
               f"resuming at iteration {done // 2 + 1}, half {done % 2 + 1}, epoch {int(resumed['epoch']) + 1}", flush=True)
 
-    def report(record, select):
+    def after_iteration(record, select):
         truth = ""
         if dataset.y_train is not None:
             record["LP"], record["LR"] = noise.precision_and_recall(dataset.y_train, y_noisy, select)
@@ -237,10 +239,11 @@ def run(args, settings, path, progress):
     history = []
     train = make_train(dataset, y_noisy, settings, progress, resumed, begun.save_checkpoint, history)
     selection = incv(y_noisy, dataset.num_classes, settings["noise_pattern"], train, settings["iterations"],
-                     settings["seed"], report)
+                     settings["seed"], after_iteration)
     if selection.early:
         print(f"ended early: {selection.early}")
-    table = suspects.rank(selection, y_noisy, dataset.class_names, begun.index if dataset.names is None else dataset.names)
+    names = begun.index if dataset.names is None else dataset.names
+    table = report.label_issues(selection, y_noisy, dataset.class_names, names)
     progress.say(f"{int(table['suspect'].sum())} labels look wrong")
     write_results(path, begun, selection, table, history, settings)
     runs.remove_checkpoint(path)
@@ -250,7 +253,7 @@ def run(args, settings, path, progress):
 def write_results(path, begun, selection, table, history, settings):
     """Write the run's files; its JSON comes last, so that a run is finished when it is there.
 
-    begun: runs.Begun; table: of `suspects.rank`; history: of `make_train`.
+    begun: runs.Begun; table: of `report.label_issues`; history: of `make_train`.
     """
     import pandas as pd
 
@@ -270,7 +273,7 @@ def write_results(path, begun, selection, table, history, settings):
     history = pd.DataFrame(history)
     runs.write_table(runs.beside(path, "_history.csv"), history)
     runs.write_whole(runs.beside(path, "_history.png"), lambda file: figures.history(history, "iteration", settings, file))
-    suspects.write(path, table, begun, provenance)
+    report.write(path, table, begun, provenance)
     runs.write_text(runs.beside(path, ".json"), json.dumps(provenance, indent=2) + "\n")
 
 

@@ -19,10 +19,10 @@ if __name__ == "__main__":
     import signal
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the imports ends quietly; run_command takes over
 
+import functools
 import json
 import math
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 
@@ -30,7 +30,7 @@ import command
 import data
 import INCV
 import noise
-import own_data
+import custom_data
 import runs
 import sweep
 import utils
@@ -43,7 +43,8 @@ DEFAULTS = {"cifar10": PUBLISHED, "cifar100": PUBLISHED, "digits": SMALL,
             "images": PUBLISHED, "small_images": SMALL, "table": SMALL | {"architecture": "dense"}}  # as in INCV.py
 # The published loop drops the learning rate and restarts Adam in epochs 80, 120, 160 and 180, counted from 0: one epoch
 # earlier than the callbacks of INCV and of the theory do, which drop it after the epoch of that number.
-SCHEDULE = {"published_epochs": 200, "initial": 1e-3, "drops": {80: 1e-4, 120: 1e-5, 160: 1e-6, 180: 5e-7}, "inclusive": True}
+SCHEDULE = {"published_epochs": 200, "initial": 1e-3, "drops": {80: 1e-4, 120: 1e-5, 160: 1e-6, 180: 5e-7},
+            "inclusive": True}
 TEST_DATA = "test data"  # what a run is tested on, if its data have any
 METHODS = utils.literal("methods", "METHODS")
 
@@ -60,6 +61,8 @@ def make_coteaching(dataset, y_noisy, selection, settings):
 
     selection: (select bool [n], candidate bool [n], estimated noise ratio) of INCV.
     """
+    import coteaching
+    import fast_path
     import methods
 
     select, candidate, ratio = selection
@@ -67,24 +70,25 @@ def make_coteaching(dataset, y_noisy, selection, settings):
         raise runs.RunError("INCV has selected nothing to train on; try another --seed, or more --incv_epochs")
     noise_left = noise.noise_left(ratio, settings["noise_pattern"], dataset.num_classes)
     epochs, batch_size = settings["epochs"], settings["batch_size"]
-    kept_at_last = utils.samples_to_keep(min(batch_size, int(select.sum())), noise_left, epochs - 1, epochs)
+    kept_at_last = coteaching.samples_to_keep(min(batch_size, int(select.sum())), noise_left, epochs - 1, epochs)
     if kept_at_last == 0:
         raise runs.RunError(f"INCV estimates a noise ratio of {ratio:.3f}, by which none of the {select.sum()} labels it "
                             f"has selected is right: nothing is left to train on; try another --seed, or more --incv_epochs")
-    networks = [methods.make_network(dataset, settings, number, masked=settings["engine"] == "jax") for number in (1, 2)]
-    coteacher = utils.make_coteacher(networks, dataset.pixel_max)
+    masked = fast_path.compiles_for_one_shape()
+    networks = [methods.make_network(dataset, settings, number, masked) for number in (1, 2)]
+    coteacher = coteaching.make_coteacher(networks, dataset.pixel_max)
     last_of_warm_up = utils.scaled_epoch(warm_up(settings["noise_pattern"], ratio), epochs, 200)
     num_selected, num_candidates = int(select.sum()), int(candidate.sum())
     derived = {"noise_left": noise_left, "selected": num_selected, "candidates": num_candidates,
-               "candidates_per_batch": utils.candidates_per_batch(num_selected, num_candidates, batch_size),
+               "candidates_per_batch": coteaching.candidates_per_batch(num_selected, num_candidates, batch_size),
                "keep_in_last_epoch": kept_at_last, "last_epoch_of_warm_up": last_of_warm_up}
 
     def train_epoch(epoch, generator, rate, after_batch):
         def keep(size):
-            return utils.samples_to_keep(size, noise_left, epoch, epochs)
+            return coteaching.samples_to_keep(size, noise_left, epoch, epochs)
 
         joined = np.flatnonzero(candidate) if epoch > last_of_warm_up else np.array([], dtype=int)
-        found = utils.coteach_epoch(
+        found = coteaching.coteach_epoch(
             coteacher, dataset.x_train, y_noisy, methods.clean_samples(dataset, y_noisy), np.flatnonzero(select), joined,
             generator, batch_size, rate, keep, dataset.shift, dataset.flip, after_batch)
         return {"keep": keep(batch_size), **found}
@@ -97,7 +101,7 @@ def make_coteaching(dataset, y_noisy, selection, settings):
 def main():
     parser = command.parser(__doc__, DEFAULTS, own=True)
     parser.add_argument("--method", nargs="+", choices=[*METHODS, "all"], help="incv, or for comparison: standard, plain "
-                        "training on all the noisy labels, and the other methods of methods.py (default: incv); runs for each")
+                        "training on all the noisy labels, and the other methods of methods.py (default: incv)")
     parser.add_argument("--assumed_ratio", type=command.number(float, 0, 1), metavar="RATIO", help="the noise ratio that "
                         "coteaching and mentornet are told (default: the true one)")
     parser.add_argument("--transition", choices=("estimated", "true"), help="the transition matrix that f_correction "
@@ -123,15 +127,15 @@ def main():
 
 def summary(args, planned):
     """Bring the table of all finished runs up to date, and print this command's part of it where it has several runs."""
-    import table
+    import tables
 
-    table.write(args.results_dir)
+    tables.write_accuracies(args.results_dir)
     found = {}
     for settings, path in planned:
         if runs.beside(path, ".json").exists():
             tested_on = json.loads(runs.beside(path, ".json").read_text()).get("tested_on", TEST_DATA)
             found.setdefault((runs.name_of_noise(settings), settings["method"], name_of_test(tested_on)), []).append(
-                table.last_accuracies(runs.csv_of(path))[0])
+                tables.last_accuracies(runs.csv_of(path))[0])
     for (noise_name, method, tested), last in found.items():
         if len(last) > 1:
             print(f"{args.facts.name}, {noise_name}, {method}, {len(last)} runs: {tested} {np.mean(last):.2f} ± "
@@ -166,8 +170,7 @@ def run(args, settings, path, progress):
         done = int(resumed["estimating" if of_estimate else "epoch"])
         print("resuming after the estimate of T" if of_estimate and done == settings["epochs"] else
               f"resuming at epoch {done + 1}" + (" of the estimate of T" if of_estimate else ""), flush=True)
-    stage = SimpleNamespace(resumed=resumed, save_checkpoint=save_checkpoint, progress=progress.part(0, before),
-                            begin_epoch=lambda trainer, epoch: begin_epoch(trainer, epoch, settings["epochs"]))
+    stage = methods.Stage(resumed, save_checkpoint, progress.part(0, before), SCHEDULE)
     method = (make_coteaching(dataset, y_noisy, selection, settings) if selection else
               methods.make(settings["method"], dataset, y_noisy, settings, stage))
     if method.derived:
@@ -217,14 +220,6 @@ def select(args, settings, progress):
     return table["select"].to_numpy(), table["candidate"].to_numpy(), float(table["eval_ratio"].iloc[0])
 
 
-def begin_epoch(trainer, epoch, epochs):
-    """Return the learning rate of an epoch; where it is another than before, Adam starts afresh."""
-    rate = utils.learning_rate(epoch, epochs, **SCHEDULE)
-    if epoch and rate != utils.learning_rate(epoch - 1, epochs, **SCHEDULE):
-        utils.restart_optimizer(trainer)
-    return rate
-
-
 def train(method, dataset, settings, path, progress, resumed, save_checkpoint):
     """Train to the last epoch, from the checkpoint if there is one; return the CSV's rows, one dict an epoch.
 
@@ -232,37 +227,38 @@ def train(method, dataset, settings, path, progress, resumed, save_checkpoint):
     """
     import pandas as pd
 
+    import training
+
     epochs, history = settings["epochs"], json.loads(str(resumed.get("history", "[]")))
-    predictors = [utils.make_predictor(network, dataset.pixel_max) for network in method.networks]
-    if "state" in resumed:
-        utils.set_state(method.trainer, resumed["state"])
-    for epoch in range(len(history), epochs):
-        rate = begin_epoch(method.trainer, epoch, epochs)
+    predictors = [training.make_predictor(network, dataset.pixel_max) for network in method.networks]
+
+    def show(epoch, done, end_of_epoch=False):
         accuracy = history[-1]["accuracy_mean"] if history else math.nan
+        progress.show((epoch + done / method.samples) / epochs,
+                      f"{settings['method']} epoch {epoch + 1}/{epochs} test acc {accuracy:.3f}", end_of_epoch)
 
-        def after_batch(done, end_of_epoch=False):
-            progress.show((epoch + done / method.samples) / epochs,
-                          f"{settings['method']} epoch {epoch + 1}/{epochs} test acc {accuracy:.3f}", end_of_epoch)
-
+    def train_epoch(epoch, learning_rate):
         generator = utils.rng(settings["seed"], settings["method"], epoch)
-        found = method.train_epoch(epoch, generator, rate, after_batch)
-        if not all(math.isfinite(value) for name, value in found.items() if name.startswith("loss")):
-            raise runs.RunError(f"the loss is not finite in epoch {epoch + 1}: training diverged; try another --seed or "
-                                f"--precision float32")
-        history.append({"epoch": epoch + 1, "learning_rate": rate, **found, **test_accuracies(dataset, predictors)})
+        return method.train_epoch(epoch, generator, learning_rate, functools.partial(show, epoch))
+
+    for epoch, learning_rate, found in training.fit(method.trainer, epochs, SCHEDULE, train_epoch, len(history),
+                                                    resumed.get("state"), restart_at_drops=True):
+        history.append({"epoch": epoch + 1, "learning_rate": learning_rate, **found,
+                        **test_accuracies(dataset, predictors)})
         runs.write_table(runs.beside(path, ".csv"), pd.DataFrame(history))
         if epoch + 1 < epochs:
-            save_checkpoint(epoch=epoch + 1, state=utils.get_state(method.trainer), history=json.dumps(history),
+            save_checkpoint(epoch=epoch + 1, state=training.get_state(method.trainer), history=json.dumps(history),
                             **method.remembered())
-        accuracy = history[-1]["accuracy_mean"]
-        after_batch(method.samples, end_of_epoch=True)
+        show(epoch, method.samples, end_of_epoch=True)
     return history
 
 
 def test_accuracies(dataset, predictors):
     """Of each network, their mean, and of the two averaged, on the true test labels."""
+    import training
+
     every = np.arange(len(dataset.y_test))
-    probabilities = [utils.predict(predictor, dataset.x_test, every) for predictor in predictors]
+    probabilities = [training.predict(predictor, dataset.x_test, every) for predictor in predictors]
 
     def accuracy(predicted):
         return float((predicted.argmax(axis=1) == dataset.y_test).mean())
@@ -277,7 +273,7 @@ def predict(args, settings, path):
     import pandas as pd
 
     own = args.facts.checksum is not None
-    x = own_data.samples_like(args.predict, args.dataset if own else None, args.label, args.facts.shape)
+    x = custom_data.samples_like(args.predict, args.dataset if own else None, args.label, args.facts.shape)
     files = [runs.beside(path, f"_network{number + 1}.keras") for number in range(METHODS[settings["method"]]["networks"])]
     missing = [file for file in files if not file.exists()]
     if missing or not runs.finished(path, settings):
@@ -289,7 +285,7 @@ def predict(args, settings, path):
     probabilities = np.mean([keras.models.load_model(file).predict(x, batch_size=500, verbose=0) for file in files], axis=0)
     names = np.arange(args.facts.num_classes)
     if own:
-        names = np.unique(own_data.names_and_labels(args.dataset, args.label, args.image_size)[1])
+        names = np.unique(custom_data.names_and_labels(args.dataset, args.label, args.image_size)[1])
     table = pd.DataFrame(probabilities, columns=[f"p{label}" for label in range(len(names))])
     table.insert(0, "label", names[probabilities.argmax(axis=1)])
     if own:

@@ -9,7 +9,7 @@ demo: .venv/running
 	.venv/bin/python INCV.py --dataset digits --noise_pattern sym --noise_ratio 0.5 --results_dir results/demo
 
 test: .venv/testing
-	$(PYTEST) tests -n 2 --dist worksteal -m "not slow"
+	$(PYTEST) tests -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
 
 test-all: .venv/testing
 	$(PYTEST) tests/test_speed.py

@@ -20,6 +20,7 @@ if __name__ == "__main__":
     import signal
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the imports ends quietly; run_command takes over
 
+import functools
 import json
 import math
 import time
@@ -77,6 +78,7 @@ def make_memorise(dataset, y_noisy, settings, progress, resumed, save_checkpoint
     networks begin with the same weights.
     """
     import models
+    import training
 
     x, epochs, trainings = dataset.x_train, settings["epochs"], 1 + settings["both_halves"]
     shift, flip = (dataset.shift, dataset.flip) if settings["augmentation"] else (0, False)
@@ -84,44 +86,47 @@ def make_memorise(dataset, y_noisy, settings, progress, resumed, save_checkpoint
         settings["architecture"], x.shape[1:], dataset.num_classes,
         seed=utils.rng(settings["seed"], "weights").integers(2 ** 32),
         momentum=settings["bn_momentum"], dtype="mixed_bfloat16" if settings["precision"] == "bfloat16" else "float32")
-    trainer, predictor = utils.make_trainer(network, dataset.pixel_max, accuracy=True)
-    initial_state = utils.get_state(trainer)
+    trainer, predictor = training.make_trainer(network, dataset.pixel_max, accuracy=True)
+    initial_state = training.get_state(trainer)
     finished = {name: resumed[name] for name in resumed if name.startswith(("predicted", "memorised", "test"))}
     history[:] = json.loads(str(resumed.get("history", "[]")))  # a checkpoint of version 0.1.0 has none
 
     def memorise(number, train_index, held_out):
-        if f"predicted{number}" not in finished:
-            here = resumed.get("training") == number
-            utils.set_state(trainer, resumed["state"] if here else initial_state)
-            for epoch in range(int(resumed["epoch"]) if here else 0, epochs):
+        if f"predicted{number}" in finished:
+            return results(number)
+        here = resumed.get("training") == number
 
-                def show(done, loss, end_of_epoch=False):
-                    progress.show((number + (epoch + done / len(train_index)) / epochs) / trainings,
-                                  f"half {number + 1}/{trainings} epoch {epoch + 1}/{epochs} loss {loss:.3f}", end_of_epoch)
+        def show(epoch, done, loss, end_of_epoch=False):
+            progress.show((number + (epoch + done / len(train_index)) / epochs) / trainings,
+                          f"half {number + 1}/{trainings} epoch {epoch + 1}/{epochs} loss {loss:.3f}", end_of_epoch)
 
-                learning_rate = utils.learning_rate(epoch, epochs, **SCHEDULE)
-                loss, accuracy = utils.train_epoch(
-                    trainer, x, y_noisy, train_index, utils.rng(settings["seed"], "memorise", number, epoch),
-                    settings["batch_size"], learning_rate, shift, flip, show).values()
-                if not math.isfinite(loss):
-                    raise runs.RunError(f"the loss is {loss} in half {number + 1}, epoch {epoch + 1}: training diverged; "
-                                        f"try another --seed or --precision float32")
-                predicted = utils.predict(predictor, x, held_out).argmax(axis=1)
-                history.append({"half": number + 1, "epoch": epoch + 1, "learning_rate": learning_rate, "loss": loss,
-                                "training_accuracy": accuracy, **noise.heldout_accuracies(
-                                    predicted, y_noisy[held_out], dataset.y_train[held_out])})
-                if epoch + 1 < epochs:
-                    save_checkpoint(**finished, training=number, epoch=epoch + 1, state=utils.get_state(trainer),
-                                    history=json.dumps(history))
-                show(len(train_index), loss, end_of_epoch=True)
-            finished[f"predicted{number}"] = predicted
-            of_training = utils.predict(predictor, x, train_index).argmax(axis=1)
-            finished[f"memorised{number}"] = (of_training == y_noisy[train_index]).mean()
-            of_test = utils.predict(predictor, dataset.x_test, np.arange(len(dataset.y_test)))
-            finished[f"test_accuracy{number}"] = (of_test.argmax(axis=1) == dataset.y_test).mean()
-            finished[f"test_loss{number}"] = -np.log(
-                of_test[np.arange(len(of_test)), dataset.y_test].astype(float) + 1e-8).mean()
-            save_checkpoint(**finished, history=json.dumps(history))
+        def train_epoch(epoch, learning_rate):
+            return training.train_epoch(
+                trainer, x, y_noisy, train_index, utils.rng(settings["seed"], "memorise", number, epoch),
+                settings["batch_size"], learning_rate, shift, flip, functools.partial(show, epoch))
+
+        for epoch, learning_rate, means in training.fit(
+                trainer, epochs, SCHEDULE, train_epoch, int(resumed["epoch"]) if here else 0,
+                resumed["state"] if here else initial_state, where=f"half {number + 1}, "):
+            predicted = training.predict(predictor, x, held_out).argmax(axis=1)
+            history.append({"half": number + 1, "epoch": epoch + 1, "learning_rate": learning_rate, "loss": means["loss"],
+                            "training_accuracy": means["accuracy"], **noise.heldout_accuracies(
+                                predicted, y_noisy[held_out], dataset.y_train[held_out])})
+            if epoch + 1 < epochs:
+                save_checkpoint(**finished, training=number, epoch=epoch + 1, state=training.get_state(trainer),
+                                history=json.dumps(history))
+            show(epoch, len(train_index), means["loss"], end_of_epoch=True)
+        finished[f"predicted{number}"] = predicted
+        of_training = training.predict(predictor, x, train_index).argmax(axis=1)
+        finished[f"memorised{number}"] = (of_training == y_noisy[train_index]).mean()
+        of_test = training.predict(predictor, dataset.x_test, np.arange(len(dataset.y_test)))
+        finished[f"test_accuracy{number}"] = (of_test.argmax(axis=1) == dataset.y_test).mean()
+        finished[f"test_loss{number}"] = -np.log(
+            of_test[np.arange(len(of_test)), dataset.y_test].astype(float) + 1e-8).mean()
+        save_checkpoint(**finished, history=json.dumps(history))
+        return results(number)
+
+    def results(number):
         return finished[f"predicted{number}"], *(
             float(finished.get(f"{name}{number}", math.nan)) for name in ("memorised", "test_accuracy", "test_loss"))
 
@@ -144,10 +149,11 @@ def main():
 
     def draw(at_end):
         """The figures take seconds: not after every run of a sweep of small ones."""
-        import figures
+        import tables
 
         if at_end or time.monotonic() - drawn[0] >= 60:
-            figures.theory(Path(args.results_dir) / args.dataset / args.noise_pattern, runs.name_of_settings(planned[0][1]))
+            folder = Path(args.results_dir) / args.dataset / args.noise_pattern
+            tables.draw_theory(folder, runs.name_of_settings(planned[0][1]))
             drawn[0] = time.monotonic()
 
     sweep.carry_out("Verify_Theory", args, planned, draw)

@@ -20,7 +20,7 @@ from types import SimpleNamespace
 
 import data
 import noise
-import own_data
+import custom_data
 import runs
 import utils
 
@@ -73,8 +73,8 @@ def parser(description, defaults, own=False):
         parser.add_argument("--label", metavar="COLUMN", help="of a table: the column that holds the labels")
         parser.add_argument("--image_size", type=number(int, 4, 1024), metavar="N",
                             help="of a folder of images: the side in pixels that they are resized to (default: as they "
-                            f"are, if all are of one size of {own_data.LARGEST_AS_IT_IS} at most, else "
-                            f"{own_data.IMAGE_SIZE})")
+                            f"are, if all are of one size of {custom_data.LARGEST_AS_IT_IS} at most, else "
+                            f"{custom_data.IMAGE_SIZE})")
     else:
         parser.add_argument("--dataset", default="cifar10", choices=sorted(data.SIZES), help="default: cifar10")
     patterns = [name for name in noise.PATTERNS if own or name in noise.DRAWN]
@@ -170,7 +170,7 @@ def plan(script, parser, defaults, methods=None):
 def _facts(args):
     """The data.Facts of --dataset, one of data.SIZES or a user's own."""
     if args.dataset not in data.SIZES:
-        return own_data.facts(args.dataset, args.label, args.image_size)
+        return custom_data.facts(args.dataset, args.label, args.image_size)
     for option in ("label", "image_size"):
         if getattr(args, option) is not None:
             raise data.DataError(f"--{option} is for data of your own: leave it out with --dataset {args.dataset}")
@@ -195,7 +195,7 @@ def _complete_noise(args, parser):
         args.dataset = str(Path(args.dataset).absolute())
     if human:
         args.labels, args.label_set = str(Path(args.labels).absolute()), args.label_set or "aggre_label"
-        args.labels_checksum = hashlib.sha256(own_data.human_labels(args.labels, args.label_set)).hexdigest()
+        args.labels_checksum = hashlib.sha256(data.human_labels(args.labels, args.label_set)).hexdigest()
 
 
 def one_run(script, args, noise_ratio, seed, chosen, defaults):

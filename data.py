@@ -1,24 +1,26 @@
-"""The datasets: CIFAR-10 and CIFAR-100 from their published python batches, and the digits that come with scikit-learn.
+"""The published datasets and the labels that people gave to them: CIFAR-10 and CIFAR-100, the digits of scikit-learn, CIFAR-N.
 
 Images stay uint8 [n, height, width, channels] in memory; whoever trains scales each batch by `pixel_max`.
 Sources: https://www.cs.toronto.edu/~kriz/cifar.html (files and MD5 sums), sklearn.datasets.load_digits.
 """
+import contextlib
 import hashlib
-import http.client
 import io
 import os
 import pickle
 import sys
 import tarfile
 import tempfile
-import time
-import urllib.request
+import tokenize
+import zipfile
+import zlib
 from collections import namedtuple
 from pathlib import Path
 
 import numpy as np
 
 DEFAULT_FOLDER = "data"
+LARGEST_PT = 64 * 2 ** 20  # bytes of the pickle in a .pt of labels; the published ones have about 5 MB
 URL = "https://www.cs.toronto.edu/~kriz/"
 # Per dataset: the folder inside the archive, the archive and its MD5, the training files and the test file with theirs.
 CIFAR = {
@@ -41,7 +43,7 @@ SHAPES = {"cifar10": (32, 32, 3), "cifar100": (32, 32, 3), "digits": (8, 8, 1)}
 
 # x_*: uint8 [n, height, width, channels]; y_*: int64 [n]; pixel_max: the pixel value that means 1.0;
 # shift: the augmentation's largest shift in pixels; flip: whether it mirrors; checksum: SHA-256 of the arrays.
-# A user's own data (own_data.py) may be float32, [n, features] too, and have no y_train or test data (None); its `given`
+# A user's own data (custom_data.py) may be float32, [n, features] too, and have no y_train or test data (None); its `given`
 # are the labels to doubt, int64 [n]; class_names [c] what all these integers stand for; names [n] the samples' names.
 Dataset = namedtuple("Dataset", "x_train y_train x_test y_test num_classes pixel_max shift flip checksum given class_names "
                      "names", defaults=[None, None, None])
@@ -146,45 +148,23 @@ def find(name, data_dir=None):
                     f"or leave --data_dir out to download it into {DEFAULT_FOLDER}/")
 
 
-def fetch(url, target, md5):
-    """Download url to the file target, with a progress bar, and check its MD5 sum.
-
-    The file appears whole or not at all. Raises OSError where the network fails, DataError for another MD5 sum.
-    """
-    partial = _partial(target)
-    digest, done, shown = hashlib.md5(), 0, 0.0
-    try:
-        with urllib.request.urlopen(url, timeout=30) as answer:
-            total = int(answer.headers.get("Content-Length") or 0)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with open(partial, "wb") as out:
-                while block := answer.read(1 << 20):
-                    out.write(block)
-                    digest.update(block)
-                    done += len(block)
-                    if sys.stdout.isatty() and (time.monotonic() - shown > 0.2 or done == total):
-                        shown = time.monotonic()
-                        bar = "#" * (30 * done // total if total else 0)
-                        print(f"\r{target.name} [{bar:30}] {done / 1e6:.0f} of {total / 1e6:.0f} MB", end="", flush=True)
-        if sys.stdout.isatty():
-            print()
-        if digest.hexdigest() != md5:
-            raise DataError(f"{url}: {done} bytes whose MD5 is not the published {md5}; try again")
-        os.replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
 def _download(name):
+    """Download the published archive, with a progress bar, check its MD5 sum and extract it; return the batches' folder."""
+    import pooch  # takes half a second
+
     archive, md5 = CIFAR[name]["archive"]
-    target = Path(DEFAULT_FOLDER) / archive
+    made = not Path(DEFAULT_FOLDER).exists()
     print(f"downloading {URL}{archive} into {DEFAULT_FOLDER}/", flush=True)
+    pooch.get_logger().setLevel("ERROR")
     try:
-        fetch(URL + archive, target, md5)
-    except (OSError, http.client.HTTPException) as error:  # URLError is an OSError
-        raise DataError(f"cannot download {URL}{archive} ({getattr(error, 'reason', error)}): "
-                        f"put that file into {DEFAULT_FOLDER}/ yourself") from None
-    return _extract(name, target)
+        pooch.retrieve(URL + archive, f"md5:{md5}", archive, DEFAULT_FOLDER, progressbar=sys.stdout.isatty())
+    except (OSError, ValueError) as error:  # ValueError: another MD5; what requests raises is an OSError
+        if made:
+            with contextlib.suppress(OSError):
+                Path(DEFAULT_FOLDER).rmdir()
+        what = "its MD5 is not the published one" if type(error) is ValueError else " ".join(str(error).split())
+        raise DataError(f"cannot download {URL}{archive} ({what}): put that file into {DEFAULT_FOLDER}/ yourself") from None
+    return _extract(name, Path(DEFAULT_FOLDER) / archive)
 
 
 def _extract(name, archive):
@@ -229,6 +209,98 @@ def _read_batches(folder, files, label_key, num_classes):
         if len(labels[-1]) != len(planes) or labels[-1].min() < 0 or labels[-1].max() >= num_classes:
             raise DataError(f"{path}: its labels are not one in [0, {num_classes}) per image; download the dataset again")
     return np.concatenate(images), np.concatenate(labels)
+
+
+def _digits():
+    """The 1,797 8x8 digits of scikit-learn, 16 grey levels, in one fixed stratified split: 1,500 to train, 297 to test."""
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    digits = load_digits()
+    x = digits.images.astype(np.uint8)[..., None]
+    x_train, x_test, y_train, y_test = train_test_split(
+        x, digits.target.astype(np.int64), train_size=1500, stratify=digits.target, random_state=0)
+    return x_train, y_train, x_test, y_test
+
+
+# --- human labels of CIFAR (CIFAR-N, Wei et al. 2022, arXiv 2110.12088) -------------------------------------------------
+
+def human_labels(file, label_set, y_true=None):
+    """The labels people gave the training images of CIFAR-10 or CIFAR-100, int64 [50000].
+
+    file: the published .pt (PyTorch is not needed), or an .npz of the same arrays; label_set: the array's name, such
+    as "aggre_label"; y_true: the dataset's true labels, which the file's clean_label must be, int64 [50000] or None.
+    Raises DataError.
+    """
+    arrays = _label_sets(file)
+    if label_set not in arrays:
+        others = listed(sorted(set(arrays) - {"clean_label"}))
+        raise DataError(f"{file}: no array {label_set!r}; --label_set can be {others}")
+    labels, clean = arrays[label_set], arrays.get("clean_label")
+    if labels.ndim != 1 or labels.dtype.kind not in "iu":
+        raise DataError(f"{file}: {label_set} is {labels.dtype} of shape {labels.shape}; needed is one integer an image")
+    if y_true is not None:
+        if len(labels) != len(y_true) or labels.min() < 0 or labels.max() > y_true.max():
+            raise DataError(f"{file}: {label_set} has {len(labels)} labels from {labels.min()} to {labels.max()}, the "
+                            f"dataset {len(y_true)} from 0 to {y_true.max()}: these are another dataset's")
+        if clean is None or not np.array_equal(clean, y_true):
+            raise DataError(f"{file}: its clean_label are not the dataset's labels: these are another dataset's, or in "
+                            f"another order")
+    return labels.astype(np.int64)
+
+
+def _label_sets(file):
+    """Return {name: array} of a file of labels. Raises DataError."""
+    if str(file).lower().endswith(".npy"):
+        raise DataError(f"--labels {file}: the published .npy files list the images in the order of TensorFlow Datasets, "
+                        f"another than that of the dataset read here; give CIFAR-10_human.pt or CIFAR-100_human.pt")
+    if not str(file).lower().endswith(".pt"):
+        return read_arrays(file)
+    try:
+        return _read_pt(file)
+    except (OSError, ValueError, EOFError, KeyError, IndexError, AttributeError, RuntimeError, TypeError, MemoryError,
+            OverflowError, pickle.UnpicklingError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(f"--labels {file}: cannot be read as arrays of labels ({first_line(error)}); download it again, or "
+                        f"write the arrays by numpy.savez to an .npz") from None
+
+
+def _read_pt(file):
+    """Return {name: array} of the published .pt: a zip whose data.pkl is a pickled dict of NumPy arrays, without tensors."""
+    with zipfile.ZipFile(file) as archive:
+        [pickled] = [member for member in archive.infolist() if member.filename.split("/")[1:] == ["data.pkl"]]
+        if pickled.file_size > LARGEST_PT:
+            raise ValueError(f"its data.pkl has {pickled.file_size} bytes")
+        found = ArrayUnpickler(io.BytesIO(archive.read(pickled))).load()
+    return {str(name): values.array for name, values in found.items()}
+
+
+# --- files of arrays --------------------------------------------------------------------------------------------------
+
+def read_arrays(path, names=None):
+    """{name: array} of an .npz: those of the names that are there, all if None. Raises DataError; unpickles nothing."""
+    try:
+        archive = np.load(path, allow_pickle=False)
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise ValueError("it is no .npz")
+        with archive:
+            arrays = {name: archive[name] for name in (archive.files if names is None else names) if name in archive.files}
+        strange = [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]
+        if strange:
+            raise ValueError(f"{strange[0]} is no array")
+    except (OSError, ValueError, TypeError, EOFError, KeyError, AttributeError, RuntimeError, MemoryError,
+            tokenize.TokenError, zipfile.BadZipFile, zlib.error) as error:
+        what = ("it holds Python objects, which are not read" if "allow_pickle" in str(error) else
+                f"it cannot be read ({first_line(error)})")
+        raise DataError(f"{path}: {what}; write it by numpy.savez from plain arrays") from None
+    return arrays
+
+
+def first_line(error):
+    return f"{type(error).__name__}: {error}".splitlines()[0]
+
+
+def listed(names, most=12):
+    return ", ".join(map(str, names[:most])) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 class _Array:
@@ -278,15 +350,3 @@ class ArrayUnpickler(pickle.Unpickler):
             return self._ALLOWED[module, name]
         except KeyError:
             raise pickle.UnpicklingError(f"{module}.{name} has no place in a file of arrays") from None
-
-
-def _digits():
-    """The 1,797 8x8 digits of scikit-learn, 16 grey levels, in one fixed stratified split: 1,500 to train, 297 to test."""
-    from sklearn.datasets import load_digits
-    from sklearn.model_selection import train_test_split
-
-    digits = load_digits()
-    x = digits.images.astype(np.uint8)[..., None]
-    x_train, x_test, y_train, y_test = train_test_split(
-        x, digits.target.astype(np.int64), train_size=1500, stratify=digits.target, random_state=0)
-    return x_train, y_train, x_test, y_test

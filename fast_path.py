@@ -32,6 +32,16 @@ class FusedBatchNormalization(layers.BatchNormalization):
         return out.y
 
 
+def batch_normalization():
+    """The class of batch normalisation to build networks of."""
+    return FusedBatchNormalization if keras.backend.backend() == "tensorflow" else layers.BatchNormalization
+
+
+def compiles_for_one_shape():
+    """Whether a batch is better masked than cut: JAX compiles anew for every size, TensorFlow does not."""
+    return keras.backend.backend() == "jax"
+
+
 def loops_on_device():
     """Whether whole epochs are to be compiled: JAX, on anything but a CPU."""
     return keras.backend.backend() == "jax" and "cpu" not in keras.distribution.list_devices()[0]

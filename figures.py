@@ -1,10 +1,6 @@
-"""The figures, drawn from what runs have written."""
-import contextlib
+"""Draw the figures, each from data that it is handed."""
 import math
-import re
 import warnings
-from collections import defaultdict
-from types import SimpleNamespace
 
 import matplotlib
 import numpy as np
@@ -134,8 +130,8 @@ COLUMNS, ROWS = 8, 5  # of the contact sheet
 def contact_sheet(x, positions, worst, pixel_max, title, file):
     """Draw the worst suspects, each image with given -> suggested.
 
-    x: [n, height, width, channels]; positions: of the suspects in x, worst first; worst: their rows of `suspects.rank`'s
-    table; pixel_max: the pixel value that means 1.0.
+    x: [n, height, width, channels]; positions: of the suspects in x, worst first; worst: their rows of the table of
+    `report.label_issues`; pixel_max: the pixel value that means 1.0.
     """
     shown = min(len(positions), COLUMNS * ROWS)
     rows = -(-shown // COLUMNS)
@@ -266,53 +262,11 @@ PUBLISHED_THEORY = {
 QUANTITIES = {"accuracy": "test accuracy (noisy labels)", "LP": "label precision (LP)", "LR": "label recall (LR)"}
 
 
-def read_theory(folder, settings_name):
-    """Read the CSVs of Verify_Theory.py's runs of one dataset, noise pattern and settings.
+def theory_curves(found, dataset, noise_pattern, settings_name, file):
+    """Draw accuracy, LP and LR against the noise ratio: the curves of theory, the runs as mean and range over seeds.
 
-    folder: (results folder)/(dataset)/(noise_pattern); settings_name: see `runs.name_of_settings`.
-    Returns {noise ratio: [run, by seed]} in ascending order; a run has seed, table (DataFrame index, y, y_noisy, y_pred,
-    memorised), accuracy, LP, LR (NaN for the share of nothing) and memorised (bool). Folders not named by a noise ratio
-    are passed over. Raises runs.RunError for a CSV that is none of Verify_Theory.py's.
+    found: of `tables.read_theory`; settings_name: what of the settings is in the runs' names; file: where the PNG goes.
     """
-    found = defaultdict(list)
-    for path in folder.glob(f"*/Verify_Theory_seed*{settings_name}.csv*"):
-        seed = re.fullmatch(rf"Verify_Theory_seed(\d+){re.escape(settings_name)}\.csv(\.gz)?", path.name)
-        if seed and re.fullmatch(r"\d+(\.\d+)?(e-\d+)?", path.parent.name):
-            with contextlib.suppress(FileNotFoundError):  # another command may just have removed it
-                run = SimpleNamespace(seed=int(seed[1]), **_read_run(path))
-                found[float(path.parent.name)].append(run)
-    return {ratio: sorted(found[ratio], key=lambda run: run.seed) for ratio in sorted(found)}
-
-
-def _read_run(path):
-    try:
-        table = pd.read_csv(path, dtype={"index": int, "y": int, "y_noisy": int, "y_pred": int, "memorised": bool})
-        y, y_noisy, agree = (values.to_numpy() for values in (table["y"], table["y_noisy"],
-                                                              table["y_pred"] == table["y_noisy"]))
-        memorised = bool(table["memorised"].all())
-    except (ValueError, KeyError):
-        raise runs.RunError(f"{path}: not a CSV as Verify_Theory.py writes it; remove it, the command that made it makes it "
-                            f"anew") from None
-    precision, recall = noise.precision_and_recall(y, y_noisy, agree)
-    return {"table": table, "memorised": memorised, "accuracy": agree.mean(),
-            "LP": math.nan if precision is None else precision, "LR": math.nan if recall is None else recall}
-
-
-def theory(folder, settings_name):
-    """Draw the two figures of the theory's check beside its runs: folder/Verify_Theory_curves... and ..._confusion....png.
-
-    Arguments as for `read_theory`. They follow from the CSVs alone, and nothing is drawn where there are none.
-    """
-    found = read_theory(folder, settings_name)
-    if found:
-        for kind, draw in (("curves", _theory_curves), ("confusion", _confusion_matrices)):
-            file = folder / f"Verify_Theory_{kind}{settings_name}.png"
-            runs.write_whole(file, lambda out, draw=draw: draw(found, folder.parent.name, folder.name, settings_name, out),
-                             shared=True)
-
-
-def _theory_curves(found, dataset, noise_pattern, settings_name, file):
-    """Accuracy, LP and LR against the noise ratio: the curves of theory, the runs as mean and range over seeds."""
     ratios = np.linspace(0, 1, 201)
     expected = np.array([noise.theory(noise_pattern, ratio, data.SIZES[dataset][1]) for ratio in ratios])
     figure, panels = plt.subplots(1, 3, figsize=(12, 3.9), layout="constrained")
@@ -341,8 +295,8 @@ def _theory_curves(found, dataset, noise_pattern, settings_name, file):
     plt.close(figure)
 
 
-def _confusion_matrices(found, dataset, noise_pattern, settings_name, file, columns=4):
-    """M, pooled over the seeds, above T for every noise ratio, as annotated heat maps."""
+def confusion_matrices(found, dataset, noise_pattern, settings_name, file, columns=4):
+    """Draw M, pooled over the seeds, above T for every noise ratio. Arguments as for `theory_curves`."""
     num_classes = data.SIZES[dataset][1]
     columns, bands = min(columns, len(found)), math.ceil(len(found) / columns)
     figure, panels = plt.subplots(2 * bands, columns, figsize=(3.4 * columns + 0.3, 6.8 * bands), squeeze=False,

@@ -9,8 +9,8 @@ import numpy as np
 import command
 import data
 import INCV
-import own_data
-import suspects
+import custom_data
+import report
 import utils
 
 
@@ -30,7 +30,7 @@ def find_label_errors(x, labels, model, noise_pattern="sym", iterations=4, epoch
     Given a function, it seeds the global random generators (keras.utils.set_random_seed).
     Raises data.DataError for labels that cannot be checked, or whose number is not that of x.
     """
-    class_names, given = own_data.classes_of(labels, "labels")
+    class_names, given = custom_data.classes_of(labels, "labels")
     n = x.shape[0] if hasattr(x, "shape") else len(x)
     if n != len(given):
         raise data.DataError(f"x has {n} samples and labels {len(given)}")
@@ -42,7 +42,7 @@ def find_label_errors(x, labels, model, noise_pattern="sym", iterations=4, epoch
     else:
         train = _keras_train(model, np.asarray(x), given, len(class_names), iterations, epochs, batch_size, seed, quiet)
     selection = INCV.incv(given, len(class_names), noise_pattern, train, iterations, seed)
-    return suspects.rank(selection, given, class_names, np.arange(len(given)))
+    return report.label_issues(selection, given, class_names, np.arange(len(given)))
 
 
 def _classifier_train(classifier, x, given, num_classes):
@@ -77,7 +77,7 @@ def _keras_train(build, x, given, num_classes, iterations, epochs, batch_size, s
                              f"{num_classes}")
     dataset = data.Dataset(x, None, None, None, num_classes, pixel_max=1, shift=0, flip=False, checksum=None)
     settings = {"epochs": epochs, "batch_size": batch_size, "iterations": iterations, "seed": seed}
-    return INCV.make_train(dataset, given, settings, command.Progress(quiet), {}, lambda **_: None, [], network)
+    return INCV.make_train(dataset, given, settings, command.Progress(quiet), {}, lambda **_: None, network=network)
 
 
 def with_logits(model):

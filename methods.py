@@ -2,11 +2,9 @@
 
 Each is a function of the same arguments that returns a `Method`, what INCV_main.train needs to train it:
 
-    dataset: data.Dataset; y_noisy: integers [n], the observed labels; settings: the run's; stage: what a method needs that
-    trains or remembers more than one trainer's state: stage.resumed, the arrays of the checkpoint to go on from, {} for
-    none; stage.save_checkpoint(**arrays); stage.progress, a command.Progress for the first half of the run;
-    stage.begin_epoch(trainer, epoch), which returns the epoch's learning rate and restarts Adam where it drops.
+    dataset: data.Dataset; y_noisy: integers [n], the observed labels; settings: the run's; stage: a `Stage`.
 """
+import functools
 import json
 import math
 from collections import namedtuple
@@ -17,15 +15,17 @@ import numpy as np
 import models
 import noise
 import runs
+import training
 import utils
+from coteaching import coteach_epoch, compile_selecting
 
 ops = keras.ops
 
 # The one list of methods, in the order of the published table, a literal, which the command line and the tables read without
-# importing this module. Of each, whose function below has its name (incv's is INCV_main.make_coteaching): label and color in
-# figures; networks: how many it trains; options: those of the command line that not every method has; needs_ratio: whether it
-# must be told the noise ratio; published: test accuracy on CIFAR-10, last epoch, mean and s.d. of 5 runs, in per cent (Chen et
-# al. 2019, table 2). Add one here.
+# importing this module. The function of each, below, has its name (incv's is INCV_main.make_coteaching). label, color: in
+# figures; networks: how many it trains; options: those of the command line that not every method has; needs_ratio: whether
+# it must be told the noise ratio; published: test accuracy on CIFAR-10, last epoch, mean and s.d. of 5 runs, in per cent
+# (Chen et al. 2019, section 5). Add one here.
 METHODS = {
     "f_correction": {
         "label": "F-correction", "color": "C0", "networks": 1, "options": ["transition"], "needs_ratio": False,
@@ -56,6 +56,12 @@ METHODS = {
 Method = namedtuple("Method", "trainer networks train_epoch samples remembered derived", defaults=[dict, {}])
 
 
+# What a method needs that trains or remembers more than one trainer's state. resumed: the arrays of the checkpoint to resume
+# from, {} for none; save_checkpoint(**arrays); progress: a command.Progress for the first half of the run; schedule: the
+# arguments of utils.learning_rate.
+Stage = namedtuple("Stage", "resumed save_checkpoint progress schedule")
+
+
 def make_network(dataset, settings, number, masked=False):
     """Network 1 or 2, each with initial weights of its own, the same for every method. masked: see models.py."""
     return models.build(
@@ -66,10 +72,8 @@ def make_network(dataset, settings, number, masked=False):
 
 def one_epoch(trainer, dataset, y, index, settings, generator, rate, after_batch):
     """Train one network on the samples `index` with the labels y; return {column: value}."""
-    loss = utils.train_epoch(trainer, dataset.x_train, y, index, generator, settings["batch_size"], rate, dataset.shift,
+    loss = training.train_epoch(trainer, dataset.x_train, y, index, generator, settings["batch_size"], rate, dataset.shift,
                              dataset.flip, lambda done, _: after_batch(done))["loss"]
-    if not math.isfinite(loss):
-        raise runs.RunError(f"the loss is {loss}: training diverged; try another --seed or --precision float32")
     return {"keep": settings["batch_size"], "loss_1": loss}
 
 
@@ -81,7 +85,7 @@ def clean_samples(dataset, y_noisy):
 def standard(dataset, y_noisy, settings, stage):
     """Plain training of one network on all the noisy labels."""
     network = make_network(dataset, settings, 1)
-    trainer, _ = utils.make_trainer(network, dataset.pixel_max)
+    trainer, _ = training.make_trainer(network, dataset.pixel_max)
 
     def train_epoch(epoch, *arguments):
         return one_epoch(trainer, dataset, y_noisy, np.arange(len(y_noisy)), settings, *arguments)
@@ -105,7 +109,7 @@ def f_correction(dataset, y_noisy, settings, stage):
     # How far T̂ is from T: the share of a class's labels that it sends elsewhere (total variation), mean over the classes.
     error = {} if true is None else {"transition_error": np.abs(transition - true).sum(axis=1).mean() / 2}
     network = make_network(dataset, settings, 1)
-    trainer, _ = utils.make_trainer(network, dataset.pixel_max, forward_loss(transition))
+    trainer, _ = training.make_trainer(network, dataset.pixel_max, forward_loss(transition))
 
     def train_epoch(epoch, *arguments):
         return {**one_epoch(trainer, dataset, y_noisy, np.arange(len(y_noisy)), settings, *arguments), **error}
@@ -149,29 +153,31 @@ def probabilities_of_a_trained_network(dataset, y_noisy, settings, stage):
     shuffled = utils.rng(settings["seed"], "held out").permutation(len(y_noisy))
     held_out, index = np.split(shuffled, [len(y_noisy) // 10])
     network = make_network(dataset, settings, 2)
-    trainer, predictor = utils.make_trainer(network, dataset.pixel_max)
-    epochs, start, best, best_state = settings["epochs"], 0, np.inf, None
+    trainer, predictor = training.make_trainer(network, dataset.pixel_max)
+    epochs, start, state, best, best_state = settings["epochs"], 0, None, np.inf, None
     if "estimating" in stage.resumed:
-        start, best, best_state = (stage.resumed[name] for name in ("estimating", "best_loss", "best_state"))
-        utils.set_state(trainer, stage.resumed["estimating_state"])
-    for epoch in range(int(start), epochs):
-        rate = stage.begin_epoch(trainer, epoch)
+        start, state, best, best_state = (stage.resumed[name] for name in (
+            "estimating", "estimating_state", "best_loss", "best_state"))
 
-        def after_batch(done, end_of_epoch=False):
-            stage.progress.show((epoch + done / len(index)) / epochs, f"estimating T epoch {epoch + 1}/{epochs} "
-                                f"held-out loss {best:.3f}", end_of_epoch)
+    def show(epoch, done, end_of_epoch=False):
+        stage.progress.show((epoch + done / len(index)) / epochs, f"estimating T epoch {epoch + 1}/{epochs} held-out loss "
+                            f"{best:.3f}", end_of_epoch)
 
-        one_epoch(trainer, dataset, y_noisy, index, settings, utils.rng(settings["seed"], "estimate", epoch), rate,
-                  after_batch)
-        of_label = utils.predict(predictor, dataset.x_train, held_out)[np.arange(len(held_out)), y_noisy[held_out]]
+    def train_epoch(epoch, learning_rate):
+        return one_epoch(trainer, dataset, y_noisy, index, settings, utils.rng(settings["seed"], "estimate", epoch),
+                         learning_rate, functools.partial(show, epoch))
+
+    for epoch, _, _ in training.fit(trainer, epochs, stage.schedule, train_epoch, int(start), state, restart_at_drops=True,
+                                    where="the estimate of T, "):
+        of_label = training.predict(predictor, dataset.x_train, held_out)[np.arange(len(held_out)), y_noisy[held_out]]
         loss = -np.log(of_label + 1e-8).mean()
         if best_state is None or loss < best:
-            best, best_state = loss, utils.get_state(trainer)
-        stage.save_checkpoint(estimating=epoch + 1, estimating_state=utils.get_state(trainer), best_loss=best,
+            best, best_state = loss, training.get_state(trainer)
+        stage.save_checkpoint(estimating=epoch + 1, estimating_state=training.get_state(trainer), best_loss=best,
                               best_state=best_state)
-        after_batch(len(index), end_of_epoch=True)
-    utils.set_state(trainer, best_state)
-    return utils.predict(predictor, dataset.x_train, np.arange(len(y_noisy)))
+        show(epoch, len(index), end_of_epoch=True)
+    training.set_state(trainer, best_state)
+    return training.predict(predictor, dataset.x_train, np.arange(len(y_noisy)))
 
 
 # --- selection within a batch: Decoupling, Co-teaching, MentorNet -------------------------------------------------------
@@ -239,7 +245,7 @@ def select_in_batches(dataset, y_noisy, settings, number, rule, ratio, optimizer
         def keep(size):
             return samples_remembered(size, ratio, epoch, epochs)
 
-        found = utils.coteach_epoch(
+        found = coteach_epoch(
             selector, dataset.x_train, y_noisy, clean_samples(dataset, y_noisy), every, none, generator,
             settings["batch_size"], rate, keep, dataset.shift, dataset.flip, after_batch, fill=False)
         return {"keep": keep(settings["batch_size"]), **found}
@@ -248,7 +254,7 @@ def select_in_batches(dataset, y_noisy, settings, number, rule, ratio, optimizer
 
 
 def make_selector(networks, pixel_max, rule, optimizer=keras.optimizers.Adam):
-    """Compile one step of a method that selects within a batch; a model for `utils.coteach_batch`.
+    """Compile one step of a method that selects within a batch; a model for `coteaching.coteach_batch`.
 
     As the methods' authors have it, the losses that select are those of the pass that is differentiated: in training mode,
     with the statistics of the whole batch. optimizer: a kind of Adam.
@@ -264,7 +270,7 @@ def make_selector(networks, pixel_max, rule, optimizer=keras.optimizers.Adam):
             sums += [ops.sum(loss * ops.where(kept > 0, weight, np.nan)), ops.sum(clean * weight)]
         return [*sums, kept]
 
-    return utils.compile_selecting(networks, pixel_max, outcomes, optimizer)
+    return compile_selecting(networks, pixel_max, outcomes, optimizer)
 
 
 class AdamThatMayRest(keras.optimizers.Adam):
@@ -294,8 +300,8 @@ def d2l(dataset, y_noisy, settings, stage):
     Goes back, at that turning point, to the weights from before the epoch that raised it.
     """
     network = make_network(dataset, settings, 1)
-    trainer, _ = utils.make_trainer(network, dataset.pixel_max, adapted_loss)
-    features = utils.make_feature_extractor(network, dataset.pixel_max)
+    trainer, _ = training.make_trainer(network, dataset.pixel_max, adapted_loss)
+    features = training.make_feature_extractor(network, dataset.pixel_max)
     epochs, every = settings["epochs"], np.arange(len(y_noisy))
     not_before = utils.scaled_epoch(40, epochs, 200) + LID_WINDOW
     lids, turned, before = json.loads(str(stage.resumed.get("lids", "[]"))), int(stage.resumed.get("turned", -1)), None
@@ -305,7 +311,7 @@ def d2l(dataset, y_noisy, settings, stage):
     def train_epoch(epoch, generator, rate, after_batch):
         nonlocal turned, before
         some = utils.rng(settings["seed"], "lid", epoch).permutation(every)[:LID_SAMPLES]
-        lids.append(lid_of_batches(utils.predict(features, dataset.x_train, some)))
+        lids.append(lid_of_batches(training.predict(features, dataset.x_train, some)))
         now = [np.asarray(weight) for weight in trainer.get_weights()]
         if turned < 0 and epoch >= not_before and is_turning_point(lids):
             turned = epoch

@@ -18,7 +18,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from fast_path import FusedBatchNormalization
+import fast_path
 
 # The one list of networks, a literal, which the command line reads without importing this module: the name of a function
 # below and the kind of samples that it is for. Add one here.
@@ -50,8 +50,7 @@ def _building_blocks(seed, stock, dtype, initializer, l2, momentum, kept=None):
     input that says which samples batch normalisation is to take its statistics from.
     """
     seeds = np.random.default_rng(seed)
-    fused = not stock and keras.backend.backend() == "tensorflow"
-    normalization = FusedBatchNormalization if fused else layers.BatchNormalization
+    normalization = layers.BatchNormalization if stock else fast_path.batch_normalization()
     if kept is not None:
         normalization = MaskedBatchNormalization
 

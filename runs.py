@@ -24,7 +24,7 @@ import numpy as np
 
 import data
 import noise
-import own_data
+import custom_data
 import utils
 
 VERSION = "0.1.0"
@@ -83,9 +83,9 @@ def begin(args, settings, path, published, progress):
     sessions = [earlier for earlier in json.loads(str(resumed.get("sessions", "[]"))) if earlier != present] + [present]
 
     if args.facts.checksum is not None:  # of one's own; images are read by Keras's utilities
-        dataset = own_data.load(args.dataset, args.label, args.image_size, path.parent,
+        dataset = custom_data.load(args.dataset, args.label, args.image_size, path.parent,
                                 lambda share: progress.note(f"reading images {share:.0%}"))
-        classes = own_data.listed([repr(str(name)) for name in dataset.class_names], 8)
+        classes = data.listed([repr(str(name)) for name in dataset.class_names], 8)
         progress.say(f"{dataset.num_classes} classes: {classes}")
     dataset, index, y_noisy = noisy_labels(args, settings, dataset)
     flipped = None if dataset.y_train is None else int((dataset.y_train != y_noisy).sum())
@@ -116,7 +116,7 @@ def noisy_labels(args, settings, dataset):
     """
     seed, index = settings["seed"], np.arange(len(dataset.x_train))
     if settings["noise_pattern"] == "human":
-        dataset = dataset._replace(given=own_data.human_labels(args.labels, settings["label_set"], dataset.y_train))
+        dataset = dataset._replace(given=data.human_labels(args.labels, settings["label_set"], dataset.y_train))
     if settings["subset"]:
         labels = dataset.y_train if settings["noise_ratio"] is not None else dataset.given
         index = data.class_balanced_subset(labels, settings["subset"], utils.rng(seed, "subset"))

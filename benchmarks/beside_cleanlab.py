@@ -22,7 +22,7 @@ import command  # noqa: E402
 import data  # noqa: E402
 import INCV  # noqa: E402
 import noise  # noqa: E402
-import suspects  # noqa: E402
+import report  # noqa: E402
 import utils  # noqa: E402
 
 SETTINGS = [("sym", 0.2), ("sym", 0.5), ("asym", 0.4)]
@@ -45,7 +45,7 @@ def errors_by_incv(dataset, y_noisy, settings, pattern):
     """bool [n], the labels INCV takes for wrong."""
     train = INCV.make_train(dataset, y_noisy, settings, command.Progress(quiet=True), {}, lambda **_: None)
     selection = INCV.incv(y_noisy, dataset.num_classes, pattern, train, settings["iterations"], settings["seed"])
-    return suspects.rank(selection, y_noisy, None, np.arange(len(y_noisy)))["suspect"].to_numpy()
+    return report.label_issues(selection, y_noisy, None, np.arange(len(y_noisy)))["suspect"].to_numpy()
 
 
 def errors_by_cleanlab(dataset, y_noisy, settings):

@@ -36,9 +36,10 @@ def keras_steps(batches, wanted=None):
 
     batches: how many a turn has; wanted: some of the keys, None for all.
     """
+    import coteaching
     import keras
-
     import models
+    import training
 
     generator = np.random.default_rng(0)
     n, steps = BATCH * batches, {}
@@ -47,24 +48,24 @@ def keras_steps(batches, wanted=None):
     def network(precision, **options):
         return models.resnet32((32, 32, 3), 10, dtype={"bfloat16": "mixed_bfloat16"}.get(precision, precision), **options)
 
-    def training(network):
-        trainer, _ = utils.make_trainer(network, 255)
-        return lambda: utils.train_epoch(trainer, x, y, np.arange(n), utils.rng(0), BATCH, 1e-3, 4, True)
+    def training_step(network):
+        trainer, _ = training.make_trainer(network, 255)
+        return lambda: training.train_epoch(trainer, x, y, np.arange(n), utils.rng(0), BATCH, 1e-3, 4, True)
 
-    def coteaching(precision):
+    def coteaching_step(precision):
         networks = [network(precision, seed=seed, masked=keras.backend.backend() == "jax") for seed in (1, 2)]
-        coteacher = utils.make_coteacher(networks, 255)
-        return lambda: utils.coteach_epoch(coteacher, x, y, None, np.arange(n), np.arange(0), utils.rng(0), BATCH, 1e-3,
-                                           lambda size: KEEP, 4, True)
+        coteacher = coteaching.make_coteacher(networks, 255)
+        return lambda: coteaching.coteach_epoch(coteacher, x, y, None, np.arange(n), np.arange(0), utils.rng(0), BATCH, 1e-3,
+                                                 lambda size: KEEP, 4, True)
 
     # A network of next to nothing: what is left is augmentation and feeding.
     inputs = keras.Input((32, 32, 3))
     nothing = keras.Model(inputs, keras.layers.Dense(10)(keras.layers.GlobalAveragePooling2D()(inputs)))
-    makers = {(TRAINING, "stock Keras", "float32"): lambda: training(network("float32", stock=True)),
-              AUGMENTATION: lambda: training(nothing)}
+    makers = {(TRAINING, "stock Keras", "float32"): lambda: training_step(network("float32", stock=True)),
+              AUGMENTATION: lambda: training_step(nothing)}
     for precision in PRECISIONS:
-        makers[TRAINING, "ours", precision] = lambda precision=precision: training(network(precision))
-        makers[COTEACHING, "ours", precision] = lambda precision=precision: coteaching(precision)
+        makers[TRAINING, "ours", precision] = lambda precision=precision: training_step(network(precision))
+        makers[COTEACHING, "ours", precision] = lambda precision=precision: coteaching_step(precision)
     for key in makers:
         if wanted is None or key in wanted:
             steps[key] = makers[key]()

@@ -9,8 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 PROJECT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(PROJECT))
-sys.path.insert(0, str(PROJECT / "benchmarks"))
+sys.path[:0] = [str(PROJECT), str(PROJECT / "benchmarks")]
 
 # A run that exercises everything and takes seconds.
 SMALL = ["--dataset", "digits", "--architecture", "resnet8", "--subset", "200", "--epochs", "2", "--iterations", "2"]
@@ -19,8 +18,8 @@ SMALL_NAME = "INCV_seed0_resnet8_epochs2_iterations2_subset200"
 LONG = ["--dataset", "digits", "--architecture", "resnet8", "--subset", "400", "--epochs", "25", "--iterations", "2"]
 LONG_NAME = "INCV_seed0_resnet8_epochs25_iterations2_subset400"
 # What a finished run of INCV on a part of the digits leaves, in the order of their names.
-INCV_FILES = [".csv", ".json", ".png", "_classes.png", "_history.csv", "_history.png", "_index.csv", "_out_of_fold.csv", "_report.html", "_suspects.csv",
-              "_suspects.png"]
+INCV_FILES = [".csv", ".json", ".png", "_classes.png", "_history.csv", "_history.png", "_index.csv", "_out_of_fold.csv",
+              "_report.html", "_suspects.csv", "_suspects.png"]
 # The committed evidence: a results folder of its own, which no command writes to unless told to.
 REFERENCE = PROJECT / "results" / "reference"
 FOLDER = os.path.join("results", "digits", "sym", "0.5")
@@ -38,7 +37,7 @@ def small_network(seed, masked=False, momentum=0.9):
 
 
 # The files whose tests take longest, in this order: begun first, they leave both processes of `make test` busy to the end.
-LONGEST = ["main", "command", "sweep", "own_data", "theory", "resume", "methods", "coteaching", "suspects", "fast_path"]
+LONGEST = ["main", "command", "sweep", "custom_data", "theory", "resume", "methods", "coteaching", "suspects", "fast_path"]
 
 
 def pytest_collection_modifyitems(items):

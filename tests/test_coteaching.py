@@ -14,8 +14,10 @@ from conftest import PROJECT, small_network
 
 utils.start_engine(threads=2)
 
+import coteaching  # noqa: E402
 import keras  # noqa: E402
 import models  # noqa: E402
+import training  # noqa: E402
 
 BATCH = 16  # with 8 candidates at most 24 samples: a float32 holds a sum of distinct powers of two of that many
 
@@ -36,9 +38,9 @@ def trained(digits):
     """Two networks that have learned a little, and their coteacher."""
     x, y = digits
     networks = pair()
-    coteacher = utils.make_coteacher(networks, 16)
-    utils.coteach_epoch(coteacher, x, y, y == y, np.arange(160), np.arange(0), utils.rng(1), BATCH, 1e-3, lambda n: n, 1,
-                        False)
+    coteacher = coteaching.make_coteacher(networks, 16)
+    coteaching.coteach_epoch(coteacher, x, y, y == y, np.arange(160), np.arange(0), utils.rng(1), BATCH, 1e-3,
+                             lambda n: n, 1, False)
     return networks, coteacher
 
 
@@ -68,14 +70,14 @@ def test_the_step_selects_what_numpy_selects(digits, trained, case):
     own, joined = BATCHES[case]
     generator, numbers = np.random.default_rng(0), []
     for epoch in range(12):
-        keep = utils.samples_to_keep(own, 0.4, epoch, 200)
+        keep = coteaching.samples_to_keep(own, 0.4, epoch, 200)
         numbers.append(keep)
         batch = generator.choice(1500, own + joined, replace=False)
-        transforms = utils.augmentation(generator, len(batch), 8, 1, False)
+        transforms = training.augmentation(generator, len(batch), 8, 1, False)
         flags = np.zeros(1500)
         flags[batch] = 2.0 ** np.arange(len(batch))
         expected = numpy_selection(networks, x, y, batch, transforms, keep)
-        found = utils.coteach_batch(coteacher, x, y, flags, batch, transforms, keep, BATCH + (8 if joined else 0))
+        found = coteaching.coteach_batch(coteacher, x, y, flags, batch, transforms, keep, BATCH + (8 if joined else 0))
         assert float(found["kept"]) == keep
         for network in (0, 1):
             assert float(found[f"clean_{network + 1}"]) == sum(2 ** i for i in expected[network])
@@ -89,10 +91,10 @@ def test_equal_scores_are_kept_in_their_order(digits):
     for network in networks:
         kernel, bias = network.layers[-1].get_weights()
         network.layers[-1].set_weights([kernel * 0, bias * 0])
-    coteacher = utils.make_coteacher(networks, 16)
+    coteacher = coteaching.make_coteacher(networks, 16)
     flags = np.zeros(1500)
     flags[:BATCH] = 2.0 ** np.arange(BATCH)
-    found = utils.coteach_batch(coteacher, x, y, flags, np.arange(BATCH), np.zeros((BATCH, 8), np.float32), 6, BATCH)
+    found = coteaching.coteach_batch(coteacher, x, y, flags, np.arange(BATCH), np.zeros((BATCH, 8), np.float32), 6, BATCH)
     assert float(found["clean_1"]) == float(found["clean_2"]) == 2 ** 6 - 1
 
 
@@ -101,16 +103,16 @@ def test_the_step_is_one_on_the_kept_samples_alone(digits, joined):
     """Weights, moving statistics and both Adams after two steps, against plain training of each network on what it kept."""
     x, y = digits
     networks = pair()
-    coteacher = utils.make_coteacher(networks, 16)
+    coteacher = coteaching.make_coteacher(networks, 16)
     alone = [small_network(seed) for seed in (1, 2)]
-    trainers = [utils.make_trainer(network, 16)[0] for network in alone]
+    trainers = [training.make_trainer(network, 16)[0] for network in alone]
     coteacher.optimizer.learning_rate = 1e-3
     generator = np.random.default_rng(3)
     for _ in range(2):
         batch = generator.choice(1500, BATCH + joined, replace=False)
-        transforms = utils.augmentation(generator, len(batch), 8, 1, False)
+        transforms = training.augmentation(generator, len(batch), 8, 1, False)
         kept = numpy_selection(networks, x, y, batch, transforms, 10)
-        utils.coteach_batch(coteacher, x, y, y == y, batch, transforms, 10, BATCH + joined)
+        coteaching.coteach_batch(coteacher, x, y, y == y, batch, transforms, 10, BATCH + joined)
         for trainer, positions in zip(trainers, kept):
             trainer.train_on_batch([x[batch[positions]], transforms[positions]], y[batch[positions]])
         for together, single in zip(networks, alone):
@@ -125,11 +127,11 @@ def test_one_compilation_serves_every_number_kept(digits, monkeypatch):
     traced = []
     forward = models.forward
     monkeypatch.setattr(models, "forward", lambda *arguments: traced.append(1) or forward(*arguments))
-    coteacher = utils.make_coteacher(pair(), 16)
+    coteacher = coteaching.make_coteacher(pair(), 16)
     for epoch in range(12):
-        utils.coteach_epoch(coteacher, x, y, y == y, np.arange(40), np.arange(40, 60) if epoch > 5 else np.arange(0),
-                            utils.rng(0, epoch), BATCH, 1e-3, lambda n, e=epoch: utils.samples_to_keep(n, 0.4, e, 200), 1,
-                            False)
+        coteaching.coteach_epoch(coteacher, x, y, y == y, np.arange(40), np.arange(40, 60) if epoch > 5 else np.arange(0),
+                                 utils.rng(0, epoch), BATCH, 1e-3,
+                                 lambda n, e=epoch: coteaching.samples_to_keep(n, 0.4, e, 200), 1, False)
     # Four passes through a network a compilation: one each for the batches of the warm-up and the joint ones, and one
     # with which Keras builds the model.
     assert len(traced) <= 4 * 3
@@ -139,24 +141,26 @@ def test_numbers_by_hand():
     assert noise.noise_left(0.5, "sym", 10) == pytest.approx(0.1) and noise.noise_left(0.5, "asym", 10) == 0.5
     assert noise.noise_left(0, "sym", 10) == 0 and noise.noise_left(1, "asym", 10) == 1
     assert 1 - noise.noise_left(0.3, "sym", 10) == pytest.approx(noise.theory("sym", 0.3, 10)[1])
-    assert [utils.samples_to_keep(128, 0.1, epoch, 200) for epoch in (0, 5, 10, 150)] == [128, 122, 115, 115]
-    assert utils.samples_to_keep(5, 0.1, 200, 200) == 4  # 4.5: Python rounds half to even
-    assert utils.samples_to_keep(100, 0.5, 1, 20) == 50 and utils.samples_to_keep(100, 0.5, 1, 40) == 75  # 10 becomes 1, 2
-    assert utils.candidates_per_batch(1000, 500, 128) == 64 and utils.candidates_per_batch(1000, 100, 128) == 12
-    assert utils.candidates_per_batch(1000, 7, 128) == 0 and utils.candidates_per_batch(10, 500, 128) == 64
+    assert [coteaching.samples_to_keep(128, 0.1, epoch, 200) for epoch in (0, 5, 10, 150)] == [128, 122, 115, 115]
+    assert coteaching.samples_to_keep(5, 0.1, 200, 200) == 4  # 4.5: Python rounds half to even
+    # The 10 of 200 epochs becomes 1 of 20, 2 of 40.
+    assert coteaching.samples_to_keep(100, 0.5, 1, 20) == 50 and coteaching.samples_to_keep(100, 0.5, 1, 40) == 75
+    assert coteaching.candidates_per_batch(1000, 500, 128) == 64 and coteaching.candidates_per_batch(1000, 100, 128) == 12
+    assert coteaching.candidates_per_batch(1000, 7, 128) == 0 and coteaching.candidates_per_batch(10, 500, 128) == 64
 
 
 def test_an_epoch_passes_once_over_the_selected_and_each_candidate_at_most_once(digits, monkeypatch):
     x, y = digits
     batches = []
-    monkeypatch.setattr(utils, "coteach_batch", lambda coteacher, x, y, clean, batch, transforms, keep, size: (
+    monkeypatch.setattr(coteaching, "coteach_batch", lambda coteacher, x, y, clean, batch, transforms, keep, size: (
         batches.append((batch, keep, size)) or dict.fromkeys(("loss_1", "loss_2", "clean_1", "clean_2", "kept"), 1)))
-    coteacher = utils.make_coteacher(pair(), 16)
+    coteacher = coteaching.make_coteacher(pair(), 16)
     selected, candidates = np.arange(100, 140), np.arange(500, 518)
-    utils.coteach_epoch(coteacher, x, y, y == y, selected, candidates, utils.rng(0), BATCH, 1e-3, lambda n: n - 1, 1, False)
+    coteaching.coteach_epoch(coteacher, x, y, y == y, selected, candidates, utils.rng(0), BATCH, 1e-3, lambda n: n - 1, 1,
+                             False)
     assert [(len(batch), keep, size) for batch, keep, size in batches] == [(23, 15, 23), (23, 15, 23), (12, 7, 23)]
-    utils.coteach_epoch(coteacher, x, y, y == y, selected[:17], candidates, utils.rng(0), BATCH, 1e-3, lambda n: n // 2, 1,
-                        False)
+    coteaching.coteach_epoch(coteacher, x, y, y == y, selected[:17], candidates, utils.rng(0), BATCH, 1e-3,
+                             lambda n: n // 2, 1, False)
     assert [keep for _, keep, _ in batches[3:]] == [8]  # nothing is kept of a batch of one: no step
     del batches[3:]
     seen = np.concatenate([batch for batch, _, _ in batches])
@@ -164,6 +168,7 @@ def test_an_epoch_passes_once_over_the_selected_and_each_candidate_at_most_once(
 
 
 @pytest.mark.skipif("COTEACHING_ON_JAX" in os.environ, reason="this is that run")
+@pytest.mark.slow
 def test_all_this_on_jax():
     if importlib.util.find_spec("jax") is None:
         pytest.skip("jax is not installed: pip install -r requirements-dev.txt")

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import runs
-import table
+import tables
 from conftest import PROJECT, run
 
 EARLIER = PROJECT / "tests" / "earlier_version"
@@ -55,6 +55,7 @@ def test_a_result_is_reused(folder):
     assert (folder / "results/table/given/INCV_seed0_epochs8_iterations2.csv").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_result_of_the_old_schedule_is_refused_with_the_reason(folder):
     """Robust training kept each learning rate one epoch too long: such a run must not pass for, or mix with, a new one."""
     assert run(MAIN, folder, "INCV_main.py").code == 0
@@ -67,7 +68,7 @@ def test_a_result_of_the_old_schedule_is_refused_with_the_reason(folder):
     refused = run(MAIN, folder, "INCV_main.py")
     assert refused.code == 2 and refused.err.count("\n") == 1 and "--overwrite" in refused.err
     assert "drops after epochs 80, 120, 160, 180, not learning rate drops from epochs 80, 120, 160, 180" in refused.err
-    assert "one epoch late" in table.what_differs(provenance | {"settings": settings})[-1]
+    assert "one epoch late" in tables.what_differs(provenance | {"settings": settings})[-1]
     again = run([*MAIN, "--overwrite"], folder, "INCV_main.py")
     assert again.code == 0 and path.with_name(f"{MAIN_NAME}.csv").read_bytes() == new, again.err
 

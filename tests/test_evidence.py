@@ -8,11 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import figures
-import ledger
 import runs
-import table
-import theory
+import tables
 from conftest import PROJECT, REFERENCE
 
 METHODS = ("f_correction", "decoupling", "coteaching", "mentornet", "d2l", "incv", "standard")
@@ -27,7 +24,7 @@ def readme():
 @pytest.fixture(scope="module")
 def rows():
     """The rows of the committed table, of the methods and noise listed here."""
-    every = table.rows(REFERENCE)
+    every = tables.accuracies(tables.read_runs(REFERENCE))
     return every[every["method"].isin(METHODS)]
 
 
@@ -41,7 +38,7 @@ def on_digits(rows):
 # --- robust training --------------------------------------------------------------------------------------------------
 
 def test_the_table_follows_from_the_runs():
-    assert (REFERENCE / "table.md").read_text() == table.markdown(table.rows(REFERENCE))
+    assert (REFERENCE / "table.md").read_text() == tables.accuracy_markdown(tables.accuracies(tables.read_runs(REFERENCE)))
 
 
 def test_every_run_has_the_published_learning_rates():
@@ -63,3 +60,85 @@ def test_incv_is_far_above_plain_training(rows):
         incv, standard = usual.loc[(noise_name, "incv")], usual.loc[(noise_name, "standard")]
         assert incv["runs"] >= 3 and standard["runs"] >= 3
         assert incv["accuracy"] >= least and incv["accuracy"] - standard["accuracy"] >= better
+
+
+def digits_table(rows):
+    """The README's table of the digits: a line for every method, a column for every noise; more runs than three are said."""
+    usual = on_digits(rows)[0].set_index(["method", "noise"])
+    lines = [f"| method | {' | '.join(NOISE)} |", "|---|" + "---|" * len(NOISE)]
+    for method in METHODS:
+        cells = ["not yet run"] * len(NOISE)
+        for number, noise_name in enumerate(NOISE):
+            if (method, noise_name) in usual.index:
+                row = usual.loc[(method, noise_name)]
+                cells[number] = tables.with_sd(row["accuracy"], row["sd"])
+                cells[number] += "" if row["runs"] == 3 else f" ({row['runs']} runs)"
+        lines.append(f"| {tables.METHODS[method]['label']} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def test_the_readme_quotes_the_table(rows, readme):
+    assert digits_table(rows) in readme
+
+
+def test_bfloat16_pays_no_accuracy(rows, readme):
+    """Three seeds each: within one s.d. of float32."""
+    half = rows[(rows["noise"] == "sym 0.5") & rows["not_as_published"].str.contains("bfloat16")]
+    for row in half.itertuples():
+        same = (rows["noise"] == "sym 0.5") & (rows["dataset"] == row.dataset) & (rows["method"] == row.method)
+        exact = rows[same & (rows["not_as_published"] == row.not_as_published.replace(", precision bfloat16", ""))]
+        assert row.runs >= 3 and exact["runs"].item() >= 3
+        assert abs(row.accuracy - exact["accuracy"].item()) <= exact["sd"].item()
+        assert (f"{exact['accuracy'].item():.2f}±{exact['sd'].item():.2f} | {exact['runs'].item()} | "
+                f"{row.accuracy:.2f}±{row.sd:.2f} | {row.runs} |") in readme
+    assert set(zip(half["dataset"], half["method"])) >= {("digits", "incv"), ("digits", "standard")}
+
+
+# --- theory -----------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("pattern", ["sym", "asym"])
+def test_the_digits_agree_with_theory(pattern):
+    """Over three seeds, both halves: within .10 (LR .15) plus two standard errors at every ratio, .06 on average."""
+    folder = REFERENCE / "digits" / pattern
+    assert all(len(of_ratio) == 3 and all(r.memorised and len(r.table) == 1500 for r in of_ratio)
+               for of_ratio in tables.read_theory(folder, "_both_halves").values())
+    found = tables.differences_from_theory(folder, "_both_halves")
+    assert list(found) == [0, .1, .2, .3, .4, .5, .6, .7, .8, .9, 1]
+    for quantity, bound in (("accuracy", .10), ("LP", .10), ("LR", .15)):
+        values = np.array([of_ratio[quantity] for of_ratio in found.values()])
+        empty = np.isnan(values[:, 0])
+        assert empty.tolist() == [quantity == "LR" and ratio == 1 for ratio in found]
+        assert (np.abs(values[~empty, 0]) <= bound + 2 * values[~empty, 1]).all()
+        assert np.abs(values[~empty, 0]).mean() <= .06
+
+
+def test_csvs_of_the_theory_have_the_json_that_made_them():
+    found = tables.read_runs(REFERENCE)
+    found = found[found["script"] == "Verify_Theory"]
+    assert len(found) == len(list(REFERENCE.rglob("Verify_Theory_seed*.csv")))
+    for run in found.itertuples():
+        table, provenance = pd.read_csv(runs.csv_of(run.path)), run.provenance
+        assert run.path.parent == REFERENCE / run.dataset / run.noise_pattern / str(run.noise_ratio)
+        assert runs.name_of_settings(run.path).count("both_halves") == provenance["settings"]["both_halves"]
+        assert provenance["measured"]["accuracy"] == pytest.approx((table["y_pred"] == table["y_noisy"]).mean())
+        assert provenance["memorised"] == table["memorised"].all()
+
+
+# --- the ledger and the benchmarks ------------------------------------------------------------------------------------
+
+def test_the_ledger_follows_from_the_runs(readme):
+    page = (REFERENCE / "README.md").read_text()
+    assert page == tables.ledger_page(REFERENCE)
+    quoted = [line for line in readme.split("### At full scale")[1].split("\n#")[0].splitlines() if line.startswith("| INCV")]
+    assert quoted and all(line in page.splitlines() for line in quoted)
+
+
+@pytest.mark.parametrize("file", ["throughput.md", "digits/beside_cleanlab.md", "cifar10/beside_cleanlab.md"])
+def test_the_readme_shows_a_benchmark_as_it_was_printed(readme, file):
+    assert (REFERENCE / file).read_text() in readme
+
+
+def test_the_readme_shows_the_selections_as_they_were_printed(readme):
+    printed = tables.markdown(["dataset", "noise", "settings", "LP", "LR", "runs"],
+                              tables.selections(tables.read_runs(REFERENCE)))
+    assert printed in readme

@@ -11,7 +11,7 @@ import pytest
 import noise
 from conftest import PROJECT
 
-PATTERN = """    "pair": Pattern("to the next two classes", flip=lambda c: (np.roll(np.eye(c), 1, 1) + np.roll(np.eye(c), 2, 1)) / 2,
+PATTERN = """    "pair": Pattern("to the next two classes", flip=lambda c: sum(np.roll(np.eye(c), k, 1) for k in (1, 2)) / 2,
                     others=lambda c: 2, pairwise=False),
 """
 NETWORK = '"linear": "images", '
@@ -33,7 +33,7 @@ def smoothing(dataset, y_noisy, settings, stage):
         targets = 0.9 * ops.one_hot(ops.cast(labels, "int32"), dataset.num_classes) + 0.1 / dataset.num_classes
         return ops.categorical_crossentropy(targets, logits, from_logits=True)
 
-    trainer, _ = utils.make_trainer(network, dataset.pixel_max, loss)
+    trainer, _ = training.make_trainer(network, dataset.pixel_max, loss)
     return Method(trainer, [network], lambda epoch, *rest: one_epoch(
         trainer, dataset, y_noisy, np.arange(len(y_noisy)), settings, *rest), len(y_noisy))
 
@@ -58,6 +58,7 @@ def extended(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_each_is_entered_in_one_file(extended):
     def run(script, *arguments):
         done = subprocess.run([sys.executable, script, *map(str, arguments)], cwd=extended, text=True, capture_output=True,

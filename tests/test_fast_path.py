@@ -12,7 +12,7 @@ ON_JAX = """
 import numpy as np
 import utils
 utils.start_engine(threads=1)
-import fast_path, methods
+import coteaching, fast_path, methods, training
 from conftest import small_network as network
 
 generator = np.random.default_rng(0)
@@ -42,12 +42,12 @@ def both(name, make, train, rounding=2e-3):
 def trainer(masked, loss=None, accuracy=False):
     def make(whole):
         made = network(1, masked and whole)
-        return utils.make_trainer(made, 16, loss, accuracy)[0], [made]
+        return training.make_trainer(made, 16, loss, accuracy)[0], [made]
     return make
 
 def train(labels):
     def epoch(trainer, number):  # 70 samples: 4 batches of 16, then 6
-        return utils.train_epoch(trainer, x, labels, np.arange(70), utils.rng(number), 16, 1e-4, 1, False)
+        return training.train_epoch(trainer, x, labels, np.arange(70), utils.rng(number), 16, 1e-4, 1, False)
     return epoch
 
 both("masked", trainer(True), train(y))
@@ -57,13 +57,13 @@ both("D2L", trainer(False, methods.adapted_loss), train(np.stack([y, np.full(75,
 
 def coteach(candidates, keep, fill):
     def epoch(trainer, number):
-        return utils.coteach_epoch(trainer, x, y, y % 2 == 0, np.arange(40), candidates, utils.rng(number), 16, 1e-4, keep,
-                                   1, False, fill=fill)
+        return coteaching.coteach_epoch(trainer, x, y, y % 2 == 0, np.arange(40), candidates, utils.rng(number), 16, 1e-4,
+                                        keep, 1, False, fill=fill)
     return epoch
 
 def coteacher(whole):
     networks = [network(seed, True) for seed in (1, 2)]
-    return utils.make_coteacher(networks, 16), networks
+    return coteaching.make_coteacher(networks, 16), networks
 
 def selector(rule, number, *optimizer):
     def make(whole):
@@ -85,14 +85,14 @@ before = [np.asarray(v) for v in same[0].trainable_variables]
 report = coteach(np.arange(0), lambda size: size, False)(resting, 0)
 assert report["loss_1"] == 0 and all((np.asarray(v) == b).all() for v, b in zip(same[0].trainable_variables, before))
 
-utils.BATCH_SIZE_PREDICT = 32
+training.BATCH_SIZE_PREDICT = 32
 made, by_mask = network(3), network(3, True)
 index = np.array([7, 3, 74, *range(60)])
-whole = utils.predict(utils.make_predictor(made, 16), x, index)
-assert np.abs(whole - utils.predict(utils.make_predictor(by_mask, 16), x, index)).max() < 1e-5
+whole = training.predict(training.make_predictor(made, 16), x, index)
+assert np.abs(whole - training.predict(training.make_predictor(by_mask, 16), x, index)).max() < 1e-5
 fast_path.loops_on_device = lambda: False
 assert whole.shape == (63, 10)
-assert np.abs(whole - utils.predict(utils.make_predictor(made, 16), x, index)).max() < 1e-5
+assert np.abs(whole - training.predict(training.make_predictor(made, 16), x, index)).max() < 1e-5
 """
 
 # A whole run of INCV, killed at an epoch's end by --time_limit and resumed.
@@ -110,10 +110,12 @@ def on_jax(program, *arguments, cwd=PROJECT):
     return done.stdout
 
 
+@pytest.mark.slow
 def test_whole_epochs_train_as_their_batches_do():
     on_jax(ON_JAX)
 
 
+@pytest.mark.slow
 def test_a_run_by_whole_epochs_resumes_to_the_same_bytes(tmp_path):
     command = [*SMALL, "--iterations", 1, "--noise_pattern", "sym", "--noise_ratio", "0.5"]
     on_jax(RUN, *command, "--results_dir", "unbroken", cwd=tmp_path)

@@ -1,5 +1,6 @@
 """Figures and tables from what runs have written."""
 import io
+import json
 
 import pytest
 
@@ -26,5 +27,9 @@ def test_table_of_selections_by_hand(tmp_path):
     rows[1] = "1,1,True,False"  # LP 2/3, LR 1
     (folder / "INCV_seed1.csv").write_text("y,y_noisy,select,candidate,eval_ratio\n" + "".join(f"{r},0.5\n" for r in rows))
     (folder / "INCV_seed0_history.csv").write_text("iteration,half,epoch\n1,1,1\n")
+    for seed in (0, 1):
+        settings = {"dataset": "digits", "noise_pattern": "sym", "noise_ratio": 0.5, "seed": seed, "engine": "tensorflow"}
+        (folder / f"INCV_seed{seed}.json").write_text(json.dumps({"settings": settings, "differs_from_published": {}}))
     result = run([tmp_path], tmp_path, script="benchmarks/selections.py")
-    assert result.out.splitlines()[-1] == "| digits | sym 0.5 | default | 0.583 | 0.750 | 2 |"
+    assert [cell.strip() for cell in result.out.splitlines()[-1].strip("|").split("|")] == [
+        "digits", "sym 0.5", "default", "0.583", "0.750", "2"]

@@ -13,8 +13,8 @@ import pytest
 import data
 import figures
 import runs
-import table
-from conftest import FOLDER, INCV_FILES, PROJECT, run, start
+import tables
+from conftest import FOLDER, INCV_FILES, run, start
 
 SCRIPT = "INCV_main.py"
 PLAIN = ["--dataset", "digits", "--architecture", "resnet8", "--subset", 300, "--epochs", 12]
@@ -75,6 +75,7 @@ def test_files_and_the_networks_they_tell_of(finished):
     assert any(line.endswith("left") and line.startswith("incv epoch 12/12") for line in result.out.splitlines())
 
 
+@pytest.mark.slow
 def test_predict_writes_labels_and_probabilities(finished, tmp_path):
     folder, _ = finished
     np.savez(folder / "unseen.npz", x=data.load("digits").x_test[..., 0])
@@ -106,6 +107,7 @@ def test_a_finished_incv_result_is_taken_up(finished):
     assert (folder / FOLDER / f"{INCV_NAME}.csv").stat().st_mtime_ns == stamp
 
 
+@pytest.mark.slow
 def test_killed_ten_times_it_ends_with_the_same_bytes(finished, tmp_path):
     """Ten kills in INCV and in training, between and within epochs, while files are written: same CSVs, same weights."""
     folder, _ = finished
@@ -155,6 +157,7 @@ def test_standard_training_needs_no_incv(tmp_path):
                                                              "accuracy_mean"]
 
 
+@pytest.mark.slow
 def test_on_jax(tmp_path):
     if importlib.util.find_spec("jax") is None:
         pytest.skip("jax is not installed: pip install -r requirements-dev.txt")
@@ -174,10 +177,16 @@ def test_what_a_method_does_not_use_must_not_be_given(tmp_path):
     assert "--incv_epochs is of no use with --method standard" in result.err
 
 
+@pytest.mark.slow
 def test_nothing_left_to_train_on_is_said(tmp_path):
     """Networks of one epoch agree with next to no label: INCV takes all labels for wrong."""
     result = run([*SMALL, "--incv_epochs", 1, "--subset", 100, "--noise_ratio", 1, "--quiet"], tmp_path, SCRIPT)
     assert result.code == 2 and result.err.count("\n") == 1 and "--incv_epochs" in result.err, result.err
+
+
+def markdown_rows(file):
+    """The cells of a table in Markdown, without its head."""
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in file.read_text().splitlines()[2:]]
 
 
 def test_the_table_follows_from_the_runs(tmp_path):
@@ -187,15 +196,15 @@ def test_the_table_follows_from_the_runs(tmp_path):
     for name, method, accuracy in (("seed0", "incv", 0.80), ("seed1", "incv", 0.90), ("seed0_standard", "standard", 0.5)):
         (folder / f"INCV_main_{name}.csv").write_text(
             "epoch,accuracy_mean,accuracy_pair\n1,0.1,0.2\n" + f"2,{accuracy},{accuracy + 0.01}\n")
-        settings = {"dataset": "cifar10", "noise_pattern": "sym", "noise_ratio": 0.5, "method": method,
+        settings = {"dataset": "cifar10", "noise_pattern": "sym", "noise_ratio": 0.5, "seed": 0, "method": method,
                     "engine": "tensorflow", "schedule": runs.SCHEDULE}
         (folder / f"INCV_main_{name}.json").write_text(json.dumps({"settings": settings, "differs_from_published": {
             "epochs": {"here": 30, "published": 200}}}))
     (folder / "INCV_main_seed2.csv").write_text("epoch,accuracy_mean\n1,0.9\n")
-    table.write(tmp_path)
-    assert (tmp_path / "table.md").read_text().splitlines()[2:] == [
-        "| cifar10 | sym 0.5 | incv | 85.00±7.07 | 86.00±7.07 | 2 | 84.78±0.33 | epochs 30 |",
-        "| cifar10 | sym 0.5 | standard | 50.00 | 51.00 | 1 |  | epochs 30 |"]
+    tables.write_accuracies(tmp_path)
+    assert markdown_rows(tmp_path / "table.md") == [
+        ["cifar10", "sym 0.5", "incv", "85.00±7.07", "86.00±7.07", "2", "84.78±0.33", "epochs 30"],
+        ["cifar10", "sym 0.5", "standard", "50.00", "51.00", "1", "", "epochs 30"]]
     assert pd.read_csv(tmp_path / "table.csv")["accuracy"].tolist() == [85, 50]
     # Somebody else's method and noise pattern come last.
     for name, pattern, method in (("seed0_gce", "sym", "gce"), ("seed0_bootstrap", "pair", "bootstrap")):
@@ -204,8 +213,8 @@ def test_the_table_follows_from_the_runs(tmp_path):
         (place / f"INCV_main_{name}.csv").write_text("epoch,accuracy_mean\n1,0.25\n")
         (place / f"INCV_main_{name}.json").write_text(json.dumps({"differs_from_published": {}, "settings": {
             **settings, "noise_pattern": pattern, "method": method}}))
-    table.write(tmp_path)
-    assert [line.split(" | ")[1:3] for line in (tmp_path / "table.md").read_text().splitlines()[2:]] == [
+    tables.write_accuracies(tmp_path)
+    assert [cells[1:3] for cells in markdown_rows(tmp_path / "table.md")] == [
         ["sym 0.5", "incv"], ["sym 0.5", "standard"], ["sym 0.5", "gce"], ["pair 0.5", "bootstrap"]]
     assert (tmp_path / "cifar10" / "INCV_main_methods.png").exists()
 
@@ -222,7 +231,7 @@ def test_the_figures_of_the_methods_hold_runs_of_like_settings(tmp_path, monkeyp
     for name in names:
         method = name.split("_")[1] if "standard" in name or "d2l" in name else "incv"
         (folder / f"INCV_main_{name}.csv").write_text("epoch,accuracy_mean\n1,0.5\n2,0.75\n")
-        settings = {"dataset": "digits", "noise_pattern": "sym", "noise_ratio": 0.5, "method": method,
+        settings = {"dataset": "digits", "noise_pattern": "sym", "noise_ratio": 0.5, "seed": 0, "method": method,
                     "engine": "tensorflow", "schedule": runs.SCHEDULE}
         (folder / f"INCV_main_{name}.json").write_text(json.dumps({"settings": settings, "differs_from_published": {}}))
     without_noise = folder.parent / "0.0"
@@ -233,12 +242,12 @@ def test_the_figures_of_the_methods_hold_runs_of_like_settings(tmp_path, monkeyp
     drawn = {}
     monkeypatch.setattr(figures, "compared_methods", lambda runs_of, title, file: drawn.update({title: {
         method: len(histories) for [by_method] in [runs_of.values()] for method, histories in by_method.items()}}))
-    table.draw(tmp_path)
+    tables.draw_methods(tables.read_runs(tmp_path), tmp_path)
     both = {"standard": 1, "d2l": 1}
     assert drawn == {"digits": {"incv": 2, **both}, "digits iterations2": {"incv": 1, **both},
                      "digits incv epochs20": {"incv": 1, **both}}
     monkeypatch.undo()
-    table.draw(tmp_path)
+    tables.draw_methods(tables.read_runs(tmp_path), tmp_path)
     assert {path.name for path in (tmp_path / "digits").glob("*.png")} == {
         f"INCV_main_methods{own}.png" for own in ("", "_iterations2", "_incv_epochs20")}
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in (tmp_path / "digits").glob("*.png"))

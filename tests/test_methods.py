@@ -15,14 +15,16 @@ from conftest import FOLDER, run, start
 
 utils.start_engine(threads=2)
 
+import coteaching  # noqa: E402
 import methods  # noqa: E402
 import models  # noqa: E402
+import training  # noqa: E402
 
 SETTINGS = {"architecture": "resnet8", "epochs": 200, "batch_size": 16, "seed": 0, "bn_momentum": 0.9,
             "noise_pattern": "sym", "noise_ratio": 0.5, "precision": "float32", "assumed_ratio": None,
             "transition": "estimated"}
-STAGE = SimpleNamespace(resumed={}, progress=SimpleNamespace(show=lambda *_: None), save_checkpoint=lambda **_: None,
-                        begin_epoch=lambda trainer, epoch: 1e-3)
+CONSTANT = {"published_epochs": 200, "initial": 1e-3, "drops": {}}
+STAGE = methods.Stage({}, lambda **_: None, SimpleNamespace(show=lambda *_: None), CONSTANT)
 
 
 @pytest.fixture(scope="module")
@@ -62,14 +64,14 @@ def test_the_estimate_comes_from_the_epoch_with_the_best_held_out_loss(digits):
     dataset, y = digits
     few, y = dataset._replace(x_train=dataset.x_train[:100], y_train=dataset.y_train[:100]), y[:100]
     settings, states = SETTINGS | {"epochs": 40}, []
-    stage = SimpleNamespace(**STAGE.__dict__ | {"save_checkpoint": lambda **arrays: states.append(arrays)})
+    stage = STAGE._replace(save_checkpoint=lambda **arrays: states.append(arrays))
     found = methods.probabilities_of_a_trained_network(few, y, settings, stage)
     network = methods.make_network(few, settings, 2)
-    trainer, predictor = utils.make_trainer(network, few.pixel_max)
+    trainer, predictor = training.make_trainer(network, few.pixel_max)
     held_out, said = utils.rng(0, "held out").permutation(100)[:10], []
     for arrays in states:
-        utils.set_state(trainer, arrays["estimating_state"])
-        said.append(utils.predict(predictor, few.x_train, np.arange(100)))
+        training.set_state(trainer, arrays["estimating_state"])
+        said.append(training.predict(predictor, few.x_train, np.arange(100)))
     losses = [-np.log(probabilities[held_out, y[held_out]] + 1e-8).mean() for probabilities in said]
     assert 0 < np.argmin(losses) < 39, losses
     assert found == pytest.approx(said[np.argmin(losses)], abs=1e-5)
@@ -105,7 +107,7 @@ def test_a_step_trains_on_what_numpy_selects(digits, name):
         networks[1].set_weights(networks[0].get_weights())
         networks[1].layers[-1].kernel.assign_add(np.random.default_rng(1).normal(0, 0.1, (64, 10)))
     selector = methods.make_selector(networks, dataset.pixel_max, rule)
-    batch, identity = np.arange(16), utils.augmentation(np.random.default_rng(0), 16, 8, 0, False)
+    batch, identity = np.arange(16), training.augmentation(np.random.default_rng(0), 16, 8, 0, False)
     x = dataset.x_train[batch].astype(np.float32) / 16
     losses, predictions = [], []
     for network in networks:
@@ -124,7 +126,7 @@ def test_a_step_trains_on_what_numpy_selects(digits, name):
     assert 0 < len(expected[0]) < 16
     flags = np.zeros(1500)
     flags[batch] = 2.0 ** batch
-    found = utils.coteach_batch(selector, dataset.x_train, y, flags, batch, identity, keep, 16)
+    found = coteaching.coteach_batch(selector, dataset.x_train, y, flags, batch, identity, keep, 16)
     for which, wanted in enumerate(expected, start=1):
         assert float(found[f"clean_{which}"]) == sum(2.0 ** position for position in wanted)
         assert float(found[f"loss_{which}"]) == pytest.approx(sum(losses[which - 1][list(wanted)]), rel=1e-4)
@@ -136,9 +138,9 @@ def test_a_step_on_a_whole_batch_is_one_of_plain_training(digits):
     dataset, y = digits
     networks = [methods.make_network(dataset, SETTINGS, 1) for _ in range(2)]
     selector = methods.make_selector(networks[:1], dataset.pixel_max, methods.smallest_of_its_own)
-    trainer, _ = utils.make_trainer(networks[1], dataset.pixel_max)
-    batch, transforms = np.arange(16), utils.augmentation(np.random.default_rng(0), 16, 8, 1, False)
-    utils.coteach_batch(selector, dataset.x_train, y, y == y, batch, transforms, 16, 16)
+    trainer, _ = training.make_trainer(networks[1], dataset.pixel_max)
+    batch, transforms = np.arange(16), training.augmentation(np.random.default_rng(0), 16, 8, 1, False)
+    coteaching.coteach_batch(selector, dataset.x_train, y, y == y, batch, transforms, 16, 16)
     trainer.train_on_batch([dataset.x_train[batch], transforms], y[batch])
     difference = np.concatenate([np.ravel(a - b) for a, b in zip(*(network.get_weights() for network in networks))])
     # Adam divides by a gradient's own size: where that is mere rounding, the step is not. It is at most the rate.
@@ -157,8 +159,8 @@ def test_no_step_where_they_agree_on_all(digits):
     networks = [methods.make_network(dataset, SETTINGS, 1) for _ in range(2)]
     selector = methods.make_selector(networks, dataset.pixel_max, methods.where_they_disagree, methods.AdamThatMayRest)
     networks[1].layers[-1].bias.assign(np.arange(10.0))  # they disagree: Adam gets moments
-    batch, transforms = np.arange(16), utils.augmentation(np.random.default_rng(0), 16, 8, 0, False)
-    utils.coteach_batch(selector, dataset.x_train, y, y == y, batch, transforms, 16, 16)
+    batch, transforms = np.arange(16), training.augmentation(np.random.default_rng(0), 16, 8, 0, False)
+    coteaching.coteach_batch(selector, dataset.x_train, y, y == y, batch, transforms, 16, 16)
     networks[1].set_weights(networks[0].get_weights())
 
     def state():
@@ -166,9 +168,9 @@ def test_no_step_where_they_agree_on_all(digits):
             np.asarray(v) for v in selector.optimizer.variables]
 
     before = state()
-    found = utils.coteach_batch(selector, dataset.x_train, y, y == y, batch, transforms, 16, 16)
+    found = coteaching.coteach_batch(selector, dataset.x_train, y, y == y, batch, transforms, 16, 16)
     assert float(found["kept"]) == 0 and all((a == b).all() for a, b in zip(before, state()))
-    epoch = utils.coteach_epoch(selector, dataset.x_train, y, y == y, np.arange(3), np.arange(0), utils.rng(0), 16, 1e-3,
+    epoch = coteaching.coteach_epoch(selector, dataset.x_train, y, y == y, np.arange(3), np.arange(0), utils.rng(0), 16, 1e-3,
                                 lambda size: 0, 0, False, fill=False)
     assert epoch["loss_1"] == epoch["loss_2"] == 0 and np.isnan(epoch["clean_1"])
 
@@ -225,6 +227,7 @@ def test_d2l_goes_back_to_before_the_epoch_that_raised_the_lid(digits, monkeypat
 
 
 @pytest.mark.skipif("COTEACHING_ON_JAX" in os.environ, reason="commands are run by that test's parent")
+@pytest.mark.slow
 def test_killed_and_resumed_each_ends_with_the_same_bytes(tmp_path):
     """F-correction (in its estimate and after it), D2L, and Co-teaching told that no label is wrong."""
     arguments = ["--dataset", "digits", "--architecture", "resnet8", "--subset", 100, "--epochs", 9, "--assumed_ratio", 0,

@@ -11,7 +11,9 @@ import utils
 utils.start_engine(threads=2)
 
 import keras  # noqa: E402
+import coteaching  # noqa: E402
 import models  # noqa: E402
+import training  # noqa: E402
 
 
 def parameters(network):
@@ -107,15 +109,16 @@ def test_fast_layers_compute_what_stock_layers_do(architecture):
     # One step of training: the same loss, and gradients that differ by rounding.
     losses = []
     for network in (fast, stock):
-        trainer, _ = utils.make_trainer(network, 255)
+        trainer, _ = training.make_trainer(network, 255)
         trainer.optimizer = None
         trainer.compile(keras.optimizers.SGD(0.1), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-        still = utils.augmentation(generator, 64, 16, 0, False)
+        still = training.augmentation(generator, 64, 16, 0, False)
         losses.append([float(trainer.train_on_batch([x, still], y)) for _ in range(2)])
     assert losses[0] == pytest.approx(losses[1], rel=2e-3)
 
 
 @pytest.mark.parametrize("architecture", ["resnet8", "plain14", "stock"])
+@pytest.mark.slow
 def test_no_tensor_has_more_than_two_gradients(architecture):
     """A sum of three has an order, and with it rounding, that depends on which operation ends first (utils.start_engine)."""
     from tensorflow.python.eager import context
@@ -126,9 +129,9 @@ def test_no_tensor_has_more_than_two_gradients(architecture):
     generator = np.random.default_rng(0)
     x, y, index = generator.integers(0, 256, (8, 8, 8, 3), dtype=np.uint8), generator.integers(0, 10, 8), np.arange(8)
     with context.collect_graphs(optimized=True) as graphs:
-        utils.train_epoch(utils.make_trainer(networks[0], 255)[0], x, y, index, generator, 8, 1e-3, 1, True)
-        utils.coteach_epoch(utils.make_coteacher(networks, 255), x, y, None, index, index[:0], generator, 8, 1e-3,
-                            lambda size: 6, 1, True)
+        training.train_epoch(training.make_trainer(networks[0], 255)[0], x, y, index, generator, 8, 1e-3, 1, True)
+        coteaching.coteach_epoch(coteaching.make_coteacher(networks, 255), x, y, None, index, index[:0], generator, 8, 1e-3,
+                                 lambda size: 6, 1, True)
     summands = [node.attr["N"].i for graph in graphs for node in graph.node if node.op == "AddN"]
     assert len(summands) > 20
     assert (max(summands) == 2) == (architecture != "stock")  # of stock batch normalisation there are three
@@ -138,9 +141,9 @@ def test_saved_network_needs_keras_alone(tmp_path):
     network = models.resnet8((8, 8, 1), 10, seed=1, momentum=0.8)
     generator = np.random.default_rng(0)
     x = generator.integers(0, 17, (40, 8, 8, 1), dtype=np.uint8)
-    trainer, predictor = utils.make_trainer(network, 16)
-    utils.train_epoch(trainer, x, generator.integers(0, 10, 40), np.arange(40), generator, 8, 1e-2, 1, False)
-    ours = utils.predict(predictor, x, np.arange(40))
+    trainer, predictor = training.make_trainer(network, 16)
+    training.train_epoch(trainer, x, generator.integers(0, 10, 40), np.arange(40), generator, 8, 1e-2, 1, False)
+    ours = training.predict(predictor, x, np.arange(40))
     models.save_network(tmp_path / "network.keras", network, "resnet8", pixel_max=16)
     np.save(tmp_path / "x.npy", x)
     loading = ("import keras, numpy as np; network = keras.models.load_model('network.keras');"

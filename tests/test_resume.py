@@ -1,4 +1,5 @@
 """A run killed (SIGKILL) at ten moments and resumed each time ends with the CSV of an unbroken run, byte for byte."""
+import pytest
 import os
 import shutil
 import time
@@ -21,6 +22,7 @@ def wait_for_file(process, path):
     return []
 
 
+@pytest.mark.slow
 def test_stopped_by_the_time_limit_five_times(unbroken, unbroken_history, tmp_path):
     """Each time on another machine: of the run, its checkpoint alone is carried there."""
     for number in range(5):
@@ -42,6 +44,7 @@ def test_stopped_by_the_time_limit_five_times(unbroken, unbroken_history, tmp_pa
     assert base.with_name(base.name + "_history.csv").read_bytes() == unbroken_history
 
 
+@pytest.mark.slow
 def test_killed_ten_times(unbroken, unbroken_history, tmp_path):
     base = tmp_path / FOLDER / LONG_NAME
     printed = []

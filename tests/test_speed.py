@@ -1,4 +1,5 @@
 """Training speed, by ratio inside one run: other work on the machine slows both sides down."""
+import pytest
 import utils
 
 utils.start_engine(threads=2)
@@ -6,6 +7,7 @@ utils.start_engine(threads=2)
 import throughput  # noqa: E402
 
 
+@pytest.mark.slow
 def test_our_layers_beat_stock_layers_and_augmentation_is_no_bottleneck():
     stock, ours = [(throughput.TRAINING, whose, "float32") for whose in ("stock Keras", "ours")]
     steps = throughput.keras_steps(2, (stock, ours, throughput.AUGMENTATION))

@@ -112,6 +112,7 @@ def test_what_cannot_be_checked_is_refused(iris):
         find_label_errors(x, np.zeros(150, int), LogisticRegression())
 
 
+@pytest.mark.slow
 def test_beside_cleanlab(tmp_path):
     """The benchmark's table, from a run of seconds."""
     done = subprocess.run([sys.executable, str(PROJECT / "benchmarks" / "beside_cleanlab.py"), "--subset", "200", "--epochs",
@@ -150,6 +151,7 @@ def reports(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_the_report_in_a_browser(reports):
     if CHROMIUM is None or importlib.util.find_spec("playwright") is None:
         pytest.skip("needs Chromium and playwright: install chromium, pip install -r requirements-dev.txt")

@@ -22,8 +22,10 @@ NAMES = [f"{ratio}/Verify_Theory_seed{seed}_epochs6_subset300" for ratio in ("0.
 LONG_SWEEP = [*SWEEP[:-2], "--epochs", 60, "--threads", 2, "--n_jobs", 2]
 
 
-def csvs(folder):
-    return {str(path.relative_to(folder / "results/digits/sym")): path.read_bytes() for path in folder.rglob("*.csv")}
+def csvs(folder, history=False):
+    """{path: content} of the runs' CSVs, or of their histories."""
+    return {str(path.relative_to(folder / "results/digits/sym")): path.read_bytes() for path in folder.rglob("*.csv")
+            if path.stem.endswith("_history") == history}
 
 
 def left_over(folder):
@@ -57,11 +59,12 @@ def test_two_processes_give_the_same_csvs(in_one_process, tmp_path):
     folder, _ = in_one_process
     result = run([*SWEEP, "--n_jobs", 2], tmp_path, SCRIPT)
     assert result.code == 0 and result.err == "", result.err
-    assert csvs(tmp_path) == csvs(folder) and left_over(tmp_path) == []
-    assert result.out.count("measured (theory)") == 4
+    assert csvs(tmp_path) == csvs(folder) and csvs(tmp_path, history=True) == csvs(folder, history=True)
+    assert left_over(tmp_path) == [] and result.out.count("measured (theory)") == 4
     assert len(list((tmp_path / "results/digits/sym").glob("*.png"))) == 2
 
 
+@pytest.mark.slow
 def test_a_cluster_of_two_workers_gives_the_same_csvs(in_one_process, tmp_path):
     if importlib.util.find_spec("distributed") is None:
         pytest.skip("dask.distributed is not installed: pip install -r requirements-dev.txt")
@@ -128,7 +131,7 @@ def test_killed_midway_only_the_missing_is_run(in_one_process, tmp_path):
     process.kill()
     process.communicate()
     done = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.csv")}
-    assert len(done) == 2
+    assert len(done) == 4  # the first two runs, each with its history
     again = run(SWEEP, tmp_path, SCRIPT)
     assert again.code == 0 and again.out.count("finished already") == 2 and again.out.count("resuming at") == 1
     assert "run 1/2 half" in again.out and "run 3/4" not in again.out
@@ -136,6 +139,7 @@ def test_killed_midway_only_the_missing_is_run(in_one_process, tmp_path):
     assert done == {path: path.stat().st_mtime_ns for path in done}
 
 
+@pytest.mark.slow
 def test_overwriting_a_sweep_can_be_interrupted(in_one_process, tmp_path):
     """Without --overwrite the command then does what is left, once."""
     shutil.copytree(in_one_process[0], tmp_path, dirs_exist_ok=True)
@@ -151,6 +155,7 @@ def test_overwriting_a_sweep_can_be_interrupted(in_one_process, tmp_path):
     assert csvs(tmp_path) == csvs(in_one_process[0])
 
 
+@pytest.mark.slow
 def test_incv_sweeps_too(tmp_path):
     arguments = ["--dataset", "digits", "--subset", 200, "--epochs", 1, "--iterations", 1, "--threads", 1]
     sweep, alone = tmp_path / "sweep", tmp_path / "alone"
@@ -164,6 +169,7 @@ def test_incv_sweeps_too(tmp_path):
     assert csvs(alone)[names[0]] == csvs(sweep)[names[0]]
 
 
+@pytest.mark.slow
 def test_one_run_that_cannot_be_done_does_not_stop_the_others(tmp_path):
     folder = tmp_path / "results/digits/sym/0.2"
     folder.mkdir(parents=True)
@@ -175,7 +181,7 @@ def test_one_run_that_cannot_be_done_does_not_stop_the_others(tmp_path):
             assert result.code == 2 and len(lines) == 2, result.err
             assert "another run is writing" in lines[0] and "1 of 2 runs were not done" in lines[1]
             assert len(csvs(tmp_path)) == 1
-            for file in tmp_path.rglob("*seed*.csv"):
+            for file in [*tmp_path.rglob("*seed*.csv"), *tmp_path.rglob("*seed*.json")]:
                 file.unlink()
 
 
@@ -191,6 +197,7 @@ def alive(pids):
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.slow
 def test_workers_go_with_their_sweep(tmp_path, how):
     """Neither a killed nor an interrupted sweep leaves a process that holds the runs' locks."""
     process = start(LONG_SWEEP, tmp_path, SCRIPT, start_new_session=True)

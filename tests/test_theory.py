@@ -12,7 +12,7 @@ import data
 import figures
 import noise
 import runs
-import theory
+import tables
 import utils
 import Verify_Theory
 from conftest import FOLDER, PROJECT, run, start
@@ -122,6 +122,7 @@ def test_one_half_is_the_first_of_both(finished, tmp_path):
         both.index[Verify_Theory.halves(300, utils.rng(0, "halves"))[1]])
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_it_ends_with_the_same_bytes(finished, tmp_path):
     folder, _ = finished
     printed = []
@@ -159,9 +160,10 @@ def test_published_defaults_and_real_cifar10(cifar10, tmp_path):
                         "precision": "float32", "augmentation": True, "both_halves": False}
     rates = [utils.learning_rate(epoch, 200, **Verify_Theory.SCHEDULE) for epoch in (0, 80, 81, 121, 161, 181)]
     assert rates == [1e-3, 1e-3, 1e-4, 1e-5, 1e-6, 5e-7]
-    result = run(["--subset", 40, "--epochs", 1, "--data_dir", cifar10], tmp_path, SCRIPT)
+    result = run(["--subset", 40, "--epochs", 1, "--architecture", "resnet8", "--data_dir", cifar10], tmp_path, SCRIPT)
     assert result.code == 0, result.err
-    assert len(pd.read_csv(tmp_path / "results/cifar10/sym/0.5/Verify_Theory_seed0_epochs1_subset40.csv")) == 20
+    name = "Verify_Theory_seed0_resnet8_epochs1_subset40.csv"
+    assert len(pd.read_csv(tmp_path / "results/cifar10/sym/0.5" / name)) == 20
 
 
 # --- figures ----------------------------------------------------------------------------------------------------------
@@ -180,7 +182,7 @@ def test_the_figures_come_from_the_csvs_alone(finished, tmp_path):
     text = (folder / FOLDER / f"{NAME}.csv").read_text()
     (pattern / "0.3").mkdir()
     (pattern / "0.3" / f"{NAME}.csv").write_text(text.replace("True", "False"))
-    figures.theory(pattern, "_epochs40_subset300_both_halves")
+    tables.draw_theory(pattern, "_epochs40_subset300_both_halves")
     assert all(file.read_bytes() != old for file, old in zip(drawn, before))
     (pattern / "0.3" / f"{NAME}.csv").unlink()
     (pattern / "0.3").rmdir()
@@ -191,14 +193,14 @@ def test_runs_of_other_settings_are_not_mixed(tmp_path):
     for ratio, name in (("0.5", "seed0"), ("0.5", "seed12"), ("0.5", "seed0_epochs5"), ("1.0", "seed3"), ("0", "seed1_jax")):
         (tmp_path / ratio).mkdir(exist_ok=True)
         (tmp_path / ratio / f"Verify_Theory_{name}.csv").write_text(rows)
-    found = figures.read_theory(tmp_path, "")
+    found = tables.read_theory(tmp_path, "")
     assert {ratio: [r.seed for r in of_ratio] for ratio, of_ratio in found.items()} == {0.5: [0, 12], 1.0: [3]}
     (tmp_path / "old").mkdir()
     (tmp_path / "old" / "Verify_Theory_seed5.csv").write_text(rows)  # a user's copy
-    assert list(figures.read_theory(tmp_path, "")) == [0.5, 1.0]
+    assert list(tables.read_theory(tmp_path, "")) == [0.5, 1.0]
     first = found[0.5][0]
     assert (first.accuracy, first.LP, first.LR, first.memorised) == (0.5, 1.0, 1.0, True)
-    assert list(figures.read_theory(tmp_path, "_epochs5")) == [0.5] and list(figures.read_theory(tmp_path, "_jax")) == [0]
+    assert list(tables.read_theory(tmp_path, "_epochs5")) == [0.5] and list(tables.read_theory(tmp_path, "_jax")) == [0]
 
 
 def foreign_csv(pattern, content):
@@ -213,10 +215,11 @@ FOREIGN = "not a CSV as Verify_Theory.py writes it; remove it, the command that 
 
 
 @pytest.mark.parametrize("content", ["", "index,y\n0,0\n", "index,y,y_noisy,y_pred,memorised\n0,0,,1,True\n"])
+@pytest.mark.slow
 def test_a_foreign_csv_is_named(tmp_path, content):
     file = foreign_csv(tmp_path, content)
     with pytest.raises(runs.RunError) as error:
-        figures.read_theory(tmp_path, QUICK_NAME.removeprefix("Verify_Theory_seed0"))
+        tables.read_theory(tmp_path, QUICK_NAME.removeprefix("Verify_Theory_seed0"))
     assert str(error.value) == f"{file}: {FOREIGN}"
 
 
@@ -233,8 +236,8 @@ def test_two_sweeps_may_draw_at_the_same_time(tmp_path):
     (folder / "0.5").mkdir(parents=True)
     (folder / "0.5" / "Verify_Theory_seed0.csv").write_text(
         "index,y,y_noisy,y_pred,memorised\n" + "".join(f"{i},{i % 10},{i % 7},{i % 10},True\n" for i in range(50)))
-    drawing = ("import sys; sys.path.insert(0, sys.argv[1]); import figures, pathlib\n"
-               "for _ in range(5): figures.theory(pathlib.Path(sys.argv[2]), '')")
+    drawing = ("import sys; sys.path.insert(0, sys.argv[1]); import tables, pathlib\n"
+               "for _ in range(5): tables.draw_theory(pathlib.Path(sys.argv[2]), '')")
     both = [subprocess.Popen([sys.executable, "-c", drawing, str(PROJECT), str(folder)], stderr=subprocess.PIPE)
             for _ in range(2)]
     assert [process.communicate()[1] for process in both] == [b"", b""]
@@ -250,7 +253,7 @@ def test_figures_are_drawn_whatever_came_out(tmp_path, dataset, memorised):
         noisy = 1 if ratio == "1.0" else 0
         (folder / ratio / "Verify_Theory_seed0.csv").write_text(
             f"index,y,y_noisy,y_pred,memorised\n0,0,{noisy},{noisy},{memorised}\n1,0,{noisy},3,{memorised}\n")
-    figures.theory(folder, "")
+    tables.draw_theory(folder, "")
     for kind in ("curves", "confusion"):
         assert (folder / f"Verify_Theory_{kind}.png").read_bytes().startswith(b"\x89PNG")
 

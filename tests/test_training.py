@@ -7,15 +7,17 @@ import INCV
 import INCV_main
 import Verify_Theory
 import command
+import runs
 import utils
 
 utils.start_engine(threads=2)
 
 import models  # noqa: E402
+import training  # noqa: E402
 
 
 def small_trainer(seed=0):
-    return utils.make_trainer(models.resnet8((8, 8, 1), 10, seed=seed), 16)
+    return training.make_trainer(models.resnet8((8, 8, 1), 10, seed=seed), 16)
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +31,7 @@ def test_augmentation_against_a_literal_version():
 
     generator = np.random.default_rng(0)
     images = generator.integers(0, 256, (32, 12, 12, 3)).astype(np.float32)
-    transforms = utils.augmentation(np.random.default_rng(1), 32, 12, 4, True)
+    transforms = training.augmentation(np.random.default_rng(1), 32, 12, 4, True)
     ours = keras.ops.convert_to_numpy(
         keras.ops.image.affine_transform(images, transforms, interpolation="bilinear", fill_mode="nearest"))
     draws = np.random.default_rng(1)
@@ -48,13 +50,13 @@ def test_augmentation_against_a_literal_version():
 
 
 def test_augmentation_amounts():
-    transforms = utils.augmentation(np.random.default_rng(0), 20000, 32, 4, True)
+    transforms = training.augmentation(np.random.default_rng(0), 20000, 32, 4, True)
     mirrored = transforms[:, 0] == -1
     assert mirrored.mean() == pytest.approx(0.5, abs=0.02)
     for shifts in (transforms[~mirrored, 2], transforms[mirrored, 2] - 31, transforms[:, 5]):
         assert -4 <= shifts.min() < -3.99 and 3.99 < shifts.max() <= 4
         assert shifts.std() == pytest.approx(8 / 12 ** 0.5, abs=0.05)
-    assert (utils.augmentation(np.random.default_rng(0), 1000, 8, 1, False)[:, 0] == 1).all()
+    assert (training.augmentation(np.random.default_rng(0), 1000, 8, 1, False)[:, 0] == 1).all()
 
 
 @pytest.mark.parametrize("script, epochs, counts", [
@@ -72,13 +74,18 @@ def test_learning_rates_hold_for_as_many_epochs_as_published(script, epochs, cou
 def test_robust_training_restarts_adam_where_the_learning_rate_drops(samples):
     trainer, _ = small_trainer()
     restarted = []
-    for epoch in (0, 1, 79, 80, 81, 119, 120, 159, 160, 179, 180, 199):
+
+    def train(epoch, learning_rate):
+        assert learning_rate == (1e-3 if epoch < 80 else 1e-4 if epoch < 120 else 1e-5 if epoch < 160 else
+                                 1e-6 if epoch < 180 else 5e-7)
+        restarted.extend([epoch] if int(trainer.optimizer.iterations) == 0 else [])
         trainer.optimizer.iterations.assign(7)
-        rate = INCV_main.begin_epoch(trainer, epoch, 200)
-        assert rate == (1e-3 if epoch < 80 else 1e-4 if epoch < 120 else 1e-5 if epoch < 160 else
-                        1e-6 if epoch < 180 else 5e-7)
-        restarted += [epoch] if int(trainer.optimizer.iterations) == 0 else []
-    assert restarted == [80, 120, 160, 180]
+        return {"loss": 1.0 if epoch < 190 else np.nan}
+
+    epochs = training.fit(trainer, 200, INCV_main.SCHEDULE, train, restart_at_drops=True, where="half 1, ")
+    with pytest.raises(runs.RunError, match="the loss is not finite in half 1, epoch 191: training diverged"):
+        assert [epoch for epoch, _, _ in epochs] == list(range(190))
+    assert restarted == [0, 80, 120, 160, 180]
 
 
 def test_loss_and_first_adam_step_against_numpy(samples):
@@ -87,7 +94,7 @@ def test_loss_and_first_adam_step_against_numpy(samples):
     network = trainer.get_layer(index=-1)
     kernels = [layer.kernel for layer in network.layers if "conv" in layer.name][1:]
     penalty = 1e-4 * sum((np.asarray(kernel) ** 2).sum() for kernel in kernels)
-    still = utils.augmentation(np.random.default_rng(0), 50, 8, 0, False)
+    still = training.augmentation(np.random.default_rng(0), 50, 8, 0, False)
     before = network.get_weights()
     loss = float(trainer.train_on_batch([x, still], y))
     after = network.get_weights()
@@ -119,9 +126,9 @@ def test_a_training_returns_the_best_or_the_last_epoch(samples, monkeypatch, kee
         outcomes.append(np.full((10, 10), 0.01 * epoch))
         outcomes[-1][:hits, 0], outcomes[-1][hits:, 1] = 1, 1
     trained, checkpoints = [], []
-    monkeypatch.setattr(utils, "train_epoch", lambda trainer, images, y, index, generator, batch_size, rate, *rest: (
+    monkeypatch.setattr(training, "train_epoch", lambda trainer, images, y, index, generator, batch_size, rate, *rest: (
         trained.append((rate, index, y)) or {"loss": 1.0}))
-    monkeypatch.setattr(utils, "predict", lambda predictor, images, index: outcomes[len(trained) - 1][:len(index)])
+    monkeypatch.setattr(training, "predict", lambda predictor, images, index: outcomes[len(trained) - 1][:len(index)])
 
     def make_train(resumed):
         return INCV.make_train(dataset, y_noisy, settings, command.Progress(quiet=True), resumed,
@@ -149,7 +156,7 @@ def test_an_epoch_trains_at_its_rate(samples):
     x, y = samples
     trainer, _ = small_trainer()
     for rate in (1e-3, 2.5e-4):
-        utils.train_epoch(trainer, x, y, np.arange(50), utils.rng(0), 16, rate, 1, False)
+        training.train_epoch(trainer, x, y, np.arange(50), utils.rng(0), 16, rate, 1, False)
         assert float(trainer.optimizer.learning_rate) == pytest.approx(rate)
 
 
@@ -159,33 +166,33 @@ def test_an_epoch_passes_once_over_its_samples_and_repeats(samples):
     for _ in range(2):
         trainer, predictor = small_trainer()
         index = np.arange(5, 50)
-        utils.train_epoch(trainer, x, y, index, utils.rng(0, "train", 1, 1, 0), 16, 1e-3, 1, False,
+        training.train_epoch(trainer, x, y, index, utils.rng(0, "train", 1, 1, 0), 16, 1e-3, 1, False,
                           lambda done, loss: seen.append(done))
-        states.append(utils.get_state(trainer))
+        states.append(training.get_state(trainer))
     assert seen == [16, 32, 45] * 2
     assert (states[0] == states[1]).all()
     other, _ = small_trainer()
-    utils.train_epoch(other, x, y, index, utils.rng(0, "train", 1, 1, 1), 16, 1e-3, 1, False)
-    assert (utils.get_state(other) != states[0]).any()
+    training.train_epoch(other, x, y, index, utils.rng(0, "train", 1, 1, 1), 16, 1e-3, 1, False)
+    assert (training.get_state(other) != states[0]).any()
 
 
 def test_training_goes_on_from_a_state_as_if_never_stopped(samples):
     x, y = samples
 
     def epoch(trainer, number):
-        utils.train_epoch(trainer, x, y, np.arange(50), utils.rng(0, "train", number), 16, 1e-3, 1, False)
+        training.train_epoch(trainer, x, y, np.arange(50), utils.rng(0, "train", number), 16, 1e-3, 1, False)
 
     straight, _ = small_trainer()
     epoch(straight, 0)
-    halfway = utils.get_state(straight)
+    halfway = training.get_state(straight)
     epoch(straight, 1)
     resumed, _ = small_trainer(seed=9)
     epoch(resumed, 5)
-    utils.set_state(resumed, halfway)
+    training.set_state(resumed, halfway)
     epoch(resumed, 1)
-    assert (utils.get_state(resumed) == utils.get_state(straight)).all()
+    assert (training.get_state(resumed) == training.get_state(straight)).all()
     with pytest.raises(ValueError, match="does not fit"):
-        utils.set_state(resumed, halfway[:-1])
+        training.set_state(resumed, halfway[:-1])
 
 
 def test_measuring_the_training_accuracy_changes_no_weight(samples):
@@ -193,16 +200,16 @@ def test_measuring_the_training_accuracy_changes_no_weight(samples):
     x, y = samples
     states = []
     for accuracy in (False, True):
-        trainer, _ = utils.make_trainer(models.resnet8((8, 8, 1), 10, seed=0), 16, accuracy=accuracy)
-        found = [utils.train_epoch(trainer, x, y, np.arange(50), utils.rng(0, epoch), 16, 1e-3, 0, False)
+        trainer, _ = training.make_trainer(models.resnet8((8, 8, 1), 10, seed=0), 16, accuracy=accuracy)
+        found = [training.train_epoch(trainer, x, y, np.arange(50), utils.rng(0, epoch), 16, 1e-3, 0, False)
                  for epoch in range(3)]
-        states.append(utils.get_state(trainer))
+        states.append(training.get_state(trainer))
     assert (states[0] == states[1]).all()
     # Each batch is measured as the network stands before the step: literally, batch by batch.
     network = models.resnet8((8, 8, 1), 10, seed=0)
-    trainer, _ = utils.make_trainer(network, 16)
+    trainer, _ = training.make_trainer(network, 16)
     order, hits = utils.rng(0, 0).permutation(np.arange(50)), 0
-    still = utils.augmentation(np.random.default_rng(0), 50, 8, 0, False)
+    still = training.augmentation(np.random.default_rng(0), 50, 8, 0, False)
     trainer.optimizer.learning_rate = 1e-3
     for start in range(0, 50, 16):
         batch, before = order[start:start + 16], network.get_weights()
@@ -215,12 +222,12 @@ def test_measuring_the_training_accuracy_changes_no_weight(samples):
 def test_predictions_do_not_depend_on_their_company(samples):
     x, _ = samples
     _, predictor = small_trainer()
-    everything = utils.predict(predictor, x, np.arange(50))
+    everything = training.predict(predictor, x, np.arange(50))
     assert everything.shape == (50, 10) and everything.dtype == np.float32
     assert everything.sum(axis=1) == pytest.approx(np.ones(50), abs=1e-5)
-    assert np.allclose(utils.predict(predictor, x, np.array([7, 3])), everything[[7, 3]], atol=1e-6)
+    assert np.allclose(training.predict(predictor, x, np.array([7, 3])), everything[[7, 3]], atol=1e-6)
     many = np.tile(np.arange(50), 21)  # more than two batches, the last one short
-    assert np.allclose(utils.predict(predictor, x, many), everything[many], atol=1e-6)
+    assert np.allclose(training.predict(predictor, x, many), everything[many], atol=1e-6)
 
 
 def test_random_draws_are_functions_of_their_stage():

@@ -1,6 +1,6 @@
 """How fast one step of modified Co-teaching is: compiled as one graph, beside the four calls it replaces, in one run.
 
-    python benchmarks/coteaching.py
+    python benchmarks/coteaching_step.py
 
 The four calls are two predictions of the batch, from which NumPy selects, and two training steps on what is kept: once on
 Keras's stock layers, once on ours. ResNet-32, batches of 128 of which 115 are kept (e_S = 0.1), in turns; the best of
@@ -37,27 +37,28 @@ def four_calls(trainers, x, y, transforms):
 
 def measure(turns):
     """Return {what: (best seconds, best CPU seconds) of a step}."""
+    import coteaching
     import keras
-
     import models
+    import training
 
     generator = np.random.default_rng(0)
     x, y = generator.integers(0, 256, (BATCH, 32, 32, 3), dtype=np.uint8), generator.integers(0, 10, BATCH)
-    transforms = utils.augmentation(generator, BATCH, 32, 4, True)
+    transforms = training.augmentation(generator, BATCH, 32, 4, True)
 
     def pair(**options):
         return [models.resnet32((32, 32, 3), 10, seed=seed, **options) for seed in (1, 2)]
 
     more = [np.concatenate([array, array[:JOINED]]) for array in (x, y, transforms)]
     images = generator.integers(0, 256, (500, 32, 32, 3), dtype=np.uint8)
-    predictors = [utils.make_predictor(network, 255) for network in pair()]
-    coteacher = utils.make_coteacher(pair(masked=keras.backend.backend() == "jax"), 255)
-    separate = {name: [utils.make_trainer(network, 255)[0] for network in pair(stock=stock)]
+    predictors = [training.make_predictor(network, 255) for network in pair()]
+    coteacher = coteaching.make_coteacher(pair(masked=keras.backend.backend() == "jax"), 255)
+    separate = {name: [training.make_trainer(network, 255)[0] for network in pair(stock=stock)]
                 for name, stock in (("four calls, stock", True), ("four calls, ours", False))}
-    steps = {"compiled": lambda: utils.coteach_batch(coteacher, x, y, y == y, np.arange(BATCH), transforms, KEEP, BATCH)}
+    steps = {"compiled": lambda: coteaching.coteach_batch(coteacher, x, y, y == y, np.arange(BATCH), transforms, KEEP, BATCH)}
     for name, trainers in separate.items():
         steps[name] = lambda trainers=trainers: four_calls(trainers, x, y, transforms)
-    steps["compiled, 64 joined"] = lambda: utils.coteach_batch(
+    steps["compiled, 64 joined"] = lambda: coteaching.coteach_batch(
         coteacher, more[0], more[1], more[1] == more[1], np.arange(BATCH + JOINED), more[2], KEEP, BATCH + JOINED)
     steps["500 test images"] = lambda: [predictor.predict_on_batch(images) for predictor in predictors]
     return best_of(turns, steps)

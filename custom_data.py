@@ -1,7 +1,7 @@
-"""A user's own data, whose labels are to be doubted: an .npz of arrays, a folder of images, or a table.
+"""Custom datasets, whose labels are to be checked: an .npz of arrays, a folder of images, or a table.
 
-    facts = own_data.facts("flowers/")                 # what is there; enough to plan a run
-    dataset = own_data.load("flowers/")                # a data.Dataset; its `given` are the labels to doubt
+    facts = custom_data.facts("flowers/")                 # what is there; enough to plan a run
+    dataset = custom_data.load("flowers/")                # a data.Dataset; its `given` are the labels to doubt
 
 What can be wrong with data is found here and said in one line (data.DataError), before anything is trained. No file can
 run code: objects in arrays are never unpickled.
@@ -10,24 +10,19 @@ import functools
 import hashlib
 import io
 import os
-import pickle
 import re
-import tokenize
 import warnings
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 
-from data import ArrayUnpickler, DataError, Dataset, Facts, in_a_file
+from data import DataError, Dataset, Facts, in_a_file, listed, read_arrays
 
 MAX_CLASSES = 1000
 LARGEST_AS_IT_IS = 64  # pixels a side: images of one size up to this are not resized
 IMAGE_SIZE = 32  # pixels a side of other images, if --image_size does not say
 IN_MEMORY = 2 ** 30  # bytes: images that take more, decoded, wait in a file on the disk
 IMAGE_FILES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
-LARGEST_PT = 64 * 2 ** 20  # bytes of the pickle in a .pt of labels; the published ones have about 5 MB
 MAX_CATEGORIES = 50  # of a column; rarer ones share what is left
 
 
@@ -215,29 +210,6 @@ def _npz(path, checksum):
     return _of_vectors(_scaled(scaler, x, path), given, class_names, checksum, **others)
 
 
-def read_arrays(path, names=None):
-    """{name: array} of an .npz: those of the names that are there, all if None. Raises DataError; unpickles nothing."""
-    try:
-        archive = np.load(path, allow_pickle=False)
-        if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise ValueError("it is no .npz")
-        with archive:
-            arrays = {name: archive[name] for name in (archive.files if names is None else names) if name in archive.files}
-        strange = [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]
-        if strange:
-            raise ValueError(f"{strange[0]} is no array")
-    except (OSError, ValueError, TypeError, EOFError, KeyError, AttributeError, RuntimeError, MemoryError,
-            tokenize.TokenError, zipfile.BadZipFile, zlib.error) as error:
-        what = ("it holds Python objects, which are not read" if "allow_pickle" in str(error) else
-                f"it cannot be read ({_first_line(error)})")
-        raise DataError(f"{path}: {what}; write it by numpy.savez from plain arrays") from None
-    return arrays
-
-
-def _first_line(error):
-    return f"{type(error).__name__}: {error}".splitlines()[0]
-
-
 def _scaler(path):
     """The standardisation of an .npz's features."""
     from sklearn.preprocessing import StandardScaler
@@ -340,10 +312,6 @@ def read_table(path, as_they_are=None, label=None):
     return table.rename(columns=str).reset_index(drop=True)
 
 
-def listed(names, most=12):
-    return ", ".join(map(str, names[:most])) + (f" and {len(names) - most} more" if len(names) > most else "")
-
-
 def make_preprocessing(path, features):
     """scikit-learn's preprocessing of a table: numbers standardised, categories one-hot, what is missing said to be.
 
@@ -386,9 +354,10 @@ def _as_text(table):
 # --- folders ----------------------------------------------------------------------------------------------------------
 
 def _folder(path, image_size):
-    """(file names, each one's class, the images' shape, a checksum of it all) of a folder with a subfolder a class."""
-    from PIL import Image
+    """(file names, each one's class, the images' shape, a checksum of it all) of a folder with a subfolder a class.
 
+    The images are read once, however often it is asked, as long as no name, size or time in the folder changes.
+    """
     folder = Path(path)
     files, labels = [], []
     classes = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
@@ -401,6 +370,16 @@ def _folder(path, image_size):
         labels += [_shown(label)] * len(found)
     if not files:
         raise DataError(f"{folder}: has no subfolder of images; one for each class is needed")
+    stamps = tuple((file, (stat := (folder / file).stat()).st_size, stat.st_mtime_ns) for file in files)
+    return files, labels, *_scan(folder, stamps, image_size)
+
+
+@functools.lru_cache(maxsize=2)
+def _scan(folder, stamps, image_size):
+    """(the images' shape, a checksum of names and contents) of the images of a folder. stamps: (file, size, time) of each."""
+    from PIL import Image
+
+    files = [file for file, _, _ in stamps]
     digest, sizes, grey, unreadable = hashlib.sha256(), set(), True, []
     for file in files:
         try:
@@ -418,7 +397,7 @@ def _folder(path, image_size):
     height, width = (image_size or IMAGE_SIZE,) * 2
     if image_size is None and len(sizes) == 1 and max(max(sizes)) <= LARGEST_AS_IT_IS:
         [(height, width)] = sizes
-    return files, labels, (height, width, 1 if grey else 3), digest.hexdigest()
+    return (height, width, 1 if grey else 3), digest.hexdigest()
 
 
 def _shown(name):
@@ -452,54 +431,3 @@ def _decode(folder, files, shape, scratch, after_image):
             after_image((number + 1) / len(files))
     _complain(folder, unreadable)
     return x
-
-
-# --- human labels of CIFAR (CIFAR-N, Wei et al. 2022, arXiv 2110.12088) -------------------------------------------------
-
-def human_labels(file, label_set, y_true=None):
-    """The labels people gave the training images of CIFAR-10 or CIFAR-100, int64 [50000].
-
-    file: the published .pt (PyTorch is not needed), or an .npz of the same arrays; label_set: the array's name, such
-    as "aggre_label"; y_true: the dataset's true labels, which the file's clean_label must be, int64 [50000] or None.
-    Raises DataError.
-    """
-    arrays = _label_sets(file)
-    if label_set not in arrays:
-        others = listed(sorted(set(arrays) - {"clean_label"}))
-        raise DataError(f"{file}: no array {label_set!r}; --label_set can be {others}")
-    labels, clean = arrays[label_set], arrays.get("clean_label")
-    if labels.ndim != 1 or labels.dtype.kind not in "iu":
-        raise DataError(f"{file}: {label_set} is {labels.dtype} of shape {labels.shape}; needed is one integer an image")
-    if y_true is not None:
-        if len(labels) != len(y_true) or labels.min() < 0 or labels.max() > y_true.max():
-            raise DataError(f"{file}: {label_set} has {len(labels)} labels from {labels.min()} to {labels.max()}, the "
-                            f"dataset {len(y_true)} from 0 to {y_true.max()}: these are another dataset's")
-        if clean is None or not np.array_equal(clean, y_true):
-            raise DataError(f"{file}: its clean_label are not the dataset's labels: these are another dataset's, or in "
-                            f"another order")
-    return labels.astype(np.int64)
-
-
-def _label_sets(file):
-    """Return {name: array} of a file of labels. Raises DataError."""
-    if str(file).lower().endswith(".npy"):
-        raise DataError(f"--labels {file}: the published .npy files list the images in the order of TensorFlow Datasets, which "
-                        f"is not that of the dataset read here; give CIFAR-10_human.pt or CIFAR-100_human.pt")
-    if not str(file).lower().endswith(".pt"):
-        return read_arrays(file)
-    try:
-        return _read_pt(file)
-    except (OSError, ValueError, EOFError, KeyError, IndexError, AttributeError, RuntimeError, TypeError, MemoryError,
-            OverflowError, pickle.UnpicklingError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"--labels {file}: cannot be read as arrays of labels ({_first_line(error)}); download it again, or "
-                        f"write the arrays by numpy.savez to an .npz") from None
-
-
-def _read_pt(file):
-    """Return {name: array} of the published .pt: a zip whose data.pkl is a pickled dict of NumPy arrays, without tensors."""
-    with zipfile.ZipFile(file) as archive:
-        [pickled] = [member for member in archive.infolist() if member.filename.split("/")[1:] == ["data.pkl"]]
-        if pickled.file_size > LARGEST_PT:
-            raise ValueError(f"its data.pkl has {pickled.file_size} bytes")
-        found = ArrayUnpickler(io.BytesIO(archive.read(pickled))).load()
-    return {str(name): values.array for name, values in found.items()}

@@ -17,7 +17,7 @@ from sklearn.datasets import load_breast_cancer, load_digits
 import data
 import INCV_main
 import noise
-import own_data
+import custom_data
 import utils
 from conftest import PROJECT, run
 
@@ -65,7 +65,7 @@ def png_run(tmp_path_factory):
     for number, (image, label) in enumerate(zip(x, given)):
         (folder / "scans" / NAMES[label]).mkdir(parents=True, exist_ok=True)
         Image.fromarray(image).save(folder / "scans" / NAMES[label] / f"{number:04d}.png")
-    result = run(["--dataset", "scans", "--export", "kept.csv", "--quiet"], folder)
+    result = run(["--dataset", "scans", "--iterations", 2, "--export", "kept.csv", "--quiet"], folder)
     assert result.code == 0 and result.err == "", result.err
     return folder, y, given
 
@@ -74,33 +74,35 @@ def number_of(file):
     return int(file.split("/")[1].split(".")[0])
 
 
+@pytest.mark.slow
 def test_a_folder_of_images(png_run):
     folder, y, given = png_run
     recall, precision = found(folder, y != given, number_of)
     assert recall >= 0.9 and precision >= 0.75
     place = folder / "results/scans/given"
-    samples = pd.read_csv(place / "INCV_seed0_out_of_fold.csv")
+    samples = pd.read_csv(place / "INCV_seed0_iterations2_out_of_fold.csv")
     order = np.array([number_of(file) for file in samples["sample"]])
     assert sorted(order) == list(range(1797)) and (samples["given"] == NAMES[given[order]]).all()
     # Every sample has a prediction, those removed too; of the suspects it is another label than the one given.
     assert set(samples["status"]) == {"selected", "removed", "candidate"}
     assert samples[["p_given", "p_suggested"]].notna().all(axis=None)
     assert (samples["suspect"] == ((samples["status"] != "selected") & (samples["given"] != samples["suggested"]))).all()
-    suspects = pd.read_csv(place / "INCV_seed0_suspects.csv")
+    suspects = pd.read_csv(place / "INCV_seed0_iterations2_suspects.csv")
     assert set(suspects["sample"]) == set(samples["sample"][samples["suspect"]])
     assert (np.diff(suspects["p_given"] - suspects["p_suggested"]) >= -2e-6).all()
     assert (suspects["suggested"] == NAMES[y[[number_of(file) for file in suspects["sample"]]]]).mean() > 0.8
-    table = pd.read_csv(place / "INCV_seed0.csv", dtype=str, keep_default_na=False)
+    table = pd.read_csv(place / "INCV_seed0_iterations2.csv", dtype=str, keep_default_na=False)
     assert list(table) == ["y", "y_noisy", "select", "candidate", "eval_ratio"] and set(table["y"]) == {""}
     assert (table["y_noisy"] == NAMES[given[order]]).all()
     for picture in ("", "_classes", "_suspects"):
-        assert Image.open(place / f"INCV_seed0{picture}.png").size[0] > 500
+        assert Image.open(place / f"INCV_seed0_iterations2{picture}.png").size[0] > 500
     kept = pd.read_csv(folder / "kept.csv")
     assert (kept["file"] == samples["sample"][samples["status"] == "selected"].to_numpy()).all()
     assert all((folder / "scans" / file).is_file() for file in kept["file"])
     assert (kept["label"] == [file.split("/")[0] for file in kept["file"]]).all()
 
 
+@pytest.mark.slow
 def test_an_npz_with_labels_as_strings(tmp_path):
     x, y, given = digit_images()
     np.savez(tmp_path / "digs.npz", x=x, y=NAMES[given], y_true=NAMES[y], extra=np.arange(3))
@@ -116,6 +118,7 @@ def test_an_npz_with_labels_as_strings(tmp_path):
         assert (kept["y_true"] == NAMES[y][select]).all() and kept["extra"].tolist() == [0, 1, 2]
 
 
+@pytest.mark.slow
 def test_a_table_of_numbers_and_training_on_what_was_selected(tmp_path):
     cancer = load_breast_cancer(as_frame=True)
     names = np.array(["malignant", "benign"])
@@ -172,12 +175,13 @@ def test_a_mixed_table_with_missing_values(tmp_path):
     assert recall >= 0.8 and precision >= 0.55
 
     table.assign(kind=given).to_parquet(tmp_path / "mixed.parquet")
-    x, same = (own_data.load(tmp_path / f"mixed.{kind}", "kind").x_train for kind in ("csv", "parquet"))
+    x, same = (custom_data.load(tmp_path / f"mixed.{kind}", "kind").x_train for kind in ("csv", "parquet"))
     # length, weight, code, and where length is missing; three colours, grey and none: "same" tells nothing.
     assert x.shape == (900, 9) and x == pytest.approx(same)
     assert x[:, :4].mean(axis=0) == pytest.approx(np.zeros(4), abs=1e-5) and set(np.unique(x[:, 4:])) == {0, 1}
 
 
+@pytest.mark.slow
 def test_on_jax_too(tmp_path):
     table, y = mixed_table(120)
     table.assign(kind=y).to_csv(tmp_path / "mixed.csv", index=False)
@@ -186,6 +190,7 @@ def test_on_jax_too(tmp_path):
     assert result.code == 0 and "agreement" in result.out and result.err == "", result.err
 
 
+@pytest.mark.slow
 def test_another_dataset_of_the_same_name_is_not_taken_for_finished(tmp_path):
     table, y = mixed_table(60)
     table.assign(kind=y).to_csv(tmp_path / "mixed.csv", index=False)
@@ -251,7 +256,7 @@ def test_files_that_are_no_arrays_are_one_line(tmp_path):
     (tmp_path / "text.npz").write_text("text")
     for name in ("one", "damaged", "members", "text"):
         with pytest.raises(data.DataError, match=f"{name}.npz: it (cannot be read|holds Python objects)"):
-            own_data.facts(tmp_path / f"{name}.npz")
+            custom_data.facts(tmp_path / f"{name}.npz")
     np.savez(tmp_path / "more.npz", x=X, y=Y, meta=np.array([{}], dtype=object))
     refused(["--dataset", "more.npz", "--export", "kept.npz"], tmp_path, "more.npz", "Python objects")
 
@@ -269,21 +274,21 @@ def test_bad_tables_are_one_line(tmp_path):
                          ({"weight": table["weight"].where(table.index != 5, np.inf)}, "first in row 5")):
         table.assign(**change).to_csv(tmp_path / "bad.csv", index=False)
         with pytest.raises(data.DataError, match=word):
-            own_data.facts(tmp_path / "bad.csv", "kind")
+            custom_data.facts(tmp_path / "bad.csv", "kind")
     table.assign(weight=np.linspace(1e307, 1e308, 20)).to_csv(tmp_path / "bad.csv", index=False)
     with pytest.raises(data.DataError, match="another unit"):
-        own_data.facts(tmp_path / "bad.csv", "kind")
+        custom_data.facts(tmp_path / "bad.csv", "kind")
     table.assign(weight=[[1, 2]] * 20).to_parquet(tmp_path / "bad.parquet")
     with pytest.raises(data.DataError, match="holds lists"):
-        own_data.facts(tmp_path / "bad.parquet", "kind")
+        custom_data.facts(tmp_path / "bad.parquet", "kind")
     for name, content in (("empty.csv", ""), ("head.csv", "a,b\n"), ("quote.csv", 'a,b\n"1,2\n3'),
                           ("bytes.csv", "\x00\xff")):
         (tmp_path / name).write_bytes(content.encode("latin-1"))
         with pytest.raises(data.DataError, match=name):
-            own_data.facts(tmp_path / name, "b")
+            custom_data.facts(tmp_path / name, "b")
     (tmp_path / "no.parquet").write_text("no")
     with pytest.raises(data.DataError, match="no.parquet"):
-        own_data.facts(tmp_path / "no.parquet", "b")
+        custom_data.facts(tmp_path / "no.parquet", "b")
 
 
 def test_labels_are_written_and_exported_as_they_are(tmp_path):
@@ -300,7 +305,7 @@ def test_labels_are_written_and_exported_as_they_are(tmp_path):
     for labels, expected in ((["10", "0", "0", "10"], [0, 10]), (["9", "10", "10", "9"], [9, 10]),
                              (["a", "0", "0", "a"], ["0", "a"]), (["1.0", "2", "1.0", "2"], ["1.0", "2"])):
         (tmp_path / "t.csv").write_text("size,kind\n" + "".join(f"{n},{label}\n" for n, label in enumerate(labels)))
-        assert own_data.load(tmp_path / "t.csv", "kind").class_names.tolist() == expected
+        assert custom_data.load(tmp_path / "t.csv", "kind").class_names.tolist() == expected
 
 
 def test_bad_folders_are_one_line(tmp_path):
@@ -310,7 +315,7 @@ def test_bad_folders_are_one_line(tmp_path):
         for number in range(3):
             Image.new("L", (8, 8), 80 * number).save(folder / label / f"{number}.png")
     (folder / "b" / "notes.txt").write_text("not an image, and not taken for one")
-    assert own_data.facts(folder).size == 6
+    assert custom_data.facts(folder).size == 6
     (folder / "a" / "empty.png").write_bytes(b"")
     refused(["--dataset", "images"], tmp_path, "empty.png", "not an image")
     (folder / "a" / "empty.png").unlink()
@@ -318,9 +323,9 @@ def test_bad_folders_are_one_line(tmp_path):
     (folder / "a" / "1.png").write_bytes(whole[:45])  # its header is whole
     refused(["--dataset", "images"], tmp_path, "1.png", "not an image")
     (folder / "a" / "1.png").write_bytes(whole)
-    before = own_data.facts(folder).checksum
+    before = custom_data.facts(folder).checksum
     (folder / "a" / "1.png").write_bytes((folder / "a" / "2.png").read_bytes())
-    assert own_data.facts(folder).checksum != before
+    assert custom_data.facts(folder).checksum != before
     Image.fromarray(np.full((8, 8), 300, np.uint16)).save(folder / "a" / "deep.png")
     refused(["--dataset", "images"], tmp_path, "deep.png", "8 bits")
     (folder / "a" / "deep.png").unlink()
@@ -339,28 +344,29 @@ def test_images_are_resized_where_they_differ_and_may_wait_on_the_disk(tmp_path,
         (tmp_path / "photos" / "xy"[number % 2]).mkdir(parents=True, exist_ok=True)
         Image.fromarray(rng.integers(0, 256, (40, 50, 3), dtype=np.uint8)).save(
             tmp_path / "photos" / "xy"[number % 2] / f"{number}.png")
-    assert own_data.facts(tmp_path / "photos").shape == (40, 50, 3)
-    assert own_data.facts(tmp_path / "photos", image_size=20).shape == (20, 20, 3)
-    dataset = own_data.load(tmp_path / "photos")
+    assert custom_data.facts(tmp_path / "photos").shape == (40, 50, 3)
+    assert custom_data.facts(tmp_path / "photos", image_size=20).shape == (20, 20, 3)
+    dataset = custom_data.load(tmp_path / "photos")
     assert dataset.names.tolist() == ["x/0.png", "x/2.png", "x/4.png", "y/1.png", "y/3.png", "y/5.png"]
     assert (dataset.x_train[1] == np.asarray(Image.open(tmp_path / "photos/x/2.png"))).all()
     assert dataset.given.tolist() == [0, 0, 0, 1, 1, 1] and dataset.flip and dataset.shift == 5
-    monkeypatch.setattr(own_data, "IN_MEMORY", 1000)
-    on_disk = own_data.load(tmp_path / "photos", scratch=tmp_path)
+    monkeypatch.setattr(custom_data, "IN_MEMORY", 1000)
+    on_disk = custom_data.load(tmp_path / "photos", scratch=tmp_path)
     assert isinstance(on_disk.x_train, np.memmap) and (on_disk.x_train == dataset.x_train).all()
     some = data.part(on_disk, np.array([5, 0]))
     assert isinstance(some.x_train, np.memmap) and (some.x_train == dataset.x_train[[5, 0]]).all()
     assert some.names.tolist() == ["y/5.png", "x/0.png"] and some.given.tolist() == [1, 0]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["photos"]
     Image.new("RGB", (90, 30)).save(tmp_path / "photos/x/wide.png")
-    assert own_data.facts(tmp_path / "photos").shape == (32, 32, 3)
+    assert custom_data.facts(tmp_path / "photos").shape == (32, 32, 3)
 
 
 def test_names_of_results_stay_in_their_folder(tmp_path):
     np.savez(tmp_path / "..x & y.npz", x=X, y=Y)
-    assert own_data.facts(tmp_path / "..x & y.npz").name == "x_y"
+    assert custom_data.facts(tmp_path / "..x & y.npz").name == "x_y"
 
 
+@pytest.mark.slow
 def test_names_that_are_numbers_or_missing_values_to_others(tmp_path):
     """Class folders 007 and NA, a carriage return in a name, and an array called file: exported as they are."""
     for label in ("007", "NA", "c\rd"):
@@ -380,7 +386,7 @@ def test_names_that_are_numbers_or_missing_values_to_others(tmp_path):
         np.lib.format.write_array(member, np.arange(6))
     result = run(["--dataset", "a.npz", *QUICK, "--export", "kept.npz"], tmp_path)
     assert result.code == 0 and result.err == "", result.err
-    kept = own_data.read_arrays(tmp_path / "kept.npz")
+    kept = data.read_arrays(tmp_path / "kept.npz")
     assert (kept["ids"] == kept["index"] + 100).all() and (kept["file"] == kept["index"]).all()
     assert (kept["y"] == np.array(["007", "08", "NA"] * 2)[kept["index"]]).all()
 
@@ -388,19 +394,20 @@ def test_names_that_are_numbers_or_missing_values_to_others(tmp_path):
 def test_new_rows_are_read_as_the_table_was(tmp_path):
     (tmp_path / "t.csv").write_text("zip,size,kind\n" + "007,1,a\n012,2,b\nx,3,a\n" * 4)
     (tmp_path / "new.csv").write_text("zip,size\n007,1\n012,2\n")
-    x = own_data.load(tmp_path / "t.csv", "kind").x_train
-    assert own_data.samples_like(tmp_path / "new.csv", tmp_path / "t.csv", "kind", x.shape[1:]) == pytest.approx(x[:2])
+    x = custom_data.load(tmp_path / "t.csv", "kind").x_train
+    assert custom_data.samples_like(tmp_path / "new.csv", tmp_path / "t.csv", "kind", x.shape[1:]) == pytest.approx(x[:2])
 
 
 def test_large_numbers_keep_their_differences(tmp_path):
     np.savez(tmp_path / "times.npz", x=1.7e9 + np.arange(12.0).reshape(6, 2), y=Y)
-    x = own_data.load(tmp_path / "times.npz").x_train
+    x = custom_data.load(tmp_path / "times.npz").x_train
     assert x[:, 0] == pytest.approx((np.arange(6) - 2.5) / np.arange(6).std(), abs=1e-3)
-    assert own_data.samples_like(tmp_path / "times.npz", tmp_path / "times.npz", None, (2,)) == pytest.approx(x)
+    assert custom_data.samples_like(tmp_path / "times.npz", tmp_path / "times.npz", None, (2,)) == pytest.approx(x)
 
 
 # --- human labels -----------------------------------------------------------------------------------------------------
 
+@pytest.mark.slow
 def test_human_labels_of_cifar10(cifar10, tmp_path):
     y = data.load("cifar10", cifar10).y_train
     worse = flipped(y, 10)
@@ -417,7 +424,7 @@ def test_human_labels_of_cifar10(cifar10, tmp_path):
     said = run(options, tmp_path)
     assert said.code == 2 and said.err.count("\n") == 1 and "another order" in said.err
     with pytest.raises(data.DataError, match="another dataset"):
-        own_data.human_labels(tmp_path / "human.npz", "aggre_label", y[:100])
+        data.human_labels(tmp_path / "human.npz", "aggre_label", y[:100])
 
 
 def test_human_labels_need_their_file(tmp_path):
@@ -443,21 +450,21 @@ def test_a_pt_file_is_read_without_pytorch(tmp_path):
     named = set(re.findall(rb"c([\w.]+)\n(\w+)\n", zipfile.ZipFile(file).read("archive/data.pkl")))
     assert named == {(b"numpy.core.multiarray", b"_reconstruct"), (b"numpy", b"ndarray"), (b"numpy", b"dtype"),
                      (b"_codecs", b"encode")}
-    program = ("import sys; sys.modules['torch'] = None; import own_data;"
-               f"print(own_data.human_labels({str(file)!r}, 'worse_label').tolist())")
+    program = ("import sys; sys.modules['torch'] = None; import custom_data;"
+               f"print(data.human_labels({str(file)!r}, 'worse_label').tolist())")
     done = subprocess.run([sys.executable, "-c", program], cwd=PROJECT, text=True, capture_output=True)
     assert done.returncode == 0 and json.loads(done.stdout) == labels["worse_label"].tolist(), done.stderr
     for content in ({"worse_label": np.linspace(0, 1, 9)}, {"worse_label": SimpleNamespace()}, {"worse_label": [1, 2]},
                     {"worse_label": np.arange(9, dtype=">i8")}, [1, 2]):
         write_pt(file, content)
         with pytest.raises(data.DataError, match="cannot be read as arrays of labels"):
-            own_data.human_labels(file, "worse_label")
+            data.human_labels(file, "worse_label")
     for raw in (b"PK", b"", pickle.dumps(labels)):
         file.write_bytes(raw)
         with pytest.raises(data.DataError, match="cannot be read as arrays of labels"):
-            own_data.human_labels(file, "worse_label")
+            data.human_labels(file, "worse_label")
     with pytest.raises(data.DataError, match="order of TensorFlow Datasets"):
-        own_data.human_labels(tmp_path / "CIFAR-10_human_ordered.npy", "worse_label")
+        data.human_labels(tmp_path / "CIFAR-10_human_ordered.npy", "worse_label")
 
 
 class Planted:
@@ -476,7 +483,7 @@ def test_a_pickle_planted_in_a_pt_file_never_runs(tmp_path):
                     Planted(np.fromfile, str(written)), Planted(open, str(written), "w")):
         write_pt(file, {"worse_label": np.arange(10), "clean_label": planted})
         with pytest.raises(data.DataError, match="has no place in a file of arrays"):
-            own_data.human_labels(file, "worse_label")
+            data.human_labels(file, "worse_label")
         refused(["--noise_pattern", "human", "--labels", file], tmp_path, "no place in a file of arrays")
         assert not written.exists()
     pickle.loads(pickle.dumps(Planted(open, str(written), "w")))  # the ordinary loader runs it

@@ -1,0 +1,185 @@
+"""The compiled step that selects samples within a batch, and its epoch (modified Co-teaching, section 4, Algorithm 2)."""
+import keras
+import numpy as np
+
+import fast_path
+import models
+import training
+import utils
+
+ops = keras.ops
+
+
+def samples_to_keep(size, noise_left, epoch, epochs, published_epochs=200):
+    """n(e): how many samples of a batch of the selected are trained on, Python's round(size * (1 - e_S * min(1, e / 10))).
+
+    size: the number of selected samples in the batch; noise_left: e_S, the share of them that is still mislabelled
+    (`noise.noise_left`); epoch: e, counted from 0, of epochs; the 10 scales with the schedule.
+    """
+    return round(size * (1 - noise_left * min(1.0, epoch / utils.scaled_epoch(10, epochs, published_epochs))))
+
+
+def candidates_per_batch(num_selected, num_candidates, batch_size):
+    """B_C: how many candidates join every batch of selected samples after the warm-up."""
+    return min(num_candidates * batch_size // num_selected, batch_size // 2) if num_selected else 0
+
+
+def make_coteacher(networks, pixel_max):
+    """Compile one step of modified Co-teaching for two networks: score, exchange, step. See `compile_selecting`."""
+    # TensorFlow cuts a batch to the samples kept. JAX compiles anew for every size: there all go through, and those not
+    # kept count neither in the loss nor in the statistics of batch normalisation.
+    masked = len(networks[0].inputs) > 1 or fast_path.compiles_for_one_shape()
+
+    def score(network, x, labels, present):
+        """What the other network will choose by: the cross-entropy of each label, in inference mode, without L2."""
+        probabilities = ops.softmax(models.forward(network, x))
+        of_label = ops.sum(probabilities * ops.one_hot(labels, probabilities.shape[-1]), axis=-1)
+        return ops.stop_gradient(ops.where(present, -ops.log(of_label + 1e-8), np.inf))
+
+    def outcomes(x, labels, clean, present, keep, training):
+        scores = [score(network, x, labels, present) for network in networks]
+        sums = []
+        for network, other_scores in zip(networks, reversed(scores)):
+            order = ops.argsort(other_scores)
+            if masked:
+                kept, weights = order, ops.cast(ops.arange(ops.shape(order)[0]) < keep, "float32")
+            else:
+                kept, weights = order[:keep], 1.0
+            logits = models.forward(network, ops.take(x, kept, axis=0), weights > 0 if masked else None, training)
+            losses = ops.sparse_categorical_crossentropy(ops.take(labels, kept), logits, from_logits=True)
+            sums += [ops.sum(losses * weights), ops.sum(ops.take(clean, kept) * weights)]
+        return [*sums, ops.cast(keep, "float32")]
+
+    return compile_selecting(networks, pixel_max, outcomes)
+
+
+def compile_selecting(networks, pixel_max, outcomes, optimizer=None):
+    """Compile one step of a method that selects samples within a batch, one graph for all its networks.
+
+    networks: one or two keras.Model, images in [0, 1] -> logits; pixel_max: the pixel value that means 1.0;
+    outcomes(x, labels, clean, present, keep, training), x being the batch in [0, 1] and augmented, returns of the batch,
+    for each network, the sum of the losses and the number of clean ones among the samples it trains on, and their number;
+    optimizer: a kind of Adam.
+    Returns a keras.Model for `coteach_batch`. It takes [images uint8 [n, h, w, c], transforms float32 [n, 8], labels int32
+    [n], clean float32 [n] (1 where a label is right), present bool [n] (False for what only fills the batch up), keep
+    int32 [1]] and trains on them. Adam works on each weight by itself, so one of it for both networks is one for each.
+    """
+
+    class Selecting(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.networks = networks
+
+        def call(self, inputs, training=None):
+            images, transforms, labels, clean, present, keep = inputs
+            x = training.augmented(ops.cast(images, "float32") / pixel_max, transforms)
+            return ops.stack(outcomes(x, labels, clean, present, keep[0], training))[None]
+
+    def loss(_, found):
+        """Each network's mean over the samples it trains on. (Keras adds the L2 penalty of each.)"""
+        *sums, kept = ops.unstack(found[0])
+        return sum(sums[::2]) / kept
+
+    selecting = Selecting()
+    names = [f"{what}_{number}" for number in range(1, len(networks) + 1) for what in ("loss", "clean")] + ["kept"]
+    selecting.compile((optimizer or keras.optimizers.Adam)(1e-3, beta_1=0.9, beta_2=0.999, epsilon=1e-8), loss, metrics=[
+        keras.metrics.MeanMetricWrapper(lambda _, found, number=number: found[:, number], name=name)
+        for number, name in enumerate(names)])
+    selecting.optimizer.build([variable for network in networks for variable in network.trainable_variables])
+    if fast_path.loops_on_device():
+        selecting.built = True
+
+        def gather(samples, batch):
+            (x, y, clean), (index, transforms, present, keep) = samples, batch
+            return [x[index], transforms, y[index], clean[index], present, keep], None
+
+        def objective(found, besides, penalties):
+            return loss(besides, found) + penalties, found[0]
+
+        selecting.whole_epoch = fast_path.compile_epoch(selecting, gather, objective)
+    return selecting
+
+
+def coteach_batch(coteacher, x, y, clean, batch, transforms, keep, size):
+    """Train both networks on the samples `batch` of x, filled up to `size` so that one compiled shape serves all.
+
+    Returns {name: sum over the samples trained on}: loss_1, clean_1, with two networks loss_2, clean_2, and kept, their
+    number.
+    """
+    filled, moved, present, keep = filled_up(batch, transforms, keep, size)
+    return coteacher.train_on_batch(
+        [x[filled], moved, y[filled].astype(np.int32), clean[filled].astype(np.float32), present, keep],
+        np.zeros(1, np.float32), return_dict=True)
+
+
+def filled_up(batch, transforms, keep, size):
+    """A batch as the compiled step takes it: positions [size], transforms [size, 8], present bool [size], keep int32 [1]."""
+    return (np.resize(batch, size), np.resize(transforms, (size, 8)), np.arange(size) < len(batch),
+            np.array([keep], np.int32))
+
+
+def coteach_batches(coteacher, x, y, clean, batches, add):
+    """Train on many batches by one program of the device.
+
+    batches: of each the number of selected samples done with it, and what `filled_up` returns; add: is handed what
+    `coteach_batch` would return of each, and that number.
+    """
+    if batches:
+        done, arrays = zip(*batches)
+        names = [f"{what}_{number}" for number in range(1, len(coteacher.networks) + 1) for what in ("loss", "clean")]
+        samples = x, y.astype(np.int32), clean.astype(np.float32)
+        found = coteacher.whole_epoch(samples, tuple(map(np.stack, zip(*arrays))), len(batches))
+        for number, row in zip(done, found):
+            add(dict(zip([*names, "kept"], row)), number)
+
+
+def coteach_epoch(coteacher, x, y, clean, selected, candidates, generator, batch_size, rate, keep, shift, flip,
+                  after_batch=None, fill=True):
+    """Pass once over the selected samples, each batch joined by some candidates; return {name: mean} of the epoch.
+
+    x: uint8 [n, height, width, channels]; y: integers [n], the observed labels; clean: bool [n], whether each is right, for
+    the report alone; None where that is not known;
+    selected, candidates: integers, positions in x, the latter empty during the warm-up; generator: this epoch's numpy
+    Generator; keep(size): how many samples of a batch with that many selected ones to train on; shift, flip: see
+    `training.augmentation`; after_batch: called with the number of selected samples done; fill: whether short batches are
+    filled up (for a step that leaves out what only fills).
+    The candidates have a shuffled pass of their own, begun anew each epoch; its last batch may be short.
+    Returns loss_1 and loss_2, without the L2 penalty, and clean_1 and clean_2, the clean share of what each trained on (0
+    and NaN where that was nothing); without loss_2 and clean_2 where there is one network, without both clean_ where it is
+    not known what is clean.
+    """
+    known = clean is not None
+    clean = clean if known else np.zeros(len(y), dtype=bool)
+    coteacher.optimizer.learning_rate = rate
+    names = [f"{what}_{number}" for what in ("loss", "clean") for number in range(1, len(coteacher.networks) + 1)]
+    sums = dict.fromkeys([*names, "kept"], 0.0)
+    order = generator.permutation(selected)
+    joining = candidates_per_batch(len(selected), len(candidates), batch_size)
+    others = generator.permutation(candidates)
+    size = batch_size + joining
+
+    def add(found, done):
+        if float(found["kept"]) > 0:
+            for name in sums:
+                sums[name] += float(found[name])
+        if after_batch:
+            after_batch(done)
+
+    whole = []
+    for number, start in enumerate(range(0, len(order), batch_size)):
+        own = order[start:start + batch_size]
+        if keep(len(own)) == 0:
+            continue  # of a last batch of one, nothing may be left to train on: a mean of nothing would spoil the weights
+        batch = np.concatenate([own, others[number * joining:(number + 1) * joining]])
+        transforms = training.augmentation(generator, len(batch), x.shape[-2], shift, flip)
+        if training.by_whole_epochs(coteacher, x) and (fill or len(batch) == size):
+            whole.append((start + len(own), filled_up(batch, transforms, keep(len(own)), size)))
+            continue
+        coteach_batches(coteacher, x, y, clean, whole, add)
+        whole = []
+        add(coteach_batch(coteacher, x, y, clean, batch, transforms, keep(len(own)), size if fill else len(batch)),
+            start + len(own))
+    coteach_batches(coteacher, x, y, clean, whole, add)
+    kept = sums.pop("kept")
+    return {name: total / kept if kept else {"loss": 0.0, "clean": np.nan}[name[:-2]] for name, total in sums.items()
+            if known or not name.startswith("clean")}

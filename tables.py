@@ -1,0 +1,397 @@
+"""Every table: what the finished runs of a results folder measured, beside the published numbers.
+
+All of them start from `read_runs`, a DataFrame with a row for every finished run; no number is in a table that no run backs.
+"""
+import functools
+import json
+import math
+import re
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+
+import data
+import figures
+import noise
+import runs
+import utils
+
+METHODS = utils.literal("methods", "METHODS")
+# What may differ from the published experiment at full scale; each makes rows of its own.
+VARIANTS = {"precision", "assumed_ratio", "transition"}
+COLUMNS = ["script", "dataset", "noise_pattern", "noise_ratio", "noise", "seed", "method", "not_as_published", "full_scale",
+           "path", "provenance"]
+
+
+# --- the runs ---------------------------------------------------------------------------------------------------------
+
+def read_runs(results_dir):
+    """Read the finished runs of all scripts in a results folder.
+
+    Returns a DataFrame with a row for every run, in the order of noise.PATTERNS, noise ratio and methods.METHODS (what is in
+    none of these comes last): script, dataset, noise_pattern, noise_ratio (NaN where labels are taken as given), noise (such
+    as "sym 0.5"), seed, method ("" where there is none), not_as_published (what differs from the published experiment, as
+    text), full_scale (whether data, network, length and learning rates are the published ones), path (as of
+    `runs.result_path`), provenance (its JSON).
+    """
+    def place(name, names):
+        return list(names).index(name) if name in names else len(names)
+
+    found = []
+    for file in sorted(Path(results_dir).glob("*/*/*/*_seed*.json")):
+        script = file.name.split("_seed")[0]
+        if script not in ("INCV", "INCV_main", "Verify_Theory"):
+            continue
+        provenance = json.loads(file.read_text())
+        settings, differs = provenance["settings"], what_differs(provenance)
+        found.append({
+            "script": script, "dataset": settings["dataset"], "noise_pattern": settings["noise_pattern"],
+            "noise_ratio": settings["noise_ratio"], "noise": runs.name_of_noise(settings), "seed": settings["seed"],
+            "method": settings.get("method", ""), "not_as_published": ", ".join(differs),
+            "full_scale": is_full_scale(provenance), "path": file.with_name(file.name.removesuffix(".json")),
+            "provenance": provenance, "order": (
+                settings["dataset"], settings["noise_ratio"] is None, place(settings["noise_pattern"], noise.PATTERNS),
+                settings["noise_ratio"] or 0, runs.name_of_noise(settings), place(settings.get("method"), METHODS),
+                settings.get("method", ""), differs)})
+    return pd.DataFrame(sorted(found, key=lambda run: run["order"]), columns=COLUMNS)
+
+
+def what_differs(provenance):
+    """What of a run is not as published, as a list of strings."""
+    differs = [f"{key} {change['here']}" for key, change in provenance["differs_from_published"].items()
+               if key not in ("dataset", "method")]
+    if "method" in provenance["settings"] and not runs.is_of_this_schedule(provenance["settings"]):
+        differs.append("learning rate drops one epoch late")
+    return differs + (["on jax"] if provenance["settings"]["engine"] == "jax" else [])
+
+
+def is_full_scale(provenance):
+    """Whether a run has the data, network, length and learning rates of the published one."""
+    settings, differs = provenance["settings"], set(provenance["differs_from_published"]) - VARIANTS - {"method"}
+    return settings["dataset"] == "cifar10" and not differs and (
+        "method" not in settings or runs.is_of_this_schedule(settings))
+
+
+def markdown(head, rows):
+    """The Markdown of a table: a list of column names (which may repeat) and a list of rows."""
+    text = pd.DataFrame([list(map(str, row)) for row in rows], columns=range(len(head)))
+    return text.to_markdown(index=False, headers=head, disable_numparse=True) + "\n"
+
+
+# --- test accuracy (section 5 of the paper) ---------------------------------------------------------------------------
+
+def accuracies(found):
+    """Test accuracy of the last epoch, for every dataset, noise, method and settings that a run of INCV_main.py has.
+
+    found: of `read_runs`. Returns a DataFrame, accuracies in per cent: accuracy and sd, mean and standard deviation over the
+    runs (NaN for a single one) of the mean of the two networks, or of the one; pair_accuracy and pair_sd, of the networks'
+    averaged probabilities; runs, their number; published, such as "85.08±0.43" or "".
+    """
+    table = []
+    groups = found[found["script"] == "INCV_main"].groupby(["dataset", "noise", "method", "not_as_published"], sort=False)
+    for (dataset, noise_name, method, differs), group in groups:
+        last = pd.DataFrame([last_accuracies(runs.csv_of(path)) for path in group["path"]], columns=["mean", "pair"])
+        mean, sd = last.mean(), last.std()
+        table.append({"dataset": dataset, "noise": noise_name, "method": method, "accuracy": mean["mean"], "sd": sd["mean"],
+                      "pair_accuracy": mean["pair"], "pair_sd": sd["pair"], "runs": len(group),
+                      "published": published_accuracy(method, noise_name) if dataset == "cifar10" else "",
+                      "not_as_published": differs})
+    return pd.DataFrame(table)
+
+
+def last_accuracies(file):
+    """(mean of the networks, averaged pair or NaN) of the last epoch in a run's CSV, in per cent."""
+    last = pd.read_csv(file).iloc[-1]
+    return 100 * last["accuracy_mean"], 100 * last.get("accuracy_pair", np.nan)
+
+
+def published_accuracy(method, noise_name):
+    """The published test accuracy of a method, "85.08±0.43" (per cent), "" where there is none."""
+    return METHODS[method]["published"].get(noise_name, "") if method in METHODS else ""
+
+
+def with_sd(mean, sd):
+    """"85.08±0.43", without the s.d. of a single run; "" of none."""
+    return "" if np.isnan(mean) else f"{mean:.2f}" + ("" if np.isnan(sd) else f"±{sd:.2f}")
+
+
+def accuracy_markdown(table):
+    """The Markdown of the DataFrame of `accuracies`."""
+    return markdown(["dataset", "noise", "method", "test accuracy, %", "averaged pair", "runs", "published",
+                     "not as published"],
+                    [[row.dataset, row.noise, row.method, with_sd(row.accuracy, row.sd),
+                      with_sd(row.pair_accuracy, row.pair_sd), row.runs, row.published, row.not_as_published]
+                     for row in table.itertuples()])
+
+
+def write_accuracies(results_dir):
+    """Write table.csv, table.md and the figures of the methods into the results folder; nothing where there is no run."""
+    found = read_runs(results_dir)
+    table = accuracies(found)
+    if len(table):
+        runs.write_whole(Path(results_dir) / "table.csv", lambda file: file.write(
+            table.round(4).to_csv(index=False, lineterminator="\n").encode()), shared=True)
+        runs.write_whole(Path(results_dir) / "table.md", lambda file: file.write(accuracy_markdown(table).encode()),
+                         shared=True)
+        draw_methods(found, results_dir)
+
+
+def draw_methods(found, results_dir):
+    """Draw the methods by epoch: a figure for every dataset and settings that more than one method has been run with.
+
+    Runs without noise, by which the methods cannot be compared, and those of an older schedule are left out.
+    """
+    wanted = found[(found["script"] == "INCV_main") & (found["noise_ratio"] != 0)].copy()
+    wanted = wanted[~wanted["not_as_published"].str.contains("one epoch late")]
+    if not len(wanted):
+        return
+    changed = [runs.name_of_settings(path) for path in wanted["path"]]
+    # INCV has settings of its own, and every other method its name in those that all have.
+    wanted["own"] = ["".join(re.findall(r"_incv_epochs\d+|_iterations\d+", name)) for name in changed]
+    common = [re.sub(r"_incv_epochs\d+|_iterations\d+", "", name) for name in changed]
+    wanted["common"] = [name if method == "incv" else name.removeprefix(f"_{method}")
+                        for name, method in zip(common, wanted["method"])]
+    for (dataset, common), group in wanted.groupby(["dataset", "common"], sort=False):
+        for own in set(group.loc[group["method"] == "incv", "own"]) or {""}:
+            shown = group[(group["method"] != "incv") | (group["own"] == own)]
+            if shown["method"].nunique() > 1:
+                histories = {noise_name: {method: [pd.read_csv(runs.csv_of(path)) for path in of_method["path"]]
+                                          for method, of_method in of_noise.groupby("method", sort=False)}
+                             for noise_name, of_noise in shown.groupby("noise", sort=False)}
+                runs.write_whole(Path(results_dir) / dataset / f"INCV_main_methods{common}{own}.png", functools.partial(
+                    figures.compared_methods, histories, " ".join([dataset, *(common + own).split("_")[1:]])), shared=True)
+
+
+# --- selections (section 4 of the paper) ------------------------------------------------------------------------------
+
+def selections(found):
+    """LP and LR of INCV's selections, recomputed from the CSVs: the rows of a table, the mean over the seeds of each setting.
+
+    found: of `read_runs`; runs whose true labels are not known are left out.
+    """
+    rows = []
+    incv = found[(found["script"] == "INCV")]
+    incv = incv.assign(settings=[runs.name_of_settings(path).strip("_").replace("_", " ") for path in incv["path"]])
+    for (dataset, noise_name, settings), group in incv.groupby(["dataset", "noise", "settings"], sort=False):
+        tables = [table for table in (pd.read_csv(runs.csv_of(path)) for path in group["path"]) if table["y"].notna().all()]
+        if tables:
+            lp, lr = np.mean([noise.precision_and_recall(*table[["y", "y_noisy", "select"]].to_numpy().T)
+                              for table in tables], axis=0)
+            rows.append([dataset, noise_name, settings or "default", f"{lp:.3f}", f"{lr:.3f}", len(tables)])
+    return rows
+
+
+# --- theory (section 3 of the paper) ----------------------------------------------------------------------------------
+
+def read_theory(folder, settings_name):
+    """Read the CSVs of Verify_Theory.py's runs of one dataset, noise pattern and settings.
+
+    folder: (results folder)/(dataset)/(noise_pattern); settings_name: see `runs.name_of_settings`.
+    Returns {noise ratio: [run, by seed]} in ascending order; a run has seed, table (DataFrame index, y, y_noisy, y_pred,
+    memorised), accuracy, LP, LR (NaN for the fraction of nothing) and memorised (bool). Folders not named by a noise ratio
+    are passed over. Raises runs.RunError for a CSV that is none of Verify_Theory.py's.
+    """
+    found = {}
+    for path in folder.glob(f"*/Verify_Theory_seed*{settings_name}.csv*"):
+        seed = re.fullmatch(rf"Verify_Theory_seed(\d+){re.escape(settings_name)}\.csv(\.gz)?", path.name)
+        if seed and re.fullmatch(r"\d+(\.\d+)?(e-\d+)?", path.parent.name):
+            try:
+                run = SimpleNamespace(seed=int(seed[1]), **_read_theory_run(path))
+            except FileNotFoundError:  # another command may just have removed it
+                continue
+            found.setdefault(float(path.parent.name), []).append(run)
+    return {ratio: sorted(found[ratio], key=lambda run: run.seed) for ratio in sorted(found)}
+
+
+def _read_theory_run(path):
+    try:
+        table = pd.read_csv(path, dtype={"index": int, "y": int, "y_noisy": int, "y_pred": int, "memorised": bool})
+        y, y_noisy, agree = (values.to_numpy() for values in (table["y"], table["y_noisy"],
+                                                              table["y_pred"] == table["y_noisy"]))
+        memorised = bool(table["memorised"].all())
+    except (ValueError, KeyError):
+        raise runs.RunError(f"{path}: not a CSV as Verify_Theory.py writes it; remove it, the command that made it makes it "
+                            f"anew") from None
+    precision, recall = noise.precision_and_recall(y, y_noisy, agree)
+    return {"table": table, "memorised": memorised, "accuracy": agree.mean(),
+            "LP": math.nan if precision is None else precision, "LR": math.nan if recall is None else recall}
+
+
+def draw_theory(folder, settings_name):
+    """Draw the two figures of the theory's check beside its runs: folder/Verify_Theory_curves... and ..._confusion....png.
+
+    Arguments as for `read_theory`. They follow from the CSVs alone, and nothing is drawn where there are none.
+    """
+    found = read_theory(folder, settings_name)
+    if found:
+        for kind, draw in (("curves", figures.theory_curves), ("confusion", figures.confusion_matrices)):
+            file = folder / f"Verify_Theory_{kind}{settings_name}.png"
+            runs.write_whole(file, lambda out, draw=draw: draw(found, folder.parent.name, folder.name, settings_name, out),
+                             shared=True)
+
+
+def differences_from_theory(folder, settings_name):
+    """Return {noise ratio: {quantity: (mean over seeds - theory, standard error)}} of the runs of one setting.
+
+    Arguments as for `read_theory`. Runs that have not memorised are left out; the standard error of one run is NaN, and so
+    is a difference from the fraction of nothing.
+    """
+    found = {}
+    for ratio, of_ratio in read_theory(folder, settings_name).items():
+        values = np.array([[run.accuracy, run.LP, run.LR] for run in of_ratio if run.memorised])
+        if len(values):
+            expected = noise.theory(folder.name, ratio, data.SIZES[folder.parent.name][1])
+            error = values.std(axis=0, ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.full(3, np.nan)
+            found[ratio] = dict(zip(figures.QUANTITIES, zip(values.mean(axis=0) - expected, error)))
+    return found
+
+
+# --- the ledger: full-scale runs beside the published numbers ---------------------------------------------------------
+
+def beside_published(values, published):
+    """Cells: "0.951±0.002" of several values (without the s.d. of one, "" of none), the published value, the difference."""
+    if not values:
+        return ["", f"{published:.3f}", ""]
+    spread = f"±{np.std(values, ddof=1):.3f}" if len(values) > 1 else ""
+    return [f"{np.mean(values):.3f}{spread}", f"{published:.3f}", f"{np.mean(values) - published:+.3f}"]
+
+
+def _variants(found, noise_pattern, noise_ratio):
+    """(variant, its runs) of one noise setting: first the runs as published, which may be none, then the others."""
+    of_noise = found[(found["noise_pattern"] == noise_pattern) & (found["noise_ratio"] == noise_ratio)]
+    for variant in ["", *sorted(set(of_noise["not_as_published"]) - {""})]:
+        yield variant, of_noise[of_noise["not_as_published"] == variant]
+
+
+def selection_table(found):
+    """LP and LR by iteration of INCV (section 4 of the paper)."""
+    rows = []
+    for (pattern, ratio), published in figures.PUBLISHED_INCV.items():
+        for variant, of_variant in _variants(found[found["script"] == "INCV"], pattern, ratio):
+            for iteration in range(1, 5):
+                records = [record for provenance in of_variant["provenance"] for record in provenance["iterations"]
+                           if record["iteration"] == iteration]
+                cells = []
+                for quantity, expected in zip(("LP", "LR"), published):
+                    values = [record[quantity] for record in records if record[quantity] is not None]
+                    cells += beside_published(values, expected[iteration - 1])
+                rows.append([f"{pattern} {ratio}", iteration, *cells, len(records) or "", variant])
+    return markdown(["noise", "iteration", "LP", "published", "difference", "LR", "published", "difference", "runs",
+                     "not as published"], rows)
+
+
+def unfinished_table(results_dir):
+    """The halves that unfinished runs of INCV have selected from, and how far other runs are."""
+    halves, others = [], []
+    for file in sorted(Path(results_dir).glob("unfinished/cifar10/*/*/so_far_*.json")):
+        state = json.loads(file.read_text())
+        settings, hours = state["settings"], f"{state['wall_seconds'] / 3600:.1f}"
+        script = file.name.removeprefix("so_far_").split("_seed")[0]
+        name = f"{script}, {runs.name_of_noise(settings)}, seed {settings['seed']}"
+        name += "".join(f", {value}" for value in (settings.get("method"), settings["precision"], settings["engine"])
+                        if value not in (None, "float32", "tensorflow"))
+        published = figures.PUBLISHED_INCV[settings["noise_pattern"], settings["noise_ratio"]]
+        for done in state.get("finished_trainings", []):
+            cells = []
+            for quantity, expected in zip(("LP", "LR"), published):
+                # Later iterations' LP and LR are of all that is selected by then: a half is not to be compared with them.
+                cells += beside_published([] if done[quantity] is None else [done[quantity]], expected[0])
+                if done["iteration"] > 1:
+                    cells[-2:] = "", ""
+            halves.append([name, f"{done['iteration']}, half {done['half']}", done["held_out"], done["selected"], *cells])
+        if "trainings" in state:
+            done = (f"{len(state['finished_trainings'])} of {state['trainings']} trainings, "
+                    f"{state['epochs_of_the_next']} epochs of the next")
+        elif state["epochs_of_estimating_T"] and not state["epochs"]:
+            done = f"{state['epochs_of_estimating_T']} epochs of estimating T"
+        else:
+            done = f"{state['epochs']} epochs"
+        others.append([name, done, hours])
+    text = markdown(["run", "done", "hours"], others) if others else "None.\n"
+    if halves:
+        text += "\n" + markdown(["run", "iteration", "held out", "selected", "LP", "published", "difference", "LR",
+                                 "published", "difference"], halves)
+    return text
+
+
+def accuracy_table(found):
+    """Test accuracy of all methods (section 5 of the paper), in per cent."""
+    table, rows = accuracies(found), []
+    for noise_name in ("sym 0.2", "sym 0.5", "sym 0.8", "asym 0.4"):
+        for method in METHODS:
+            published = published_accuracy(method, noise_name)
+            here = table[(table["noise"] == noise_name) & (table["method"] == method)] if len(table) else table
+            by_variant = {row.not_as_published: row for row in here.itertuples()}
+            for variant in ["", *sorted(set(by_variant) - {""})]:
+                cells, row = ["", "", "", ""], by_variant.get(variant)
+                if row:
+                    cells = [with_sd(row.accuracy, row.sd), "", "", row.runs]
+                    if published:
+                        mean, sd = map(float, published.split("±"))
+                        off = row.accuracy - mean
+                        cells[1:3] = [f"{off:+.2f}", f"**{off / sd:+.1f}**" if abs(off) > 2 * sd else f"{off / sd:+.1f}"]
+                rows.append([noise_name, method, cells[0], published, *cells[1:], variant])
+    return markdown(["noise", "method", "test accuracy, %", "published", "difference", "in published s.d.", "runs",
+                     "not as published"], rows)
+
+
+def theory_table(found):
+    """Accuracy against noisy labels, LP and LR of a network that has memorised them (section 3 of the paper)."""
+    rows = []
+    for pattern, published in figures.PUBLISHED_THEORY.items():
+        for number in range(11):
+            for variant, of_variant in _variants(found[found["script"] == "Verify_Theory"], pattern, number / 10):
+                measured, cells = [provenance["measured"] for provenance in of_variant["provenance"]], []
+                for quantity, expected in published.items():
+                    values = [run[quantity] for run in measured if run[quantity] is not None]
+                    cells += beside_published(values, expected[number])
+                rows.append([f"{pattern} {number / 10}", *cells, len(measured) or "", variant])
+    return markdown(["noise", "accuracy", "published", "difference", "LP", "published", "difference", "LR", "published",
+                     "difference", "runs", "not as published"], rows)
+
+
+def run_table(found, results_dir):
+    """Every finished run: where it ran and how long."""
+    rows = []
+    for run in _by_script(found):
+        name, of_run = run.path.relative_to(results_dir).as_posix(), run.provenance
+        backend = of_run["settings"]["engine"]
+        rows.append([f"[{name}]({name}.json)", f"{backend} {of_run['versions'][backend]}", of_run["device"],
+                     f"{of_run['wall_seconds'] / 3600:.2f}", of_run["finished"][:10],
+                     re.sub(r"^(\w{10})\w*", r"\1", of_run["code_revision"] or "")])
+    return markdown(["run", "backend", "device", "hours", "finished", "code"], rows) if rows else "None.\n"
+
+
+def _by_script(found):
+    """The runs in the order of the ledger's page: by script, then by path."""
+    order = {"INCV": 0, "INCV_main": 1, "Verify_Theory": 2}
+    return sorted(found.itertuples(), key=lambda run: (order[run.script], run.path))
+
+
+def ledger_page(results_dir):
+    """The ledger as Markdown: all full-scale runs of a results folder beside the published numbers."""
+    found = read_runs(results_dir)
+    found = found[found["full_scale"].astype(bool)]
+    pictures = [path.relative_to(results_dir).as_posix() for path in sorted(Path(results_dir).glob("cifar10/*.png"))
+                if path.name in ("INCV_main_methods.png", "INCV_main_methods_jax.png")]
+    pictures += [run.path.relative_to(results_dir).as_posix() + ending for run in _by_script(found)
+                 for ending in (".png", "_history.png") if runs.beside(run.path, ending).exists()]
+    return "\n".join([
+        "# At full scale\n",
+        "All of CIFAR-10, the published networks and lengths, beside the numbers of Chen et al. 2019. Written by "
+        "`python ledger.py` from the files in this folder: no number here is typed, and one is empty where there is no run. "
+        "Results of parts of CIFAR-10 and of the digits are in [table.md](table.md) and the folders beside it.\n",
+        "## INCV: label precision and recall\n", selection_table(found),
+        "The published values are read off a figure, to about 0.005.\n",
+        "## Unfinished runs\n",
+        "Each resumes from its checkpoint with `--results_dir results/reference/unfinished`. LP and LR are those of the "
+        "held-out half, to be compared with the published first iteration.\n", unfinished_table(results_dir),
+        "## Robust training: test accuracy of the last epoch\n", accuracy_table(found),
+        "The mean of the two networks where there are two. Differences of more than two published s.d. are bold: they want a "
+        "reason.\n",
+        "## Theory: a network that has memorised the noisy labels\n", theory_table(found),
+        "The published values are read off a figure, to about 0.01.\n",
+        "## The runs\n", run_table(found, results_dir),
+        *(f"![{picture}]({picture})\n" for picture in pictures)])
