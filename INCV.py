@@ -55,7 +55,15 @@ Selection = namedtuple("Selection", "select candidate ratio records early out_of
 
 
 def incv(y_noisy, num_classes, noise_pattern, train, iterations=4, seed=0, after_iteration=None):
-    """Iterative noisy cross-validation (Algorithm 1): select the samples whose labels can be trusted.
+    """Select the samples whose labels can be trusted, by iterative noisy cross-validation (Algorithm 1).
+
+    Each iteration, with S the selected samples and C the candidates, at first all:
+      1. splits C at random into two halves;
+      2. trains a network on S and one half, and predicts the other half; its samples whose label is predicted are set T;
+      3. in iteration 1, estimates the noise ratio from how often label and prediction agree;
+      4. calls the samples of that half with the largest cross-entropy, in proportion to T, set R;
+      5. repeats 2 and 4 with the halves exchanged;
+      6. adds both sets T to S, and takes them and both sets R from C.
 
     y_noisy: integers [n] in [0, num_classes), the observed labels; noise_pattern: one of noise.PATTERNS; for "asym" nothing
     is removed from the candidates; iterations: N of the paper; seed: decides the splits.
@@ -106,14 +114,14 @@ def incv(y_noisy, num_classes, noise_pattern, train, iterations=4, seed=0, after
 
 
 def split(candidate, generator):
-    """Split the candidates (bool [n]) at random into halves; return their positions, each ascending (step 1)."""
+    """Split the candidates (bool [n]) at random into halves; return their positions, each ascending (step 1 of `incv`)."""
     shuffled = generator.permutation(np.flatnonzero(candidate))
     middle = len(shuffled) // 2
     return np.sort(shuffled[:middle]), np.sort(shuffled[middle:])
 
 
 def remove_set(probabilities, y_noisy, held_out, num_selected, ratio):
-    """The floor(r * num_selected) held-out samples with the largest cross-entropy of their observed label (step 4)."""
+    """Return the floor(r * num_selected) held-out samples with the largest cross-entropy of their label (step 4 of `incv`)."""
     loss = -np.log(probabilities[np.arange(len(held_out)), y_noisy[held_out]] + 1e-8)
     # A rounding error must not turn 1.5 * 10 into 14.
     count = math.floor(noise.removal_ratio(ratio) * int(num_selected) + 1e-9)
@@ -133,9 +141,9 @@ def make_train(dataset, y_noisy, settings, progress, resumed, save_checkpoint, h
     """Return the `train` function of `incv` for images: a network trained from the same initial weights every time.
 
     dataset: data.Dataset; y_noisy: integers [n]; settings: this run's; progress: command.Progress; resumed: the arrays of
-    the checkpoint to go on from, {} for none; save_checkpoint(**arrays) writes one after every epoch; history: a list
-    to fill with a dict for every epoch (a row of the run's _history.csv), None where it is not wanted; network: a keras.Model that ends in
-    logits, None for the one that the settings name.
+    the checkpoint to go on from, {} for none; save_checkpoint(**arrays) writes one after every epoch; history: a list to
+    fill with a dict for every epoch (a row of the run's _history.csv), None where it is not wanted; network: a keras.Model
+    that ends in logits, None for the one that the settings name.
     A training that the checkpoint has finished is not repeated, one that it holds the state of goes on from there.
     """
     import fast_path
@@ -187,13 +195,13 @@ def make_train(dataset, y_noisy, settings, progress, resumed, save_checkpoint, h
             accuracy = found["heldout_accuracy"]
             history.append({"iteration": iteration, "half": half, "epoch": epoch + 1, "learning_rate": learning_rate,
                             **means, **found, "chosen": False})
-            if not keep_best or accuracy > best:
-                best = accuracy
-                if keep_best or epoch + 1 == epochs:
-                    chosen = np.concatenate([probabilities, training.predict(predictor, x, removed)])
-                    for row in history:
-                        if (row["iteration"], row["half"]) == (iteration, half):
-                            row["chosen"] = row is history[-1]
+            predicts = accuracy > best if keep_best else epoch + 1 == epochs
+            best = max(best, accuracy)
+            if predicts:
+                chosen = np.concatenate([probabilities, training.predict(predictor, x, removed)])
+                for row in history:
+                    if (row["iteration"], row["half"]) == (iteration, half):
+                        row["chosen"] = row is history[-1]
             if epoch + 1 < epochs:
                 save(training=number, epoch=epoch + 1, state=training.get_state(trainer), best=best, chosen=chosen)
             show(epoch, len(train_index), means["loss"], end_of_epoch=True)
@@ -213,7 +221,7 @@ def main():
     args, planned = command.plan("INCV", parser, DEFAULTS)
     if args.export:
         export.check(args, planned)
-    sweep.carry_out("INCV", args, planned)
+    sweep.carry_out("INCV", run, args, planned)
     if args.export and runs.finished(planned[0][1], planned[0][0]):
         print(f"written: {export.write(args, *planned[0])}")
 

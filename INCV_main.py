@@ -122,7 +122,7 @@ def main():
         if len(planned) > 1:
             parser.error("--predict is for the networks of one run: give one --noise_ratio, --seed and --method")
         return predict(args, *planned[0])
-    sweep.carry_out("INCV_main", args, planned, lambda at_end: summary(args, planned) if at_end else None)
+    sweep.carry_out("INCV_main", run, args, planned, lambda at_end: summary(args, planned) if at_end else None)
 
 
 def summary(args, planned):

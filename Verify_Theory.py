@@ -156,7 +156,7 @@ def main():
             tables.draw_theory(folder, runs.name_of_settings(planned[0][1]))
             drawn[0] = time.monotonic()
 
-    sweep.carry_out("Verify_Theory", args, planned, draw)
+    sweep.carry_out("Verify_Theory", run, args, planned, draw)
 
 
 def run(args, settings, path, progress):

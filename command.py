@@ -3,7 +3,7 @@
 A script's `main` reads
 
     parser = command.parser(__doc__, DEFAULTS)
-    sweep.carry_out("INCV", *command.plan("INCV", parser, DEFAULTS))
+    sweep.carry_out("INCV", run, *command.plan("INCV", parser, DEFAULTS))
 
 Several --noise_ratio and --seed ask for a run of every combination; `sweep` carries them out.
 """

@@ -4,8 +4,8 @@ import numpy as np
 
 import fast_path
 import models
-import training
 import utils
+from training import augmentation, augmented, by_whole_epochs
 
 ops = keras.ops
 
@@ -39,6 +39,8 @@ def make_coteacher(networks, pixel_max):
     def outcomes(x, labels, clean, present, keep, training):
         scores = [score(network, x, labels, present) for network in networks]
         sums = []
+        # Each network trains on the samples with the smallest loss under the other one. keep, n(e), is counted from the
+        # selected samples of the batch, but the candidates that joined it compete for these places too (Algorithm 2).
         for network, other_scores in zip(networks, reversed(scores)):
             order = ops.argsort(other_scores)
             if masked:
@@ -72,7 +74,7 @@ def compile_selecting(networks, pixel_max, outcomes, optimizer=None):
 
         def call(self, inputs, training=None):
             images, transforms, labels, clean, present, keep = inputs
-            x = training.augmented(ops.cast(images, "float32") / pixel_max, transforms)
+            x = augmented(ops.cast(images, "float32") / pixel_max, transforms)
             return ops.stack(outcomes(x, labels, clean, present, keep[0], training))[None]
 
     def loss(_, found):
@@ -171,8 +173,8 @@ def coteach_epoch(coteacher, x, y, clean, selected, candidates, generator, batch
         if keep(len(own)) == 0:
             continue  # of a last batch of one, nothing may be left to train on: a mean of nothing would spoil the weights
         batch = np.concatenate([own, others[number * joining:(number + 1) * joining]])
-        transforms = training.augmentation(generator, len(batch), x.shape[-2], shift, flip)
-        if training.by_whole_epochs(coteacher, x) and (fill or len(batch) == size):
+        transforms = augmentation(generator, len(batch), x.shape[-2], shift, flip)
+        if by_whole_epochs(coteacher, x) and (fill or len(batch) == size):
             whole.append((start + len(own), filled_up(batch, transforms, keep(len(own)), size)))
             continue
         coteach_batches(coteacher, x, y, clean, whole, add)

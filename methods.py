@@ -208,7 +208,7 @@ def smallest_of_its_own(losses, predictions, keep):
 
 def decoupling(dataset, y_noisy, settings, stage):
     """Two networks, each trained only where their predictions differ; no step where they agree on a whole batch."""
-    return select_in_batches(dataset, y_noisy, settings, 2, where_they_disagree, 0.0, AdamThatMayRest)
+    return select_in_batches(dataset, y_noisy, settings, 2, where_they_disagree, 0.0, AdamSkippingNonFinite)
 
 
 def coteaching(dataset, y_noisy, settings, stage):
@@ -266,18 +266,19 @@ def make_selector(networks, pixel_max, rule, optimizer=keras.optimizers.Adam):
         weights = [ops.stop_gradient(each) for each in weights]
         sums, kept = [], ops.sum(weights[0])
         for loss, weight in zip(losses, weights):
-            # Of no sample there is no mean: gradients that are not numbers, on which AdamThatMayRest rests.
+            # Where no sample is selected the loss is NaN, by which AdamSkippingNonFinite knows to skip the update.
             sums += [ops.sum(loss * ops.where(kept > 0, weight, np.nan)), ops.sum(clean * weight)]
         return [*sums, kept]
 
     return compile_selecting(networks, pixel_max, outcomes, optimizer)
 
 
-class AdamThatMayRest(keras.optimizers.Adam):
-    """Adam that takes no step, moments and count included, where the gradients are not numbers.
+class AdamSkippingNonFinite(keras.optimizers.Adam):
+    """Adam that skips updates with non-finite gradients: weights, moments and count of steps stay as they are.
 
-    (A zero loss would not do: Adam's moments, and the L2 penalty, go on moving the weights.) Only the statistics of batch
-    normalisation, which the pass itself updates, move on.
+    By this a method says that a batch has no step: `make_selector` makes the loss of an empty selection NaN. (A loss of zero
+    would not do: Adam's moments and the L2 penalty would still move the weights.) Only the statistics of batch normalisation,
+    which the forward pass updates, change.
     """
 
     def apply(self, grads, trainable_variables=None):

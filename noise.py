@@ -92,7 +92,7 @@ def theoretical_accuracy(transition):
 
 
 def estimate_noise_ratio(share, num_classes):
-    """The noise ratio that explains how often held-out predictions agree with noisy labels (section 4, step 3).
+    """The noise ratio that explains how often held-out predictions agree with noisy labels (section 4, `INCV.incv`).
 
     share: |{y_pred = y_noisy}| / number held out. Returns the smallest e in 0.001, 0.002 ... 1 for which a symmetric
     noise of ratio e gives a test accuracy of at most `share`; 1.0 if none does, as where share is below 1/c.
@@ -113,7 +113,7 @@ def noise_left(noise_ratio, noise_pattern, num_classes):
 
 
 def removal_ratio(noise_ratio):
-    """How many samples to remove for each one selected: min(2, e / (1 - e)), so 2 at e = 1 (section 4, step 3)."""
+    """How many samples to remove for each one selected: min(2, e / (1 - e)), so 2 at e = 1 (section 4, `INCV.incv`)."""
     return min(2.0, noise_ratio / (1 - noise_ratio)) if noise_ratio < 1 else 2.0
 
 

@@ -1,9 +1,9 @@
 """Several runs: one after the other, in processes of this machine, or on a Dask cluster.
 
-    sweep.carry_out("INCV", *command.plan("INCV", parser, DEFAULTS))
+    sweep.carry_out("INCV", run, *command.plan("INCV", parser, DEFAULTS))
 
-carries out every planned run that is not finished, by `INCV.run(args, settings, path, progress)`. Each run has files, a
-checkpoint and a lock of its own, so a sweep that was stopped does only what is missing, and one run that cannot be done
+carries out every planned run that is not finished, by `run(args, settings, path, progress)` of INCV.py. Each run has files,
+a checkpoint and a lock of its own, so a sweep that was stopped does only what is missing, and one run that cannot be done
 does not stop the others. A run gives the same files wherever it is carried out.
 """
 import concurrent.futures
@@ -26,11 +26,12 @@ import runs
 import utils
 
 
-def carry_out(script, args, planned, draw=None):
+def carry_out(script, run, args, planned, draw=None):
     """Carry out every planned run that is not finished: one after the other, or spread as --n_jobs or --scheduler say.
 
-    script: the name of the module whose run(args, settings, path, progress) is one run; args, planned: from
-    `command.plan`; draw: draw(at_end) brings up to date what is drawn from all runs; called when a run has been added.
+    run(args, settings, path, progress) is one run; script: the name of its module, for workers in other processes; args,
+    planned: from `command.plan`; draw: draw(at_end) brings up to date what is drawn from all runs; called when a run has
+    been added.
     Raises runs.RunError where some runs were not done; the error itself where only one was planned.
     """
     if args.scheduler is not None:
@@ -53,7 +54,7 @@ def carry_out(script, args, planned, draw=None):
     at_once = min(args.n_jobs, len(missing))
     spread = missing and (args.scheduler is not None or at_once > 1)
     for path, error in _in_workers(script, args, missing, at_once, progress) if spread else _one_by_one(
-            script, args, missing, progress):
+            run, args, missing, progress):
         if isinstance(error, runs.TimeIsUp):
             stopped += 1
             continue
@@ -115,12 +116,12 @@ def _use_one_number_of_threads(args, missing):
         settings["threads"] = args.threads
 
 
-def _one(script, args, settings, path, progress):
+def _one(run, args, settings, path, progress):
     with runs.locked(path):
         try:
             runs.check_time(args)
             if not _is_finished_meanwhile(settings, path):
-                importlib.import_module(script).run(args, settings, path, progress)
+                run(args, settings, path, progress)
         finally:
             if progress.reported:
                 progress.reported.unlink(missing_ok=True)
@@ -133,11 +134,11 @@ def _is_finished_meanwhile(settings, path):
     return finished
 
 
-def _one_by_one(script, args, missing, progress):
+def _one_by_one(run, args, missing, progress):
     """Yield (path, None or what was wrong) after each run."""
     for settings, path in missing:
         try:
-            _one(script, args, settings, path, progress)
+            _one(run, args, settings, path, progress)
             error = None
         except (*command.USERS_ERRORS, runs.TimeIsUp, OSError) as wrong:
             error = wrong
@@ -199,7 +200,8 @@ def work(script, args, settings, path, parent, revision):
         try:
             if runs.code_revision() != revision:
                 raise runs.RunError("the worker runs another state of the code: start the workers anew")
-            _one(script, args, settings, path, command.Progress(quiet=True, reported=runs.beside(path, ".progress")))
+            run = importlib.import_module(script).run
+            _one(run, args, settings, path, command.Progress(quiet=True, reported=runs.beside(path, ".progress")))
         except runs.TimeIsUp as wrong:
             error = wrong
         except (*command.USERS_ERRORS, OSError) as wrong:

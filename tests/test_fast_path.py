@@ -73,14 +73,14 @@ def selector(rule, number, *optimizer):
 
 both("co-teaching", coteacher, coteach(np.arange(0), lambda size: size // 2, True))
 both("with candidates", coteacher, coteach(np.arange(40, 55), lambda size: size // 2, True))
-both("Decoupling", selector(methods.where_they_disagree, 2, methods.AdamThatMayRest),
+both("Decoupling", selector(methods.where_they_disagree, 2, methods.AdamSkippingNonFinite),
      coteach(np.arange(0), lambda size: size, False))
 both("MentorNet", selector(methods.smallest_of_its_own, 1), coteach(np.arange(0), lambda size: size // 2, False))
 
 # Where no sample is left to train on, nothing moves but the statistics.
 fast_path.loops_on_device = lambda: True
 same = [network(1), network(1)]
-resting = methods.make_selector(same, 16, methods.where_they_disagree, methods.AdamThatMayRest)
+resting = methods.make_selector(same, 16, methods.where_they_disagree, methods.AdamSkippingNonFinite)
 before = [np.asarray(v) for v in same[0].trainable_variables]
 report = coteach(np.arange(0), lambda size: size, False)(resting, 0)
 assert report["loss_1"] == 0 and all((np.asarray(v) == b).all() for v, b in zip(same[0].trainable_variables, before))

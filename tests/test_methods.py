@@ -157,7 +157,7 @@ def test_nothing_to_keep_is_said(digits):
 def test_no_step_where_they_agree_on_all(digits):
     dataset, y = digits
     networks = [methods.make_network(dataset, SETTINGS, 1) for _ in range(2)]
-    selector = methods.make_selector(networks, dataset.pixel_max, methods.where_they_disagree, methods.AdamThatMayRest)
+    selector = methods.make_selector(networks, dataset.pixel_max, methods.where_they_disagree, methods.AdamSkippingNonFinite)
     networks[1].layers[-1].bias.assign(np.arange(10.0))  # they disagree: Adam gets moments
     batch, transforms = np.arange(16), training.augmentation(np.random.default_rng(0), 16, 8, 0, False)
     coteaching.coteach_batch(selector, dataset.x_train, y, y == y, batch, transforms, 16, 16)
