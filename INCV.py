@@ -220,15 +220,16 @@ def main():
                         "of images and labels) or an .npz (arrays)")
     args, planned = command.plan("INCV", parser, DEFAULTS)
     if args.export:
-        export.check(args, planned)
-    sweep.carry_out("INCV", run, args, planned)
-    if args.export and runs.finished(planned[0][1], planned[0][0]):
-        print(f"written: {export.write(args, *planned[0])}")
+        export.check(args.export, planned)
+    sweep.carry_out("INCV", run, planned, **command.how_to_sweep(args))
+    if args.export and runs.finished(planned[0].path, planned[0].settings):
+        print(f"written: {export.write(args.export, planned[0])}")
 
 
-def run(args, settings, path, progress):
-    """One run of the experiment, from the noisy labels to the files."""
-    begun = runs.begin(args, settings, path, {"dataset": "cifar10", **PUBLISHED, "bn_momentum": 0.99}, progress)
+def run(plan, progress):
+    """Carry out one run of the experiment (runs.Plan), from the noisy labels to the files."""
+    settings, path = plan.settings, plan.path
+    begun = runs.begin(plan, {"dataset": "cifar10", **PUBLISHED, "bn_momentum": 0.99}, progress)
     dataset, y_noisy, resumed = begun.dataset, begun.y_noisy, begun.resumed
     if resumed:
         done = sum(name.startswith("finished") for name in resumed)

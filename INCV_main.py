@@ -88,9 +88,8 @@ def make_coteaching(dataset, y_noisy, selection, settings):
             return coteaching.samples_to_keep(size, noise_left, epoch, epochs)
 
         joined = np.flatnonzero(candidate) if epoch > last_of_warm_up else np.array([], dtype=int)
-        found = coteaching.coteach_epoch(
-            coteacher, dataset.x_train, y_noisy, methods.clean_samples(dataset, y_noisy), np.flatnonzero(select), joined,
-            generator, batch_size, rate, keep, dataset.shift, dataset.flip, after_batch)
+        found = coteaching.coteach_epoch(coteacher, dataset, y_noisy, np.flatnonzero(select), joined, generator, batch_size,
+                                         rate, keep, after_batch)
         return {"keep": keep(batch_size), **found}
 
     return methods.Method(coteacher, networks, train_epoch, num_selected, derived=derived)
@@ -111,35 +110,38 @@ def main():
     parser.add_argument("--predict", metavar="FILE.npz", help="train nothing: write what the saved networks of this run say "
                         "of the samples x in FILE.npz (raw pixels, as the dataset's); of a table, the rows of FILE.csv")
     args, planned = command.plan("INCV_main", parser, DEFAULTS, METHODS)
-    for settings, _ in planned:
-        settings["schedule"] = runs.SCHEDULE
+    for plan in planned:
+        plan.settings["schedule"] = runs.SCHEDULE
     blind = [method for method in args.method if METHODS[method]["needs_ratio"]]
-    if planned[0][0]["noise_ratio"] is None and blind and args.assumed_ratio is None:
+    ratio_known = planned[0].settings["noise_ratio"] is not None
+    if blind and not ratio_known and args.assumed_ratio is None:
         parser.error(f"--method {' '.join(blind)} needs the noise ratio, which is not known here: give --assumed_ratio")
-    if planned[0][0]["noise_ratio"] is None and args.transition == "true":
+    if not ratio_known and args.transition == "true":
         parser.error("--transition true: which matrix is the true one is not known here: leave it out")
     if args.predict is not None:
         if len(planned) > 1:
             parser.error("--predict is for the networks of one run: give one --noise_ratio, --seed and --method")
-        return predict(args, *planned[0])
-    sweep.carry_out("INCV_main", run, args, planned, lambda at_end: summary(args, planned) if at_end else None)
+        return predict(args.predict, planned[0])
+    sweep.carry_out("INCV_main", run, planned, **command.how_to_sweep(args),
+                    draw=lambda at_end: summary(planned) if at_end else None)
 
 
-def summary(args, planned):
+def summary(planned):
     """Bring the table of all finished runs up to date, and print this command's part of it where it has several runs."""
     import tables
 
-    tables.write_accuracies(args.results_dir)
+    tables.write_accuracies(planned[0].results_dir)
     found = {}
-    for settings, path in planned:
+    for plan in planned:
+        settings, path = plan.settings, plan.path
         if runs.beside(path, ".json").exists():
             tested_on = json.loads(runs.beside(path, ".json").read_text()).get("tested_on", TEST_DATA)
             found.setdefault((runs.name_of_noise(settings), settings["method"], name_of_test(tested_on)), []).append(
                 tables.last_accuracies(runs.csv_of(path))[0])
     for (noise_name, method, tested), last in found.items():
         if len(last) > 1:
-            print(f"{args.facts.name}, {noise_name}, {method}, {len(last)} runs: {tested} {np.mean(last):.2f} ± "
-                  f"{np.std(last, ddof=1):.2f} %")
+            print(f"{planned[0].settings['dataset']}, {noise_name}, {method}, {len(last)} runs: {tested} "
+                  f"{np.mean(last):.2f} ± {np.std(last, ddof=1):.2f} %")
 
 
 def name_of_test(tested_on):
@@ -147,18 +149,19 @@ def name_of_test(tested_on):
     return "test accuracy" if tested_on == TEST_DATA else "agreement with held-out labels"
 
 
-def run(args, settings, path, progress):
-    """One run of the experiment, from the noisy labels to the trained networks."""
+def run(plan, progress):
+    """Carry out one run of the experiment (runs.Plan), from the noisy labels to the trained networks."""
+    settings, path = plan.settings, plan.path
     selection, before = None, 0  # before: the share of the run that comes before its last training
     if settings["method"] == "incv":
         # By the number of passes over the samples, two networks scored and trained against one.
         before = settings["incv_epochs"] * settings["iterations"]
         before /= before + 1.5 * settings["epochs"]
-        selection = select(args, settings, progress.part(0, before))
+        selection = select(plan, progress.part(0, before))
     elif settings.get("transition") == "estimated":
         before = 0.5
     dataset, _, y_noisy, resumed, save_checkpoint, provenance = runs.begin(
-        args, settings, path, {"dataset": "cifar10", **PUBLISHED, "bn_momentum": 0.99}, progress)
+        plan, {"dataset": "cifar10", **PUBLISHED, "bn_momentum": 0.99}, progress)
     tested_on = TEST_DATA
     if dataset.x_test is None:
         dataset, y_noisy, selection = hold_out(dataset, y_noisy, selection, settings["seed"])
@@ -204,18 +207,21 @@ def hold_out(dataset, y_noisy, selection, seed):
     return data.part(tested, rest), y_noisy[rest], selection
 
 
-def select(args, settings, progress):
+def select(plan, progress):
     """INCV's (select, candidate, estimated noise ratio) for this run: a finished result, or one that is made now."""
     import pandas as pd
 
+    settings = plan.settings
     chosen = {option: settings["incv_epochs"] if option == "epochs" else settings[option] for option in INCV.PUBLISHED}
-    wanted, path = command.one_run("INCV", args, settings["noise_ratio"], settings["seed"], chosen, INCV.DEFAULTS)
-    wanted["threads"] = settings["threads"]
+    noisy = {name: settings[name] for name in ("noise_pattern", "noise_ratio", "label_set", "labels_checksum")
+             if name in settings}
+    wanted, path = command.one_run("INCV", plan.source, noisy, settings["seed"], settings["threads"], chosen, INCV.DEFAULTS,
+                                   plan.results_dir)
     with runs.locked(path):
         if runs.finished(path, wanted):
-            print(f"taking up {path}.csv", flush=True)
+            print(f"reusing {path}.csv", flush=True)
         else:
-            INCV.run(args, wanted, path, progress)
+            INCV.run(plan._replace(settings=wanted, path=path), progress)
     table = pd.read_csv(runs.csv_of(path))
     return table["select"].to_numpy(), table["candidate"].to_numpy(), float(table["eval_ratio"].iloc[0])
 
@@ -268,29 +274,29 @@ def test_accuracies(dataset, predictors):
     return {**each, "accuracy_mean": float(np.mean(list(each.values()))), **pair}
 
 
-def predict(args, settings, path):
-    """Write the labels and probabilities that a finished run's networks, averaged, give to the samples of a file."""
+def predict(file, plan):
+    """Write the labels and probabilities that a finished run's networks, averaged, predict for the samples of a file."""
     import pandas as pd
 
-    own = args.facts.checksum is not None
-    x = custom_data.samples_like(args.predict, args.dataset if own else None, args.label, args.facts.shape)
+    settings, path, source = plan.settings, plan.path, plan.source
+    x = custom_data.samples_like(file, source.path, source.label, source.facts.shape)
     files = [runs.beside(path, f"_network{number + 1}.keras") for number in range(METHODS[settings["method"]]["networks"])]
     missing = [file for file in files if not file.exists()]
     if missing or not runs.finished(path, settings):
         raise runs.RunError(f"{missing[0] if missing else path}: no finished networks; give the same command first "
                             f"without --predict (where a result is there without its networks, with --overwrite)")
-    utils.start_engine(args.threads or utils.default_threads(args.facts.kind), args.gpu_id)
+    utils.start_engine(settings["threads"] or utils.default_threads(source.facts.kind), plan.gpu_id)
     import keras
 
     probabilities = np.mean([keras.models.load_model(file).predict(x, batch_size=500, verbose=0) for file in files], axis=0)
-    names = np.arange(args.facts.num_classes)
-    if own:
-        names = np.unique(custom_data.names_and_labels(args.dataset, args.label, args.image_size)[1])
+    names = np.arange(source.facts.num_classes)
+    if source.path is not None:
+        names = np.unique(custom_data.names_and_labels(source.path, source.label, source.image_size)[1])
     table = pd.DataFrame(probabilities, columns=[f"p{label}" for label in range(len(names))])
     table.insert(0, "label", names[probabilities.argmax(axis=1)])
-    if own:
+    if source.path is not None:
         table.columns = ["label", *(f"p({name})" for name in names)]
-    target = runs.beside(path, f"_predictions_{Path(args.predict).stem}.csv")
+    target = runs.beside(path, f"_predictions_{Path(file).stem}.csv")
     runs.write_table(target, table)
     print(f"written: {target}")
 

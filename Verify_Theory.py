@@ -24,7 +24,6 @@ import functools
 import json
 import math
 import time
-from pathlib import Path
 
 import numpy as np
 
@@ -152,17 +151,17 @@ def main():
         import tables
 
         if at_end or time.monotonic() - drawn[0] >= 60:
-            folder = Path(args.results_dir) / args.dataset / args.noise_pattern
-            tables.draw_theory(folder, runs.name_of_settings(planned[0][1]))
+            tables.draw_theory(planned[0].path.parent.parent, runs.name_of_settings(planned[0].path))
             drawn[0] = time.monotonic()
 
-    sweep.carry_out("Verify_Theory", run, args, planned, draw)
+    sweep.carry_out("Verify_Theory", run, planned, **command.how_to_sweep(args), draw=draw)
 
 
-def run(args, settings, path, progress):
-    """One run of the experiment, from the noisy labels to the files."""
+def run(plan, progress):
+    """Carry out one run of the experiment (runs.Plan), from the noisy labels to the files."""
+    settings, path = plan.settings, plan.path
     dataset, index, y_noisy, resumed, save_checkpoint, provenance = runs.begin(
-        args, settings, path, {"dataset": "cifar10", **PUBLISHED, "bn_momentum": 0.99}, progress)
+        plan, {"dataset": "cifar10", **PUBLISHED, "bn_momentum": 0.99}, progress)
     if "epoch" in resumed:
         print(f"resuming at half {int(resumed['training']) + 1}, epoch {int(resumed['epoch']) + 1}", flush=True)
     history = []

@@ -120,7 +120,7 @@ def parser(description, defaults, own=False):
 
 
 def plan(script, parser, defaults, methods=None):
-    """Parse the command line; return (args, [(settings, path) of every run it asks for]).
+    """Parse the command line; return (args, [runs.Plan of every run it asks for]).
 
     script: the name in the runs' paths; defaults: as for `parser`; methods: methods.METHODS, where the script has --method.
     An option that some methods have is no setting of the others' runs, and must not be given where no method given has it.
@@ -128,12 +128,12 @@ def plan(script, parser, defaults, methods=None):
     is read or imported that takes time.
     """
     args = parser.parse_args()
-    args.deadline = None if args.time_limit is None else time.time() + 60 * args.time_limit  # also for other processes
-    # As a plain object: a worker elsewhere takes it in before it knows of our modules.
-    args.facts = SimpleNamespace(**_facts(args)._asdict())
-    _complete_noise(args, parser)
-    size, num_classes = args.facts.size, args.facts.num_classes
-    kind = "table" if len(args.facts.shape) == 1 else "images"
+    deadline = None if args.time_limit is None else time.time() + 60 * args.time_limit
+    source = _source(args)
+    noisy, ratios = _noise(args, parser, source)
+    source = source._replace(labels=noisy.pop("labels", None))
+    facts = source.facts
+    size, num_classes, kind = facts.size, facts.num_classes, "table" if len(facts.shape) == 1 else "images"
     if args.architecture and ARCHITECTURES[args.architecture] != kind:
         fitting = [name for name, of_name in ARCHITECTURES.items() if of_name == kind]
         parser.error(f"--architecture {args.architecture} is not for {'tables' if kind == 'table' else kind}: use "
@@ -155,31 +155,40 @@ def plan(script, parser, defaults, methods=None):
     data.check_folder(args.data_dir)
     utils.check_engine(args.gpu_id)
     planned = []
-    for ratio in dict.fromkeys(args.noise_ratio):
+    for ratio in dict.fromkeys(ratios):
         for seed in dict.fromkeys(args.seed):
             for method, without in unused.items():
                 used = {dataset: {option: value for option, value in usual.items() if option not in without}
                         for dataset, usual in defaults.items()}
                 chosen = {option: method if option == "method" else getattr(args, option)
-                          for option in used[args.facts.kind]}
-                planned.append(one_run(script, args, ratio, seed, chosen, used))
-                runs.check_writable(planned[-1][1].parent)
+                          for option in used[facts.kind]}
+                settings, path = one_run(script, source, noisy | {"noise_ratio": ratio}, seed, args.threads, chosen, used,
+                                         args.results_dir)
+                planned.append(runs.Plan(settings, path, source, args.results_dir, args.gpu_id, deadline, args.overwrite))
+                runs.check_writable(path.parent)
     return args, planned
 
 
-def _facts(args):
-    """The data.Facts of --dataset, one of data.SIZES or a user's own."""
+def how_to_sweep(args):
+    """The keyword arguments of `sweep.carry_out` that the command line gives."""
+    return {"n_jobs": args.n_jobs, "scheduler": args.scheduler, "threads": args.threads, "quiet": args.quiet}
+
+
+def _source(args):
+    """The data.Source of --dataset, one of data.SIZES or a user's own."""
     if args.dataset not in data.SIZES:
-        return custom_data.facts(args.dataset, args.label, args.image_size)
+        facts = custom_data.facts(args.dataset, args.label, args.image_size)
+        return data.Source(facts, None, str(Path(args.dataset).absolute()), args.label, args.image_size)
     for option in ("label", "image_size"):
         if getattr(args, option) is not None:
             raise data.DataError(f"--{option} is for data of your own: leave it out with --dataset {args.dataset}")
-    return data.Facts(args.dataset, args.dataset, *data.SIZES[args.dataset], data.SHAPES[args.dataset])
+    facts = data.Facts(args.dataset, args.dataset, *data.SIZES[args.dataset], data.SHAPES[args.dataset])
+    return data.Source(facts, args.data_dir)
 
 
-def _complete_noise(args, parser):
-    """Check the options that say where noisy labels come from, and put their defaults into args."""
-    own, human = args.facts.checksum is not None, args.noise_pattern == "human"
+def _noise(args, parser, source):
+    """Check the options that say where noisy labels come from; return (these settings of a run, [noise ratio or None])."""
+    own, human = source.path is not None, args.noise_pattern == "human"
     if own and human:
         parser.error("--noise_pattern human is for cifar10 and cifar100; the labels of your own data are taken as they are")
     if (own or human) and args.noise_ratio:
@@ -189,34 +198,35 @@ def _complete_noise(args, parser):
                      f"--noise_pattern human is for cifar10 and cifar100, not for {args.dataset}")
     if not human and (args.labels or args.label_set):
         parser.error("--labels and --label_set are for --noise_pattern human: leave them out")
-    args.noise_pattern = args.noise_pattern or "sym"
-    args.noise_ratio = [None] if own or human else args.noise_ratio or [0.5]
-    if own:
-        args.dataset = str(Path(args.dataset).absolute())
-    if human:
-        args.labels, args.label_set = str(Path(args.labels).absolute()), args.label_set or "aggre_label"
-        args.labels_checksum = hashlib.sha256(data.human_labels(args.labels, args.label_set)).hexdigest()
+    ratios = [None] if own or human else args.noise_ratio or [0.5]
+    if not human:
+        return {"noise_pattern": args.noise_pattern or "sym"}, ratios
+    labels, label_set = str(Path(args.labels).absolute()), args.label_set or "aggre_label"
+    checksum = hashlib.sha256(data.human_labels(labels, label_set)).hexdigest()
+    return {"noise_pattern": "human", "label_set": label_set, "labels_checksum": checksum, "labels": labels}, ratios
 
 
-def one_run(script, args, noise_ratio, seed, chosen, defaults):
-    """Return (settings, path) of one run. chosen: {option: value} of those in `defaults`, None for the default."""
-    usual, engine, facts = defaults[args.facts.kind], utils.check_engine(), args.facts
+def one_run(script, source, noisy, seed, threads, chosen, defaults, results_dir):
+    """Return (settings, path) of one run.
+
+    source: data.Source; noisy: its settings noise_pattern and noise_ratio, and of labels that people gave label_set and
+    labels_checksum; chosen: {option: value} of those in `defaults`, None for the default.
+    """
+    usual, engine, facts = defaults[source.facts.kind], utils.check_engine(), source.facts
     chosen = {option: default if chosen[option] is None else chosen[option] for option, default in usual.items()}
     if chosen["subset"] == facts.size:
         chosen["subset"] = None
     changed = {option: value for option, value in chosen.items() if value != usual[option]}
     if engine != utils.ENGINES[0]:
         changed["engine"] = engine
-    settings = {"dataset": facts.name, "noise_pattern": args.noise_pattern, "noise_ratio": noise_ratio, "seed": seed,
-                **chosen, "bn_momentum": utils.momentum_for(chosen["subset"] or facts.size), "engine": engine,
-                "threads": args.threads}
-    if args.noise_pattern == "human":
-        settings |= {"label_set": args.label_set, "labels_checksum": args.labels_checksum}
-    elif noise_ratio is None:
-        settings |= {"label": args.label, "image_size": args.image_size, "dataset_checksum": facts.checksum}
-        changed |= {"image_size": args.image_size} if args.image_size else {}
-        changed |= {"noise_pattern": args.noise_pattern} if args.noise_pattern != "sym" else {}
-    return settings, runs.result_path(args.results_dir, script, settings, changed)
+    settings = {"dataset": facts.name, "noise_pattern": noisy["noise_pattern"], "noise_ratio": noisy["noise_ratio"],
+                "seed": seed, **chosen, "bn_momentum": utils.momentum_for(chosen["subset"] or facts.size), "engine": engine,
+                "threads": threads} | noisy
+    if source.path is not None:
+        settings |= {"label": source.label, "image_size": source.image_size, "dataset_checksum": facts.checksum}
+        changed |= {"image_size": source.image_size} if source.image_size else {}
+        changed |= {"noise_pattern": noisy["noise_pattern"]} if noisy["noise_pattern"] != "sym" else {}
+    return settings, runs.result_path(results_dir, script, settings, changed)
 
 
 # --- messages ---------------------------------------------------------------------------------------------------------

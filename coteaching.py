@@ -1,4 +1,6 @@
 """The compiled step that selects samples within a batch, and its epoch (modified Co-teaching, section 4, Algorithm 2)."""
+from collections import namedtuple
+
 import keras
 import numpy as np
 
@@ -120,68 +122,71 @@ def filled_up(batch, transforms, keep, size):
             np.array([keep], np.int32))
 
 
-def coteach_batches(coteacher, x, y, clean, batches, add):
-    """Train on many batches by one program of the device.
+# One batch of an epoch. index: positions of its samples, the selected ones first; transforms: their augmentation; keep: n(e),
+# how many of them to train on; done: how many selected samples are done with it.
+Batch = namedtuple("Batch", "index transforms keep done")
 
-    batches: of each the number of selected samples done with it, and what `filled_up` returns; add: is handed what
-    `coteach_batch` would return of each, and that number.
+
+def joint_batches(dataset, selected, candidates, generator, batch_size, keep):
+    """Yield the `Batch`es of one pass over the selected samples, each joined by some candidates. Arguments: `coteach_epoch`.
+
+    The candidates have a shuffled pass of their own, started anew each epoch; its last batch may be short. A batch of which
+    nothing is to be kept, as a last batch of one may be, is left out: a mean of nothing would spoil the weights.
     """
-    if batches:
-        done, arrays = zip(*batches)
+    order, others = generator.permutation(selected), generator.permutation(candidates)
+    joining = candidates_per_batch(len(selected), len(candidates), batch_size)
+    for number, start in enumerate(range(0, len(order), batch_size)):
+        own = order[start:start + batch_size]
+        if keep(len(own)) > 0:
+            index = np.concatenate([own, others[number * joining:(number + 1) * joining]])
+            transforms = augmentation(generator, len(index), dataset.x_train.shape[-2], dataset.shift, dataset.flip)
+            yield Batch(index, transforms, keep(len(own)), start + len(own))
+
+
+def train_on(coteacher, x, y, clean, batches, size, fill):
+    """Train on a list of `Batch`es, in order; yield (batch, what `coteach_batch` returns of it).
+
+    On a device that loops by itself (fast_path.py), all batches of one size are one program; what is left, a short last
+    batch that is not filled up, is a step by itself.
+    """
+    whole = [batch for batch in batches if fill or len(batch.index) == size] if by_whole_epochs(coteacher, x) else []
+    if whole:
         names = [f"{what}_{number}" for number in range(1, len(coteacher.networks) + 1) for what in ("loss", "clean")]
-        samples = x, y.astype(np.int32), clean.astype(np.float32)
-        found = coteacher.whole_epoch(samples, tuple(map(np.stack, zip(*arrays))), len(batches))
-        for number, row in zip(done, found):
-            add(dict(zip([*names, "kept"], row)), number)
+        arrays = [filled_up(batch.index, batch.transforms, batch.keep, size) for batch in whole]
+        rows = coteacher.whole_epoch((x, y.astype(np.int32), clean.astype(np.float32)),
+                                     tuple(map(np.stack, zip(*arrays))), len(whole))
+        yield from ((batch, dict(zip([*names, "kept"], row))) for batch, row in zip(whole, rows))
+    for batch in batches[len(whole):]:
+        yield batch, coteach_batch(coteacher, x, y, clean, batch.index, batch.transforms, batch.keep,
+                                   size if fill else len(batch.index))
 
 
-def coteach_epoch(coteacher, x, y, clean, selected, candidates, generator, batch_size, rate, keep, shift, flip,
+def coteach_epoch(coteacher, dataset, y_noisy, selected, candidates, generator, batch_size, learning_rate, keep,
                   after_batch=None, fill=True):
     """Pass once over the selected samples, each batch joined by some candidates; return {name: mean} of the epoch.
 
-    x: uint8 [n, height, width, channels]; y: integers [n], the observed labels; clean: bool [n], whether each is right, for
-    the report alone; None where that is not known;
-    selected, candidates: integers, positions in x, the latter empty during the warm-up; generator: this epoch's numpy
-    Generator; keep(size): how many samples of a batch with that many selected ones to train on; shift, flip: see
-    `training.augmentation`; after_batch: called with the number of selected samples done; fill: whether short batches are
-    filled up (for a step that leaves out what only fills).
-    The candidates have a shuffled pass of their own, begun anew each epoch; its last batch may be short.
-    Returns loss_1 and loss_2, without the L2 penalty, and clean_1 and clean_2, the clean share of what each trained on (0
-    and NaN where that was nothing); without loss_2 and clean_2 where there is one network, without both clean_ where it is
-    not known what is clean.
+    dataset: data.Dataset, whose true labels, where it has them, serve for the report alone; y_noisy: integers [n], the
+    observed labels; selected, candidates: integers, positions of samples, the latter empty during the warm-up; generator:
+    this epoch's numpy Generator; keep(size): n(e), how many samples of a batch with that many selected ones to train on;
+    after_batch: called with the number of selected samples done; fill: whether short batches are filled up (for a step that
+    leaves out what only fills).
+    Returns loss_1 and loss_2, without the L2 penalty, and clean_1 and clean_2, the clean fraction of what each network
+    trained on (0 and NaN where that was nothing); without loss_2 and clean_2 where there is one network, without both
+    clean_ where the true labels are not known.
     """
-    known = clean is not None
-    clean = clean if known else np.zeros(len(y), dtype=bool)
-    coteacher.optimizer.learning_rate = rate
+    known = dataset.y_train is not None
+    clean = y_noisy == dataset.y_train if known else np.zeros(len(y_noisy), dtype=bool)
+    coteacher.optimizer.learning_rate = learning_rate
     names = [f"{what}_{number}" for what in ("loss", "clean") for number in range(1, len(coteacher.networks) + 1)]
     sums = dict.fromkeys([*names, "kept"], 0.0)
-    order = generator.permutation(selected)
-    joining = candidates_per_batch(len(selected), len(candidates), batch_size)
-    others = generator.permutation(candidates)
-    size = batch_size + joining
-
-    def add(found, done):
+    size = batch_size + candidates_per_batch(len(selected), len(candidates), batch_size)
+    batches = list(joint_batches(dataset, selected, candidates, generator, batch_size, keep))
+    for batch, found in train_on(coteacher, dataset.x_train, y_noisy, clean, batches, size, fill):
         if float(found["kept"]) > 0:
             for name in sums:
                 sums[name] += float(found[name])
         if after_batch:
-            after_batch(done)
-
-    whole = []
-    for number, start in enumerate(range(0, len(order), batch_size)):
-        own = order[start:start + batch_size]
-        if keep(len(own)) == 0:
-            continue  # of a last batch of one, nothing may be left to train on: a mean of nothing would spoil the weights
-        batch = np.concatenate([own, others[number * joining:(number + 1) * joining]])
-        transforms = augmentation(generator, len(batch), x.shape[-2], shift, flip)
-        if by_whole_epochs(coteacher, x) and (fill or len(batch) == size):
-            whole.append((start + len(own), filled_up(batch, transforms, keep(len(own)), size)))
-            continue
-        coteach_batches(coteacher, x, y, clean, whole, add)
-        whole = []
-        add(coteach_batch(coteacher, x, y, clean, batch, transforms, keep(len(own)), size if fill else len(batch)),
-            start + len(own))
-    coteach_batches(coteacher, x, y, clean, whole, add)
+            after_batch(batch.done)
     kept = sums.pop("kept")
     return {name: total / kept if kept else {"loss": 0.0, "clean": np.nan}[name[:-2]] for name, total in sums.items()
             if known or not name.startswith("clean")}

@@ -53,6 +53,11 @@ Dataset = namedtuple("Dataset", "x_train y_train x_test y_test num_classes pixel
 Facts = namedtuple("Facts", "name kind size num_classes shape checksum", defaults=[None])
 
 
+# Where samples and labels come from. facts: Facts; data_dir: the folder of the CIFAR batches, None for the default; path,
+# label, image_size: of a custom dataset (custom_data.py), None for a published one; labels: a file of labels people gave.
+Source = namedtuple("Source", "facts data_dir path label image_size labels", defaults=[None] * 5)
+
+
 class DataError(Exception):
     """The data are missing, damaged or not what they should be; the message says which and what to do."""
 

@@ -5,14 +5,17 @@ from pathlib import Path
 
 import numpy as np
 
-import data
 import custom_data
+import data
 import runs
 
 
-def check(args, planned):
-    """Raise RunError where --export cannot be done, before anything is run."""
-    target, source = Path(args.export), Path(args.dataset)
+def check(target, planned):
+    """Raise RunError where --export cannot be done, before anything is run.
+
+    target: the file's name; planned: list of runs.Plan.
+    """
+    target, source = Path(target), Path(planned[0].source.path or planned[0].settings["dataset"])
     if len(planned) > 1:
         raise runs.RunError("--export is for one run: give one --noise_ratio and --seed")
     if target.suffix not in (".npz", ".csv"):
@@ -27,15 +30,16 @@ def check(args, planned):
         data.read_arrays(source)  # all of them go along
 
 
-def write(args, settings, path):
-    """Write the samples that a finished run has selected to the file --export; returns its name.
+def write(target, plan):
+    """Write the samples that a finished run (runs.Plan) has selected to the file `target`; returns its name.
 
     .csv: a table's rows as they are, else a list: file (or index, the position in the training set) and label; .npz: x, y
     and index, and of an .npz whatever else it holds, cut alike where it has an entry for every sample.
     """
     import pandas as pd
 
-    target, source, own = Path(args.export), Path(args.dataset), args.facts.checksum is not None
+    target, settings, path, own = Path(target), plan.settings, plan.path, plan.source.path is not None
+    source = Path(plan.source.path or settings["dataset"])
     result = pd.read_csv(runs.csv_of(path), usecols=["y_noisy", "select"])
     kept = np.flatnonzero(result["select"].to_numpy())
     labels = result["y_noisy"].to_numpy()[kept]  # not used of one's own data: there this reading may make 7 of "007"
@@ -45,7 +49,7 @@ def write(args, settings, path):
         if source.suffix.lower() in (".csv", ".parquet"):
             runs.write_table(target, custom_data.read_table(source, as_they_are=str).iloc[kept])
         elif own:
-            names, given = custom_data.names_and_labels(source, args.label, args.image_size)
+            names, given = custom_data.names_and_labels(source, plan.source.label, plan.source.image_size)
             column = "file" if source.is_dir() else "index"
             runs.write_table(target, pd.DataFrame({column: names[kept], "label": given[kept]}))
         else:
@@ -58,10 +62,10 @@ def write(args, settings, path):
             name: array[kept] if array.shape[:1] == (n,) and name not in ("x_test", "y_test") else array
             for name, array in arrays.items()}
     elif own:
-        dataset = custom_data.load(args.dataset, args.label, args.image_size, path.parent)
+        dataset = custom_data.load(source, plan.source.label, plan.source.image_size, path.parent)
         content = {"x": dataset.x_train[kept], "y": dataset.class_names[dataset.given[kept]], "index": kept}
     else:
-        content = {"x": data.load(settings["dataset"], args.data_dir).x_train[kept], "y": labels, "index": kept}
+        content = {"x": data.load(settings["dataset"], plan.source.data_dir).x_train[kept], "y": labels, "index": kept}
     runs.write_whole(target, lambda file: _write_arrays(file, content))
     return target
 

@@ -113,7 +113,7 @@ def selections(settings, trainings, data_dir):
     half: the clean share of the selected, and the selected share of the clean.
     """
     dataset = data.load("cifar10", data_dir)
-    _, _, y_noisy = runs.noisy_labels(None, settings, dataset)
+    _, _, y_noisy = runs.noisy_labels(settings, dataset)
     found = []
 
     def train(train_index, held_out, removed, keep_best, iteration, half):

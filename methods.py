@@ -77,11 +77,6 @@ def one_epoch(trainer, dataset, y, index, settings, generator, rate, after_batch
     return {"keep": settings["batch_size"], "loss_1": loss}
 
 
-def clean_samples(dataset, y_noisy):
-    """bool [n], whether each label is the true one; None where that is not known."""
-    return None if dataset.y_train is None else y_noisy == dataset.y_train
-
-
 def standard(dataset, y_noisy, settings, stage):
     """Plain training of one network on all the noisy labels."""
     network = make_network(dataset, settings, 1)
@@ -245,9 +240,8 @@ def select_in_batches(dataset, y_noisy, settings, number, rule, ratio, optimizer
         def keep(size):
             return samples_remembered(size, ratio, epoch, epochs)
 
-        found = coteach_epoch(
-            selector, dataset.x_train, y_noisy, clean_samples(dataset, y_noisy), every, none, generator,
-            settings["batch_size"], rate, keep, dataset.shift, dataset.flip, after_batch, fill=False)
+        found = coteach_epoch(selector, dataset, y_noisy, every, none, generator, settings["batch_size"], rate, keep,
+                              after_batch, fill=False)
         return {"keep": keep(settings["batch_size"]), **found}
 
     return Method(selector, networks, train_epoch, len(every))

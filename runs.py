@@ -46,13 +46,31 @@ class TimeIsUp(Exception):
     """--time_limit is over; what has been done is in the run's checkpoint."""
 
 
-def check_time(args):
-    """Raise TimeIsUp once --time_limit is over."""
-    if args.deadline is not None and time.time() >= args.deadline:
+def check_time(deadline):
+    """Raise TimeIsUp once the deadline (seconds since 1970, None for none) is over."""
+    if deadline is not None and time.time() >= deadline:
         raise TimeIsUp
 
 
 # --- the beginning of a run -------------------------------------------------------------------------------------------
+
+# One planned run. settings: every setting, a dict for JSON; path: of its files, without an ending (see `result_path`);
+# source: data.Source; results_dir: under which the path lies; gpu_id: the GPU's number or None; deadline: see `check_time`;
+# overwrite: whether an unfinished run of other settings may be replaced.
+Plan = namedtuple("Plan", "settings path source results_dir gpu_id deadline overwrite")
+
+
+def as_plain(plan):
+    """A Plan as a dict of what Python itself has: a worker elsewhere reads it before it can import our modules."""
+    source = plan.source._asdict() | {"facts": plan.source.facts._asdict()}
+    return plan._asdict() | {"path": plan.path.absolute(), "source": source}
+
+
+def from_plain(fields):
+    """The Plan that `as_plain` has made a dict of."""
+    source = data.Source(**fields["source"] | {"facts": data.Facts(**fields["source"]["facts"])})
+    return Plan(**fields | {"source": source})
+
 
 # dataset: data.Dataset of the samples in use; index: their positions in the whole training set; y_noisy: integers [n];
 # resumed: {name: array} of the checkpoint to go on from, {} for none; save_checkpoint(**arrays) writes one;
@@ -60,39 +78,40 @@ def check_time(args):
 Begun = namedtuple("Begun", "dataset index y_noisy resumed save_checkpoint provenance")
 
 
-def begin(args, settings, path, published, progress):
-    """Take up a run: its data, its noisy labels, its checkpoint, the engine. Returns a `Begun`.
+def begin(plan, published, progress):
+    """Start or resume a run: its data, its noisy labels, its checkpoint, the engine. Returns a `Begun`.
 
-    args: the command line's; settings: the run's, to which the checksum of the data is added; path: see `result_path`;
-    published: {setting: value} of the paper's experiment, to say where this one differs; progress: command.Progress.
+    plan: a Plan, to whose settings the checksum of the data is added; published: {setting: value} of the paper's
+    experiment, to say where this one differs; progress: command.Progress.
     """
-    if args.facts.checksum is None:
-        dataset = data.load(settings["dataset"], args.data_dir)
+    settings, path, source = plan.settings, plan.path, plan.source
+    if source.path is None:
+        dataset = data.load(settings["dataset"], source.data_dir)
         settings["dataset_checksum"] = dataset.checksum
     try:
         resumed, complaint = load_checkpoint(path, settings)
     except OtherSettings:
-        if not args.overwrite:
+        if not plan.overwrite:
             raise
         remove_checkpoint(path)
         resumed, complaint = {}, ""
     if complaint:
         print(f"{complaint}: {'going on from the one before' if resumed else 'starting again'}")
     begun = time.monotonic() - float(resumed.get("wall_seconds", 0))
-    present = session(*utils.start_engine(settings["threads"], args.gpu_id))
+    present = session(*utils.start_engine(settings["threads"], plan.gpu_id))
     sessions = [earlier for earlier in json.loads(str(resumed.get("sessions", "[]"))) if earlier != present] + [present]
 
-    if args.facts.checksum is not None:  # of one's own; images are read by Keras's utilities
-        dataset = custom_data.load(args.dataset, args.label, args.image_size, path.parent,
-                                lambda share: progress.note(f"reading images {share:.0%}"))
+    if source.path is not None:  # images are read by Keras's utilities
+        dataset = custom_data.load(source.path, source.label, source.image_size, path.parent,
+                                   lambda share: progress.note(f"reading images {share:.0%}"))
         classes = data.listed([repr(str(name)) for name in dataset.class_names], 8)
         progress.say(f"{dataset.num_classes} classes: {classes}")
-    dataset, index, y_noisy = noisy_labels(args, settings, dataset)
+    dataset, index, y_noisy = noisy_labels(settings, dataset, source.labels)
     flipped = None if dataset.y_train is None else int((dataset.y_train != y_noisy).sum())
 
     def save(**arrays):
         save_checkpoint(path, settings, **arrays, sessions=json.dumps(sessions), wall_seconds=time.monotonic() - begun)
-        check_time(args)
+        check_time(plan.deadline)
 
     def provenance():
         differs = {key: {"here": settings[key], "published": value} for key, value in published.items()
@@ -109,17 +128,17 @@ def begin(args, settings, path, published, progress):
     return Begun(dataset, index, y_noisy, resumed, save, provenance)
 
 
-def noisy_labels(args, settings, dataset):
+def noisy_labels(settings, dataset, labels=None):
     """Return (the data.Dataset of the samples in use, their positions in the whole training set, their noisy labels).
 
-    These are flipped as the settings say, or those that people gave (--labels), or a user's data as they are.
+    These are flipped as the settings say, or those that people gave (of the file `labels`), or a user's data as they are.
     """
     seed, index = settings["seed"], np.arange(len(dataset.x_train))
     if settings["noise_pattern"] == "human":
-        dataset = dataset._replace(given=data.human_labels(args.labels, settings["label_set"], dataset.y_train))
+        dataset = dataset._replace(given=data.human_labels(labels, settings["label_set"], dataset.y_train))
     if settings["subset"]:
-        labels = dataset.y_train if settings["noise_ratio"] is not None else dataset.given
-        index = data.class_balanced_subset(labels, settings["subset"], utils.rng(seed, "subset"))
+        classes = dataset.y_train if settings["noise_ratio"] is not None else dataset.given
+        index = data.class_balanced_subset(classes, settings["subset"], utils.rng(seed, "subset"))
         dataset = data.part(dataset, index)
     if dataset.given is not None:
         return dataset, index, dataset.given

@@ -1,8 +1,9 @@
 """Several runs: one after the other, in processes of this machine, or on a Dask cluster.
 
-    sweep.carry_out("INCV", run, *command.plan("INCV", parser, DEFAULTS))
+    args, planned = command.plan("INCV", parser, DEFAULTS)
+    sweep.carry_out("INCV", run, planned, **command.how_to_sweep(args))
 
-carries out every planned run that is not finished, by `run(args, settings, path, progress)` of INCV.py. Each run has files,
+carries out every planned run that is not finished, by `run(plan, progress)` of INCV.py. Each run has files,
 a checkpoint and a lock of its own, so a sweep that was stopped does only what is missing, and one run that cannot be done
 does not stop the others. A run gives the same files wherever it is carried out.
 """
@@ -26,35 +27,35 @@ import runs
 import utils
 
 
-def carry_out(script, run, args, planned, draw=None):
-    """Carry out every planned run that is not finished: one after the other, or spread as --n_jobs or --scheduler say.
+def carry_out(script, run, planned, n_jobs=1, scheduler=None, threads=None, quiet=False, draw=None):
+    """Carry out every planned run that is not finished: one after the other, or spread over processes or a cluster.
 
-    run(args, settings, path, progress) is one run; script: the name of its module, for workers in other processes; args,
-    planned: from `command.plan`; draw: draw(at_end) brings up to date what is drawn from all runs; called when a run has
-    been added.
+    run(plan, progress) is one run; script: the name of its module, for workers in other processes; planned: list of
+    runs.Plan; n_jobs: processes at a time; scheduler: the address of a dask.distributed cluster, or None; threads: CPU
+    threads of a run, None for the default; draw: draw(at_end) brings up to date what is drawn from all runs; called when a
+    run has been added.
     Raises runs.RunError where some runs were not done; the error itself where only one was planned.
     """
-    if args.scheduler is not None:
-        _check_scheduler(args.scheduler)
+    if scheduler is not None:
+        _check_scheduler(scheduler)
     runs.code_revision()  # of the code as it is when the sweep begins; kept for every run of this process
-    if args.overwrite:
-        _remove_results(planned)
-    missing = [run for run in planned if not _is_finished(*run)]
-    for _, path in planned:
-        if path not in [path for _, path in missing]:
-            print(f"finished already: {path}.csv, .json{', .png' if runs.beside(path, '.png').exists() else ''} "
+    _remove_results([plan for plan in planned if plan.overwrite])
+    missing = [plan for plan in planned if not _is_finished(plan.settings, plan.path)]
+    for plan in planned:
+        if plan not in missing:
+            print(f"finished already: {plan.path}.csv, .json{', .png' if runs.beside(plan.path, '.png').exists() else ''} "
                   f"(--overwrite runs it again)", flush=True)
-    progress, failed, stopped = command.Progress(args.quiet, len(missing)), 0, 0
+    progress, failed, stopped = command.Progress(quiet, len(missing)), 0, 0
 
     def complain(error, path=""):
         message = command.explanation(error)
         progress.say(message if str(path) in message else f"{path}: {message}", file=sys.stderr)
 
-    _use_one_number_of_threads(args, missing)
-    at_once = min(args.n_jobs, len(missing))
-    spread = missing and (args.scheduler is not None or at_once > 1)
-    for path, error in _in_workers(script, args, missing, at_once, progress) if spread else _one_by_one(
-            run, args, missing, progress):
+    _use_one_number_of_threads(missing, threads, n_jobs)
+    at_once = min(n_jobs, len(missing))
+    spread = missing and (scheduler is not None or at_once > 1)
+    for path, error in _in_workers(script, missing, at_once, scheduler, progress) if spread else _one_by_one(
+            run, missing, progress):
         if isinstance(error, runs.TimeIsUp):
             stopped += 1
             continue
@@ -91,37 +92,38 @@ def _is_finished(settings, path):
 
 def _remove_results(planned):
     """--overwrite: what is removed now is missing, so the command without --overwrite goes on where this one stops."""
-    for _, path in planned:
-        if runs.beside(path, ".json").exists():
-            with runs.locked(path):
-                runs.remove_results(path)
-                runs.remove_checkpoint(path)
+    for plan in planned:
+        if runs.beside(plan.path, ".json").exists():
+            with runs.locked(plan.path):
+                runs.remove_results(plan.path)
+                runs.remove_checkpoint(plan.path)
 
 
-def _use_one_number_of_threads(args, missing):
-    """Put the sweep's number of threads into args.threads: a process cannot change its own.
+def _use_one_number_of_threads(missing, threads, n_jobs):
+    """Put the sweep's number of threads into the settings of its runs: a process cannot change its own.
 
     It is --threads, else that of a run begun earlier, else the dataset's default.
     """
-    begun = {} if args.threads else {"threads": None}
-    for _, path in missing:
-        if begun.get("threads", 0) is None:
-            runs.load_checkpoint(path, begun)  # fills it in
-    cores = os.cpu_count()
-    args.threads = args.threads or begun["threads"] or utils.default_threads(args.facts.kind)
-    if begun and args.n_jobs > 1 and args.threads * args.n_jobs > cores and begun["threads"] is None:
-        print(f"{args.n_jobs} runs at a time of {args.threads} threads each share {cores} cores: begun with --threads "
-              f"{max(1, cores // args.n_jobs)} they are faster", flush=True)
-    for settings, _ in missing:
-        settings["threads"] = args.threads
+    if not missing:
+        return
+    begun, cores = {"threads": threads}, os.cpu_count()
+    for plan in missing:
+        if begun["threads"] is None:
+            runs.load_checkpoint(plan.path, begun)  # fills it in
+    used = begun["threads"] or utils.default_threads(missing[0].source.facts.kind)
+    if begun["threads"] is None and n_jobs > 1 and used * n_jobs > cores:
+        print(f"{n_jobs} runs at a time of {used} threads each share {cores} cores: begun with --threads "
+              f"{max(1, cores // n_jobs)} they are faster", flush=True)
+    for plan in missing:
+        plan.settings["threads"] = used
 
 
-def _one(run, args, settings, path, progress):
-    with runs.locked(path):
+def _one(run, plan, progress):
+    with runs.locked(plan.path):
         try:
-            runs.check_time(args)
-            if not _is_finished_meanwhile(settings, path):
-                run(args, settings, path, progress)
+            runs.check_time(plan.deadline)
+            if not _is_finished_meanwhile(plan.settings, plan.path):
+                run(plan, progress)
         finally:
             if progress.reported:
                 progress.reported.unlink(missing_ok=True)
@@ -134,33 +136,34 @@ def _is_finished_meanwhile(settings, path):
     return finished
 
 
-def _one_by_one(run, args, missing, progress):
+def _one_by_one(run, missing, progress):
     """Yield (path, None or what was wrong) after each run."""
-    for settings, path in missing:
+    for plan in missing:
         try:
-            _one(run, args, settings, path, progress)
+            _one(run, plan, progress)
             error = None
         except (*command.USERS_ERRORS, runs.TimeIsUp, OSError) as wrong:
             error = wrong
         progress.finished += 1
-        yield path, error
+        yield plan.path, error
 
 
 # --- several at a time ------------------------------------------------------------------------------------------------
 
-def _in_workers(script, args, missing, at_once, progress):
+def _in_workers(script, missing, at_once, scheduler, progress):
     """Yield (path, None or what was wrong) as the runs end in joblib's processes or on a dask.distributed cluster."""
     import joblib
 
-    if args.dataset in data.CIFAR:
-        data.load(args.dataset, args.data_dir)  # one process downloads, or finds out that it cannot
-        args.data_dir = str(Path(args.data_dir or data.DEFAULT_FOLDER).absolute())
+    source = missing[0].source  # all runs of a sweep have one
+    if source.facts.name in data.CIFAR and source.path is None:
+        data.load(source.facts.name, source.data_dir)  # one process downloads, or finds out that it cannot
+        source = source._replace(data_dir=str(Path(source.data_dir or data.DEFAULT_FOLDER).absolute()))
     lost, backend = concurrent.futures.BrokenExecutor, {"backend": "loky", "n_jobs": at_once}
-    if args.scheduler is not None:
-        lost, backend = _cluster(args.scheduler)
-    do = _portable_work(str(runs.PROJECT), None if args.scheduler is not None else os.getpid(), runs.code_revision())
-    calls = [joblib.delayed(do)(script, args, settings, path.absolute()) for settings, path in missing]
-    with joblib.parallel_config(**backend), _watching([path for _, path in missing], progress), contextlib.closing(
+    if scheduler is not None:
+        lost, backend = _cluster(scheduler)
+    do = _portable_work(str(runs.PROJECT), None if scheduler is not None else os.getpid(), runs.code_revision())
+    calls = [joblib.delayed(do)(script, runs.as_plain(plan._replace(source=source))) for plan in missing]
+    with joblib.parallel_config(**backend), _watching([plan.path for plan in missing], progress), contextlib.closing(
             joblib.Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch="all")(calls)) as outcomes:
         try:
             for path, said, error in outcomes:
@@ -178,35 +181,35 @@ def _portable_work(project, parent, revision):
 
     project: this folder, also on the worker; parent, revision: see `work`.
     """
-    def do(script, args, settings, path):
+    def do(script, fields):
         import sys
         if project not in sys.path:
             sys.path.insert(0, project)
         import sweep
-        return sweep.work(script, args, settings, path, parent, revision)
+        return sweep.work(script, fields, parent, revision)
 
     return do
 
 
-def work(script, args, settings, path, parent, revision):
+def work(script, fields, parent, revision):
     """One run in a worker; returns (path, what it printed, None or what was wrong).
 
-    parent: the process without which the work is given up, None for none; revision: the code's, which a worker that has
-    been there for long may have loaded in another state.
+    fields: of its runs.Plan, see `runs.as_plain`; parent: the process without which the work is given up, None for none;
+    revision: the code's, which a worker that has been there for long may have loaded in another state.
     """
-    said, error = io.StringIO(), None
+    said, error, plan = io.StringIO(), None, runs.from_plain(fields)
     with _one_at_a_time, _given_up_without(parent), contextlib.redirect_stdout(said):
-        os.environ["KERAS_BACKEND"] = settings["engine"]
+        os.environ["KERAS_BACKEND"] = plan.settings["engine"]
         try:
             if runs.code_revision() != revision:
                 raise runs.RunError("the worker runs another state of the code: start the workers anew")
             run = importlib.import_module(script).run
-            _one(run, args, settings, path, command.Progress(quiet=True, reported=runs.beside(path, ".progress")))
+            _one(run, plan, command.Progress(quiet=True, reported=runs.beside(plan.path, ".progress")))
         except runs.TimeIsUp as wrong:
             error = wrong
         except (*command.USERS_ERRORS, OSError) as wrong:
             error = runs.RunError(command.explanation(wrong))
-    return path, said.getvalue(), error
+    return plan.path, said.getvalue(), error
 
 
 _one_at_a_time = threading.Lock()  # an engine, standard output and Keras's names belong to the whole process

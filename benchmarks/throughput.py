@@ -21,6 +21,7 @@ import time
 import numpy as np
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+import data  # noqa: E402
 import utils  # noqa: E402
 
 BATCH, KEEP = 128, 115
@@ -55,8 +56,9 @@ def keras_steps(batches, wanted=None):
     def coteaching_step(precision):
         networks = [network(precision, seed=seed, masked=keras.backend.backend() == "jax") for seed in (1, 2)]
         coteacher = coteaching.make_coteacher(networks, 255)
-        return lambda: coteaching.coteach_epoch(coteacher, x, y, None, np.arange(n), np.arange(0), utils.rng(0), BATCH, 1e-3,
-                                                 lambda size: KEEP, 4, True)
+        dataset = data.Dataset(x, None, None, None, 10, 255, 4, True, "")
+        return lambda: coteaching.coteach_epoch(coteacher, dataset, y, np.arange(n), np.arange(0), utils.rng(0), BATCH, 1e-3,
+                                                 lambda size: KEEP)
 
     # A network of next to nothing: what is left is augmentation and feeding.
     inputs = keras.Input((32, 32, 3))

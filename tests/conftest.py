@@ -36,6 +36,13 @@ def small_network(seed, masked=False, momentum=0.9):
     return models._network(images, kept, dense(10)(features))
 
 
+def dataset_of(x, y_train, shift=1, flip=False, pixel_max=16):
+    """A data.Dataset of these training samples and true labels, without test data."""
+    import data
+
+    return data.Dataset(x, y_train, None, None, 10, pixel_max, shift, flip, "")
+
+
 # The files whose tests take longest, in this order: begun first, they leave both processes of `make test` busy to the end.
 LONGEST = ["main", "command", "sweep", "custom_data", "theory", "resume", "methods", "coteaching", "suspects", "fast_path"]
 

@@ -10,7 +10,7 @@ import pytest
 import data
 import noise
 import utils
-from conftest import PROJECT, small_network
+from conftest import PROJECT, dataset_of, small_network
 
 utils.start_engine(threads=2)
 
@@ -39,8 +39,8 @@ def trained(digits):
     x, y = digits
     networks = pair()
     coteacher = coteaching.make_coteacher(networks, 16)
-    coteaching.coteach_epoch(coteacher, x, y, y == y, np.arange(160), np.arange(0), utils.rng(1), BATCH, 1e-3,
-                             lambda n: n, 1, False)
+    coteaching.coteach_epoch(coteacher, dataset_of(x, y), y, np.arange(160), np.arange(0), utils.rng(1), BATCH, 1e-3,
+                             lambda n: n)
     return networks, coteacher
 
 
@@ -129,9 +129,9 @@ def test_one_compilation_serves_every_number_kept(digits, monkeypatch):
     monkeypatch.setattr(models, "forward", lambda *arguments: traced.append(1) or forward(*arguments))
     coteacher = coteaching.make_coteacher(pair(), 16)
     for epoch in range(12):
-        coteaching.coteach_epoch(coteacher, x, y, y == y, np.arange(40), np.arange(40, 60) if epoch > 5 else np.arange(0),
-                                 utils.rng(0, epoch), BATCH, 1e-3,
-                                 lambda n, e=epoch: coteaching.samples_to_keep(n, 0.4, e, 200), 1, False)
+        coteaching.coteach_epoch(coteacher, dataset_of(x, y), y, np.arange(40),
+                                 np.arange(40, 60) if epoch > 5 else np.arange(0), utils.rng(0, epoch), BATCH, 1e-3,
+                                 lambda n, e=epoch: coteaching.samples_to_keep(n, 0.4, e, 200))
     # Four passes through a network a compilation: one each for the batches of the warm-up and the joint ones, and one
     # with which Keras builds the model.
     assert len(traced) <= 4 * 3
@@ -156,11 +156,11 @@ def test_an_epoch_passes_once_over_the_selected_and_each_candidate_at_most_once(
         batches.append((batch, keep, size)) or dict.fromkeys(("loss_1", "loss_2", "clean_1", "clean_2", "kept"), 1)))
     coteacher = coteaching.make_coteacher(pair(), 16)
     selected, candidates = np.arange(100, 140), np.arange(500, 518)
-    coteaching.coteach_epoch(coteacher, x, y, y == y, selected, candidates, utils.rng(0), BATCH, 1e-3, lambda n: n - 1, 1,
-                             False)
+    dataset = dataset_of(x, y)
+    coteaching.coteach_epoch(coteacher, dataset, y, selected, candidates, utils.rng(0), BATCH, 1e-3, lambda n: n - 1)
     assert [(len(batch), keep, size) for batch, keep, size in batches] == [(23, 15, 23), (23, 15, 23), (12, 7, 23)]
-    coteaching.coteach_epoch(coteacher, x, y, y == y, selected[:17], candidates, utils.rng(0), BATCH, 1e-3,
-                             lambda n: n // 2, 1, False)
+    coteaching.coteach_epoch(coteacher, dataset, y, selected[:17], candidates, utils.rng(0), BATCH, 1e-3,
+                             lambda n: n // 2)
     assert [keep for _, keep, _ in batches[3:]] == [8]  # nothing is kept of a batch of one: no step
     del batches[3:]
     seen = np.concatenate([batch for batch, _, _ in batches])

@@ -135,7 +135,7 @@ def test_a_table_of_numbers_and_training_on_what_was_selected(tmp_path):
     assert kept["mean area"].to_numpy() == pytest.approx(cancer.frame["mean area"].to_numpy()[select])
 
     robust = run([*options, "--epochs", 30, "--quiet"], tmp_path, "INCV_main.py")
-    assert robust.code == 0 and robust.err == "" and "taking up" in robust.out, robust.err
+    assert robust.code == 0 and robust.err == "" and "reusing" in robust.out, robust.err
     assert "agreement with held-out labels" in robust.out
     base = tmp_path / "results/cancer/given/INCV_main_seed0_epochs30"
     assert json.loads(base.with_suffix(".json").read_text())["tested_on"] == "the labels of 57 held-out samples"

@@ -13,7 +13,7 @@ import numpy as np
 import utils
 utils.start_engine(threads=1)
 import coteaching, fast_path, methods, training
-from conftest import small_network as network
+from conftest import dataset_of, small_network as network
 
 generator = np.random.default_rng(0)
 x, y = generator.integers(0, 17, (75, 8, 8, 1), dtype=np.uint8), generator.integers(0, 10, 75)
@@ -57,8 +57,8 @@ both("D2L", trainer(False, methods.adapted_loss), train(np.stack([y, np.full(75,
 
 def coteach(candidates, keep, fill):
     def epoch(trainer, number):
-        return coteaching.coteach_epoch(trainer, x, y, y % 2 == 0, np.arange(40), candidates, utils.rng(number), 16, 1e-4,
-                                        keep, 1, False, fill=fill)
+        return coteaching.coteach_epoch(trainer, dataset_of(x, np.where(y % 2 == 0, y, 0)), y, np.arange(40), candidates,
+                                        utils.rng(number), 16, 1e-4, keep, fill=fill)
     return epoch
 
 def coteacher(whole):

@@ -103,7 +103,7 @@ def test_a_finished_incv_result_is_taken_up(finished):
     folder, _ = finished
     stamp = (folder / FOLDER / f"{INCV_NAME}.csv").stat().st_mtime_ns
     result = run([*SMALL, "--epochs", 1, "--quiet"], folder, SCRIPT)
-    assert result.code == 0 and f"taking up {FOLDER}/{INCV_NAME}.csv" in result.out
+    assert result.code == 0 and f"reusing {FOLDER}/{INCV_NAME}.csv" in result.out
     assert (folder / FOLDER / f"{INCV_NAME}.csv").stat().st_mtime_ns == stamp
 
 
@@ -140,7 +140,7 @@ def test_killed_ten_times_it_ends_with_the_same_bytes(finished, tmp_path):
     killed(line("incv epoch 10/"))
     killed(file(base.with_name(f"{NAME}_network1.keras")))  # between the networks and the JSON
     last = run(SMALL, tmp_path, SCRIPT)
-    assert last.code == 0 and "resuming at epoch 12" in last.out and "taking up" in last.out
+    assert last.code == 0 and "resuming at epoch 12" in last.out and "reusing" in last.out
     for name in (NAME, INCV_NAME):
         assert (tmp_path / FOLDER / f"{name}.csv").read_bytes() == (folder / FOLDER / f"{name}.csv").read_bytes()
     (_, weights), (_, unbroken) = networks_of(tmp_path), networks_of(folder)

@@ -170,8 +170,8 @@ def test_no_step_where_they_agree_on_all(digits):
     before = state()
     found = coteaching.coteach_batch(selector, dataset.x_train, y, y == y, batch, transforms, 16, 16)
     assert float(found["kept"]) == 0 and all((a == b).all() for a, b in zip(before, state()))
-    epoch = coteaching.coteach_epoch(selector, dataset.x_train, y, y == y, np.arange(3), np.arange(0), utils.rng(0), 16, 1e-3,
-                                lambda size: 0, 0, False, fill=False)
+    epoch = coteaching.coteach_epoch(selector, dataset, y, np.arange(3), np.arange(0), utils.rng(0), 16, 1e-3,
+                                     lambda size: 0, fill=False)
     assert epoch["loss_1"] == epoch["loss_2"] == 0 and np.isnan(epoch["clean_1"])
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import utils
+from conftest import dataset_of
 
 utils.start_engine(threads=2)
 
@@ -130,8 +131,8 @@ def test_no_tensor_has_more_than_two_gradients(architecture):
     x, y, index = generator.integers(0, 256, (8, 8, 8, 3), dtype=np.uint8), generator.integers(0, 10, 8), np.arange(8)
     with context.collect_graphs(optimized=True) as graphs:
         training.train_epoch(training.make_trainer(networks[0], 255)[0], x, y, index, generator, 8, 1e-3, 1, True)
-        coteaching.coteach_epoch(coteaching.make_coteacher(networks, 255), x, y, None, index, index[:0], generator, 8, 1e-3,
-                                 lambda size: 6, 1, True)
+        coteaching.coteach_epoch(coteaching.make_coteacher(networks, 255), dataset_of(x, None, flip=True), y, index,
+                                 index[:0], generator, 8, 1e-3, lambda size: 6)
     summands = [node.attr["N"].i for graph in graphs for node in graph.node if node.op == "AddN"]
     assert len(summands) > 20
     assert (max(summands) == 2) == (architecture != "stock")  # of stock batch normalisation there are three
