@@ -27,10 +27,10 @@ from pathlib import Path
 import numpy as np
 
 import command
+import custom_data
 import data
 import INCV
 import noise
-import custom_data
 import runs
 import sweep
 import utils
@@ -52,7 +52,10 @@ METHODS = utils.literal("methods", "METHODS")
 # --- Algorithm 2 ------------------------------------------------------------------------------------------------------
 
 def warm_up(noise_pattern, ratio):
-    """E_w: up to this epoch of 200 batches hold selected samples alone. ratio: as estimated by INCV."""
+    """E_w, the last epoch of the warm-up on the 200-epoch schedule: until then batches hold selected samples alone.
+
+    ratio: as estimated by INCV.
+    """
     return 80 if noise.pattern(noise_pattern).pairwise or ratio > 0.6 else 40
 
 
@@ -218,7 +221,14 @@ def select(plan, progress):
     wanted, path = command.one_run("INCV", plan.source, noisy, settings["seed"], settings["threads"], chosen, INCV.DEFAULTS,
                                    plan.results_dir)
     with runs.locked(path):
-        if runs.finished(path, wanted):
+        try:
+            finished = runs.finished(path, wanted)
+        except runs.OtherSettings:  # labels that have been corrected since, say
+            if not plan.overwrite:
+                raise
+            runs.remove_results(path)
+            finished = False
+        if finished:
             print(f"reusing {path}.csv", flush=True)
         else:
             INCV.run(plan._replace(settings=wanted, path=path), progress)

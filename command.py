@@ -3,7 +3,8 @@
 A script's `main` reads
 
     parser = command.parser(__doc__, DEFAULTS)
-    sweep.carry_out("INCV", run, *command.plan("INCV", parser, DEFAULTS))
+    args, planned = command.plan("INCV", parser, DEFAULTS)
+    sweep.carry_out("INCV", run, planned, **command.how_to_sweep(args))
 
 Several --noise_ratio and --seed ask for a run of every combination; `sweep` carries them out.
 """
@@ -18,9 +19,9 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import custom_data
 import data
 import noise
-import custom_data
 import runs
 import utils
 

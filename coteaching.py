@@ -28,8 +28,8 @@ def candidates_per_batch(num_selected, num_candidates, batch_size):
 
 def make_coteacher(networks, pixel_max):
     """Compile one step of modified Co-teaching for two networks: score, exchange, step. See `compile_selecting`."""
-    # TensorFlow cuts a batch to the samples kept. JAX compiles anew for every size: there all go through, and those not
-    # kept count neither in the loss nor in the statistics of batch normalisation.
+    # masked: all samples go through, and those that are not kept count neither in the loss nor in the statistics of batch
+    # normalisation (JAX would compile anew for every size); otherwise the batch is cut to the samples kept.
     masked = len(networks[0].inputs) > 1 or fast_path.compiles_for_one_shape()
 
     def score(network, x, labels, present):

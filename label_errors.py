@@ -7,9 +7,9 @@
 import numpy as np
 
 import command
+import custom_data
 import data
 import INCV
-import custom_data
 import report
 import utils
 

@@ -17,7 +17,7 @@ import noise
 import runs
 import training
 import utils
-from coteaching import coteach_epoch, compile_selecting
+from coteaching import compile_selecting, coteach_epoch
 
 ops = keras.ops
 

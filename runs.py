@@ -22,9 +22,9 @@ from pathlib import Path
 
 import numpy as np
 
+import custom_data
 import data
 import noise
-import custom_data
 import utils
 
 VERSION = "0.1.0"
@@ -63,7 +63,8 @@ Plan = namedtuple("Plan", "settings path source results_dir gpu_id deadline over
 def as_plain(plan):
     """A Plan as a dict of what Python itself has: a worker elsewhere reads it before it can import our modules."""
     source = plan.source._asdict() | {"facts": plan.source.facts._asdict()}
-    return plan._asdict() | {"path": plan.path.absolute(), "source": source}
+    return plan._asdict() | {"path": plan.path.absolute(), "results_dir": str(Path(plan.results_dir).absolute()),
+                             "source": source}
 
 
 def from_plain(fields):

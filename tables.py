@@ -28,7 +28,7 @@ COLUMNS = ["script", "dataset", "noise_pattern", "noise_ratio", "noise", "seed",
 # --- the runs ---------------------------------------------------------------------------------------------------------
 
 def read_runs(results_dir):
-    """Read the finished runs of all scripts in a results folder.
+    """Read the finished runs of all scripts in a results folder, but those on custom datasets, which have no published test.
 
     Returns a DataFrame with a row for every run, in the order of noise.PATTERNS, noise ratio and methods.METHODS (what is in
     none of these comes last): script, dataset, noise_pattern, noise_ratio (NaN where labels are taken as given), noise (such

@@ -14,8 +14,9 @@ import sys
 import numpy as np
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-import utils  # noqa: E402
 from throughput import best_of, options  # noqa: E402
+
+import utils  # noqa: E402
 
 BATCH, KEEP, JOINED = 128, 115, 64
 # How many samples INCV selects, by the last LP and LR of the published figure, and the last epoch of the warm-up.
@@ -37,8 +38,9 @@ def four_calls(trainers, x, y, transforms):
 
 def measure(turns):
     """Return {what: (best seconds, best CPU seconds) of a step}."""
-    import coteaching
     import keras
+
+    import coteaching
     import models
     import training
 

@@ -37,8 +37,9 @@ def keras_steps(batches, wanted=None):
 
     batches: how many a turn has; wanted: some of the keys, None for all.
     """
-    import coteaching
     import keras
+
+    import coteaching
     import models
     import training
 

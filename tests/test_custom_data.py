@@ -152,6 +152,22 @@ def test_a_table_of_numbers_and_training_on_what_was_selected(tmp_path):
     assert said.code == 2 and said.err.count("\n") == 1 and "--assumed_ratio" in said.err
 
 
+@pytest.mark.slow
+def test_corrected_labels_are_cleaned_and_trained_on_with_overwrite(tmp_path):
+    """The INCV result of the labels before is replaced too; without --overwrite it is left alone."""
+    table, y = mixed_table(200)
+    table.assign(kind=y).to_csv(tmp_path / "t.csv", index=False)
+    options = ["--dataset", "t.csv", "--label", "kind", "--epochs", 2, "--incv_epochs", 4, "--iterations", 1, "--quiet"]
+    assert run(options, tmp_path, "INCV_main.py").code == 0
+    table.assign(kind=np.where(np.arange(200) < 20, (y + 1) % 3, y)).to_csv(tmp_path / "t.csv", index=False)
+    refused = run(options, tmp_path, "INCV_main.py")
+    assert refused.code == 2 and refused.err.count("\n") == 1 and "dataset_checksum" in refused.err
+    again = run([*options, "--overwrite"], tmp_path, "INCV_main.py")
+    assert again.code == 0 and "reusing" not in again.out, again.err
+    labels = pd.read_csv(next(tmp_path.rglob("INCV_seed0_*_out_of_fold.csv")))["given"]
+    assert (labels[:20] == (y[:20] + 1) % 3).all()
+
+
 def test_what_is_held_out_is_not_trained_on():
     n = 45
     given, select = np.arange(n) % 2, np.arange(n) % 3 == 0
