@@ -304,22 +304,6 @@ def test_a_kill_while_a_checkpoint_is_put_into_place_loses_nothing(tmp_path):
     assert found() == 3 and not new.exists()
 
 
-@pytest.mark.slow
-def test_overwriting_can_be_interrupted_too(tmp_path):
-    short = [*SMALL, "--epochs", 5]
-    name = SMALL_NAME.replace("epochs2", "epochs5")
-    assert run([*short, "--quiet"], tmp_path).code == 0
-    expected = (tmp_path / FOLDER / f"{name}.csv").read_bytes()
-    process = start([*short, "--overwrite"], tmp_path)
-    wait_for_epoch(process, 3)
-    process.kill()
-    process.communicate()
-    assert not any(path.endswith((".json", ".csv")) for path in names(tmp_path))
-    again = run([*short, "--overwrite"], tmp_path)
-    assert again.code == 0 and "resuming at" in again.out and names(tmp_path) == finished_names(name)
-    assert (tmp_path / FOLDER / f"{name}.csv").read_bytes() == expected
-
-
 def test_a_result_of_other_settings_under_the_same_name_is_left_alone(finished, tmp_path):
     """As after another version, whose defaults were others."""
     shutil.copytree(finished[0], tmp_path, dirs_exist_ok=True)

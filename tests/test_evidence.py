@@ -129,8 +129,10 @@ def test_csvs_of_the_theory_have_the_json_that_made_them():
 def test_the_ledger_follows_from_the_runs(readme):
     page = (REFERENCE / "README.md").read_text()
     assert page == tables.ledger_page(REFERENCE)
-    quoted = [line for line in readme.split("### At full scale")[1].split("\n#")[0].splitlines() if line.startswith("| INCV")]
-    assert quoted and all(line in page.splitlines() for line in quoted)
+    section = readme.split("### At full scale")[1].split("\n#")[0]
+    quoted, written = ([[cell.strip() for cell in line.split("|")] for line in text.splitlines() if line.startswith("| INCV")]
+                       for text in (section, page))
+    assert quoted and all(line in written for line in quoted)
 
 
 @pytest.mark.parametrize("file", ["throughput.md", "digits/beside_cleanlab.md", "cifar10/beside_cleanlab.md"])

@@ -99,8 +99,8 @@ def test_fast_layers_compute_what_stock_layers_do(architecture):
                 size = layer.gamma.shape[0]
                 layer.gamma.assign(1 + 0.2 * np.sin(np.arange(size)))
                 layer.beta.assign(0.1 * np.cos(np.arange(size)))
-    training = [np.asarray(network(x / 255, training=True)) for network in (fast, stock)]
-    assert np.abs(training[0] - training[1]).max() < 1e-3 * np.abs(training[1]).max()
+    trained = [np.asarray(network(x / 255, training=True)) for network in (fast, stock)]
+    assert np.abs(trained[0] - trained[1]).max() < 1e-3 * np.abs(trained[1]).max()
     statistics = [[np.asarray(v) for v in network.non_trainable_variables] for network in (fast, stock)]
     assert len(statistics[0]) == len(statistics[1]) > 0
     for ours, theirs in zip(*statistics):

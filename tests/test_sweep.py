@@ -44,7 +44,7 @@ def test_every_combination_is_a_run(in_one_process):
     folder, result = in_one_process
     assert sorted(csvs(folder)) == [f"{name}.csv" for name in NAMES] and left_over(folder) == []
     assert len(set(csvs(folder).values())) == 4
-    epochs = [line for line in result.out.splitlines() if " loss " in line]
+    epochs = [line for line in result.out.splitlines() if " epoch " in line]
     assert len(epochs) == 24 and epochs[0].startswith("run 1/4 half 1/1 epoch 1/6") and epochs[-1].endswith(" left")
     assert sum(line.startswith("measured (theory)") for line in result.out.splitlines()) == 4
 

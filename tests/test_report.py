@@ -20,7 +20,7 @@ import INCV
 import noise
 from conftest import PROJECT, run
 from label_errors import find_label_errors
-from suspects import rank, worst_first
+from report import label_issues, worst_first
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -31,7 +31,7 @@ def test_the_list_by_hand():
     p = np.array([[.9, .1], [.2, .8], [.99, .01], [.3, .7], [.45, .55]])
     selection = INCV.Selection(np.array([True, False, False, False, False]), np.array([False, False, True, False, True]), .2,
                                [], None, p)
-    table = rank(selection, np.array([0, 0, 1, 1, 0]), np.array(["no", "yes"]), list("abcde"))
+    table = label_issues(selection, np.array([0, 0, 1, 1, 0]), np.array(["no", "yes"]), list("abcde"))
     assert table["status"].tolist() == ["selected", "removed", "candidate", "removed", "candidate"]
     assert table["suspect"].tolist() == [False, True, True, False, True]
     worst = worst_first(table)
@@ -74,9 +74,9 @@ def test_a_function_that_builds_a_keras_model():
     """In a process of its own, as a user has it: nothing of ours has prepared the engine."""
     code = """
 import sys; sys.path.insert(0, %r); sys.path.insert(0, %r)
-import keras, numpy as np, test_suspects
+import keras, numpy as np, test_report
 from label_errors import find_label_errors
-x, y, given = test_suspects.noisy(test_suspects.load_breast_cancer)
+x, y, given = test_report.noisy(test_report.load_breast_cancer)
 x = x.to_numpy()
 def model(*last):
     layers = [keras.layers.Normalization(mean=x.mean(0), variance=x.var(0)), keras.layers.Dense(64, "relu"), *last]
@@ -84,7 +84,7 @@ def model(*last):
 by_softmax = find_label_errors(x, given, model(keras.layers.Dense(2, "softmax")), batch_size=32)
 by_logits = find_label_errors(x, given, model(keras.layers.Dense(2)), batch_size=32)
 layered = find_label_errors(x, given, model(keras.layers.Dense(2), keras.layers.Softmax()), batch_size=32)
-test_suspects.check(by_softmax, y, given)
+test_report.check(by_softmax, y, given)
 assert np.allclose(by_softmax["p_given"], by_logits["p_given"], atol=1e-4)
 assert np.allclose(layered["p_given"], by_logits["p_given"], atol=1e-4)
 def without_input():
@@ -92,7 +92,7 @@ def without_input():
 assert len(find_label_errors(x, given, without_input, epochs=1, iterations=1)) == len(x)
 try:
     find_label_errors(x, given, model(keras.layers.Dense(3)))
-except test_suspects.data.DataError as error:
+except test_report.data.DataError as error:
     print("refused:", error)
 """ % (str(PROJECT), str(PROJECT / "tests"))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
