@@ -125,6 +125,11 @@ def main():
         if len(planned) > 1:
             parser.error("--predict is for the networks of one run: give one --noise_ratio, --seed and --method")
         return predict(args.predict, planned[0])
+    for plan in planned:  # a run that was stopped in its first stage keeps the number of threads it has there
+        if args.threads is None and plan.settings["method"] == "incv":
+            begun = {"threads": None}
+            runs.load_checkpoint(plan_of_incv(plan).path, begun)
+            args.threads = begun["threads"]
     sweep.carry_out("INCV_main", run, planned, **command.how_to_sweep(args),
                     draw=lambda at_end: summary(planned) if at_end else None)
 
@@ -210,19 +215,26 @@ def hold_out(dataset, y_noisy, selection, seed):
     return data.part(tested, rest), y_noisy[rest], selection
 
 
-def select(plan, progress):
-    """INCV's (select, candidate, estimated noise ratio) for this run: a finished result, or one that is made now."""
-    import pandas as pd
-
+def plan_of_incv(plan):
+    """The runs.Plan of the run of INCV.py whose selection a run of robust training uses."""
     settings = plan.settings
     chosen = {option: settings["incv_epochs"] if option == "epochs" else settings[option] for option in INCV.PUBLISHED}
     noisy = {name: settings[name] for name in ("noise_pattern", "noise_ratio", "label_set", "labels_checksum")
              if name in settings}
-    wanted, path = command.one_run("INCV", plan.source, noisy, settings["seed"], settings["threads"], chosen, INCV.DEFAULTS,
-                                   plan.results_dir)
+    settings, path = command.one_run("INCV", plan.source, noisy, settings["seed"], settings["threads"], chosen,
+                                     INCV.DEFAULTS, plan.results_dir)
+    return plan._replace(settings=settings, path=path)
+
+
+def select(plan, progress):
+    """INCV's (select, candidate, estimated noise ratio) for this run: a finished result, or one that is made now."""
+    import pandas as pd
+
+    of_incv = plan_of_incv(plan)
+    path = of_incv.path
     with runs.locked(path):
         try:
-            finished = runs.finished(path, wanted)
+            finished = runs.finished(path, of_incv.settings)
         except runs.OtherSettings:  # labels that have been corrected since, say
             if not plan.overwrite:
                 raise
@@ -231,7 +243,7 @@ def select(plan, progress):
         if finished:
             print(f"reusing {path}.csv", flush=True)
         else:
-            INCV.run(plan._replace(settings=wanted, path=path), progress)
+            INCV.run(of_incv, progress)
     table = pd.read_csv(runs.csv_of(path))
     return table["select"].to_numpy(), table["candidate"].to_numpy(), float(table["eval_ratio"].iloc[0])
 

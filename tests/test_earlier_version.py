@@ -55,6 +55,18 @@ def test_a_result_is_reused(folder):
     assert (folder / "results/table/given/INCV_seed0_epochs8_iterations2.csv").read_bytes() == before
 
 
+def test_a_run_stopped_in_its_first_stage_keeps_its_number_of_threads(folder):
+    """Robust training that was stopped while INCV ran, with 2 threads where the default is another."""
+    path = folder / "results/table/given/INCV_seed1_epochs8_iterations2"
+    settings, arrays = runs.read_checkpoint(path.with_name(f"{path.name}.checkpoint"))
+    runs.save_checkpoint(path, settings | {"threads": 2}, **arrays)
+    options = [option for option in MAIN if option not in ("--threads", 1)]
+    result = run([*options, "--seed", 1], folder, "INCV_main.py")
+    assert result.code == 0 and "resuming at iteration 1, half 2" in result.out, result.err
+    for script in (path.name, MAIN_NAME.replace("seed0", "seed1")):
+        assert json.loads(path.with_name(f"{script}.json").read_text())["settings"]["threads"] == 2
+
+
 @pytest.mark.slow
 def test_a_result_of_the_old_schedule_is_refused_with_the_reason(folder):
     """Robust training kept each learning rate one epoch too long: such a run must not pass for, or mix with, a new one."""
