@@ -144,7 +144,10 @@ def make_train(dataset, y_noisy, settings, progress, resumed, save_checkpoint, h
     the checkpoint to go on from, {} for none; save_checkpoint(**arrays) writes one after every epoch; history: a list to
     fill with a dict for every epoch (a row of the run's _history.csv), None where it is not wanted; network: a keras.Model
     that ends in logits, None for the one that the settings name.
-    A training that the checkpoint has finished is not repeated, one that it holds the state of goes on from there.
+    A training that the checkpoint has finished is not repeated, one that it holds the state of goes on from there. It holds
+    finished000, finished001 ..., what each finished training has returned; history, as JSON; and of the training under way
+    its number (training), how many epochs are done (epoch), the state of network and Adam (state), the best held-out accuracy
+    so far (best) and the probabilities of the epoch chosen so far (chosen).
     """
     import fast_path
     import models

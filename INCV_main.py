@@ -251,7 +251,8 @@ def select(plan, progress):
 def train(method, dataset, settings, path, progress, resumed, save_checkpoint):
     """Train to the last epoch, from the checkpoint if there is one; return the CSV's rows, one dict an epoch.
 
-    method: a methods.Method.
+    method: a methods.Method. A checkpoint holds how many epochs are done (epoch), the state of networks and Adam (state),
+    the CSV's rows as JSON (history) and what else the method remembers.
     """
     import pandas as pd
 

@@ -74,7 +74,9 @@ def make_memorise(dataset, y_noisy, settings, progress, resumed, save_checkpoint
     which is filled with a dict for every epoch (a row of the run's _history.csv).
     memorise returns (predicted labels int64 [len(held_out)], the fraction of the labels of train_index that it predicts,
     un-augmented, its accuracy and its cross-entropy on the true test set). Its number, 0 or 1, decides the batches; both
-    networks begin with the same weights.
+    networks begin with the same weights. A checkpoint holds what each finished half has returned (predicted0, memorised0,
+    test_accuracy0, test_loss0 ...), the history as JSON, and of the half under way its number (training), how many epochs are
+    done (epoch) and the state of network and Adam (state).
     """
     import models
     import training

@@ -11,6 +11,7 @@ Several --noise_ratio and --seed ask for a run of every combination; `sweep` car
 import argparse
 import contextlib
 import hashlib
+import itertools
 import os
 import shutil
 import signal
@@ -144,29 +145,26 @@ def plan(script, parser, defaults, methods=None):
                      f"give {2 * num_classes} (two per class) to {size}")
     if args.scheduler is not None and args.n_jobs > 1:
         parser.error("--scheduler runs as many at a time as its cluster has workers: leave --n_jobs out")
-    unused = {None: set()}
+    without = {None: set()}  # {method: the options that only other methods have}, such as --transition of f_correction
     if methods:
         args.method = list(dict.fromkeys(args.method or [defaults["cifar10"]["method"]]))
         args.method = list(methods) if "all" in args.method else args.method
         special = {option for of_name in methods.values() for option in of_name["options"]}
-        unused = {method: special - set(methods[method]["options"]) for method in args.method}
-    for option in set.intersection(*unused.values()):
+        without = {method: special - set(methods[method]["options"]) for method in args.method}
+    for option in set.intersection(*without.values()):
         if getattr(args, option) is not None:
-            parser.error(f"--{option} is of no use with --method {' '.join(args.method)}: leave it out")
+            parser.error(f"--{option} cannot be combined with --method {' '.join(args.method)}: leave it out")
     data.check_folder(args.data_dir)
     utils.check_engine(args.gpu_id)
     planned = []
-    for ratio in dict.fromkeys(ratios):
-        for seed in dict.fromkeys(args.seed):
-            for method, without in unused.items():
-                used = {dataset: {option: value for option, value in usual.items() if option not in without}
-                        for dataset, usual in defaults.items()}
-                chosen = {option: method if option == "method" else getattr(args, option)
-                          for option in used[facts.kind]}
-                settings, path = one_run(script, source, noisy | {"noise_ratio": ratio}, seed, args.threads, chosen, used,
-                                         args.results_dir)
-                planned.append(runs.Plan(settings, path, source, args.results_dir, args.gpu_id, deadline, args.overwrite))
-                runs.check_writable(path.parent)
+    for ratio, seed, method in itertools.product(dict.fromkeys(ratios), dict.fromkeys(args.seed), without):
+        of_method = {kind: {option: value for option, value in usual.items() if option not in without[method]}
+                     for kind, usual in defaults.items()}
+        chosen = {option: method if option == "method" else getattr(args, option) for option in of_method[facts.kind]}
+        settings, path = one_run(script, source, noisy | {"noise_ratio": ratio}, seed, args.threads, chosen, of_method,
+                                 args.results_dir)
+        runs.check_writable(path.parent)
+        planned.append(runs.Plan(settings, path, source, args.results_dir, args.gpu_id, deadline, args.overwrite))
     return args, planned
 
 

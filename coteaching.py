@@ -40,10 +40,10 @@ def make_coteacher(networks, pixel_max):
 
     def outcomes(x, labels, clean, present, keep, training):
         scores = [score(network, x, labels, present) for network in networks]
-        sums = []
+        found = {"kept": ops.cast(keep, "float32")}
         # Each network trains on the samples with the smallest loss under the other one. keep, n(e), is counted from the
         # selected samples of the batch, but the candidates that joined it compete for these places too (Algorithm 2).
-        for network, other_scores in zip(networks, reversed(scores)):
+        for number, (network, other_scores) in enumerate(zip(networks, reversed(scores)), start=1):
             order = ops.argsort(other_scores)
             if masked:
                 kept, weights = order, ops.cast(ops.arange(ops.shape(order)[0]) < keep, "float32")
@@ -51,8 +51,8 @@ def make_coteacher(networks, pixel_max):
                 kept, weights = order[:keep], 1.0
             logits = models.forward(network, ops.take(x, kept, axis=0), weights > 0 if masked else None, training)
             losses = ops.sparse_categorical_crossentropy(ops.take(labels, kept), logits, from_logits=True)
-            sums += [ops.sum(losses * weights), ops.sum(ops.take(clean, kept) * weights)]
-        return [*sums, ops.cast(keep, "float32")]
+            found |= {f"loss_{number}": ops.sum(losses * weights), f"clean_{number}": ops.sum(ops.take(clean, kept) * weights)}
+        return found
 
     return compile_selecting(networks, pixel_max, outcomes)
 
@@ -61,13 +61,16 @@ def compile_selecting(networks, pixel_max, outcomes, optimizer=None):
     """Compile one step of a method that selects samples within a batch, one graph for all its networks.
 
     networks: one or two keras.Model, images in [0, 1] -> logits; pixel_max: the pixel value that means 1.0;
-    outcomes(x, labels, clean, present, keep, training), x being the batch in [0, 1] and augmented, returns of the batch,
-    for each network, the sum of the losses and the number of clean ones among the samples it trains on, and their number;
-    optimizer: a kind of Adam.
+    outcomes(x, labels, clean, present, keep, training), x being the batch in [0, 1] and augmented, returns a dict of sums
+    over the samples that each network trains on: loss_1 (the losses), clean_1 (the clean samples), with two networks loss_2
+    and clean_2, and kept, the number of these samples; optimizer: a kind of Adam.
     Returns a keras.Model for `coteach_batch`. It takes [images uint8 [n, h, w, c], transforms float32 [n, 8], labels int32
     [n], clean float32 [n] (1 where a label is right), present bool [n] (False for what only fills the batch up), keep
     int32 [1]] and trains on them. Adam works on each weight by itself, so one of it for both networks is one for each.
     """
+
+    numbers = range(1, len(networks) + 1)
+    names = [f"{what}_{number}" for number in numbers for what in ("loss", "clean")] + ["kept"]
 
     class Selecting(keras.Model):
         def __init__(self):
@@ -77,18 +80,19 @@ def compile_selecting(networks, pixel_max, outcomes, optimizer=None):
         def call(self, inputs, training=None):
             images, transforms, labels, clean, present, keep = inputs
             x = augmented(ops.cast(images, "float32") / pixel_max, transforms)
-            return ops.stack(outcomes(x, labels, clean, present, keep[0], training))[None]
+            found = outcomes(x, labels, clean, present, keep[0], training)
+            return ops.stack([found[name] for name in names])[None]
 
-    def loss(_, found):
+    def loss(_, stacked):
         """Each network's mean over the samples it trains on. (Keras adds the L2 penalty of each.)"""
-        *sums, kept = ops.unstack(found[0])
-        return sum(sums[::2]) / kept
+        found = dict(zip(names, ops.unstack(stacked[0])))
+        return sum(found[f"loss_{number}"] for number in numbers) / found["kept"]
 
     selecting = Selecting()
-    names = [f"{what}_{number}" for number in range(1, len(networks) + 1) for what in ("loss", "clean")] + ["kept"]
     selecting.compile((optimizer or keras.optimizers.Adam)(1e-3, beta_1=0.9, beta_2=0.999, epsilon=1e-8), loss, metrics=[
-        keras.metrics.MeanMetricWrapper(lambda _, found, number=number: found[:, number], name=name)
-        for number, name in enumerate(names)])
+        keras.metrics.MeanMetricWrapper(lambda _, stacked, place=place: stacked[:, place], name=name)
+        for place, name in enumerate(names)])
+    selecting.names = names
     selecting.optimizer.build([variable for network in networks for variable in network.trainable_variables])
     if fast_path.loops_on_device():
         selecting.built = True
@@ -97,8 +101,8 @@ def compile_selecting(networks, pixel_max, outcomes, optimizer=None):
             (x, y, clean), (index, transforms, present, keep) = samples, batch
             return [x[index], transforms, y[index], clean[index], present, keep], None
 
-        def objective(found, besides, penalties):
-            return loss(besides, found) + penalties, found[0]
+        def objective(stacked, besides, penalties):
+            return loss(besides, stacked) + penalties, stacked[0]
 
         selecting.whole_epoch = fast_path.compile_epoch(selecting, gather, objective)
     return selecting
@@ -151,11 +155,10 @@ def train_on(coteacher, x, y, clean, batches, size, fill):
     """
     whole = [batch for batch in batches if fill or len(batch.index) == size] if by_whole_epochs(coteacher, x) else []
     if whole:
-        names = [f"{what}_{number}" for number in range(1, len(coteacher.networks) + 1) for what in ("loss", "clean")]
         arrays = [filled_up(batch.index, batch.transforms, batch.keep, size) for batch in whole]
         rows = coteacher.whole_epoch((x, y.astype(np.int32), clean.astype(np.float32)),
                                      tuple(map(np.stack, zip(*arrays))), len(whole))
-        yield from ((batch, dict(zip([*names, "kept"], row))) for batch, row in zip(whole, rows))
+        yield from ((batch, dict(zip(coteacher.names, row))) for batch, row in zip(whole, rows))
     for batch in batches[len(whole):]:
         yield batch, coteach_batch(coteacher, x, y, clean, batch.index, batch.transforms, batch.keep,
                                    size if fill else len(batch.index))

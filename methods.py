@@ -258,11 +258,13 @@ def make_selector(networks, pixel_max, rule, optimizer=keras.optimizers.Adam):
         losses = [ops.sparse_categorical_crossentropy(labels, each, from_logits=True) for each in logits]
         weights = rule([ops.stop_gradient(each) for each in losses], [ops.argmax(each, axis=-1) for each in logits], keep)
         weights = [ops.stop_gradient(each) for each in weights]
-        sums, kept = [], ops.sum(weights[0])
-        for loss, weight in zip(losses, weights):
+        kept = ops.sum(weights[0])
+        found = {"kept": kept}
+        for number, (loss, weight) in enumerate(zip(losses, weights), start=1):
             # Where no sample is selected the loss is NaN, by which AdamSkippingNonFinite knows to skip the update.
-            sums += [ops.sum(loss * ops.where(kept > 0, weight, np.nan)), ops.sum(clean * weight)]
-        return [*sums, kept]
+            found |= {f"loss_{number}": ops.sum(loss * ops.where(kept > 0, weight, np.nan)),
+                      f"clean_{number}": ops.sum(clean * weight)}
+        return found
 
     return compile_selecting(networks, pixel_max, outcomes, optimizer)
 

@@ -98,11 +98,11 @@ def begin(plan, published, progress):
         resumed, complaint = {}, ""
     if complaint:
         print(f"{complaint}: {'going on from the one before' if resumed else 'starting again'}")
-    begun = time.monotonic() - float(resumed.get("wall_seconds", 0))
-    present = session(*utils.start_engine(settings["threads"], plan.gpu_id))
-    sessions = [earlier for earlier in json.loads(str(resumed.get("sessions", "[]"))) if earlier != present] + [present]
+    started_at = time.monotonic() - float(resumed.get("wall_seconds", 0))
+    this_session = session(*utils.start_engine(settings["threads"], plan.gpu_id))
+    earlier = [other for other in json.loads(str(resumed.get("sessions", "[]"))) if other != this_session]
 
-    if source.path is not None:  # images are read by Keras's utilities
+    if source.path is not None:  # not before a backend is started: images are decoded by Keras's utilities
         dataset = custom_data.load(source.path, source.label, source.image_size, path.parent,
                                    lambda share: progress.note(f"reading images {share:.0%}"))
         classes = data.listed([repr(str(name)) for name in dataset.class_names], 8)
@@ -111,21 +111,22 @@ def begin(plan, published, progress):
     flipped = None if dataset.y_train is None else int((dataset.y_train != y_noisy).sum())
 
     def save(**arrays):
-        save_checkpoint(path, settings, **arrays, sessions=json.dumps(sessions), wall_seconds=time.monotonic() - begun)
+        save_checkpoint(path, settings, **arrays, sessions=json.dumps([*earlier, this_session]),
+                        wall_seconds=time.monotonic() - started_at)
         check_time(plan.deadline)
 
     def provenance():
         differs = {key: {"here": settings[key], "published": value} for key, value in published.items()
                    if settings.get(key, value) != value}
-        return {"settings": settings, "differs_from_published": differs, **present, "earlier_sessions": sessions[:-1],
+        return {"settings": settings, "differs_from_published": differs, **this_session, "earlier_sessions": earlier,
                 "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-                "wall_seconds": round(time.monotonic() - begun, 1), "samples": len(y_noisy), "flipped": flipped}
+                "wall_seconds": round(time.monotonic() - started_at, 1), "samples": len(y_noisy), "flipped": flipped}
 
-    wrong = "labels as given (" if flipped is None else (
+    label_note = "labels as given (" if flipped is None else (
         f"{flipped} of their labels {'flipped' if dataset.given is None else 'wrong'} ({name_of_noise(settings)}, ")
-    print(f"{path.name.split('_seed')[0]} on {len(y_noisy)} samples of {settings['dataset']}, {wrong}seed "
+    print(f"{path.name.split('_seed')[0]} on {len(y_noisy)} samples of {settings['dataset']}, {label_note}seed "
           f"{settings['seed']}); {settings['architecture']}, {settings['epochs']} epochs, {settings['engine']} on "
-          f"{present['device']}", flush=True)
+          f"{this_session['device']}", flush=True)
     return Begun(dataset, index, y_noisy, resumed, save, provenance)
 
 
@@ -317,7 +318,9 @@ def _lock_file(file):
 def save_checkpoint(path, settings, **arrays):
     """Write a checkpoint and keep the one before it: whatever happens, a whole one is there.
 
-    path: the run's path (`result_path`); settings: dict that JSON can hold; arrays: what to go on from.
+    path: the run's path (`result_path`); settings: dict that JSON can hold; arrays: what to go on from. `begin` adds sessions
+    (provenance of the processes so far, JSON) and wall_seconds; the rest is listed where it is written: INCV.make_train,
+    Verify_Theory.make_memorise, INCV_main.train, methods.probabilities_of_a_trained_network.
     """
     fresh, current, previous = _checkpoint_files(path)
     content = io.BytesIO()

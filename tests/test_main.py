@@ -174,7 +174,7 @@ def test_on_jax(tmp_path):
 def test_what_a_method_does_not_use_must_not_be_given(tmp_path):
     result = run([*SMALL, "--method", "standard"], tmp_path, SCRIPT)
     assert result.code == 2 and result.err.count("\n") == 1 and result.seconds < 2
-    assert "--incv_epochs is of no use with --method standard" in result.err
+    assert "--incv_epochs cannot be combined with --method standard" in result.err
 
 
 @pytest.mark.slow
