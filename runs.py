@@ -20,6 +20,7 @@ from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
 
+import filelock
 import numpy as np
 
 import custom_data
@@ -283,34 +284,21 @@ def locked(path):
     """
     made = [folder for folder in path.parents if not folder.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock = beside(path, ".lock")
-    file = open(lock, "a")
+    lock = filelock.FileLock(beside(path, ".lock"), timeout=0)
     try:
-        _lock_file(file)
-        # The holder may have removed the file between our opening and locking it; then ours is no lock any more.
-        if not lock.exists() or os.stat(lock).st_ino != os.fstat(file.fileno()).st_ino:
-            raise BlockingIOError
-    except OSError:
-        file.close()
+        lock.acquire()
+    except (filelock.Timeout, OSError):
         raise RunError(f"{path}: another run is writing these files; wait for it, or give another --seed or "
                        f"--results_dir") from None
     try:
         yield
     finally:
-        lock.unlink(missing_ok=True)
-        file.close()
+        with contextlib.suppress(OSError):  # an open file cannot be removed on Windows, where releasing the lock does it
+            beside(path, ".lock").unlink()
+        lock.release()
         for folder in made:  # a run that got nowhere leaves nothing behind
             with contextlib.suppress(OSError):
                 folder.rmdir()
-
-
-def _lock_file(file):
-    if os.name == "nt":
-        import msvcrt
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-    else:
-        import fcntl
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 # --- checkpoint -------------------------------------------------------------------------------------------------------
