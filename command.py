@@ -151,7 +151,7 @@ def plan(script, parser, defaults, methods=None):
         args.method = list(methods) if "all" in args.method else args.method
         special = {option for of_name in methods.values() for option in of_name["options"]}
         without = {method: special - set(methods[method]["options"]) for method in args.method}
-    for option in set.intersection(*without.values()):
+    for option in sorted(set.intersection(*without.values())):
         if getattr(args, option) is not None:
             parser.error(f"--{option} cannot be combined with --method {' '.join(args.method)}: leave it out")
     data.check_folder(args.data_dir)

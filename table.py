@@ -7,8 +7,12 @@ over its runs, their number, and the published value beside it. Where there are 
 results/(dataset)/INCV_main_methods.png shows them by epoch.
 """
 import sys
+from pathlib import Path
 
 import tables
 
 if __name__ == "__main__":
-    tables.write_accuracies(sys.argv[1] if len(sys.argv) > 1 else "results")
+    folder = sys.argv[1] if len(sys.argv) > 1 else "results"
+    if not Path(folder).is_dir():
+        sys.exit(f"table.py: {folder}: no such folder; give the results folder of --results_dir")
+    tables.write_accuracies(folder)

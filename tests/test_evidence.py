@@ -54,12 +54,12 @@ def test_every_run_has_the_published_learning_rates():
         assert runs.is_of_this_schedule(provenance["settings"]), file
 
 
-def test_incv_is_far_above_plain_training(rows):
+@pytest.mark.parametrize("noise_name, least, better", [("sym 0.5", 95, 10), ("asym 0.4", 88, 5)])
+def test_incv_is_far_above_plain_training(rows, noise_name, least, better):
     usual = on_digits(rows)[0].set_index(["noise", "method"])
-    for noise_name, least, better in (("sym 0.5", 95, 10), ("asym 0.4", 88, 5)):
-        incv, standard = usual.loc[(noise_name, "incv")], usual.loc[(noise_name, "standard")]
-        assert incv["runs"] >= 3 and standard["runs"] >= 3
-        assert incv["accuracy"] >= least and incv["accuracy"] - standard["accuracy"] >= better
+    incv, standard = usual.loc[(noise_name, "incv")], usual.loc[(noise_name, "standard")]
+    assert incv["runs"] >= 3 and standard["runs"] >= 3
+    assert incv["accuracy"] >= least and incv["accuracy"] - standard["accuracy"] >= better
 
 
 def digits_table(rows):
@@ -72,7 +72,7 @@ def digits_table(rows):
             if (method, noise_name) in usual.index:
                 row = usual.loc[(method, noise_name)]
                 cells[number] = tables.with_sd(row["accuracy"], row["sd"])
-                cells[number] += "" if row["runs"] == 3 else f" ({row['runs']} runs)"
+                cells[number] += {1: " (1 run)", 3: ""}.get(row["runs"], f" ({row['runs']} runs)")
         lines.append(f"| {tables.METHODS[method]['label']} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
@@ -91,7 +91,6 @@ def test_bfloat16_pays_no_accuracy(rows, readme):
         assert abs(row.accuracy - exact["accuracy"].item()) <= exact["sd"].item()
         assert (f"{exact['accuracy'].item():.2f}±{exact['sd'].item():.2f} | {exact['runs'].item()} | "
                 f"{row.accuracy:.2f}±{row.sd:.2f} | {row.runs} |") in readme
-    assert set(zip(half["dataset"], half["method"])) >= {("digits", "incv"), ("digits", "standard")}
 
 
 # --- theory -----------------------------------------------------------------------------------------------------------
