@@ -31,6 +31,7 @@ def make_trainer(network, pixel_max, loss=None, accuracy=False):
                     loss or keras.losses.SparseCategoricalCrossentropy(from_logits=True),
                     metrics=["accuracy"] if accuracy else None)
     trainer.optimizer.build(trainer.trainable_variables)
+    trainer.means = ("loss", "accuracy") if accuracy else ("loss",)  # what `train_epoch` returns
     predictor = make_predictor(network, pixel_max)
     if not fast_path.loops_on_device():
         return trainer, predictor
@@ -135,8 +136,7 @@ def train_epoch(trainer, x, y, index, generator, batch_size, rate, shift, flip, 
     trainer.optimizer.learning_rate = rate
     order = generator.permutation(index)
     transforms = augmentation(generator, len(order), x.shape[-2], shift, flip)
-    names = ["loss"] + (["accuracy"] if len(trainer.metrics) > 1 else [])
-    totals, done = np.zeros(len(names)), 0
+    totals, done = np.zeros(len(trainer.means)), 0
     if by_whole_epochs(trainer, x):
         # A masked network takes the short last batch along; for any other, that is a step of its own below.
         done = len(order) if trainer.masked else len(order) // batch_size * batch_size
@@ -152,7 +152,7 @@ def train_epoch(trainer, x, y, index, generator, batch_size, rate, shift, flip, 
         done += len(batch)
         if after_batch:
             after_batch(done, float(totals[0] / done))
-    return {name: float(total / done) for name, total in zip(names, totals)}
+    return {name: float(total / done) for name, total in zip(trainer.means, totals)}
 
 
 def by_whole_epochs(model, x):
