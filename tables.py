@@ -44,8 +44,11 @@ def read_runs(results_dir):
         script = file.name.split("_seed")[0]
         if script not in ("INCV", "INCV_main", "Verify_Theory"):
             continue
-        provenance = json.loads(file.read_text())
-        settings, differs = provenance["settings"], what_differs(provenance)
+        try:
+            provenance = json.loads(file.read_text())
+            settings, differs = provenance["settings"], what_differs(provenance)
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            continue  # just removed by another command, or damaged: no finished run (see `runs.finished`)
         found.append({
             "script": script, "dataset": settings["dataset"], "noise_pattern": settings["noise_pattern"],
             "noise_ratio": settings["noise_ratio"], "noise": runs.name_of_noise(settings), "seed": settings["seed"],

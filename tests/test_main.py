@@ -201,6 +201,8 @@ def test_the_table_follows_from_the_runs(tmp_path):
         (folder / f"INCV_main_{name}.json").write_text(json.dumps({"settings": settings, "differs_from_published": {
             "epochs": {"here": 30, "published": 200}}}))
     (folder / "INCV_main_seed2.csv").write_text("epoch,accuracy_mean\n1,0.9\n")
+    for content in ("", "[]", '{"settings": null}'):  # damaged ones are no finished runs, and stop no table
+        (folder / f"INCV_seed{len(content)}.json").write_text(content)
     tables.write_accuracies(tmp_path)
     assert markdown_rows(tmp_path / "table.md") == [
         ["cifar10", "sym 0.5", "incv", "85.00±7.07", "86.00±7.07", "2", "84.78±0.33", "epochs 30"],
