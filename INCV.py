@@ -83,7 +83,7 @@ def incv(y_noisy, num_classes, noise_pattern, train, iterations=4, seed=0, after
             early = f"{candidate.sum()} candidates are left, too few to split, after iteration {iteration - 1}"
             break
         keep_best = iteration <= iterations_with_best_epoch(noise_pattern, ratio)
-        first, second = split(candidate, utils.rng(seed, "split", iteration))
+        first, second = utils.halves(np.flatnonzero(candidate), utils.rng(seed, "split", iteration))
         removed = np.flatnonzero(~select & ~candidate)  # neither half is trained on these: both networks predict them
         out_of_fold[removed] = 0
         agree, remove = np.zeros_like(select), np.zeros_like(select)
@@ -113,13 +113,6 @@ def incv(y_noisy, num_classes, noise_pattern, train, iterations=4, seed=0, after
     return Selection(select, candidate, ratio, records, early, out_of_fold)
 
 
-def split(candidate, generator):
-    """Split the candidates (bool [n]) at random into halves; return their positions, each ascending (step 1 of `incv`)."""
-    shuffled = generator.permutation(np.flatnonzero(candidate))
-    middle = len(shuffled) // 2
-    return np.sort(shuffled[:middle]), np.sort(shuffled[middle:])
-
-
 def remove_set(probabilities, y_noisy, held_out, num_selected, ratio):
     """Return the floor(r * num_selected) held-out samples with the largest cross-entropy of their label (step 4 of `incv`)."""
     loss = -np.log(probabilities[np.arange(len(held_out)), y_noisy[held_out]] + 1e-8)
@@ -137,82 +130,81 @@ def iterations_with_best_epoch(noise_pattern, ratio):
 
 # --- one training, resumable ------------------------------------------------------------------------------------------
 
-def make_train(dataset, y_noisy, settings, progress, resumed, save_checkpoint, history=None, network=None):
-    """Return the `train` function of `incv` for images: a network trained from the same initial weights every time.
+class Train:
+    """The `train` function of `incv` for images: a network trained from the same initial weights every time.
 
     dataset: data.Dataset; y_noisy: integers [n]; settings: this run's; progress: command.Progress; resumed: the arrays of
-    the checkpoint to go on from, {} for none; save_checkpoint(**arrays) writes one after every epoch; history: a list to
-    fill with a dict for every epoch (a row of the run's _history.csv), None where it is not wanted; network: a keras.Model
+    the checkpoint to go on from, {} for none; save_checkpoint(**arrays) writes one after every epoch; network: a keras.Model
     that ends in logits, None for the one that the settings name.
     A training that the checkpoint has finished is not repeated, one that it holds the state of goes on from there. It holds
     finished000, finished001 ..., what each finished training has returned; history, as JSON; and of the training under way
     its number (training), how many epochs are done (epoch), the state of network and Adam (state), the best held-out accuracy
     so far (best) and the probabilities of the epoch chosen so far (chosen).
+    history: a dict for every epoch, the rows of the run's _history.csv.
     """
-    import fast_path
-    import models
-    import training
 
-    x, epochs, batch_size = dataset.x_train, settings["epochs"], settings["batch_size"]
-    if network is None:
-        network = models.build(
-            settings["architecture"], x.shape[1:], dataset.num_classes,
-            seed=utils.rng(settings["seed"], "weights").integers(2 ** 32),
-            momentum=settings["bn_momentum"], dtype="mixed_bfloat16" if settings["precision"] == "bfloat16" else "float32",
-            # With batch normalisation that passes over the filling, a short last batch needs no program of its own.
-            masked=fast_path.loops_on_device() and fast_path.fits(x))
-    trainer, predictor = training.make_trainer(network, dataset.pixel_max)
-    initial_state = training.get_state(trainer)
-    finished = [resumed[name] for name in sorted(resumed) if name.startswith("finished")]
-    history = [] if history is None else history
-    history[:] = json.loads(str(resumed.get("history", "[]")))  # a checkpoint of version 0.1.0 has none
+    def __init__(self, dataset, y_noisy, settings, progress, resumed, save_checkpoint, network=None):
+        import fast_path
+        import models
+        import training
 
-    def save(**unfinished):
-        arrays = {f"finished{number:03d}": probabilities for number, probabilities in enumerate(finished)}
-        save_checkpoint(**arrays, **unfinished, history=json.dumps(history))
+        # With batch normalisation that passes over the filling, a short last batch needs no program of its own.
+        masked = fast_path.loops_on_device() and fast_path.fits(dataset.x_train)
+        network = network or models.build_for_run(settings, dataset, "weights", masked=masked)
+        self.trainer, self.predictor = training.make_trainer(network, dataset.pixel_max)
+        self.initial_state = training.get_state(self.trainer)
+        self.dataset, self.y_noisy, self.settings, self.progress = dataset, y_noisy, settings, progress
+        self.resumed, self.save_checkpoint = resumed, save_checkpoint
+        self.finished = [resumed[name] for name in sorted(resumed) if name.startswith("finished")]
+        self.history = json.loads(str(resumed.get("history", "[]")))  # a checkpoint of version 0.1.0 has none
 
-    def train(train_index, held_out, removed, keep_best, iteration, half):
-        number = 2 * (iteration - 1) + half - 1
-        if number < len(finished):
-            return finished[number]
-        state, start, best, chosen, accuracy = initial_state, 0, -1.0, np.empty(0), math.nan
-        if number == resumed.get("training"):
-            state, start, chosen = resumed["state"], int(resumed["epoch"]), resumed["chosen"]
-            best = accuracy = float(resumed["best"])
+    def __call__(self, train_index, held_out, removed, keep_best, iteration, half):
+        import training
+
+        dataset, y_noisy, settings = self.dataset, self.y_noisy, self.settings
+        x, epochs, number = dataset.x_train, settings["epochs"], 2 * (iteration - 1) + half - 1
+        if number < len(self.finished):
+            return self.finished[number]
+        state, start, best, chosen, accuracy = self.initial_state, 0, -1.0, np.empty(0), math.nan
+        if number == self.resumed.get("training"):
+            state, start, chosen = self.resumed["state"], int(self.resumed["epoch"]), self.resumed["chosen"]
+            best = accuracy = float(self.resumed["best"])
         y_heldout = None if dataset.y_train is None else dataset.y_train[held_out]
 
         def show(epoch, done, loss, end_of_epoch=False):
             fraction = (number + (epoch + done / len(train_index)) / epochs) / (2 * settings["iterations"])
-            progress.show(fraction, f"iter {iteration}/{settings['iterations']} half {half}/2 epoch {epoch + 1}/{epochs} loss "
-                          f"{loss:.3f} held-out acc {accuracy:.3f}", end_of_epoch)
+            self.progress.show(fraction, f"iter {iteration}/{settings['iterations']} half {half}/2 epoch {epoch + 1}/{epochs} "
+                               f"loss {loss:.3f} held-out acc {accuracy:.3f}", end_of_epoch)
 
         def train_epoch(epoch, learning_rate):
             return training.train_epoch(
-                trainer, x, y_noisy, train_index, utils.rng(settings["seed"], "train", iteration, half, epoch), batch_size,
-                learning_rate, dataset.shift, dataset.flip, functools.partial(show, epoch))
+                self.trainer, x, y_noisy, train_index, utils.rng(settings["seed"], "train", iteration, half, epoch),
+                settings["batch_size"], learning_rate, dataset.shift, dataset.flip, functools.partial(show, epoch))
 
-        for epoch, learning_rate, means in training.fit(trainer, epochs, SCHEDULE, train_epoch, start, state,
+        for epoch, learning_rate, means in training.fit(self.trainer, epochs, SCHEDULE, train_epoch, start, state,
                                                         where=f"iteration {iteration}, half {half}, "):
-            probabilities = training.predict(predictor, x, held_out)
+            probabilities = training.predict(self.predictor, x, held_out)
             found = noise.heldout_accuracies(probabilities.argmax(axis=1), y_noisy[held_out], y_heldout)
             accuracy = found["heldout_accuracy"]
-            history.append({"iteration": iteration, "half": half, "epoch": epoch + 1, "learning_rate": learning_rate,
-                            **means, **found, "chosen": False})
+            self.history.append({"iteration": iteration, "half": half, "epoch": epoch + 1, "learning_rate": learning_rate,
+                                 **means, **found, "chosen": False})
             predicts = accuracy > best if keep_best else epoch + 1 == epochs
             best = max(best, accuracy)
             if predicts:
-                chosen = np.concatenate([probabilities, training.predict(predictor, x, removed)])
-                for row in history:
+                chosen = np.concatenate([probabilities, training.predict(self.predictor, x, removed)])
+                for row in self.history:
                     if (row["iteration"], row["half"]) == (iteration, half):
-                        row["chosen"] = row is history[-1]
+                        row["chosen"] = row is self.history[-1]
             if epoch + 1 < epochs:
-                save(training=number, epoch=epoch + 1, state=training.get_state(trainer), best=best, chosen=chosen)
+                self._save(training=number, epoch=epoch + 1, state=training.get_state(self.trainer), best=best, chosen=chosen)
             show(epoch, len(train_index), means["loss"], end_of_epoch=True)
-        finished.append(chosen)
-        save()
+        self.finished.append(chosen)
+        self._save()
         return chosen
 
-    return train
+    def _save(self, **unfinished):
+        finished = {f"finished{number:03d}": probabilities for number, probabilities in enumerate(self.finished)}
+        self.save_checkpoint(**finished, **unfinished, history=json.dumps(self.history))
 
 
 # --- the command ------------------------------------------------------------------------------------------------------
@@ -248,8 +240,7 @@ def run(plan, progress):
                      f"{record['removed']} removed, {record['left']} left, estimated noise ratio "
                      f"{record['estimated_noise_ratio']:.3f}{truth}")
 
-    history = []
-    train = make_train(dataset, y_noisy, settings, progress, resumed, begun.save_checkpoint, history)
+    train = Train(dataset, y_noisy, settings, progress, resumed, begun.save_checkpoint)
     selection = incv(y_noisy, dataset.num_classes, settings["noise_pattern"], train, settings["iterations"],
                      settings["seed"], after_iteration)
     if selection.early:
@@ -257,7 +248,7 @@ def run(plan, progress):
     names = begun.index if dataset.names is None else dataset.names
     table = report.label_issues(selection, y_noisy, dataset.class_names, names)
     progress.say(f"{int(table['suspect'].sum())} labels look wrong")
-    write_results(path, begun, selection, table, history, settings)
+    write_results(path, begun, selection, table, train.history, settings)
     runs.remove_checkpoint(path)
     print(f"written: {path}.csv, .json, .png, _history.csv, _history.png, _suspects.csv, _report.html")
 
@@ -265,7 +256,7 @@ def run(plan, progress):
 def write_results(path, begun, selection, table, history, settings):
     """Write the run's files; its JSON comes last, so that a run is finished when it is there.
 
-    begun: runs.Begun; table: of `report.label_issues`; history: of `make_train`.
+    begun: runs.Begun; table: of `report.label_issues`; history: of `Train`.
     """
     import pandas as pd
 

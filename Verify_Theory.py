@@ -45,12 +45,6 @@ MEMORISED = 0.95  # of the noisy labels a network was trained on it must give, u
 
 # --- the experiment ---------------------------------------------------------------------------------------------------
 
-def halves(n, generator):
-    """Split n samples at random into two halves; return their positions, each ascending."""
-    shuffled = generator.permutation(n)
-    return np.sort(shuffled[:n // 2]), np.sort(shuffled[n // 2:])
-
-
 def compare_with_theory(y, y_noisy, y_pred, noise_pattern, noise_ratio, num_classes):
     """Return what was measured on held-out samples beside what theory says of it (section 3), as a dict for JSON.
 
@@ -66,72 +60,78 @@ def compare_with_theory(y, y_noisy, y_pred, noise_pattern, noise_ratio, num_clas
             "M_minus_T": {"largest": float(np.nanmax(difference)), "mean": float(np.nanmean(difference))}}
 
 
-def make_memorise(dataset, y_noisy, settings, progress, resumed, save_checkpoint, history):
-    """Return memorise(number, train_index, held_out), which trains a network on noisy labels and says what it learned.
+class Memorise:
+    """Train a network on noisy labels until it has memorised them, and predict the samples it has not seen; resumable.
 
     dataset: data.Dataset; y_noisy: integers [n]; settings: this run's; progress: command.Progress; resumed: the arrays of
-    the checkpoint to go on from, {} for none; save_checkpoint(**arrays) writes one after every epoch; history: a list,
-    which is filled with a dict for every epoch (a row of the run's _history.csv).
-    memorise returns (predicted labels int64 [len(held_out)], the fraction of the labels of train_index that it predicts,
-    un-augmented, its accuracy and its cross-entropy on the true test set). Its number, 0 or 1, decides the batches; both
-    networks begin with the same weights. A checkpoint holds what each finished half has returned (predicted0, memorised0,
-    test_accuracy0, test_loss0 ...), the history as JSON, and of the half under way its number (training), how many epochs are
-    done (epoch) and the state of network and Adam (state).
+    the checkpoint to go on from, {} for none; save_checkpoint(**arrays) writes one after every epoch.
+    A checkpoint holds what each finished half has returned (predicted0, memorised0, test_accuracy0, test_loss0 ...), the
+    history as JSON, and of the half under way its number (training), how many epochs are done (epoch) and the state of
+    network and Adam (state). history: a dict for every epoch, the rows of the run's _history.csv.
     """
-    import models
-    import training
 
-    x, epochs, trainings = dataset.x_train, settings["epochs"], 1 + settings["both_halves"]
-    shift, flip = (dataset.shift, dataset.flip) if settings["augmentation"] else (0, False)
-    network = models.build(
-        settings["architecture"], x.shape[1:], dataset.num_classes,
-        seed=utils.rng(settings["seed"], "weights").integers(2 ** 32),
-        momentum=settings["bn_momentum"], dtype="mixed_bfloat16" if settings["precision"] == "bfloat16" else "float32")
-    trainer, predictor = training.make_trainer(network, dataset.pixel_max, accuracy=True)
-    initial_state = training.get_state(trainer)
-    finished = {name: resumed[name] for name in resumed if name.startswith(("predicted", "memorised", "test"))}
-    history[:] = json.loads(str(resumed.get("history", "[]")))  # a checkpoint of version 0.1.0 has none
+    def __init__(self, dataset, y_noisy, settings, progress, resumed, save_checkpoint):
+        import models
+        import training
 
-    def memorise(number, train_index, held_out):
-        if f"predicted{number}" in finished:
-            return results(number)
-        here = resumed.get("training") == number
+        network = models.build_for_run(settings, dataset, "weights")
+        self.trainer, self.predictor = training.make_trainer(network, dataset.pixel_max, accuracy=True)
+        self.initial_state = training.get_state(self.trainer)
+        self.dataset, self.y_noisy, self.settings, self.progress = dataset, y_noisy, settings, progress
+        self.resumed, self.save_checkpoint = resumed, save_checkpoint
+        self.finished = {name: resumed[name] for name in resumed if name.startswith(("predicted", "memorised", "test"))}
+        self.history = json.loads(str(resumed.get("history", "[]")))  # a checkpoint of version 0.1.0 has none
+
+    def __call__(self, number, train_index, held_out):
+        """Train the network of half `number`, 0 or 1, which decides the batches; both start from the same weights.
+
+        Returns the predicted labels int64 [len(held_out)], the fraction of the labels of train_index that it predicts,
+        un-augmented, its accuracy and its cross-entropy on the true test set (NaN for a half that version 0.1.0 finished).
+        """
+        import training
+
+        dataset, y_noisy, settings, finished = self.dataset, self.y_noisy, self.settings, self.finished
+        x, epochs, trainings = dataset.x_train, settings["epochs"], 1 + settings["both_halves"]
+        shift, flip = (dataset.shift, dataset.flip) if settings["augmentation"] else (0, False)
+        resumes = self.resumed.get("training") == number
 
         def show(epoch, done, loss, end_of_epoch=False):
-            progress.show((number + (epoch + done / len(train_index)) / epochs) / trainings,
-                          f"half {number + 1}/{trainings} epoch {epoch + 1}/{epochs} loss {loss:.3f}", end_of_epoch)
+            self.progress.show((number + (epoch + done / len(train_index)) / epochs) / trainings,
+                               f"half {number + 1}/{trainings} epoch {epoch + 1}/{epochs} loss {loss:.3f}", end_of_epoch)
 
         def train_epoch(epoch, learning_rate):
             return training.train_epoch(
-                trainer, x, y_noisy, train_index, utils.rng(settings["seed"], "memorise", number, epoch),
+                self.trainer, x, y_noisy, train_index, utils.rng(settings["seed"], "memorise", number, epoch),
                 settings["batch_size"], learning_rate, shift, flip, functools.partial(show, epoch))
 
-        for epoch, learning_rate, means in training.fit(
-                trainer, epochs, SCHEDULE, train_epoch, int(resumed["epoch"]) if here else 0,
-                resumed["state"] if here else initial_state, where=f"half {number + 1}, "):
-            predicted = training.predict(predictor, x, held_out).argmax(axis=1)
-            history.append({"half": number + 1, "epoch": epoch + 1, "learning_rate": learning_rate, "loss": means["loss"],
-                            "training_accuracy": means["accuracy"], **noise.heldout_accuracies(
-                                predicted, y_noisy[held_out], dataset.y_train[held_out])})
+        for epoch, learning_rate, means in () if f"predicted{number}" in finished else training.fit(
+                self.trainer, epochs, SCHEDULE, train_epoch, int(self.resumed["epoch"]) if resumes else 0,
+                self.resumed["state"] if resumes else self.initial_state, where=f"half {number + 1}, "):
+            predicted = training.predict(self.predictor, x, held_out).argmax(axis=1)
+            self.history.append({
+                "half": number + 1, "epoch": epoch + 1, "learning_rate": learning_rate, "loss": means["loss"],
+                "training_accuracy": means["accuracy"],
+                **noise.heldout_accuracies(predicted, y_noisy[held_out], dataset.y_train[held_out])})
             if epoch + 1 < epochs:
-                save_checkpoint(**finished, training=number, epoch=epoch + 1, state=training.get_state(trainer),
-                                history=json.dumps(history))
+                self.save_checkpoint(**finished, training=number, epoch=epoch + 1, state=training.get_state(self.trainer),
+                                     history=json.dumps(self.history))
+            else:
+                finished |= self._results(number, predicted, train_index)
+                self.save_checkpoint(**finished, history=json.dumps(self.history))
             show(epoch, len(train_index), means["loss"], end_of_epoch=True)
-        finished[f"predicted{number}"] = predicted
-        of_training = training.predict(predictor, x, train_index).argmax(axis=1)
-        finished[f"memorised{number}"] = (of_training == y_noisy[train_index]).mean()
-        of_test = training.predict(predictor, dataset.x_test, np.arange(len(dataset.y_test)))
-        finished[f"test_accuracy{number}"] = (of_test.argmax(axis=1) == dataset.y_test).mean()
-        finished[f"test_loss{number}"] = -np.log(
-            of_test[np.arange(len(of_test)), dataset.y_test].astype(float) + 1e-8).mean()
-        save_checkpoint(**finished, history=json.dumps(history))
-        return results(number)
-
-    def results(number):
         return finished[f"predicted{number}"], *(
             float(finished.get(f"{name}{number}", math.nan)) for name in ("memorised", "test_accuracy", "test_loss"))
 
-    return memorise
+    def _results(self, number, predicted, train_index):
+        """What a checkpoint holds of a finished half."""
+        import training
+
+        dataset, every = self.dataset, np.arange(len(self.dataset.y_test))
+        of_training = training.predict(self.predictor, dataset.x_train, train_index).argmax(axis=1)
+        of_test = training.predict(self.predictor, dataset.x_test, every)
+        return {f"predicted{number}": predicted, f"memorised{number}": (of_training == self.y_noisy[train_index]).mean(),
+                f"test_accuracy{number}": (of_test.argmax(axis=1) == dataset.y_test).mean(),
+                f"test_loss{number}": -np.log(of_test[every, dataset.y_test].astype(float) + 1e-8).mean()}
 
 
 # --- the command ------------------------------------------------------------------------------------------------------
@@ -166,9 +166,8 @@ def run(plan, progress):
         plan, {"dataset": "cifar10", **PUBLISHED, "bn_momentum": 0.99}, progress)
     if "epoch" in resumed:
         print(f"resuming at half {int(resumed['training']) + 1}, epoch {int(resumed['epoch']) + 1}", flush=True)
-    history = []
-    memorise = make_memorise(dataset, y_noisy, settings, progress, resumed, save_checkpoint, history)
-    first, second = halves(len(y_noisy), utils.rng(settings["seed"], "halves"))
+    memorise = Memorise(dataset, y_noisy, settings, progress, resumed, save_checkpoint)
+    first, second = utils.halves(np.arange(len(y_noisy)), utils.rng(settings["seed"], "halves"))
     y_pred, memorised, shares, tested = np.full(len(y_noisy), -1), np.zeros(len(y_noisy), dtype=bool), [], []
     for number, (train_index, held_out) in enumerate([(first, second), (second, first)][:1 + settings["both_halves"]]):
         y_pred[held_out], share, *on_test = memorise(number, train_index, held_out)
@@ -183,7 +182,7 @@ def run(plan, progress):
     comparison = compare_with_theory(table["y"], table["y_noisy"], table["y_pred"], settings["noise_pattern"],
                                      settings["noise_ratio"], dataset.num_classes)
     report(comparison, shares, tested, progress)
-    write_results(path, table, history, provenance() | {
+    write_results(path, table, memorise.history, provenance() | {
         "accuracy_on_training_half": shares, "memorised": bool(table["memorised"].all()), "test": tested, **comparison})
     runs.remove_checkpoint(path)
     print(f"written: {path}.csv, .json, _history.csv, _history.png")

@@ -12,13 +12,15 @@ import argparse
 import contextlib
 import hashlib
 import itertools
+import math
 import os
-import shutil
 import signal
 import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
+
+from tqdm import tqdm
 
 import custom_data
 import data
@@ -273,66 +275,50 @@ _interrupt.pressed = False
 
 # --- progress ---------------------------------------------------------------------------------------------------------
 
-class Progress:
-    """One line that says where a run is and how long everything will still take: redrawn in place on a terminal, a line
-    per epoch elsewhere, nothing if quiet.
+tqdm.monitor_interval = 0  # no thread that redraws
 
-    number: how many runs there will be; finished: how many of them are, counted by whoever carries them out; where: what
-    was said last, shown or not;
-    reported: a file that is to hold the share of the run that is done, for another process to look at.
+
+class Progress:
+    """One progress bar for all runs of a command, with the time left; a line per epoch where output is no terminal.
+
+    quiet: show nothing; number: how many runs there are; reported: a file to hold the fraction of the run that is done, for
+    another process to read. finished: how many runs are, counted by whoever carries them out; where: the last text, shown or
+    not.
     """
 
     def __init__(self, quiet=False, number=1, reported=None):
-        self.quiet, self.live = quiet, sys.stdout.isatty()
-        self.number, self.finished, self.reported = number, 0, reported
-        self.begin, self.shown, self.where = None, 0.0, ""
+        self.quiet, self.number, self.reported = quiet, number, reported
+        self.live, self.finished, self.where, self.bar = sys.stdout.isatty(), 0, "", None
 
     def show(self, fraction, text, end_of_epoch):
-        """fraction: the share of the present run that is done; text: where it is. Called after every batch."""
+        """fraction: how much of the present run is done; text: where it is. Called after every batch."""
         if _interrupt.pressed:
             raise KeyboardInterrupt
         if self.reported and end_of_epoch:
             with contextlib.suppress(OSError):
                 self.reported.write_text(str(fraction))
-        now, self.where = time.monotonic(), text
-        fraction = (self.finished + fraction) / self.number
-        if self.begin is None:
-            self.begin = now, fraction  # the first batch carries the compilation and would mislead
-        if self.quiet or (now - self.shown < 0.2 if self.live else not end_of_epoch):
+        self.where, done = text, self.finished + fraction
+        if self.quiet:
             return
-        self.shown = now
-        since, earlier = self.begin
-        left = f" {duration((1 - fraction) * (now - since) / (fraction - earlier))} left" if fraction > earlier else ""
-        if self.number > 1 and "runs" not in text:
-            text = f"run {self.finished + 1}/{self.number} {text}"
-        if self.live:
-            room = shutil.get_terminal_size().columns - 1
-            print(f"\r{text[:max(0, room - len(left))]}{left[:room]}\x1b[K", end="", flush=True)
-        else:
-            print(text + left, flush=True)
-
-    def note(self, text):
-        """Show what is done before anything can be said of the time left: redrawn in place on a terminal, else nothing."""
-        if self.live and not self.quiet and time.monotonic() - self.shown >= 0.2:
-            self.shown = time.monotonic()
-            print(f"\r{text[:shutil.get_terminal_size().columns - 1]}\x1b[K", end="", flush=True)
+        if self.bar is None:  # the first batch carries the compilation and would mislead
+            self.bar = tqdm(desc=text, total=self.number, initial=done, smoothing=0, file=sys.stdout, dynamic_ncols=True,
+                            mininterval=0.2, leave=False, delay=0 if self.live else math.inf, bar_format=(
+                                "{percentage:3.0f}%|{bar:10}| {remaining} left, " if self.live else "") + "{desc}"
+                            + ("" if self.live else ", {remaining} left"))
+        self.bar.desc = text if self.number == 1 or "runs" in text else f"run {self.finished + 1}/{self.number} {text}"
+        self.bar.update(done - self.bar.n)
+        if end_of_epoch and not self.live:
+            print(self.bar, flush=True)
 
     def part(self, begin, end):
-        """A view of this line for a stage of the run: what it shows as 0 and 1 is begin and end of the run."""
+        """A view of this bar for a stage of the run: what it shows as 0 and 1 is begin and end of the run."""
         def show(fraction, text, end_of_epoch):
             self.show(begin + (end - begin) * fraction, text, end_of_epoch)
 
-        return SimpleNamespace(show=show, say=self.say, note=self.note)
+        return SimpleNamespace(show=show, say=self.say, quiet=self.quiet)
 
     def say(self, line, file=None):
         """Print a line that stays, to standard output if no file is given."""
-        if self.live and not self.quiet:
-            print("\r\x1b[K", end="", flush=True)
+        if self.bar and self.live:
+            self.bar.clear()
         print(line, file=file or sys.stdout, flush=True)
-
-
-def duration(seconds):
-    minutes = int(seconds // 60)
-    if minutes >= 60:
-        return f"{minutes // 60} h {minutes % 60:02d} min"
-    return f"{minutes} min {int(seconds % 60):02d} s" if minutes else f"{int(seconds)} s"

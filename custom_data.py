@@ -11,10 +11,12 @@ import hashlib
 import io
 import os
 import re
+import sys
 import warnings
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 from data import DataError, Dataset, Facts, in_a_file, listed, read_arrays
 
@@ -47,9 +49,9 @@ def facts(path, label=None, image_size=None):
                  shape, checksum)
 
 
-def load(path, label=None, image_size=None, scratch=None, after_image=None):
+def load(path, label=None, image_size=None, scratch=None, quiet=True):
     """Return the data.Dataset of a path. Arguments as for `facts`; scratch: the folder for images too many for the memory;
-    after_image: called with the share of the images that is decoded.
+    quiet: whether reading images shows no progress.
 
     Its y_train, the true labels, are None where they are not known; x_test and y_test where there are none; class_names,
     ascending, are what its integers stand for; names are the images' file names, else the positions.
@@ -62,7 +64,7 @@ def load(path, label=None, image_size=None, scratch=None, after_image=None):
         return _table(str(path), label, _checksum(path))[0]
     found, labels, shape, checksum = _folder(str(path), image_size)
     class_names, given = classes_of(np.array(labels), f"{path}: the subfolders")
-    x = _decode(path, found, shape, scratch, after_image)
+    x = _decode(path, found, shape, scratch, quiet)
     return _of_images(x, given, class_names, np.array([_shown(file) for file in found]), checksum)
 
 
@@ -411,14 +413,15 @@ def _complain(folder, unreadable):
         raise DataError(f"{folder / unreadable[0]}{others}: not an image that can be read; mend or remove it")
 
 
-def _decode(folder, files, shape, scratch, after_image):
+def _decode(folder, files, shape, scratch, quiet):
     """The images as uint8 [n, *shape], in memory, or in a file without a name that goes with this process."""
     from keras.utils import img_to_array, load_img
 
     size = (len(files), *shape)
     x = in_a_file(size, scratch) if np.prod(size, dtype=float) > IN_MEMORY else np.empty(size, dtype=np.uint8)
     unreadable = []
-    for number, file in enumerate(files):
+    bar = tqdm(files, "reading images", leave=False, file=sys.stdout, disable=quiet or not sys.stdout.isatty())
+    for number, file in enumerate(bar):
         try:
             image = load_img(folder / file, color_mode="grayscale" if shape[2] == 1 else "rgb", target_size=shape[:2],
                              interpolation="bilinear")
@@ -427,7 +430,5 @@ def _decode(folder, files, shape, scratch, after_image):
             if isinstance(error, OSError) and error.errno:  # the disk's, not the image's
                 raise
             unreadable.append(file)
-        if after_image:
-            after_image((number + 1) / len(files))
     _complain(folder, unreadable)
     return x

@@ -1,4 +1,5 @@
 """Draw the figures, each from data that it is handed."""
+import json
 import math
 import warnings
 
@@ -14,16 +15,19 @@ import utils
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 
+# The paper's numbers: {"INCV": {"sym 0.5": {"LP": [by iteration], "LR": [...]}}, "theory": {"sym": {"accuracy": [by noise
+# ratio 0, 0.1 ... 1], "LP": [...], "LR": [...]}}}, on CIFAR-10, read off its figures to about 0.005 and 0.01.
+PUBLISHED = json.loads((runs.PROJECT / "published.json").read_text())
+
+
+def _save(figure, file, dpi=120):
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # letters that the font lacks are drawn as boxes
+        figure.savefig(file, format="png", dpi=dpi)
+    plt.close(figure)
+
+
 # --- INCV -------------------------------------------------------------------------------------------------------------
-
-# Chen et al. 2019, figure of LP and LR by iteration on CIFAR-10, read off to about 0.005.
-PUBLISHED_INCV = {
-    ("sym", 0.2): ([.993, .992, .990, .988], [.80, .90, .925, .937]),
-    ("sym", 0.5): ([.953, .943, .935, .929], [.70, .836, .879, .899]),
-    ("sym", 0.8): ([.549, .535, .516, .50], [.355, .535, .62, .667]),
-    ("asym", 0.4): ([.885, .866, .85, .837], [.72, .866, .912, .932]),
-}
-
 
 def precision_and_recall(provenance, file):
     """Draw label precision and label recall by iteration of one INCV run, with the published points for CIFAR-10.
@@ -31,14 +35,14 @@ def precision_and_recall(provenance, file):
     provenance: what INCV.py writes as JSON; file: where the PNG goes.
     """
     settings, records = provenance["settings"], provenance["iterations"]
-    published = PUBLISHED_INCV.get((settings["noise_pattern"], settings["noise_ratio"]))
+    published = PUBLISHED["INCV"].get(runs.name_of_noise(settings))
     iterations = [record["iteration"] for record in records]
     figure, panels = plt.subplots(1, 2, figsize=(8, 3.4), sharex=True, layout="constrained")
-    for panel, key, name, which in zip(panels, ("LP", "LR"), ("label precision", "label recall"), (0, 1)):
+    for panel, key, name in zip(panels, ("LP", "LR"), ("label precision", "label recall")):
         values = [float("nan") if record[key] is None else record[key] for record in records]
         panel.plot(iterations, values, "o-", color="C0", label="this run")
         if published and settings["dataset"] == "cifar10":
-            panel.plot(range(1, 5), published[which], "s--", color="0.5", mfc="none", label="published (all of CIFAR-10)")
+            panel.plot(range(1, 5), published[key], "s--", color="0.5", mfc="none", label="published (all of CIFAR-10)")
             panel.legend(loc="lower left" if key == "LP" else "lower right", fontsize=8)
         for x, value in zip(iterations, values):
             panel.annotate(f"{value:.3f}", (x, value), xytext=(0, 6), textcoords="offset points", ha="center", fontsize=8)
@@ -49,8 +53,7 @@ def precision_and_recall(provenance, file):
     differs = ", ".join(f"{k} {v['here']}" for k, v in provenance["differs_from_published"].items() if k != "dataset")
     figure.suptitle(f"INCV, {settings['dataset']}, {runs.name_of_noise(settings)}, seed {settings['seed']}"
                     + (f" ({differs})" if differs else ""), fontsize=10)
-    figure.savefig(file, format="png", dpi=120)
-    plt.close(figure)
+    _save(figure, file)
 
 
 def counts(provenance, file):
@@ -68,8 +71,7 @@ def counts(provenance, file):
     figure.legend(*panel.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=9)
     figure.suptitle(f"INCV, {settings['dataset']}, {runs.name_of_noise(settings)}, seed {settings['seed']}", fontsize=10,
                     parse_math=False)
-    figure.savefig(file, format="png", dpi=120)
-    plt.close(figure)
+    _save(figure, file)
 
 
 # --- by epoch ---------------------------------------------------------------------------------------------------------
@@ -118,8 +120,7 @@ def history(table, by, settings, file):
                   ncols={1: 1, 4: 3}.get(columns, 2))
     figure.suptitle(f"{settings['dataset']}, {runs.name_of_noise(settings)}, seed {settings['seed']}", fontsize=10,
                     parse_math=False)
-    figure.savefig(file, format="png", dpi=120)
-    plt.close(figure)
+    _save(figure, file)
 
 
 # --- labels to doubt --------------------------------------------------------------------------------------------------
@@ -147,7 +148,7 @@ def contact_sheet(x, positions, worst, pixel_max, title, file):
     for panel in panels.flat:
         panel.axis("off")
     figure.suptitle(f"{title}: label given → suggested, worst first", fontsize=10, parse_math=False)
-    _save_with_any_letters(figure, file)
+    _save(figure, file)
 
 
 def classes(class_names, wrong, estimate, title, file):
@@ -175,20 +176,13 @@ def classes(class_names, wrong, estimate, title, file):
                 matrix.text(j, i, f"{estimate[i, j]:.2f}", ha="center", va="center", fontsize=7,
                             color="white" if estimate[i, j] > 0.5 else "black")
     figure.suptitle(title, fontsize=10, parse_math=False)
-    _save_with_any_letters(figure, file)
+    _save(figure, file)
 
 
 def shortened(name, most=12):
     """A name that fits into a figure: on one line, without what no font can show."""
     text = "".join(letter if letter.isprintable() else "?" for letter in str(name))
     return text if len(text) <= most else text[:most - 1] + "…"
-
-
-def _save_with_any_letters(figure, file):
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing")  # letters that the font lacks are drawn as boxes
-        figure.savefig(file, format="png", dpi=120)
-    plt.close(figure)
 
 
 # --- robust training --------------------------------------------------------------------------------------------------
@@ -211,8 +205,7 @@ def test_accuracy(history, settings, name, file):
               f"{settings['seed']}")
     panel.grid(alpha=0.3)
     panel.legend(loc="lower right", fontsize=9)
-    figure.savefig(file, format="png", dpi=120)
-    plt.close(figure)
+    _save(figure, file)
 
 
 METHODS = utils.literal("methods", "METHODS")
@@ -245,20 +238,11 @@ def compared_methods(runs_of, title, file):
         panel.grid(alpha=0.3)
     figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, fontsize=9)
     figure.suptitle(title, fontsize=10)
-    figure.savefig(file, format="png", dpi=120)
-    plt.close(figure)
+    _save(figure, file)
 
 
 # --- theory and experiment --------------------------------------------------------------------------------------------
 
-# Chen et al. 2019, figure of accuracy, LP and LR on CIFAR-10 for noise ratios 0, 0.1 ... 1, read off to about 0.01.
-PUBLISHED_THEORY = {
-    "sym": {"accuracy": [.90, .75, .61, .48, .36, .26, .18, .14, .11, .10, .10],
-            "LP": [1, 1, .99, .98, .95, .88, .77, .60, .36, .11, 0],
-            "LR": [.90, .84, .76, .67, .57, .46, .35, .28, .19, .10, 0]},
-    "asym": {"accuracy": [.90, .77, .63, .52, .46, .43, .46, .52, .63, .77, .91],
-             "LP": [1, .99, .96, .87, .72, .50, .27, .13, .04, .01, 0],
-             "LR": [.90, .84, .76, .65, .55, .43, .32, .22, .12, .05, 0]}}
 QUANTITIES = {"accuracy": "test accuracy (noisy labels)", "LP": "label precision (LP)", "LR": "label recall (LR)"}
 
 
@@ -272,8 +256,8 @@ def theory_curves(found, dataset, noise_pattern, settings_name, file):
     figure, panels = plt.subplots(1, 3, figsize=(12, 3.9), layout="constrained")
     for panel, (quantity, name), curve in zip(panels, QUANTITIES.items(), expected.T):
         panel.plot(ratios, curve, color="C0", label="theory")
-        if dataset == "cifar10" and noise_pattern in PUBLISHED_THEORY:
-            panel.plot(np.arange(11) / 10, PUBLISHED_THEORY[noise_pattern][quantity], "s", color="0.5", mfc="none",
+        if dataset == "cifar10" and noise_pattern in PUBLISHED["theory"]:
+            panel.plot(np.arange(11) / 10, PUBLISHED["theory"][noise_pattern][quantity], "s", color="0.5", mfc="none",
                        label="published (all of CIFAR-10, ResNet-110)")
         for memorised, style, label in ((True, {"fmt": "o", "color": "C3"}, "experiment"),
                                         (False, {"fmt": "x", "color": "C1"}, "not memorised: theory does not apply")):
@@ -291,8 +275,7 @@ def theory_curves(found, dataset, noise_pattern, settings_name, file):
     seeds = max(len(of_ratio) for of_ratio in found.values())
     figure.suptitle(f"{dataset}, {noise_pattern} noise{_readable(settings_name)}, "
                     f"{'one seed' if seeds == 1 else f'mean and range over up to {seeds} seeds'}", fontsize=10)
-    figure.savefig(file, format="png", dpi=120)
-    plt.close(figure)
+    _save(figure, file)
 
 
 def confusion_matrices(found, dataset, noise_pattern, settings_name, file, columns=4):
@@ -314,8 +297,7 @@ def confusion_matrices(found, dataset, noise_pattern, settings_name, file, colum
             _heat_map(panel, matrix, title)
     figure.suptitle(f"{dataset}, {noise_pattern} noise{_readable(settings_name)}\n"
                     f"M[i, j] = P(predicted j | true i) on held-out samples, above T", fontsize=min(10, 4 + 3 * columns))
-    figure.savefig(file, format="png", dpi=90)
-    plt.close(figure)
+    _save(figure, file, dpi=90)
 
 
 def _heat_map(panel, matrix, title):

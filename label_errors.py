@@ -77,7 +77,7 @@ def _keras_train(build, x, given, num_classes, iterations, epochs, batch_size, s
                              f"{num_classes}")
     dataset = data.Dataset(x, None, None, None, num_classes, pixel_max=1, shift=0, flip=False, checksum=None)
     settings = {"epochs": epochs, "batch_size": batch_size, "iterations": iterations, "seed": seed}
-    return INCV.make_train(dataset, given, settings, command.Progress(quiet), {}, lambda **_: None, network=network)
+    return INCV.Train(dataset, given, settings, command.Progress(quiet), {}, lambda **_: None, network=network)
 
 
 def with_logits(model):

@@ -82,7 +82,7 @@ def add_unfinished(checkpoint, source, results_dir, data_dir):
 def published_but_for_engine(path, settings):
     """Whether an unfinished run is one of the paper's: by its noise, with no options but of precision and engine."""
     changed = runs.name_of_settings(path).removeprefix(f"_{settings.get('method')}")
-    return ((settings["noise_pattern"], settings["noise_ratio"]) in figures.PUBLISHED_INCV
+    return (runs.name_of_noise(settings) in figures.PUBLISHED["INCV"]
             and not set(changed.split("_")) - {"", "bfloat16", "jax"})
 
 

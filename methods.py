@@ -64,10 +64,7 @@ Stage = namedtuple("Stage", "resumed save_checkpoint progress schedule")
 
 def make_network(dataset, settings, number, masked=False):
     """Network 1 or 2, each with initial weights of its own, the same for every method. masked: see models.py."""
-    return models.build(
-        settings["architecture"], dataset.x_train.shape[1:], dataset.num_classes, momentum=settings["bn_momentum"],
-        seed=utils.rng(settings["seed"], "weights of network", number).integers(2 ** 32),
-        dtype="mixed_bfloat16" if settings["precision"] == "bfloat16" else "float32", masked=masked)
+    return models.build_for_run(settings, dataset, "weights of network", number, masked=masked)
 
 
 def one_epoch(trainer, dataset, y, index, settings, generator, rate, after_batch):

@@ -19,6 +19,7 @@ import numpy as np
 from keras import layers
 
 import fast_path
+import utils
 
 # The one list of networks, a literal, which the command line reads without importing this module: the name of a function
 # below and the kind of samples that it is for. Add one here.
@@ -180,6 +181,14 @@ def build(architecture, input_shape, num_classes, **options):
     if architecture not in ARCHITECTURES:
         raise ValueError(f"unknown architecture {architecture!r}: use one of {', '.join(ARCHITECTURES)}")
     return globals()[architecture](input_shape, num_classes, **options)
+
+
+def build_for_run(settings, dataset, *stage, masked=False):
+    """Return the network that a run's settings name for a data.Dataset; (seed, *stage) decides its initial weights."""
+    return build(
+        settings["architecture"], dataset.x_train.shape[1:], dataset.num_classes, momentum=settings["bn_momentum"],
+        seed=utils.rng(settings["seed"], *stage).integers(2 ** 32),
+        dtype="mixed_bfloat16" if settings["precision"] == "bfloat16" else "float32", masked=masked)
 
 
 def save_network(path, network, architecture, pixel_max):

@@ -61,19 +61,6 @@ def check_time(deadline):
 Plan = namedtuple("Plan", "settings path source results_dir gpu_id deadline overwrite")
 
 
-def as_plain(plan):
-    """A Plan as a dict of what Python itself has: a worker elsewhere reads it before it can import our modules."""
-    source = plan.source._asdict() | {"facts": plan.source.facts._asdict()}
-    return plan._asdict() | {"path": plan.path.absolute(), "results_dir": str(Path(plan.results_dir).absolute()),
-                             "source": source}
-
-
-def from_plain(fields):
-    """The Plan that `as_plain` has made a dict of."""
-    source = data.Source(**fields["source"] | {"facts": data.Facts(**fields["source"]["facts"])})
-    return Plan(**fields | {"source": source})
-
-
 # dataset: data.Dataset of the samples in use; index: their positions in the whole training set; y_noisy: integers [n];
 # resumed: {name: array} of the checkpoint to go on from, {} for none; save_checkpoint(**arrays) writes one;
 # provenance(): what the run's JSON says of where the run comes from, as a dict.
@@ -104,8 +91,7 @@ def begin(plan, published, progress):
     earlier = [other for other in json.loads(str(resumed.get("sessions", "[]"))) if other != this_session]
 
     if source.path is not None:  # not before a backend is started: images are decoded by Keras's utilities
-        dataset = custom_data.load(source.path, source.label, source.image_size, path.parent,
-                                   lambda share: progress.note(f"reading images {share:.0%}"))
+        dataset = custom_data.load(source.path, source.label, source.image_size, path.parent, progress.quiet)
         classes = data.listed([repr(str(name)) for name in dataset.class_names], 8)
         progress.say(f"{dataset.num_classes} classes: {classes}")
     dataset, index, y_noisy = noisy_labels(settings, dataset, source.labels)
@@ -307,8 +293,8 @@ def save_checkpoint(path, settings, **arrays):
     """Write a checkpoint and keep the one before it: whatever happens, a whole one is there.
 
     path: the run's path (`result_path`); settings: dict that JSON can hold; arrays: what to go on from. `begin` adds sessions
-    (provenance of the processes so far, JSON) and wall_seconds; the rest is listed where it is written: INCV.make_train,
-    Verify_Theory.make_memorise, INCV_main.train, methods.probabilities_of_a_trained_network.
+    (provenance of the processes so far, JSON) and wall_seconds; the rest is listed where it is written: INCV.Train,
+    Verify_Theory.Memorise, INCV_main.train, methods.probabilities_of_a_trained_network.
     """
     fresh, current, previous = _checkpoint_files(path)
     content = io.BytesIO()

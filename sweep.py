@@ -13,11 +13,11 @@ import importlib.util
 import io
 import logging
 import os
+import pickle
 import signal
 import socket
 import sys
 import threading
-import time
 import urllib.parse
 from pathlib import Path
 
@@ -162,7 +162,9 @@ def _in_workers(script, missing, at_once, scheduler, progress):
     if scheduler is not None:
         lost, backend = _cluster(scheduler)
     do = _portable_work(str(runs.PROJECT), None if scheduler is not None else os.getpid(), runs.code_revision())
-    calls = [joblib.delayed(do)(script, runs.as_plain(plan._replace(source=source))) for plan in missing]
+    here = [plan._replace(source=source, path=plan.path.absolute(), results_dir=str(Path(plan.results_dir).absolute()))
+            for plan in missing]
+    calls = [joblib.delayed(do)(script, pickle.dumps(plan)) for plan in here]
     with joblib.parallel_config(**backend), _watching([plan.path for plan in missing], progress), contextlib.closing(
             joblib.Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch="all")(calls)) as outcomes:
         try:
@@ -181,23 +183,24 @@ def _portable_work(project, parent, revision):
 
     project: this folder, also on the worker; parent, revision: see `work`.
     """
-    def do(script, fields):
+    def do(script, plan):
         import sys
         if project not in sys.path:
             sys.path.insert(0, project)
         import sweep
-        return sweep.work(script, fields, parent, revision)
+        return sweep.work(script, plan, parent, revision)
 
     return do
 
 
-def work(script, fields, parent, revision):
+def work(script, plan, parent, revision):
     """One run in a worker; returns (path, what it printed, None or what was wrong).
 
-    fields: of its runs.Plan, see `runs.as_plain`; parent: the process without which the work is given up, None for none;
-    revision: the code's, which a worker that has been there for long may have loaded in another state.
+    plan: its runs.Plan, pickled, which a worker can read once it knows where our modules are; parent: the process without
+    which the work is given up, None for none; revision: the code's, which a worker that has been there for long may have
+    loaded in another state.
     """
-    said, error, plan = io.StringIO(), None, runs.from_plain(fields)
+    said, error, plan = io.StringIO(), None, pickle.loads(plan)
     with _one_at_a_time, _given_up_without(parent), contextlib.redirect_stdout(said):
         os.environ["KERAS_BACKEND"] = plan.settings["engine"]
         try:
@@ -242,14 +245,14 @@ def _watching(paths, progress):
     done = threading.Event()
 
     def watch():
+        seconds = 0
         while not done.wait(1):
-            under_way = 0.0
+            seconds, under_way = seconds + 1, 0.0
             for path in paths:
                 with contextlib.suppress(OSError, ValueError):
                     under_way += float(runs.beside(path, ".progress").read_text())
             try:
-                progress.show(under_way, f"{progress.finished} of {len(paths)} runs finished",
-                              end_of_epoch=time.monotonic() - progress.shown > 60)
+                progress.show(under_way, f"{progress.finished} of {len(paths)} runs finished", seconds % 60 == 0)
             except (KeyboardInterrupt, OSError):
                 return  # the main thread has the same, and answers it
 

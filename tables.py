@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 from types import SimpleNamespace
 
+import jinja2
 import numpy as np
 import pandas as pd
 
@@ -261,9 +262,9 @@ def beside_published(values, published):
     return [f"{np.mean(values):.3f}{spread}", f"{published:.3f}", f"{np.mean(values) - published:+.3f}"]
 
 
-def _variants(found, noise_pattern, noise_ratio):
+def _variants(found, noise_name):
     """(variant, its runs) of one noise setting: first the runs as published, which may be none, then the others."""
-    of_noise = found[(found["noise_pattern"] == noise_pattern) & (found["noise_ratio"] == noise_ratio)]
+    of_noise = found[found["noise"] == noise_name]
     for variant in ["", *sorted(set(of_noise["not_as_published"]) - {""})]:
         yield variant, of_noise[of_noise["not_as_published"] == variant]
 
@@ -271,16 +272,16 @@ def _variants(found, noise_pattern, noise_ratio):
 def selection_table(found):
     """LP and LR by iteration of INCV (section 4 of the paper)."""
     rows = []
-    for (pattern, ratio), published in figures.PUBLISHED_INCV.items():
-        for variant, of_variant in _variants(found[found["script"] == "INCV"], pattern, ratio):
+    for noise_name, published in figures.PUBLISHED["INCV"].items():
+        for variant, of_variant in _variants(found[found["script"] == "INCV"], noise_name):
             for iteration in range(1, 5):
                 records = [record for provenance in of_variant["provenance"] for record in provenance["iterations"]
                            if record["iteration"] == iteration]
                 cells = []
-                for quantity, expected in zip(("LP", "LR"), published):
+                for quantity, expected in published.items():
                     values = [record[quantity] for record in records if record[quantity] is not None]
                     cells += beside_published(values, expected[iteration - 1])
-                rows.append([f"{pattern} {ratio}", iteration, *cells, len(records) or "", variant])
+                rows.append([noise_name, iteration, *cells, len(records) or "", variant])
     return markdown(["noise", "iteration", "LP", "published", "difference", "LR", "published", "difference", "runs",
                      "not as published"], rows)
 
@@ -295,10 +296,10 @@ def unfinished_table(results_dir):
         name = f"{script}, {runs.name_of_noise(settings)}, seed {settings['seed']}"
         name += "".join(f", {value}" for value in (settings.get("method"), settings["precision"], settings["engine"])
                         if value not in (None, "float32", "tensorflow"))
-        published = figures.PUBLISHED_INCV[settings["noise_pattern"], settings["noise_ratio"]]
+        published = figures.PUBLISHED["INCV"][runs.name_of_noise(settings)]
         for done in state.get("finished_trainings", []):
             cells = []
-            for quantity, expected in zip(("LP", "LR"), published):
+            for quantity, expected in published.items():
                 # Later iterations' LP and LR are of all that is selected by then: a half is not to be compared with them.
                 cells += beside_published([] if done[quantity] is None else [done[quantity]], expected[0])
                 if done["iteration"] > 1:
@@ -343,9 +344,9 @@ def accuracy_table(found):
 def theory_table(found):
     """Accuracy against noisy labels, LP and LR of a network that has memorised them (section 3 of the paper)."""
     rows = []
-    for pattern, published in figures.PUBLISHED_THEORY.items():
+    for pattern, published in figures.PUBLISHED["theory"].items():
         for number in range(11):
-            for variant, of_variant in _variants(found[found["script"] == "Verify_Theory"], pattern, number / 10):
+            for variant, of_variant in _variants(found[found["script"] == "Verify_Theory"], f"{pattern} {number / 10}"):
                 measured, cells = [provenance["measured"] for provenance in of_variant["provenance"]], []
                 for quantity, expected in published.items():
                     values = [run[quantity] for run in measured if run[quantity] is not None]
@@ -381,20 +382,7 @@ def ledger_page(results_dir):
                 if path.name in ("INCV_main_methods.png", "INCV_main_methods_jax.png")]
     pictures += [run.path.relative_to(results_dir).as_posix() + ending for run in _by_script(found)
                  for ending in (".png", "_history.png") if runs.beside(run.path, ending).exists()]
-    return "\n".join([
-        "# At full scale\n",
-        "All of CIFAR-10, the published networks and lengths, beside the numbers of Chen et al. 2019. Written by "
-        "`python ledger.py` from the files in this folder: no number here is typed, and one is empty where there is no run. "
-        "Results of parts of CIFAR-10 and of the digits are in [table.md](table.md) and the folders beside it.\n",
-        "## INCV: label precision and recall\n", selection_table(found),
-        "The published values are read off a figure, to about 0.005.\n",
-        "## Unfinished runs\n",
-        "Each resumes from its checkpoint with `--results_dir results/reference/unfinished`. LP and LR are those of the "
-        "held-out half, to be compared with the published first iteration.\n", unfinished_table(results_dir),
-        "## Robust training: test accuracy of the last epoch\n", accuracy_table(found),
-        "The mean of the two networks where there are two. Differences of more than two published s.d. are bold: they want a "
-        "reason.\n",
-        "## Theory: a network that has memorised the noisy labels\n", theory_table(found),
-        "The published values are read off a figure, to about 0.01.\n",
-        "## The runs\n", run_table(found, results_dir),
-        *(f"![{picture}]({picture})\n" for picture in pictures)])
+    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(runs.PROJECT))
+    return environment.get_template("ledger.md.jinja").render(
+        selections=selection_table(found), unfinished=unfinished_table(results_dir), accuracies=accuracy_table(found),
+        theory=theory_table(found), runs=run_table(found, results_dir), pictures=pictures)

@@ -42,6 +42,12 @@ def rng(seed, *stage):
     return np.random.default_rng([seed, *(zlib.crc32(s.encode()) if isinstance(s, str) else s for s in stage)])
 
 
+def halves(positions, generator):
+    """Split positions, integers [n], at random into two halves, each ascending; the second has the odd one."""
+    shuffled = generator.permutation(positions)
+    return np.sort(shuffled[:len(shuffled) // 2]), np.sort(shuffled[len(shuffled) // 2:])
+
+
 # --- engine -----------------------------------------------------------------------------------------------------------
 
 def check_engine(gpu_id=None):

@@ -43,7 +43,7 @@ def noisy(args, pattern, ratio, seed):
 
 def errors_by_incv(dataset, y_noisy, settings, pattern):
     """bool [n], the labels INCV takes for wrong."""
-    train = INCV.make_train(dataset, y_noisy, settings, command.Progress(quiet=True), {}, lambda **_: None)
+    train = INCV.Train(dataset, y_noisy, settings, command.Progress(quiet=True), {}, lambda **_: None)
     selection = INCV.incv(y_noisy, dataset.num_classes, pattern, train, settings["iterations"], settings["seed"])
     return report.label_issues(selection, y_noisy, None, np.arange(len(y_noisy)))["suspect"].to_numpy()
 
@@ -53,7 +53,7 @@ def errors_by_cleanlab(dataset, y_noisy, settings):
     from cleanlab.filter import find_label_issues
     from sklearn.model_selection import StratifiedKFold
 
-    train = INCV.make_train(dataset, y_noisy, settings, command.Progress(quiet=True), {}, lambda **_: None)
+    train = INCV.Train(dataset, y_noisy, settings, command.Progress(quiet=True), {}, lambda **_: None)
     probabilities = np.empty((len(y_noisy), dataset.num_classes))
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=settings["seed"]).split(y_noisy, y_noisy)
     for number, (train_index, held_out) in enumerate(folds):

@@ -8,6 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
+import forked
+
 PROJECT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(PROJECT), str(PROJECT / "benchmarks")]
 
@@ -81,9 +83,16 @@ def unbroken_history(unbroken_run):
     return unbroken_run.with_name(f"{LONG_NAME}_history.csv").read_bytes()
 
 
-def start(arguments, cwd, script="INCV.py", **options):
-    """Start a script of the project in the folder cwd and return the process, whose output can be read as it comes."""
-    return subprocess.Popen([sys.executable, str(PROJECT / script), *map(str, arguments)], cwd=cwd, text=True,
+def start(arguments, cwd, script="INCV.py", fresh=False, **options):
+    """Start a script of the project in the folder cwd and return the process, whose output can be read as it comes.
+
+    fresh: by an interpreter of its own, as from a command line, which is where options, of subprocess.Popen, lead too; else
+    from one that has imported the libraries already (forked.py).
+    """
+    arguments = list(map(str, arguments))
+    if not (fresh or options):
+        return forked.Process(script, arguments, cwd)
+    return subprocess.Popen([sys.executable, str(PROJECT / script), *arguments], cwd=cwd, text=True,
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                             env=os.environ | {"KERAS_BACKEND": "tensorflow"}, **options)
 
@@ -98,11 +107,16 @@ def wait_for_epoch(process, number):
     raise AssertionError(f"ended before epoch {number}: {process.stderr.read()}")
 
 
-def run(arguments, cwd, script="INCV.py", environment=None, **options):
-    """Run a script of the project in the folder cwd; return what it printed, its exit code and its seconds.
+def run(arguments, cwd, script="INCV.py", fresh=False, environment=None, **options):
+    """Run a script of the project in the folder cwd; return what it printed and its exit code. fresh: as for `start`.
 
-    Seconds are CPU seconds, its own and its children's: what a user waits for on an idle machine, however busy this one is.
+    Of a fresh interpreter the seconds too: CPU seconds, its own and its children's, what a user waits for on an idle machine,
+    however busy this one is.
     """
+    if not (fresh or environment or options):
+        process = start(arguments, cwd, script)
+        out, err = process.communicate()
+        return SimpleNamespace(code=process.returncode, out=out, err=err)
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run([sys.executable, str(PROJECT / script), *map(str, arguments)], cwd=cwd, text=True,
                           capture_output=True, env=os.environ | {"KERAS_BACKEND": "tensorflow"} | (environment or {}),

@@ -81,7 +81,7 @@ def test_progress_is_a_line_per_epoch_where_output_is_no_terminal(finished):
 def test_a_finished_run_is_not_repeated(finished):
     folder, _ = finished
     before = {path: path.stat().st_mtime_ns for path in (folder / FOLDER).iterdir()}
-    result = run(SMALL, folder)
+    result = run(SMALL, folder, fresh=True)
     assert result.code == 0 and "finished already" in result.out and SMALL_NAME in result.out and result.seconds < 2
     assert before == {path: path.stat().st_mtime_ns for path in (folder / FOLDER).iterdir()}
 
@@ -174,7 +174,7 @@ BAD = {
 def test_bad_input_is_one_line_within_a_second(case, tmp_path):
     arguments, culprit = BAD[case]
     (tmp_path / "file").touch()
-    tries = [run(arguments.split("\t") if "\t" in arguments else arguments.split(), tmp_path) for _ in range(2)]
+    tries = [run(arguments.split("\t") if "\t" in arguments else arguments.split(), tmp_path, fresh=True) for _ in range(2)]
     for result in tries:
         assert result.code == 2 and result.err.count("\n") == 1 and culprit in result.err and result.out == ""
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
@@ -211,7 +211,7 @@ def test_an_unknown_engine_is_one_line(tmp_path, backend):
 
 def test_help_and_version_do_not_wait_for_an_engine(tmp_path):
     for option, said in (("--help", "--noise_ratio"), ("--version", "0.1.0")):
-        tries = [run([option], tmp_path) for _ in range(2)]
+        tries = [run([option], tmp_path, fresh=True) for _ in range(2)]
         assert all(result.code == 0 and said in result.out for result in tries)
         assert min(result.seconds for result in tries) < 1
 
@@ -220,7 +220,7 @@ def test_help_and_version_do_not_wait_for_an_engine(tmp_path):
 
 @pytest.mark.slow
 def test_ctrl_c_leaves_one_line_and_a_state_to_go_on_from(unbroken, tmp_path):
-    process = start(LONG, tmp_path)
+    process = start(LONG, tmp_path, fresh=True)
     wait_for_epoch(process, 1)
     # Meanwhile a second run on the same files is turned away.
     second = run(LONG, tmp_path)
@@ -339,7 +339,7 @@ def test_what_a_kill_at_the_very_end_leaves_is_removed(finished, tmp_path):
 
 
 def test_the_progress_line_fits_a_terminal(tmp_path):
-    """On a terminal of 80 columns the line is redrawn in place, ends with the time left, and is left standing by Ctrl-C."""
+    """On a terminal of 80 columns the line is redrawn in place, says the time left, and is left standing by Ctrl-C."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     process = subprocess.Popen([sys.executable, str(PROJECT / "INCV.py"), *SMALL, "--epochs", "200"], cwd=tmp_path,
@@ -352,8 +352,8 @@ def test_the_progress_line_fits_a_terminal(tmp_path):
     process.send_signal(signal.SIGINT)
     _, err = process.communicate()
     os.close(master)
-    drawn = [line.removesuffix("\x1b[K") for line in seen.split("\r") if line.startswith("iter ")][1:-1]
-    assert drawn and all(line.endswith(" left") and len(line) < 80 and "\n" not in line for line in drawn)
+    drawn = [line for line in seen.split("\r") if " left, iter " in line][:-1]
+    assert drawn and all("%|" in line and len(line) < 80 and "\n" not in line for line in drawn)
     assert process.returncode == 130 and err.count("\n") == 1
 
 

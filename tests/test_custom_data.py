@@ -246,8 +246,8 @@ BAD_ARRAYS = {
 }
 
 
-def refused(arguments, folder, *words):
-    result = run(arguments, folder)
+def refused(arguments, folder, *words, fresh=False):
+    result = run(arguments, folder, fresh=fresh)
     assert result.code == 2 and result.err.count("\n") == 1 and not (folder / "results").exists(), (result.out, result.err)
     assert all(word in result.err for word in words), result.err
     assert "epoch" not in result.out
@@ -258,7 +258,7 @@ def refused(arguments, folder, *words):
 def test_bad_arrays_are_one_line(name, tmp_path):
     arrays, word = BAD_ARRAYS[name]
     np.savez(tmp_path / "bad.npz", **arrays)
-    assert refused(["--dataset", "bad.npz"], tmp_path, "bad.npz", word).seconds < 4
+    assert refused(["--dataset", "bad.npz"], tmp_path, "bad.npz", word, fresh=True).seconds < 4
 
 
 def test_files_that_are_no_arrays_are_one_line(tmp_path):

@@ -159,7 +159,7 @@ def test_halves_are_even_random_and_seeded():
 
     candidate = np.ones(11, bool)
     candidate[4] = False
-    first, second = INCV.split(candidate, utils.rng(0, "split", 1))
+    first, second = utils.halves(np.flatnonzero(candidate), utils.rng(0, "split", 1))
     assert len(first) == len(second) == 5 and sorted([*first, *second]) == [0, 1, 2, 3, 5, 6, 7, 8, 9, 10]
-    assert (first == INCV.split(candidate, utils.rng(0, "split", 1))[0]).all()
-    assert (first != INCV.split(candidate, utils.rng(0, "split", 2))[0]).any()
+    assert (first == utils.halves(np.flatnonzero(candidate), utils.rng(0, "split", 1))[0]).all()
+    assert (first != utils.halves(np.flatnonzero(candidate), utils.rng(0, "split", 2))[0]).any()

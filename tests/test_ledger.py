@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 
 import data
-import INCV
 import noise
 import runs
 import tables
@@ -142,7 +141,7 @@ def test_an_unfinished_run_is_taken_up_with_what_it_has_found(cifar10, tmp_path)
     """A checkpoint of INCV with one finished training: LP and LR of its half, counted by hand."""
     dataset = data.load("cifar10", cifar10)
     y_noisy = noise.flip_labels(dataset.y_train, noise.transition_matrix("sym", 0.5, 10), utils.rng(3, "noise"))
-    _, held_out = INCV.split(np.ones(50000, bool), utils.rng(3, "split", 1))
+    _, held_out = utils.halves(np.arange(50000), utils.rng(3, "split", 1))
     right = np.arange(len(held_out)) % 4 > 0  # of each label it is given it believes three in four
     probabilities = np.eye(10, dtype=np.float32)[(y_noisy[held_out] + ~right) % 10]
     settings = {"dataset": "cifar10", "noise_pattern": "sym", "noise_ratio": 0.5, "seed": 3, "iterations": 4, "subset": None,

@@ -93,7 +93,7 @@ def test_predict_writes_labels_and_probabilities(finished, tmp_path):
     np.savez(folder / "objects.npz", x=np.array([{}, {}], dtype=object))
     np.savez(folder / "other.npz", y=np.zeros(3))
     for file in ("text.npz", "wrong.npz", "nan.npz", "objects.npz", "other.npz", "absent.npz"):
-        bad = run([*SMALL, "--predict", file], folder, SCRIPT)
+        bad = run([*SMALL, "--predict", file], folder, SCRIPT, fresh=True)
         assert bad.code == 2 and bad.err.count("\n") == 1 and file in bad.err and bad.seconds < 2
     untrained = run([*SMALL, "--seed", 5, "--predict", "unseen.npz"], folder, SCRIPT)
     assert untrained.code == 2 and untrained.err.count("\n") == 1 and "without --predict" in untrained.err
@@ -113,8 +113,8 @@ def test_killed_ten_times_it_ends_with_the_same_bytes(finished, tmp_path):
     folder, _ = finished
     base = tmp_path / FOLDER / NAME
 
-    def killed(moment):
-        process = start(SMALL, tmp_path, SCRIPT)
+    def killed(moment, **options):
+        process = start(SMALL, tmp_path, SCRIPT, **options)
         moment(process)
         process.kill()
         process.communicate()
@@ -129,7 +129,7 @@ def test_killed_ten_times_it_ends_with_the_same_bytes(finished, tmp_path):
                 assert process.poll() is None, f"{path} never appeared"
         return wait
 
-    killed(lambda process: time.sleep(0.05))  # before anything is imported
+    killed(lambda process: time.sleep(0.05), fresh=True)  # before anything is imported
     killed(lambda process: (line("iter 1/2 half 1/2 epoch 2/")(process), time.sleep(0.05)))  # within an epoch of INCV
     killed(line("iter 2/2 half 1/2 epoch 2/"))
     killed(file(base.with_name(f"{INCV_NAME}.checkpoint.new.part")))
@@ -172,7 +172,7 @@ def test_on_jax(tmp_path):
 
 
 def test_what_a_method_does_not_use_must_not_be_given(tmp_path):
-    result = run([*SMALL, "--method", "standard"], tmp_path, SCRIPT)
+    result = run([*SMALL, "--method", "standard"], tmp_path, SCRIPT, fresh=True)
     assert result.code == 2 and result.err.count("\n") == 1 and result.seconds < 2
     assert "--incv_epochs cannot be combined with --method standard" in result.err
 

@@ -35,7 +35,7 @@ def test_stopped_by_the_time_limit_three_times(unbroken, unbroken_history, tmp_p
         last = stopped.out.splitlines()[-1]
         assert last.startswith(f"stopped by --time_limit at iter 1/2 half 1/2 epoch {number + 1}/25: 1 of 1 runs to finish")
         assert not base.with_name(base.name + ".json").exists()
-    waiting = run([*LONG, "--seed", 0, 1, "--time_limit", 0, "--n_jobs", 2], tmp_path / "2")
+    waiting = run([*LONG, "--seed", 0, 1, "--time_limit", 0, "--n_jobs", 2], tmp_path / "2", fresh=True)
     assert waiting.code == 0 and waiting.out.endswith("stopped by --time_limit: 2 of 2 runs to finish; the same command "
                                                       "goes on\n")
     last = run([*LONG, "--time_limit", 60], tmp_path / "2")
@@ -49,8 +49,8 @@ def test_killed_ten_times(unbroken, unbroken_history, tmp_path):
     base = tmp_path / FOLDER / LONG_NAME
     printed = []
 
-    def killed(moment):
-        process = start(LONG, tmp_path)
+    def killed(moment, **options):
+        process = start(LONG, tmp_path, **options)
         printed.extend(moment(process) or [])
         printed.extend(kill(process))
 
@@ -62,8 +62,8 @@ def test_killed_ten_times(unbroken, unbroken_history, tmp_path):
         time.sleep(fraction * (time.monotonic() - begun) / after)
         return lines
 
-    killed(lambda process: time.sleep(0.05))  # before anything is imported
-    killed(lambda process: time.sleep(3))  # while the engine starts
+    killed(lambda process: time.sleep(0.05), fresh=True)  # before anything is imported
+    killed(lambda process: time.sleep(3), fresh=True)  # while the engine starts
     killed(lambda process: wait_for_epoch(process, 1))  # between the first epoch and the second
     killed(lambda process: in_an_epoch(process, 3, 0.5))
     killed(lambda process: in_an_epoch(process, 5, 0.2))

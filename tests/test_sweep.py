@@ -57,7 +57,7 @@ def test_a_run_of_a_sweep_is_the_run_by_itself(in_one_process, tmp_path):
 
 def test_two_processes_give_the_same_csvs(in_one_process, tmp_path):
     folder, _ = in_one_process
-    result = run([*SWEEP, "--n_jobs", 2], tmp_path, SCRIPT)
+    result = run([*SWEEP, "--n_jobs", 2], tmp_path, SCRIPT, fresh=True)
     assert result.code == 0 and result.err == "", result.err
     assert csvs(tmp_path) == csvs(folder) and csvs(tmp_path, history=True) == csvs(folder, history=True)
     assert left_over(tmp_path) == [] and result.out.count("measured (theory)") == 4
@@ -84,9 +84,9 @@ def test_a_cluster_of_two_workers_gives_the_same_csvs(in_one_process, tmp_path):
     workers = []
     try:
         waiting_for(lambda: answers(address), scheduler)
-        none = run([*SWEEP, "--scheduler", address], tmp_path, SCRIPT)
+        none = run([*SWEEP, "--scheduler", address], tmp_path, SCRIPT, fresh=True)
         assert none.code == 2 and none.err.count("\n") == 1 and "no workers" in none.err and "--nthreads 1" in none.err
-        several = run([*SWEEP, "--scheduler", f"tls://{address}"], tmp_path, SCRIPT)
+        several = run([*SWEEP, "--scheduler", f"tls://{address}"], tmp_path, SCRIPT, fresh=True)
         assert several.code == 2 and several.err.count("\n") == 1 and "not an address" in several.err
         for number in (1, 2):  # the first worker alone does a run, then both do the sweep
             workers.append(subprocess.Popen([*dask, "worker", f"tcp://{address}", "--nthreads", "1", "--no-dashboard",
@@ -94,7 +94,7 @@ def test_a_cluster_of_two_workers_gives_the_same_csvs(in_one_process, tmp_path):
             with distributed.Client(address) as client:
                 client.wait_for_workers(number)
             asked = [*SWEEP, "--scheduler", address]
-            result = run(asked if number == 2 else [*asked, "--noise_ratio", 0.2, "--seed", 1], tmp_path, SCRIPT)
+            result = run(asked if number == 2 else [*asked, "--noise_ratio", 0.2, "--seed", 1], tmp_path, SCRIPT, fresh=True)
             assert result.code == 0 and result.err == "", result.err
             with distributed.Client(address) as client:  # the work was done there
                 assert all(client.run(lambda: "tensorflow" in __import__("sys").modules).values())
@@ -161,7 +161,7 @@ def test_incv_sweeps_too(tmp_path):
     sweep, alone = tmp_path / "sweep", tmp_path / "alone"
     sweep.mkdir()
     alone.mkdir()
-    result = run([*arguments, "--noise_ratio", 0.5, 0.5, 0.2, "--seed", 3, "--n_jobs", 2], sweep)
+    result = run([*arguments, "--noise_ratio", 0.5, 0.5, 0.2, "--seed", 3, "--n_jobs", 2], sweep, fresh=True)
     assert result.code == 0, result.err
     names = [f"{ratio}/INCV_seed3_epochs1_iterations1_subset200.csv" for ratio in (0.2, 0.5)]
     assert sorted(name for name in csvs(sweep) if name.endswith("subset200.csv")) == names
@@ -176,7 +176,8 @@ def test_one_run_that_cannot_be_done_does_not_stop_the_others(tmp_path):
     with open(folder / "Verify_Theory_seed0_epochs1_subset300.lock", "a") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         for jobs in (1, 2):
-            result = run([*SWEEP, "--epochs", 1, "--noise_ratio", 0.2, "--n_jobs", jobs, "--quiet"], tmp_path, SCRIPT)
+            result = run([*SWEEP, "--epochs", 1, "--noise_ratio", 0.2, "--n_jobs", jobs, "--quiet"], tmp_path, SCRIPT,
+                         fresh=jobs == 2)
             lines = result.err.splitlines()
             assert result.code == 2 and len(lines) == 2, result.err
             assert "another run is writing" in lines[0] and "1 of 2 runs were not done" in lines[1]
@@ -213,7 +214,7 @@ def test_workers_go_with_their_sweep(tmp_path, how):
         process.communicate()
     waiting_for(lambda: not alive(workers))
     # One run is missing, and is done; the number of threads is that of the run that goes on.
-    again = run([*LONG_SWEEP[:-4], "--seed", 0, "--noise_ratio", 0.2, "--n_jobs", 2, "--quiet"], tmp_path, SCRIPT)
+    again = run([*LONG_SWEEP[:-4], "--seed", 0, "--noise_ratio", 0.2, "--n_jobs", 2, "--quiet"], tmp_path, SCRIPT, fresh=True)
     assert again.code == 0 and "resuming at" in again.out, again.err
     made = json.loads(next((tmp_path / "results/digits/sym/0.2").glob("*seed0*.json")).read_text())
     assert made["settings"]["threads"] == 2
@@ -235,7 +236,8 @@ BAD = {
 @pytest.mark.parametrize("case", BAD)
 def test_bad_input_is_one_line_within_a_second(case, tmp_path):
     arguments, culprit = BAD[case]
-    tries = [run(arguments if isinstance(arguments, list) else arguments.split(), tmp_path, SCRIPT) for _ in range(2)]
+    arguments = arguments if isinstance(arguments, list) else arguments.split()
+    tries = [run(arguments, tmp_path, SCRIPT, fresh=True) for _ in range(2)]
     for result in tries:
         assert result.code == 2 and result.err.count("\n") == 1 and culprit in result.err and result.out == ""
     assert not list(tmp_path.iterdir()) and min(result.seconds for result in tries) < 1

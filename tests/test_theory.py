@@ -97,7 +97,7 @@ def test_the_history_ends_with_what_was_measured(finished):
     assert history["learning_rate"].tolist() == rates * 2
     first, second = (np.isin(table["index"], data.class_balanced_subset(
         data.load("digits").y_train, 300, utils.rng(0, "subset"))[half])
-        for half in Verify_Theory.halves(300, utils.rng(0, "halves")))
+        for half in utils.halves(np.arange(300), utils.rng(0, "halves")))
     for number, held_out in ((1, second), (2, first)):
         last, rows = history[history["half"] == number].iloc[-1], table[held_out]
         clean = rows["y"] == rows["y_noisy"]
@@ -119,7 +119,7 @@ def test_one_half_is_the_first_of_both(finished, tmp_path):
     both = pd.read_csv(folder / FOLDER / f"{NAME}.csv").set_index("index")
     assert len(one) == 150 and (both.loc[one["index"], "y_pred"].to_numpy() == one["y_pred"]).all()
     assert one["index"].tolist() == sorted(
-        both.index[Verify_Theory.halves(300, utils.rng(0, "halves"))[1]])
+        both.index[utils.halves(np.arange(300), utils.rng(0, "halves"))[1]])
 
 
 @pytest.mark.slow
@@ -259,5 +259,5 @@ def test_figures_are_drawn_whatever_came_out(tmp_path, dataset, memorised):
 
 
 def test_published_points_have_every_ratio():
-    for quantities in figures.PUBLISHED_THEORY.values():
+    for quantities in figures.PUBLISHED["theory"].values():
         assert list(quantities) == list(figures.QUANTITIES) and all(len(points) == 11 for points in quantities.values())

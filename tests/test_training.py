@@ -131,15 +131,17 @@ def test_a_training_returns_the_best_or_the_last_epoch(samples, monkeypatch, kee
     monkeypatch.setattr(training, "predict", lambda predictor, images, index: outcomes[len(trained) - 1][:len(index)])
 
     def make_train(resumed):
-        return INCV.make_train(dataset, y_noisy, settings, command.Progress(quiet=True), resumed,
-                               lambda **arrays: checkpoints.append(arrays), history)
+        return INCV.Train(dataset, y_noisy, settings, command.Progress(quiet=True), resumed,
+                          lambda **arrays: checkpoints.append(arrays))
 
-    history = []
-    make_train({})(train_index, held_out, removed, keep_best, 1, 1)
+    train = make_train({})
+    train(train_index, held_out, removed, keep_best, 1, 1)
     if start:  # the same again from the checkpoint written before epoch `start`
         resumed = {name: np.asarray(value) for name, value in checkpoints[start - 1].items()}
         del trained[start:]
-        make_train(resumed)(train_index, held_out, removed, keep_best, 1, 1)
+        train = make_train(resumed)
+        train(train_index, held_out, removed, keep_best, 1, 1)
+    history = train.history
     assert [row["chosen"] for row in history] == [epoch == expected for epoch in range(5)]
     assert [row["learning_rate"] for row in history] == [rate for rate, _, _ in trained]
     assert [row["heldout_accuracy"] for row in history] == [.1, .5, .2, .5, .3]
