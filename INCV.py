@@ -4,19 +4,19 @@
     python INCV.py --dataset cifar10 --noise_pattern sym --noise_ratio 0.5
     python INCV.py --dataset cifar10 --noise_pattern asym --noise_ratio 0.4
     KERAS_BACKEND=jax python INCV.py --dataset digits --noise_pattern sym --noise_ratio 0.5
-    python INCV.py --dataset PATH                       # your own: an .npz, a folder of images, a table (--label COLUMN)
+    python INCV.py --dataset PATH                       # custom: an .npz, a folder of images, a table (--label COLUMN)
 
 Algorithm 1 of Chen, Liao, Chen, Zhang, *Understanding and Utilizing Deep Neural Networks Trained with Noisy Labels*,
-ICML 2019 (section 4). Writes a CSV of what was selected, a JSON of provenance and a PNG of label precision and recall to
-results/(dataset)/(noise_pattern)/(noise_ratio)/ (of your own data results/(dataset)/given/), and beside them the labels that
-look wrong, with a report. A run that was interrupted goes on when it is given again.
+ICML 2019 (section 4). Writes the selection (CSV), provenance (JSON), label precision and recall (PNG), the label issues and
+a report to results/(dataset)/(noise_pattern)/(noise_ratio)/, for custom datasets to results/(dataset)/given/. An interrupted
+run resumes when the command is repeated.
 
-Attains on the digits, over seeds 0 to 4 (about 50 s each on one CPU core): label precision / label recall .988/.997 for
-sym 0.2, .966/.990 for sym 0.5, .872/.980 for asym 0.4; benchmarks/selections.py computes this from results/reference/.
+Results on digits (mean of 5 seeds, 50 s each on one CPU core): LP 0.988, LR 0.997 (sym 0.2); 0.966, 0.990 (sym 0.5);
+0.872, 0.980 (asym 0.4). `python benchmarks/selections.py results/reference` computes them.
 """
 if __name__ == "__main__":
     import signal
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the imports ends quietly; run_command takes over
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the imports ends quietly; run_command replaces this
 
 import functools
 import json
@@ -33,46 +33,66 @@ import runs
 import sweep
 import utils
 
-# Section 5 of the paper and the published code. The digits, which the paper does not have, take a small network, the plain
-# one since INCV selects better with it than with resnet8 (README, "Measured"), and smaller batches. With batches of 128 an
-# epoch on half of them has six steps, and the first epochs' network, which gives all samples one class, agrees with as
-# many of the few, mostly wrong labels left in iteration 2 as a trained one: it may be "the best".
+# Section 5 of the paper and the published code. The paper has no digits: they use a small network without shortcuts, which
+# selects better than resnet8 (docs/files.md), and small batches. With batches of 128, an epoch on half of the digits has six
+# steps; in iteration 2 a network after one epoch, which predicts a single class, can then agree with as many of the few,
+# mostly wrong labels that are left as a trained network does, and count as the best.
 PUBLISHED = {"architecture": "resnet32", "epochs": 50, "iterations": 4, "batch_size": 128, "subset": None,
              "precision": "float32"}
 SMALL = PUBLISHED | {"architecture": "plain14", "epochs": 12, "batch_size": 32}
 DEFAULTS = {"cifar10": PUBLISHED, "cifar100": PUBLISHED, "digits": SMALL,
-            # Of one's own: images of 24 pixels a side or more, smaller ones, tables and vectors of features.
+            # Custom datasets: images of 24 pixels a side or more, smaller images, tables and feature vectors.
             "images": PUBLISHED, "small_images": SMALL, "table": SMALL | {"architecture": "dense"}}
 SCHEDULE = {"published_epochs": 50, "initial": 1e-3, "drops": {20: 5e-4, 30: 2.5e-4, 40: 1e-4}}
 
 
 # --- the algorithm ----------------------------------------------------------------------------------------------------
 
-# select, candidate: bool [n]; ratio: the estimated noise ratio, float or None; records: a dict of counts and shares for
-# every iteration; early: why the algorithm ended before its last iteration, None if it did not; out_of_fold: float
-# [n, num_classes], of each sample the latest probabilities by networks that were not trained on it.
+# select, candidate: bool [n]; ratio: the estimated noise ratio, float or None; records: a dict of counts and fractions per
+# iteration; early: why the algorithm ended before its last iteration, or None; out_of_fold: float [n, num_classes], the
+# latest probabilities of each sample by networks that were not trained on it.
 Selection = namedtuple("Selection", "select candidate ratio records early out_of_fold")
 
 
 def incv(y_noisy, num_classes, noise_pattern, train, iterations=4, seed=0, after_iteration=None):
-    """Select the samples whose labels can be trusted, by iterative noisy cross-validation (Algorithm 1).
+    """Select the samples whose labels can be trusted (Algorithm 1).
 
-    Each iteration, with S the selected samples and C the candidates, at first all:
-      1. splits C at random into two halves;
-      2. trains a network on S and one half, and predicts the other half; its samples whose label is predicted are set T;
-      3. in iteration 1, estimates the noise ratio from how often label and prediction agree;
-      4. calls the samples of that half with the largest cross-entropy, in proportion to T, set R;
-      5. repeats 2 and 4 with the halves exchanged;
-      6. adds both sets T to S, and takes them and both sets R from C.
+    S is the set of selected samples, C the set of candidates, at first all samples. Each iteration
 
-    y_noisy: integers [n] in [0, num_classes), the observed labels; noise_pattern: one of noise.PATTERNS; for "asym" nothing
-    is removed from the candidates; iterations: N of the paper; seed: decides the splits.
-    train(train_index, held_out, removed, keep_best, iteration, half) trains a fresh network on the samples train_index and
-    returns its probabilities [.., num_classes] for the samples held_out, then removed: at the epoch with the best accuracy
-    on the held-out noisy labels if keep_best, else at the last. iteration counts from 1; half is 1 or 2.
-    after_iteration(record, select) is called with the record of each iteration and the selection so far.
+    1. splits C at random into two halves;
+    2. trains a network on S and one half, predicts the other half, and puts its samples whose label is predicted into T;
+    3. in iteration 1, estimates the noise ratio from the fraction of labels that are predicted;
+    4. puts the samples of that other half with the largest cross-entropy, in proportion to T, into R;
+    5. repeats steps 2 and 4 with the halves exchanged;
+    6. moves both sets T from C to S, and removes both sets R from C.
 
-    Returns a `Selection`. Raises ValueError for an unknown noise pattern.
+    Parameters
+    ----------
+    y_noisy : int array [n]
+        The observed labels, in [0, num_classes).
+    num_classes : int
+    noise_pattern : str
+        One of `noise.PATTERNS`. Patterns that confuse pairs of classes ("asym") remove no candidates.
+    train : callable
+        ``train(train_index, held_out, removed, keep_best, iteration, half)`` trains a fresh network on the samples
+        `train_index` and returns its probabilities [.., num_classes] for the samples `held_out`, then `removed`: at the epoch
+        with the best accuracy on the noisy labels of `held_out` if `keep_best`, else at the last epoch. `iteration` counts
+        from 1; `half` is 1 or 2.
+    iterations : int
+        N in the paper.
+    seed : int
+        Decides the splits.
+    after_iteration : callable, optional
+        Called with the record of each iteration and the selection so far.
+
+    Returns
+    -------
+    Selection
+
+    Raises
+    ------
+    ValueError
+        For an unknown noise pattern.
     """
     removes = not noise.pattern(noise_pattern).pairwise
     select, candidate = np.zeros(len(y_noisy), dtype=bool), np.ones(len(y_noisy), dtype=bool)
@@ -84,7 +104,7 @@ def incv(y_noisy, num_classes, noise_pattern, train, iterations=4, seed=0, after
             break
         keep_best = iteration <= iterations_with_best_epoch(noise_pattern, ratio)
         first, second = utils.halves(np.flatnonzero(candidate), utils.rng(seed, "split", iteration))
-        removed = np.flatnonzero(~select & ~candidate)  # neither half is trained on these: both networks predict them
+        removed = np.flatnonzero(~select & ~candidate)  # no network is trained on these: both halves' networks predict them
         out_of_fold[removed] = 0
         agree, remove = np.zeros_like(select), np.zeros_like(select)
         for half, (part, held_out) in enumerate([(first, second), (second, first)], start=1):
@@ -114,15 +134,14 @@ def incv(y_noisy, num_classes, noise_pattern, train, iterations=4, seed=0, after
 
 
 def remove_set(probabilities, y_noisy, held_out, num_selected, ratio):
-    """Return the floor(r * num_selected) held-out samples with the largest cross-entropy of their label (step 4 of `incv`)."""
+    """Return R, the floor(r * num_selected) held-out samples whose labels have the largest cross-entropy (step 4)."""
     loss = -np.log(probabilities[np.arange(len(held_out)), y_noisy[held_out]] + 1e-8)
-    # A rounding error must not turn 1.5 * 10 into 14.
-    count = math.floor(noise.removal_ratio(ratio) * int(num_selected) + 1e-9)
+    count = math.floor(noise.removal_ratio(ratio) * int(num_selected) + 1e-9)  # a rounding error must not make 1.5 * 10 14
     return held_out[np.argsort(-loss, kind="stable")[:count]]
 
 
 def iterations_with_best_epoch(noise_pattern, ratio):
-    """k: up to this iteration the best epoch's network predicts, afterwards the last epoch's. ratio: None if unknown."""
+    """Return k: up to iteration k the best epoch's network predicts, afterwards the last epoch's. ratio: None if unknown."""
     if noise.pattern(noise_pattern).pairwise or ratio is None or ratio > 0.6:
         return 1
     return 2 if ratio > 0.3 else 4
@@ -131,16 +150,31 @@ def iterations_with_best_epoch(noise_pattern, ratio):
 # --- one training, resumable ------------------------------------------------------------------------------------------
 
 class Train:
-    """The `train` function of `incv` for images: a network trained from the same initial weights every time.
+    """The `train` function of `incv` for Keras networks: each training starts from the same initial weights.
 
-    dataset: data.Dataset; y_noisy: integers [n]; settings: this run's; progress: command.Progress; resumed: the arrays of
-    the checkpoint to go on from, {} for none; save_checkpoint(**arrays) writes one after every epoch; network: a keras.Model
-    that ends in logits, None for the one that the settings name.
-    A training that the checkpoint has finished is not repeated, one that it holds the state of goes on from there. It holds
-    finished000, finished001 ..., what each finished training has returned; history, as JSON; and of the training under way
-    its number (training), how many epochs are done (epoch), the state of network and Adam (state), the best held-out accuracy
-    so far (best) and the probabilities of the epoch chosen so far (chosen).
-    history: a dict for every epoch, the rows of the run's _history.csv.
+    A training that the checkpoint has finished is not repeated; the training under way resumes. The checkpoint holds
+    finished000, finished001 ... (what each finished training returned), history (JSON) and, for the training under way, its
+    number (training), the epochs done (epoch), the state of network and Adam (state), the best held-out accuracy so far (best)
+    and the probabilities of the epoch chosen so far (chosen).
+
+    Parameters
+    ----------
+    dataset : data.Dataset
+    y_noisy : int array [n]
+    settings : dict
+        Of the run.
+    progress : command.Progress
+    resumed : dict of arrays
+        The checkpoint to resume from; empty for none.
+    save_checkpoint : callable
+        ``save_checkpoint(**arrays)`` is called after each epoch.
+    network : keras.Model, optional
+        Ends in logits; by default the network that the settings name.
+
+    Attributes
+    ----------
+    history : list of dict
+        One per epoch, the rows of the run's _history.csv.
     """
 
     def __init__(self, dataset, y_noisy, settings, progress, resumed, save_checkpoint, network=None):
@@ -148,7 +182,7 @@ class Train:
         import models
         import training
 
-        # With batch normalisation that passes over the filling, a short last batch needs no program of its own.
+        # A network whose batch normalisation ignores padding needs no separate program for a short last batch.
         masked = fast_path.loops_on_device() and fast_path.fits(dataset.x_train)
         network = network or models.build_for_run(settings, dataset, "weights", masked=masked)
         self.trainer, self.predictor = training.make_trainer(network, dataset.pixel_max)
@@ -156,7 +190,7 @@ class Train:
         self.dataset, self.y_noisy, self.settings, self.progress = dataset, y_noisy, settings, progress
         self.resumed, self.save_checkpoint = resumed, save_checkpoint
         self.finished = [resumed[name] for name in sorted(resumed) if name.startswith("finished")]
-        self.history = json.loads(str(resumed.get("history", "[]")))  # a checkpoint of version 0.1.0 has none
+        self.history = json.loads(str(resumed.get("history", "[]")))  # checkpoints of version 0.1.0 have none
 
     def __call__(self, train_index, held_out, removed, keep_best, iteration, half):
         import training
@@ -210,22 +244,22 @@ class Train:
 # --- the command ------------------------------------------------------------------------------------------------------
 
 def main():
-    parser = command.parser(__doc__, DEFAULTS, own=True)
-    parser.add_argument("--export", metavar="FILE", help="write the selected samples to a .csv (a table's rows, or a list "
-                        "of images and labels) or an .npz (arrays)")
+    parser = command.parser(__doc__, DEFAULTS, custom=True)
+    parser.add_argument("--export", metavar="FILE", help="write the selected samples to a .csv (rows of a table, or a list of "
+                        "images and labels) or an .npz (arrays)")
     args, planned = command.plan("INCV", parser, DEFAULTS)
     if args.export:
         export.check(args.export, planned)
     sweep.carry_out("INCV", run, planned, **command.how_to_sweep(args))
-    if args.export and runs.finished(planned[0].path, planned[0].settings):
+    if args.export and runs.is_finished(planned[0].path, planned[0].settings):
         print(f"written: {export.write(args.export, planned[0])}")
 
 
 def run(plan, progress):
-    """Carry out one run of the experiment (runs.Plan), from the noisy labels to the files."""
+    """Carry out one run (runs.Plan), from the noisy labels to the files."""
     settings, path = plan.settings, plan.path
-    begun = runs.begin(plan, {"dataset": "cifar10", **PUBLISHED, "bn_momentum": 0.99}, progress)
-    dataset, y_noisy, resumed = begun.dataset, begun.y_noisy, begun.resumed
+    started = runs.start(plan, {"dataset": "cifar10", **PUBLISHED, "bn_momentum": 0.99}, progress)
+    dataset, y_noisy, resumed = started.dataset, started.y_noisy, started.resumed
     if resumed:
         done = sum(name.startswith("finished") for name in resumed)
         print(f"resuming after {done} finished trainings" if "epoch" not in resumed else
@@ -240,44 +274,44 @@ def run(plan, progress):
                      f"{record['removed']} removed, {record['left']} left, estimated noise ratio "
                      f"{record['estimated_noise_ratio']:.3f}{truth}")
 
-    train = Train(dataset, y_noisy, settings, progress, resumed, begun.save_checkpoint)
+    train = Train(dataset, y_noisy, settings, progress, resumed, started.save_checkpoint)
     selection = incv(y_noisy, dataset.num_classes, settings["noise_pattern"], train, settings["iterations"],
                      settings["seed"], after_iteration)
     if selection.early:
         print(f"ended early: {selection.early}")
-    names = begun.index if dataset.names is None else dataset.names
+    names = started.index if dataset.names is None else dataset.names
     table = report.label_issues(selection, y_noisy, dataset.class_names, names)
-    progress.say(f"{int(table['suspect'].sum())} labels look wrong")
-    write_results(path, begun, selection, table, train.history, settings)
+    progress.say(f"{int(table['suspect'].sum())} label issues")
+    write_results(path, started, selection, table, train.history, settings)
     runs.remove_checkpoint(path)
     print(f"written: {path}.csv, .json, .png, _history.csv, _history.png, _suspects.csv, _report.html")
 
 
-def write_results(path, begun, selection, table, history, settings):
-    """Write the run's files; its JSON comes last, so that a run is finished when it is there.
+def write_results(path, started, selection, table, history, settings):
+    """Write the files of a run (runs.Started); the JSON, by which a run counts as finished, comes last.
 
-    begun: runs.Begun; table: of `report.label_issues`; history: of `Train`.
+    table: of `report.label_issues`; history: of `Train`.
     """
     import pandas as pd
 
     import figures
 
-    dataset = begun.dataset
+    dataset = started.dataset
     named = (lambda labels: labels) if dataset.class_names is None else dataset.class_names.__getitem__
-    columns = {"y": "" if dataset.y_train is None else named(dataset.y_train), "y_noisy": named(begun.y_noisy),
+    columns = {"y": "" if dataset.y_train is None else named(dataset.y_train), "y_noisy": named(started.y_noisy),
                "select": selection.select, "candidate": selection.candidate, "eval_ratio": selection.ratio}
-    provenance = begun.provenance() | {"iterations": selection.records, "ended_early": selection.early,
+    provenance = started.provenance() | {"iterations": selection.records, "ended_early": selection.early,
                                        "suspects": int(table["suspect"].sum())}
     runs.write_table(runs.beside(path, ".csv"), pd.DataFrame(columns))
     if settings["subset"]:
-        runs.write_table(runs.beside(path, "_index.csv"), pd.DataFrame({"index": begun.index}))
+        runs.write_table(runs.beside(path, "_index.csv"), pd.DataFrame({"index": started.index}))
     draw = figures.counts if dataset.y_train is None else figures.precision_and_recall
     runs.write_whole(runs.beside(path, ".png"), lambda file: draw(provenance, file))
     history = pd.DataFrame(history)
     runs.write_table(runs.beside(path, "_history.csv"), history)
     runs.write_whole(runs.beside(path, "_history.png"), lambda file: figures.history(history, "iteration", settings, file))
-    report.write(path, table, begun, provenance)
-    runs.write_text(runs.beside(path, ".json"), json.dumps(provenance, indent=2) + "\n")
+    report.write(path, table, started, provenance)
+    runs.write_json(path, provenance)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Clean a noisy dataset by INCV, then train networks that its noise cannot fool.
+"""Clean a noisy dataset with INCV, then train networks that are robust to the noise that is left.
 
     python INCV_main.py --noise_pattern sym --noise_ratio 0.5 --dataset cifar10
     python INCV_main.py --noise_pattern asym --noise_ratio 0.4 --dataset cifar10
@@ -6,19 +6,18 @@
     python INCV_main.py --noise_pattern sym --noise_ratio 0.5 --dataset digits --method standard coteaching
     python INCV_main.py --dataset PATH
 
-Section 4 of Chen, Liao, Chen, Zhang, *Understanding and Utilizing Deep Neural Networks Trained with Noisy Labels*, ICML
-2019: Algorithm 1 (INCV.py) selects samples, Algorithm 2, a modified Co-teaching, trains two networks on them, and after a
-warm-up on the remaining candidates too. A finished INCV result of the same settings is taken up. --method chooses others
-for comparison (methods.py); standard trains one network on all the noisy labels. Writes a CSV of every epoch, a JSON of
-provenance and the networks to results/(dataset)/(noise_pattern)/(noise_ratio)/.
+Section 4 of Chen, Liao, Chen, Zhang, *Understanding and Utilizing Deep Neural Networks Trained with Noisy Labels*,
+ICML 2019: Algorithm 1 (INCV.py) selects samples; Algorithm 2, a modified Co-teaching, trains two networks on them and, after
+a warm-up, on the remaining candidates too. A finished INCV result of the same settings is reused. --method runs the compared
+methods (methods.py) instead; standard trains one network on all noisy labels. Writes a row per epoch (CSV), provenance
+(JSON), test accuracy (PNG) and the networks to results/(dataset)/(noise_pattern)/(noise_ratio)/.
 
-Results on the digits (mean ± s.d. of 5 seeds, about two minutes each on one CPU core): test accuracy 98.28±0.93 % for sym
-0.5, where standard training has 73.33±4.35, and 92.59±3.63 for asym 0.4 (80.94±2.84). table.py computes this from
-results/reference/.
+Results on digits (test accuracy, mean ± s.d. of 5 seeds, two minutes each on one CPU core): 98.28±0.93 % for sym 0.5, where
+standard training has 73.33±4.35; 92.59±3.63 for asym 0.4 (80.94±2.84). `python table.py results/reference` computes them.
 """
 if __name__ == "__main__":
     import signal
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the imports ends quietly; run_command takes over
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the imports ends quietly; run_command replaces this
 
 import functools
 import json
@@ -42,26 +41,23 @@ PUBLISHED = {"method": "incv", "architecture": "resnet32", "epochs": 200, "batch
 SMALL = PUBLISHED | {"architecture": "plain14", "epochs": 100, "batch_size": 32, "incv_epochs": 12}
 DEFAULTS = {"cifar10": PUBLISHED, "cifar100": PUBLISHED, "digits": SMALL,
             "images": PUBLISHED, "small_images": SMALL, "table": SMALL | {"architecture": "dense"}}  # as in INCV.py
-# The published loop drops the learning rate and restarts Adam in epochs 80, 120, 160 and 180, counted from 0: one epoch
-# earlier than the callbacks of INCV and of the theory do, which drop it after the epoch of that number.
+# The published loop drops the learning rate, and restarts Adam, in epochs 80, 120, 160 and 180, counted from 0: one epoch
+# earlier than the callbacks of INCV and of the theory, which drop it after the epoch of that number.
 SCHEDULE = {"published_epochs": 200, "initial": 1e-3, "drops": {80: 1e-4, 120: 1e-5, 160: 1e-6, 180: 5e-7},
             "inclusive": True}
-TEST_DATA = "test data"  # what a run is tested on, if its data have any
+TEST_DATA = "test data"  # what a run is tested on, if its dataset has a test set
 METHODS = utils.literal("methods", "METHODS")
 
 
 # --- Algorithm 2 ------------------------------------------------------------------------------------------------------
 
 def warm_up(noise_pattern, ratio):
-    """E_w, the last epoch of the warm-up on the 200-epoch schedule: until then batches hold selected samples alone.
-
-    ratio: as estimated by INCV.
-    """
+    """Return E_w, the last epoch (of 200) in which batches hold selected samples only. ratio: as estimated by INCV."""
     return 80 if noise.pattern(noise_pattern).pairwise or ratio > 0.6 else 40
 
 
 def make_coteaching(dataset, y_noisy, selection, settings):
-    """Modified Co-teaching (Algorithm 2) as a methods.Method.
+    """Return modified Co-teaching (Algorithm 2) as a methods.Method.
 
     selection: (select bool [n], candidate bool [n], estimated noise ratio) of INCV.
     """
@@ -71,15 +67,14 @@ def make_coteaching(dataset, y_noisy, selection, settings):
 
     select, candidate, ratio = selection
     if not select.any():
-        raise runs.RunError("INCV has selected nothing to train on; try another --seed, or more --incv_epochs")
+        raise runs.RunError("INCV selected no samples to train on; try another --seed, or more --incv_epochs")
     noise_left = noise.noise_left(ratio, settings["noise_pattern"], dataset.num_classes)
     epochs, batch_size = settings["epochs"], settings["batch_size"]
     kept_at_last = coteaching.samples_to_keep(min(batch_size, int(select.sum())), noise_left, epochs - 1, epochs)
     if kept_at_last == 0:
-        raise runs.RunError(f"INCV estimates a noise ratio of {ratio:.3f}, by which none of the {select.sum()} labels it "
-                            f"has selected is right: nothing is left to train on; try another --seed, or more --incv_epochs")
-    masked = fast_path.compiles_for_one_shape()
-    networks = [methods.make_network(dataset, settings, number, masked) for number in (1, 2)]
+        raise runs.RunError(f"INCV estimates a noise ratio of {ratio:.3f}, so that none of the {select.sum()} selected labels "
+                            f"is expected to be clean; try another --seed, or more --incv_epochs")
+    networks = [methods.make_network(dataset, settings, number, fast_path.compiles_for_one_shape()) for number in (1, 2)]
     coteacher = coteaching.make_coteacher(networks, dataset.pixel_max)
     last_of_warm_up = utils.scaled_epoch(warm_up(settings["noise_pattern"], ratio), epochs, 200)
     num_selected, num_candidates = int(select.sum()), int(candidate.sum())
@@ -87,173 +82,25 @@ def make_coteaching(dataset, y_noisy, selection, settings):
                "candidates_per_batch": coteaching.candidates_per_batch(num_selected, num_candidates, batch_size),
                "keep_in_last_epoch": kept_at_last, "last_epoch_of_warm_up": last_of_warm_up}
 
-    def train_epoch(epoch, generator, rate, after_batch):
+    def train_epoch(epoch, generator, learning_rate, after_batch):
         def keep(size):
             return coteaching.samples_to_keep(size, noise_left, epoch, epochs)
 
         joined = np.flatnonzero(candidate) if epoch > last_of_warm_up else np.array([], dtype=int)
         found = coteaching.coteach_epoch(coteacher, dataset, y_noisy, np.flatnonzero(select), joined, generator, batch_size,
-                                         rate, keep, after_batch)
+                                         learning_rate, keep, after_batch)
         return {"keep": keep(batch_size), **found}
 
     return methods.Method(coteacher, networks, train_epoch, num_selected, derived=derived)
 
 
-# --- the command ------------------------------------------------------------------------------------------------------
-
-def main():
-    parser = command.parser(__doc__, DEFAULTS, own=True)
-    parser.add_argument("--method", nargs="+", choices=[*METHODS, "all"], help="incv, or for comparison: standard, plain "
-                        "training on all the noisy labels, and the other methods of methods.py (default: incv)")
-    parser.add_argument("--assumed_ratio", type=command.number(float, 0, 1), metavar="RATIO", help="the noise ratio that "
-                        "coteaching and mentornet are told (default: the true one)")
-    parser.add_argument("--transition", choices=("estimated", "true"), help="the transition matrix that f_correction "
-                        "corrects by (default: estimated)")
-    parser.add_argument("--incv_epochs", type=command.number(int, 1), metavar="N",
-                        help="of each training of INCV (default: 50; for digits 12)")
-    parser.add_argument("--predict", metavar="FILE.npz", help="train nothing: write what the saved networks of this run say "
-                        "of the samples x in FILE.npz (raw pixels, as the dataset's); of a table, the rows of FILE.csv")
-    args, planned = command.plan("INCV_main", parser, DEFAULTS, METHODS)
-    for plan in planned:
-        plan.settings["schedule"] = runs.SCHEDULE
-    blind = [method for method in args.method if METHODS[method]["needs_ratio"]]
-    ratio_known = planned[0].settings["noise_ratio"] is not None
-    if blind and not ratio_known and args.assumed_ratio is None:
-        parser.error(f"--method {' '.join(blind)} needs the noise ratio, which is not known here: give --assumed_ratio")
-    if not ratio_known and args.transition == "true":
-        parser.error("--transition true: which matrix is the true one is not known here: leave it out")
-    if args.predict is not None:
-        if len(planned) > 1:
-            parser.error("--predict is for the networks of one run: give one --noise_ratio, --seed and --method")
-        return predict(args.predict, planned[0])
-    for plan in planned:  # a run that was stopped in its first stage keeps the number of threads it has there
-        if args.threads is None and plan.settings["method"] == "incv":
-            begun = {"threads": None}
-            runs.load_checkpoint(plan_of_incv(plan).path, begun)
-            args.threads = begun["threads"]
-    sweep.carry_out("INCV_main", run, planned, **command.how_to_sweep(args),
-                    draw=lambda at_end: summary(planned) if at_end else None)
-
-
-def summary(planned):
-    """Bring the table of all finished runs up to date, and print this command's part of it where it has several runs."""
-    import tables
-
-    tables.write_accuracies(planned[0].results_dir)
-    found = {}
-    for plan in planned:
-        settings, path = plan.settings, plan.path
-        if runs.beside(path, ".json").exists():
-            tested_on = json.loads(runs.beside(path, ".json").read_text()).get("tested_on", TEST_DATA)
-            found.setdefault((runs.name_of_noise(settings), settings["method"], name_of_test(tested_on)), []).append(
-                tables.last_accuracies(runs.csv_of(path))[0])
-    for (noise_name, method, tested), last in found.items():
-        if len(last) > 1:
-            print(f"{planned[0].settings['dataset']}, {noise_name}, {method}, {len(last)} runs: {tested} "
-                  f"{np.mean(last):.2f} ± {np.std(last, ddof=1):.2f} %")
-
-
-def name_of_test(tested_on):
-    """What the accuracies of a run are called. tested_on: as its JSON says."""
-    return "test accuracy" if tested_on == TEST_DATA else "agreement with held-out labels"
-
-
-def run(plan, progress):
-    """Carry out one run of the experiment (runs.Plan), from the noisy labels to the trained networks."""
-    settings, path = plan.settings, plan.path
-    selection, before = None, 0  # before: the share of the run that comes before its last training
-    if settings["method"] == "incv":
-        # By the number of passes over the samples, two networks scored and trained against one.
-        before = settings["incv_epochs"] * settings["iterations"]
-        before /= before + 1.5 * settings["epochs"]
-        selection = select(plan, progress.part(0, before))
-    elif settings.get("transition") == "estimated":
-        before = 0.5
-    dataset, _, y_noisy, resumed, save_checkpoint, provenance = runs.begin(
-        plan, {"dataset": "cifar10", **PUBLISHED, "bn_momentum": 0.99}, progress)
-    tested_on = TEST_DATA
-    if dataset.x_test is None:
-        dataset, y_noisy, selection = hold_out(dataset, y_noisy, selection, settings["seed"])
-        tested_on = f"the labels of {len(dataset.y_test)} held-out samples"
-    import methods
-
-    if resumed:
-        of_estimate = "estimating" in resumed
-        done = int(resumed["estimating" if of_estimate else "epoch"])
-        print("resuming after the estimate of T" if of_estimate and done == settings["epochs"] else
-              f"resuming at epoch {done + 1}" + (" of the estimate of T" if of_estimate else ""), flush=True)
-    stage = methods.Stage(resumed, save_checkpoint, progress.part(0, before), SCHEDULE)
-    method = (make_coteaching(dataset, y_noisy, selection, settings) if selection else
-              methods.make(settings["method"], dataset, y_noisy, settings, stage))
-    if method.derived:
-        progress.say("ε_S {noise_left:.3f}, |S| {selected}, |C| {candidates}, B_C {candidates_per_batch}, n(e) in the last "
-                     "epoch {keep_in_last_epoch}, E_w {last_epoch_of_warm_up}".format(**method.derived))
-    history = train(method, dataset, settings, path, progress.part(before, 1), resumed, save_checkpoint)
-    last = history[-1]
-    progress.say(f"{name_of_test(tested_on)} of the last epoch: " + ", ".join(
-        f"{name} {last[key]:.4f}" for key, name in (("accuracy_1", "network 1"), ("accuracy_2", "network 2"),
-                                                    ("accuracy_mean", "their mean"), ("accuracy_pair", "averaged pair"))
-        if key in last and (len(method.networks) == 2 or key == "accuracy_1")))
-    last = {key: value if math.isfinite(value) else None for key, value in last.items()}
-    save(path, method.networks, settings, dataset, provenance() | {
-        "tested_on": tested_on, **({"derived": method.derived} if method.derived else {}), "last_epoch": last})
-    runs.remove_checkpoint(path)
-    print(f"written: {path}.csv, .json, .png, "
-          f"{' '.join(f'_network{number}.keras' for number in range(1, len(method.networks) + 1))}")
-
-
-def hold_out(dataset, y_noisy, selection, seed):
-    """Where there are no test data: a tenth of the samples, whatever their labels, to be tested on and not trained on.
-
-    selection: INCV's, or None. Returns (data.Dataset, y_noisy, selection) of the others; its test labels are noisy ones.
-    """
-    held_out, rest = np.split(utils.rng(seed, "held out for testing").permutation(len(y_noisy)), [-(-len(y_noisy) // 10)])
-    rest = np.sort(rest)
-    tested = dataset._replace(x_test=np.asarray(dataset.x_train[held_out]), y_test=y_noisy[held_out])
-    if selection:
-        selected, candidate, ratio = selection
-        selection = selected[rest], candidate[rest], ratio
-    return data.part(tested, rest), y_noisy[rest], selection
-
-
-def plan_of_incv(plan):
-    """The runs.Plan of the run of INCV.py whose selection a run of robust training uses."""
-    settings = plan.settings
-    chosen = {option: settings["incv_epochs"] if option == "epochs" else settings[option] for option in INCV.PUBLISHED}
-    noisy = {name: settings[name] for name in ("noise_pattern", "noise_ratio", "label_set", "labels_checksum")
-             if name in settings}
-    settings, path = command.one_run("INCV", plan.source, noisy, settings["seed"], settings["threads"], chosen,
-                                     INCV.DEFAULTS, plan.results_dir)
-    return plan._replace(settings=settings, path=path)
-
-
-def select(plan, progress):
-    """INCV's (select, candidate, estimated noise ratio) for this run: a finished result, or one that is made now."""
-    import pandas as pd
-
-    of_incv = plan_of_incv(plan)
-    path = of_incv.path
-    with runs.locked(path):
-        try:
-            finished = runs.finished(path, of_incv.settings)
-        except runs.OtherSettings:  # labels that have been corrected since, say
-            if not plan.overwrite:
-                raise
-            runs.remove_results(path)
-            finished = False
-        if finished:
-            print(f"reusing {path}.csv", flush=True)
-        else:
-            INCV.run(of_incv, progress)
-    table = pd.read_csv(runs.csv_of(path))
-    return table["select"].to_numpy(), table["candidate"].to_numpy(), float(table["eval_ratio"].iloc[0])
-
+# --- training and testing, for all methods ----------------------------------------------------------------------------
 
 def train(method, dataset, settings, path, progress, resumed, save_checkpoint):
-    """Train to the last epoch, from the checkpoint if there is one; return the CSV's rows, one dict an epoch.
+    """Train a methods.Method to the last epoch, or resume it; return the rows of the CSV, a dict per epoch.
 
-    method: a methods.Method. A checkpoint holds how many epochs are done (epoch), the state of networks and Adam (state),
-    the CSV's rows as JSON (history) and what else the method remembers.
+    A checkpoint holds the epochs done (epoch), the state of networks and Adam (state), the rows of the CSV as JSON (history)
+    and what else the method remembers.
     """
     import pandas as pd
 
@@ -284,7 +131,7 @@ def train(method, dataset, settings, path, progress, resumed, save_checkpoint):
 
 
 def test_accuracies(dataset, predictors):
-    """Of each network, their mean, and of the two averaged, on the true test labels."""
+    """Return the accuracy on the test labels of each network, their mean, and of the averaged probabilities of a pair."""
     import training
 
     every = np.arange(len(dataset.y_test))
@@ -298,35 +145,181 @@ def test_accuracies(dataset, predictors):
     return {**each, "accuracy_mean": float(np.mean(list(each.values()))), **pair}
 
 
+def hold_out(dataset, y_noisy, selection, seed):
+    """Hold out a tenth of the samples, whatever their labels, to test on, where the dataset has no test set.
+
+    Returns (data.Dataset, y_noisy, selection) of the other samples; the test labels are noisy ones. selection: INCV's, or
+    None.
+    """
+    held_out, rest = np.split(utils.rng(seed, "held out for testing").permutation(len(y_noisy)), [-(-len(y_noisy) // 10)])
+    rest = np.sort(rest)
+    tested = dataset._replace(x_test=np.asarray(dataset.x_train[held_out]), y_test=y_noisy[held_out])
+    if selection:
+        selected, candidate, ratio = selection
+        selection = selected[rest], candidate[rest], ratio
+    return data.part(tested, rest), y_noisy[rest], selection
+
+
+def name_of_test(tested_on):
+    """Return what the accuracies of a run are called. tested_on: as in its JSON."""
+    return "test accuracy" if tested_on == TEST_DATA else "agreement with held-out labels"
+
+
+# --- the command ------------------------------------------------------------------------------------------------------
+
+def main():
+    parser = command.parser(__doc__, DEFAULTS, custom=True)
+    parser.add_argument("--method", nargs="+", choices=[*METHODS, "all"], help="incv, or for comparison standard (one network "
+                        "on all noisy labels) and the other methods of methods.py (default: incv)")
+    parser.add_argument("--assumed_ratio", type=command.number(float, 0, 1), metavar="RATIO", help="noise ratio that "
+                        "coteaching and mentornet assume (default: the true one)")
+    parser.add_argument("--transition", choices=("estimated", "true"), help="transition matrix of f_correction (default: "
+                        "estimated)")
+    parser.add_argument("--incv_epochs", type=command.number(int, 1), metavar="N",
+                        help="epochs of each training of INCV (default: 50; for digits 12)")
+    parser.add_argument("--predict", metavar="FILE.npz", help="do not train: write what the saved networks of the run predict "
+                        "for the samples x in FILE.npz (raw pixels, like the dataset's) or, for tables, the rows of FILE.csv")
+    args, planned = command.plan("INCV_main", parser, DEFAULTS, METHODS)
+    for plan in planned:
+        plan.settings["schedule"] = runs.SCHEDULE
+    needing = [method for method in args.method if METHODS[method]["needs_ratio"]]
+    ratio_known = planned[0].settings["noise_ratio"] is not None
+    if needing and not ratio_known and args.assumed_ratio is None:
+        parser.error(f"--method {' '.join(needing)} needs the noise ratio, which is unknown here: give --assumed_ratio")
+    if not ratio_known and args.transition == "true":
+        parser.error("--transition true: the true transition matrix is unknown here; remove the option")
+    if args.predict is not None:
+        if len(planned) > 1:
+            parser.error("--predict uses the networks of one run: give one --noise_ratio, --seed and --method")
+        return predict(args.predict, planned[0])
+    for plan in planned:  # a run that was interrupted while INCV selected keeps the number of threads it has there
+        if args.threads is None and plan.settings["method"] == "incv":
+            started = {"threads": None}
+            runs.load_checkpoint(plan_of_incv(plan).path, started)
+            args.threads = started["threads"]
+    sweep.carry_out("INCV_main", run, planned, **command.how_to_sweep(args),
+                    draw=lambda at_end: summarize(planned) if at_end else None)
+
+
+def summarize(planned):
+    """Update the table of all finished runs; print mean and s.d. of this command's runs of each setting."""
+    import tables
+
+    tables.write_accuracies(planned[0].results_dir)
+    found = {}
+    for settings, path, *_ in planned:
+        if runs.beside(path, ".json").exists():
+            tested_on = json.loads(runs.beside(path, ".json").read_text()).get("tested_on", TEST_DATA)
+            name = f"{settings['dataset']}, {runs.name_of_noise(settings)}, {settings['method']}"
+            found.setdefault((name, name_of_test(tested_on)), []).append(tables.last_accuracies(runs.csv_of(path))[0])
+    for (name, tested), last in found.items():
+        if len(last) > 1:
+            print(f"{name}, {len(last)} runs: {tested} {np.mean(last):.2f} ± {np.std(last, ddof=1):.2f} %")
+
+
+def run(plan, progress):
+    """Carry out one run (runs.Plan), from the noisy labels to the trained networks."""
+    settings, path = plan.settings, plan.path
+    selection, before = None, 0  # before: the fraction of the run that precedes the last training
+    if settings["method"] == "incv":
+        # In passes over the samples; two networks are scored and trained instead of one.
+        before = settings["incv_epochs"] * settings["iterations"]
+        before /= before + 1.5 * settings["epochs"]
+        selection = select(plan, progress.part(0, before))
+    elif settings.get("transition") == "estimated":
+        before = 0.5
+    dataset, _, y_noisy, resumed, save_checkpoint, provenance = runs.start(
+        plan, {"dataset": "cifar10", **PUBLISHED, "bn_momentum": 0.99}, progress)
+    tested_on = TEST_DATA
+    if dataset.x_test is None:
+        dataset, y_noisy, selection = hold_out(dataset, y_noisy, selection, settings["seed"])
+        tested_on = f"the labels of {len(dataset.y_test)} held-out samples"
+    import methods
+
+    if resumed:
+        estimating = "estimating" in resumed
+        done = int(resumed["estimating" if estimating else "epoch"])
+        print("resuming after the estimate of T" if estimating and done == settings["epochs"] else
+              f"resuming at epoch {done + 1}" + (" of the estimate of T" if estimating else ""), flush=True)
+    stage = methods.Stage(resumed, save_checkpoint, progress.part(0, before), SCHEDULE)
+    method = (make_coteaching(dataset, y_noisy, selection, settings) if selection else
+              methods.make(settings["method"], dataset, y_noisy, settings, stage))
+    if method.derived:
+        progress.say("ε_S {noise_left:.3f}, |S| {selected}, |C| {candidates}, B_C {candidates_per_batch}, n(e) in the last "
+                     "epoch {keep_in_last_epoch}, E_w {last_epoch_of_warm_up}".format(**method.derived))
+    last = train(method, dataset, settings, path, progress.part(before, 1), resumed, save_checkpoint)[-1]
+    names = {"accuracy_1": "network 1", "accuracy_2": "network 2", "accuracy_mean": "mean", "accuracy_pair": "averaged pair"}
+    names = names if len(method.networks) == 2 else {"accuracy_1": "network 1"}
+    progress.say(f"{name_of_test(tested_on)} of the last epoch: " + ", ".join(
+        f"{name} {last[key]:.4f}" for key, name in names.items()))
+    last = {key: value if math.isfinite(value) else None for key, value in last.items()}
+    save(path, method.networks, settings, dataset, provenance() | {
+        "tested_on": tested_on, **({"derived": method.derived} if method.derived else {}), "last_epoch": last})
+    runs.remove_checkpoint(path)
+    print(f"written: {path}.csv, .json, .png, "
+          f"{' '.join(f'_network{number}.keras' for number in range(1, len(method.networks) + 1))}")
+
+
+def plan_of_incv(plan):
+    """Return the runs.Plan of the INCV.py run whose selection a run of robust training uses."""
+    settings = plan.settings
+    chosen = {option: settings["incv_epochs"] if option == "epochs" else settings[option] for option in INCV.PUBLISHED}
+    noisy = {name: settings[name] for name in ("noise_pattern", "noise_ratio", "label_set", "labels_checksum")
+             if name in settings}
+    settings, path = command.one_run("INCV", plan.source, noisy, settings["seed"], settings["threads"], chosen,
+                                     INCV.DEFAULTS, plan.results_dir)
+    return plan._replace(settings=settings, path=path)
+
+
+def select(plan, progress):
+    """Return INCV's (select, candidate, estimated noise ratio) for this run, of a finished result or of a new run."""
+    import pandas as pd
+
+    of_incv = plan_of_incv(plan)
+    path = of_incv.path
+    with runs.locked(path):
+        try:
+            finished = runs.is_finished(path, of_incv.settings)
+        except runs.OtherSettings:  # after the labels were corrected, for example
+            if not plan.overwrite:
+                raise
+            runs.remove_results(path)
+            finished = False
+        if finished:
+            print(f"reusing {path}.csv", flush=True)
+        else:
+            INCV.run(of_incv, progress)
+    table = pd.read_csv(runs.csv_of(path))
+    return table["select"].to_numpy(), table["candidate"].to_numpy(), float(table["eval_ratio"].iloc[0])
+
+
 def predict(file, plan):
-    """Write the labels and probabilities that a finished run's networks, averaged, predict for the samples of a file."""
+    """Write the labels and the averaged probabilities that a finished run's networks predict for the samples of a file."""
     import pandas as pd
 
     settings, path, source = plan.settings, plan.path, plan.source
     x = custom_data.samples_like(file, source.path, source.label, source.facts.shape)
     files = [runs.beside(path, f"_network{number + 1}.keras") for number in range(METHODS[settings["method"]]["networks"])]
     missing = [file for file in files if not file.exists()]
-    if missing or not runs.finished(path, settings):
-        raise runs.RunError(f"{missing[0] if missing else path}: no finished networks; give the same command first "
-                            f"without --predict (where a result is there without its networks, with --overwrite)")
-    utils.start_engine(settings["threads"] or utils.default_threads(source.facts.kind), plan.gpu_id)
+    if missing or not runs.is_finished(path, settings):
+        raise runs.RunError(f"{missing[0] if missing else path}: not found; first run the same command without --predict "
+                            f"(with --overwrite if there is a result without networks)")
+    utils.start_backend(settings["threads"] or utils.default_threads(source.facts.kind), plan.gpu_id)
     import keras
 
     probabilities = np.mean([keras.models.load_model(file).predict(x, batch_size=500, verbose=0) for file in files], axis=0)
-    names = np.arange(source.facts.num_classes)
+    names, columns = np.arange(source.facts.num_classes), "p{}"
     if source.path is not None:
-        names = np.unique(custom_data.names_and_labels(source.path, source.label, source.image_size)[1])
-    table = pd.DataFrame(probabilities, columns=[f"p{label}" for label in range(len(names))])
+        names, columns = np.unique(custom_data.names_and_labels(source.path, source.label, source.image_size)[1]), "p({})"
+    table = pd.DataFrame(probabilities, columns=[columns.format(name) for name in names])
     table.insert(0, "label", names[probabilities.argmax(axis=1)])
-    if source.path is not None:
-        table.columns = ["label", *(f"p({name})" for name in names)]
     target = runs.beside(path, f"_predictions_{Path(file).stem}.csv")
     runs.write_table(target, table)
     print(f"written: {target}")
 
 
 def save(path, networks, settings, dataset, provenance):
-    """Write the networks and, last, the JSON: a run is finished when it is there."""
+    """Write the figure and the networks and, last, the JSON, by which a run counts as finished."""
     import pandas as pd
 
     import figures
@@ -336,10 +329,10 @@ def save(path, networks, settings, dataset, provenance):
     runs.write_whole(runs.beside(path, ".png"), lambda file: figures.test_accuracy(
         history, settings, name_of_test(provenance["tested_on"]), file))
     for number, network in enumerate(networks, start=1):
-        with utils.native_stderr_silenced():  # on JAX too, Keras loads TensorFlow to write a file, where it is there
+        with utils.native_stderr_silenced():  # on JAX too, Keras imports TensorFlow to write a file, if it is installed
             models.save_network(runs.beside(path, f"_network{number}.keras"), network, settings["architecture"],
                                 dataset.pixel_max)
-    runs.write_text(runs.beside(path, ".json"), json.dumps(provenance, indent=2) + "\n")
+    runs.write_json(path, provenance)
 
 
 if __name__ == "__main__":

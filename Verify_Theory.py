@@ -1,24 +1,25 @@
-"""Check by experiment what theory says of a network that has memorised noisy labels.
+"""Check by experiment what the theory says about a network that has memorised noisy labels.
 
     python Verify_Theory.py --noise_pattern sym --noise_ratio 0.5
     python Verify_Theory.py --noise_pattern asym --noise_ratio 0.4
     python Verify_Theory.py --dataset digits --noise_pattern sym --noise_ratio 0 0.1 0.2 0.3 0.4 0.5 0.6 0.7 0.8 0.9 1.0
     python Verify_Theory.py --dataset digits --noise_pattern asym --noise_ratio 0.2 0.4 --seed 0 1 2 --n_jobs 2 --threads 1
 
-Section 3 of Chen, Liao, Chen, Zhang, *Understanding and Utilizing Deep Neural Networks Trained with Noisy Labels*, ICML
-2019: the noisy training set is split in two, a network is trained on one half until it has memorised it, and asked for the
-labels of the other. Its confusion matrix M there should be the noise's transition matrix T, from which follow its accuracy
-against the noisy labels, and the precision and recall of trusting the labels that it predicts (`noise.theory`).
-Writes a CSV of the held-out predictions and a JSON of provenance to results/(dataset)/(noise_pattern)/(noise_ratio)/ and,
-from the CSVs of all runs found there, two figures to results/(dataset)/(noise_pattern)/.
+Section 3 of Chen, Liao, Chen, Zhang, *Understanding and Utilizing Deep Neural Networks Trained with Noisy Labels*,
+ICML 2019: split the noisy training set into two halves, train a network on one half until it has memorised it, and predict
+the other half. There its confusion matrix M should equal the transition matrix T of the noise, which determines its accuracy
+against the noisy labels, and the label precision and recall of selecting the samples whose label it predicts
+(`noise.theory`). Writes the held-out predictions (CSV) and provenance (JSON) to
+results/(dataset)/(noise_pattern)/(noise_ratio)/ and draws two figures of all runs found there to
+results/(dataset)/(noise_pattern)/.
 
-Attains on the digits, over seeds 0 to 2, both halves, eleven ratios (half a minute a run on one CPU core): points on average
-.028, .017, .054 (accuracy, LP, LR) off theory for sym, .018, .024, .047 for asym; benchmarks/theory.py computes this from
-results/reference/.
+Results on digits (3 seeds, both halves, 11 ratios, half a minute a run on one CPU core): mean distance from theory
+0.028 (accuracy), 0.017 (LP), 0.054 (LR) for sym; 0.018, 0.024, 0.047 for asym (`python benchmarks/theory.py
+results/reference`).
 """
 if __name__ == "__main__":
     import signal
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the imports ends quietly; run_command takes over
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the imports ends quietly; run_command replaces this
 
 import functools
 import json
@@ -33,22 +34,22 @@ import runs
 import sweep
 import utils
 
-# Section 5 of the paper and the published code. The digits take a small network, and no augmentation: 750 digits, shifted
-# anew in every epoch, are more than it can memorise in that many epochs (README), and then theory does not apply.
+# Section 5 of the paper and the published code. The digits use a small network and no augmentation: 750 digits, shifted anew
+# in each epoch, are more than it can memorise in 100 epochs (docs/theory.md), and then the theory does not apply.
 PUBLISHED = {"architecture": "resnet110", "epochs": 200, "batch_size": 128, "subset": None, "precision": "float32",
              "augmentation": True, "both_halves": False}
 DEFAULTS = {"cifar10": PUBLISHED, "cifar100": PUBLISHED,
             "digits": PUBLISHED | {"architecture": "resnet8", "epochs": 100, "batch_size": 32, "augmentation": False}}
 SCHEDULE = {"published_epochs": 200, "initial": 1e-3, "drops": {80: 1e-4, 120: 1e-5, 160: 1e-6, 180: 5e-7}}
-MEMORISED = 0.95  # of the noisy labels a network was trained on it must give, un-augmented, before theory applies
+MEMORISED = 0.95  # the fraction of its noisy training labels, un-augmented, that a network must predict for theory to apply
 
 
 # --- the experiment ---------------------------------------------------------------------------------------------------
 
 def compare_with_theory(y, y_noisy, y_pred, noise_pattern, noise_ratio, num_classes):
-    """Return what was measured on held-out samples beside what theory says of it (section 3), as a dict for JSON.
+    """Return what was measured on held-out samples, and what theory predicts for it (section 3), as a dict for JSON.
 
-    y, y_noisy, y_pred: integers [n], the true, observed and predicted labels. Shares of nothing are None.
+    y, y_noisy, y_pred: integers [n], the true, observed and predicted labels. The fraction of nothing is None.
     """
     agree = y_pred == y_noisy
     precision, recall = noise.precision_and_recall(y, y_noisy, agree)
@@ -61,13 +62,28 @@ def compare_with_theory(y, y_noisy, y_pred, noise_pattern, noise_ratio, num_clas
 
 
 class Memorise:
-    """Train a network on noisy labels until it has memorised them, and predict the samples it has not seen; resumable.
+    """Train a network on noisy labels until it has memorised them, and predict held-out samples; resumable.
 
-    dataset: data.Dataset; y_noisy: integers [n]; settings: this run's; progress: command.Progress; resumed: the arrays of
-    the checkpoint to go on from, {} for none; save_checkpoint(**arrays) writes one after every epoch.
-    A checkpoint holds what each finished half has returned (predicted0, memorised0, test_accuracy0, test_loss0 ...), the
-    history as JSON, and of the half under way its number (training), how many epochs are done (epoch) and the state of
-    network and Adam (state). history: a dict for every epoch, the rows of the run's _history.csv.
+    The checkpoint holds what each finished half returned (predicted0, memorised0, test_accuracy0, test_loss0 ...), history
+    (JSON) and, for the half under way, its number (training), the epochs done (epoch) and the state of network and Adam
+    (state).
+
+    Parameters
+    ----------
+    dataset : data.Dataset
+    y_noisy : int array [n]
+    settings : dict
+        Of the run.
+    progress : command.Progress
+    resumed : dict of arrays
+        The checkpoint to resume from; empty for none.
+    save_checkpoint : callable
+        ``save_checkpoint(**arrays)`` is called after each epoch.
+
+    Attributes
+    ----------
+    history : list of dict
+        One per epoch, the rows of the run's _history.csv.
     """
 
     def __init__(self, dataset, y_noisy, settings, progress, resumed, save_checkpoint):
@@ -80,13 +96,13 @@ class Memorise:
         self.dataset, self.y_noisy, self.settings, self.progress = dataset, y_noisy, settings, progress
         self.resumed, self.save_checkpoint = resumed, save_checkpoint
         self.finished = {name: resumed[name] for name in resumed if name.startswith(("predicted", "memorised", "test"))}
-        self.history = json.loads(str(resumed.get("history", "[]")))  # a checkpoint of version 0.1.0 has none
+        self.history = json.loads(str(resumed.get("history", "[]")))  # checkpoints of version 0.1.0 have none
 
     def __call__(self, number, train_index, held_out):
         """Train the network of half `number`, 0 or 1, which decides the batches; both start from the same weights.
 
-        Returns the predicted labels int64 [len(held_out)], the fraction of the labels of train_index that it predicts,
-        un-augmented, its accuracy and its cross-entropy on the true test set (NaN for a half that version 0.1.0 finished).
+        Returns the predicted labels int64 [len(held_out)], the fraction of the labels of train_index that the network
+        predicts, un-augmented, and its accuracy and cross-entropy on the test set (NaN for a half of version 0.1.0).
         """
         import training
 
@@ -123,7 +139,7 @@ class Memorise:
             float(finished.get(f"{name}{number}", math.nan)) for name in ("memorised", "test_accuracy", "test_loss"))
 
     def _results(self, number, predicted, train_index):
-        """What a checkpoint holds of a finished half."""
+        """Return what a checkpoint holds of a finished half."""
         import training
 
         dataset, every = self.dataset, np.arange(len(self.dataset.y_test))
@@ -142,14 +158,14 @@ def main():
                         help="train a second network with the halves exchanged: every sample is held out once")
     augmentation = parser.add_mutually_exclusive_group()
     augmentation.add_argument("--augmentation", action="store_true", default=None,
-                              help="train on shifted and, if photographs, mirrored images (default, but not for digits)")
+                              help="train on shifted and, for photographs, mirrored images (default, except for digits)")
     augmentation.add_argument("--no_augmentation", action="store_false", dest="augmentation", default=None,
-                              help="train on the images as they are: few of them are memorised sooner")
+                              help="train on unchanged images: small sets are memorised sooner")
     args, planned = command.plan("Verify_Theory", parser, DEFAULTS)
     drawn = [-math.inf]
 
     def draw(at_end):
-        """The figures take seconds: not after every run of a sweep of small ones."""
+        """Redraw the figures, which takes seconds: at most once a minute during a sweep of small runs."""
         import tables
 
         if at_end or time.monotonic() - drawn[0] >= 60:
@@ -160,20 +176,19 @@ def main():
 
 
 def run(plan, progress):
-    """Carry out one run of the experiment (runs.Plan), from the noisy labels to the files."""
+    """Carry out one run (runs.Plan), from the noisy labels to the files."""
     settings, path = plan.settings, plan.path
-    dataset, index, y_noisy, resumed, save_checkpoint, provenance = runs.begin(
+    dataset, index, y_noisy, resumed, save_checkpoint, provenance = runs.start(
         plan, {"dataset": "cifar10", **PUBLISHED, "bn_momentum": 0.99}, progress)
     if "epoch" in resumed:
         print(f"resuming at half {int(resumed['training']) + 1}, epoch {int(resumed['epoch']) + 1}", flush=True)
     memorise = Memorise(dataset, y_noisy, settings, progress, resumed, save_checkpoint)
     first, second = utils.halves(np.arange(len(y_noisy)), utils.rng(settings["seed"], "halves"))
-    y_pred, memorised, shares, tested = np.full(len(y_noisy), -1), np.zeros(len(y_noisy), dtype=bool), [], []
+    y_pred, memorised, fractions, tested = np.full(len(y_noisy), -1), np.zeros(len(y_noisy), dtype=bool), [], []
     for number, (train_index, held_out) in enumerate([(first, second), (second, first)][:1 + settings["both_halves"]]):
-        y_pred[held_out], share, *on_test = memorise(number, train_index, held_out)
-        memorised[held_out] = share >= MEMORISED
-        shares.append(share)
-        # A half that version 0.1.0 had finished was not tested.
+        y_pred[held_out], fraction, *on_test = memorise(number, train_index, held_out)
+        memorised[held_out] = fraction >= MEMORISED
+        fractions.append(fraction)
         tested.append(dict(zip(("accuracy", "loss"), on_test)) if math.isfinite(on_test[0]) else None)
 
     rows = y_pred >= 0
@@ -181,15 +196,15 @@ def run(plan, progress):
     table = {column: values[rows] for column, values in table.items()}
     comparison = compare_with_theory(table["y"], table["y_noisy"], table["y_pred"], settings["noise_pattern"],
                                      settings["noise_ratio"], dataset.num_classes)
-    report(comparison, shares, tested, progress)
+    report(comparison, fractions, tested, progress)
     write_results(path, table, memorise.history, provenance() | {
-        "accuracy_on_training_half": shares, "memorised": bool(table["memorised"].all()), "test": tested, **comparison})
+        "accuracy_on_training_half": fractions, "memorised": bool(table["memorised"].all()), "test": tested, **comparison})
     runs.remove_checkpoint(path)
     print(f"written: {path}.csv, .json, _history.csv, _history.png")
 
 
-def report(comparison, shares, tested, progress):
-    """Say what was measured and what theory says, and whether theory applies."""
+def report(comparison, fractions, tested, progress):
+    """Print what was measured beside theory, and whether theory applies."""
     names = {"accuracy": "test accuracy", "LP": "label precision", "LR": "label recall"}
     shown = [f"{name} {noise.share(comparison['measured'][key])} ({comparison['theory'][key]:.3f})"
              for key, name in names.items()]
@@ -199,23 +214,22 @@ def report(comparison, shares, tested, progress):
         if on_test:
             progress.say(f"on the true labels of the test set, half {number}: accuracy {on_test['accuracy']:.3f}, loss "
                          f"{on_test['loss']:.3f}")
-    if min(shares) < MEMORISED:
-        progress.say(f"not memorised: the network gives back {min(shares):.3f} of the labels it was trained on, below "
-                     f"{MEMORISED}: theory does not apply yet; give more --epochs or --no_augmentation")
+    if min(fractions) < MEMORISED:
+        progress.say(f"not memorised: the network predicts {min(fractions):.3f} of its training labels, below {MEMORISED}, so "
+                     f"theory does not apply yet; give more --epochs or --no_augmentation")
 
 
 def write_results(path, table, history, provenance):
-    """Write the run's files; its JSON comes last, so that a run is finished when it is there."""
+    """Write the files of a run; the JSON, by which it counts as finished, comes last."""
     import pandas as pd
 
     import figures
 
-    history = pd.DataFrame(history)
+    history, settings = pd.DataFrame(history), provenance["settings"]
     runs.write_table(runs.beside(path, ".csv"), pd.DataFrame(table))
     runs.write_table(runs.beside(path, "_history.csv"), history)
-    runs.write_whole(runs.beside(path, "_history.png"), lambda file: figures.history(
-        history, "half", provenance["settings"], file))
-    runs.write_text(runs.beside(path, ".json"), json.dumps(provenance, indent=2) + "\n")
+    runs.write_whole(runs.beside(path, "_history.png"), lambda file: figures.history(history, "half", settings, file))
+    runs.write_json(path, provenance)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A command line and what its user sees: the options, the runs they ask for, messages of one line, progress.
+"""The command line: options, the runs they describe, one-line messages, progress.
 
 A script's `main` reads
 
@@ -6,7 +6,7 @@ A script's `main` reads
     args, planned = command.plan("INCV", parser, DEFAULTS)
     sweep.carry_out("INCV", run, planned, **command.how_to_sweep(args))
 
-Several --noise_ratio and --seed ask for a run of every combination; `sweep` carries them out.
+Several values of --noise_ratio and --seed mean a run for each combination; `sweep` carries them out.
 """
 import argparse
 import contextlib
@@ -31,17 +31,17 @@ import utils
 ARCHITECTURES = utils.literal("models", "ARCHITECTURES")
 
 
-# --- command line -----------------------------------------------------------------------------------------------------
+# --- options ----------------------------------------------------------------------------------------------------------
 
 class _Parser(argparse.ArgumentParser):
     """argparse with errors of exactly one line."""
 
     def error(self, message):
-        self.exit(2, f"{self.prog}: {' '.join(message.split())} (--help shows the options)\n")
+        self.exit(2, f"{self.prog}: {' '.join(message.split())} (--help lists the options)\n")
 
 
 def number(kind, low, high=float("inf")):
-    """Return a converter for argparse: text -> a number of that kind (int or float) in [low, high]."""
+    """Return a converter for argparse, text -> int or float (`kind`) in [low, high]."""
     bounds = f"from {low} to {high}" if high < float("inf") else f"of at least {low}"
 
     def convert(text):
@@ -52,84 +52,95 @@ def number(kind, low, high=float("inf")):
         if value is None or not low <= value <= high:
             what = "a whole number" if kind is int else "a number"
             raise argparse.ArgumentTypeError(f"{text!r} is not {what} {bounds}")
-        return value + 0  # -0.0 becomes 0.0, which has one name
+        return value + 0  # -0.0 becomes 0.0, so that both have one name
 
     return convert
 
 
-def parser(description, defaults, own=False):
-    """Return an argument parser with the options that every script takes.
+def parser(description, defaults, custom=False):
+    """Return an argument parser with the options that all scripts have.
 
-    defaults: {kind of dataset: {option: default}}, the script's (data.Facts tells kinds); own: whether a user's own data and
-    labels that people gave are taken. Further options may be added; one that is in `defaults` becomes
-    a setting of the run, and its own default must be None.
+    Further options may be added; one that is in `defaults` becomes a setting of the run, and its own default must be None.
+
+    Parameters
+    ----------
+    description : str
+    defaults : {kind of dataset: {option: default}}
+        Of the script; data.Facts lists the kinds.
+    custom : bool
+        Whether the script accepts custom datasets and human labels.
     """
     def default(option):
-        everywhere, digits = defaults["cifar10"][option], defaults["digits"][option]
-        return f"default: {everywhere}" + (f"; for digits {digits}" if digits != everywhere else "")
+        general, digits = defaults["cifar10"][option], defaults["digits"][option]
+        return f"default: {general}" + (f"; for digits {digits}" if digits != general else "")
 
     parser = _Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
-    if own:
-        parser.add_argument("--dataset", default="cifar10", metavar="NAME|PATH",
-                            help=f"{', '.join(sorted(data.SIZES))}, or data of your own, whose labels are doubted as "
-                            "they are: an .npz with x and y, a folder with a subfolder of images per class, or a .csv or "
-                            ".parquet table (default: cifar10)")
-        parser.add_argument("--label", metavar="COLUMN", help="of a table: the column that holds the labels")
-        parser.add_argument("--image_size", type=number(int, 4, 1024), metavar="N",
-                            help="of a folder of images: the side in pixels that they are resized to (default: as they "
-                            f"are, if all are of one size of {custom_data.LARGEST_AS_IT_IS} at most, else "
+    if custom:
+        parser.add_argument("--dataset", default="cifar10", metavar="NAME|PATH", help=f"{', '.join(sorted(data.SIZES))}, or a "
+                            "custom dataset, whose labels are checked as they are: an .npz with x and y, a folder with a "
+                            "subfolder of images per class, or a .csv or .parquet table (default: cifar10)")
+        parser.add_argument("--label", metavar="COLUMN", help="for tables: the column that contains the labels")
+        parser.add_argument("--image_size", type=number(int, 4, 1024), metavar="N", help="for folders: resize images to N x N "
+                            f"pixels (default: unchanged if all have one size of at most {custom_data.LARGEST_AS_IT_IS}, else "
                             f"{custom_data.IMAGE_SIZE})")
     else:
         parser.add_argument("--dataset", default="cifar10", choices=sorted(data.SIZES), help="default: cifar10")
-    patterns = [name for name in noise.PATTERNS if own or name in noise.DRAWN]
+    patterns = [name for name in noise.PATTERNS if custom or name in noise.DRAWN]
     parser.add_argument("--noise_pattern", choices=patterns, help="; ".join(
         f"{name}: {noise.PATTERNS[name].help}" for name in patterns) + (
-        "; of your own data asym says that classes are mistaken for one other each" if own else "") + " (default: sym)")
-    if own:
-        parser.add_argument("--labels", metavar="FILE", help="for human: the labels that people gave to CIFAR's training "
-                            "images, an .npz (or the published .pt) of arrays such as aggre_label and clean_label")
-        parser.add_argument("--label_set", metavar="NAME", help="for human: which of the arrays (default: aggre_label)")
+        "; for custom datasets, asym means that each class is mistaken for one other" if custom else "") + " (default: sym)")
+    if custom:
+        parser.add_argument("--labels", metavar="FILE", help="for human: labels that people gave to the training images of "
+                            "CIFAR, the published .pt or an .npz of arrays such as aggre_label and clean_label")
+        parser.add_argument("--label_set", metavar="NAME", help="for human: the array to use (default: aggre_label)")
     parser.add_argument("--noise_ratio", nargs="+", type=number(float, 0, 1), metavar="RATIO",
-                        help="share of the training labels that is flipped, 0 to 1 (default: 0.5); one run for each")
+                        help="fraction of the training labels to flip, 0 to 1 (default: 0.5); one run for each")
     parser.add_argument("--seed", default=[0], nargs="+", type=number(int, 0, 2 ** 32 - 1), metavar="N",
-                        help="every random draw follows from it (default: 0); one run for each")
+                        help="determines all random draws (default: 0); one run for each")
     parser.set_defaults(label=None, image_size=None, labels=None, label_set=None)
     for option, text in (("epochs", "of each training"), ("iterations", "of cross-validation"), ("batch_size", "samples")):
         if option in defaults["cifar10"]:
             parser.add_argument(f"--{option}", type=number(int, 1), metavar="N", help=f"{text} ({default(option)})")
     parser.add_argument("--subset", type=number(int, 1), metavar="N",
-                        help="use a class-balanced part of N training samples (default: all)")
+                        help="use a class-balanced subset of N training samples (default: all)")
     tables = [name for name, kind in ARCHITECTURES.items() if kind == "table"]
-    parser.add_argument("--architecture", choices=[name for name in ARCHITECTURES if own or name not in tables],
-                        help=default("architecture") + (f"; for tables {', '.join(tables)}" if own else ""))
+    parser.add_argument("--architecture", choices=[name for name in ARCHITECTURES if custom or name not in tables],
+                        help=default("architecture") + (f"; for tables {', '.join(tables)}" if custom else ""))
     parser.add_argument("--precision", choices=("float32", "bfloat16"), help=default("precision"))
     parser.add_argument("--gpu_id", type=number(int, 0), metavar="N", help="GPU to use (default: the first, if any)")
-    parser.add_argument("--threads", type=number(int, 1, 4096), metavar="N",
-                        help="CPU threads per operation; how sums are rounded depends on it "
-                             f"(default: all cores, here {os.cpu_count()}; for digits 1; a resumed run keeps its own)")
+    parser.add_argument("--threads", type=number(int, 1, 4096), metavar="N", help="CPU threads per operation; results differ "
+                        f"by rounding (default: all cores, here {os.cpu_count()}; for digits 1; a resumed run keeps its own)")
     parser.add_argument("--n_jobs", default=1, type=number(int, 1, 4096), metavar="N",
-                        help="runs at a time, each in a process of its own (default: 1)")
-    parser.add_argument("--scheduler", metavar="ADDRESS",
-                        help="hand the runs to the dask.distributed cluster of this scheduler, whose workers have one "
-                             "thread each and share this project's folders")
+                        help="run N runs at a time, each in its own process (default: 1)")
+    parser.add_argument("--scheduler", metavar="ADDRESS", help="send the runs to the dask.distributed cluster of this "
+                        "scheduler, whose workers have one thread each and share this project's folders")
     parser.add_argument("--time_limit", type=number(float, 0), metavar="MINUTES",
-                        help="stop after this time at the end of an epoch; the same command goes on from there")
-    parser.add_argument("--data_dir", metavar="DIR", help="folder that holds the CIFAR batches "
-                        "(default: data, into which they are downloaded)")
+                        help="stop after this time at the end of an epoch; the same command resumes")
+    parser.add_argument("--data_dir", metavar="DIR", help="folder of the CIFAR batches (default: data, into which they are "
+                        "downloaded)")
     parser.add_argument("--results_dir", default="results", metavar="DIR", help="default: results")
-    parser.add_argument("--overwrite", action="store_true", help="run again although it is finished")
-    parser.add_argument("--quiet", action="store_true", help="no progress")
+    parser.add_argument("--overwrite", action="store_true", help="repeat finished runs")
+    parser.add_argument("--quiet", action="store_true", help="show no progress")
     parser.add_argument("--version", action="version", version=f"%(prog)s {runs.VERSION}")
     return parser
 
 
-def plan(script, parser, defaults, methods=None):
-    """Parse the command line; return (args, [runs.Plan of every run it asks for]).
+# --- from options to runs ---------------------------------------------------------------------------------------------
 
-    script: the name in the runs' paths; defaults: as for `parser`; methods: methods.METHODS, where the script has --method.
-    An option that some methods have is no setting of the others' runs, and must not be given where no method given has it.
-    Whatever can be wrong with a command line is found here (what is wrong with a --scheduler, in `sweep`), before anything
-    is read or imported that takes time.
+def plan(script, parser, defaults, methods=None):
+    """Parse the command line; return (args, [runs.Plan of each run]).
+
+    All errors in a command line are found here (for --scheduler: in `sweep`), before anything slow is read or imported.
+
+    Parameters
+    ----------
+    script : str
+        The name in the paths of the runs.
+    parser, defaults
+        As for `parser`.
+    methods : dict, optional
+        methods.METHODS, if the script has --method. An option that only some methods have is a setting of their runs only,
+        and an error if no given method has it.
     """
     args = parser.parse_args()
     deadline = None if args.time_limit is None else time.time() + 60 * args.time_limit
@@ -146,8 +157,8 @@ def plan(script, parser, defaults, methods=None):
         parser.error(f"--subset {args.subset}: {args.dataset} has {size} training samples in {num_classes} classes; "
                      f"give {2 * num_classes} (two per class) to {size}")
     if args.scheduler is not None and args.n_jobs > 1:
-        parser.error("--scheduler runs as many at a time as its cluster has workers: leave --n_jobs out")
-    without = {None: set()}  # {method: the options that only other methods have}, such as --transition of f_correction
+        parser.error("--scheduler cannot be combined with --n_jobs: its cluster runs as many at a time as it has workers")
+    without = {None: set()}  # {method: options that only other methods have}, such as --transition of f_correction
     if methods:
         args.method = list(dict.fromkeys(args.method or [defaults["cifar10"]["method"]]))
         args.method = list(methods) if "all" in args.method else args.method
@@ -155,9 +166,9 @@ def plan(script, parser, defaults, methods=None):
         without = {method: special - set(methods[method]["options"]) for method in args.method}
     for option in sorted(set.intersection(*without.values())):
         if getattr(args, option) is not None:
-            parser.error(f"--{option} cannot be combined with --method {' '.join(args.method)}: leave it out")
+            parser.error(f"--{option} cannot be combined with --method {' '.join(args.method)}: remove it")
     data.check_folder(args.data_dir)
-    utils.check_engine(args.gpu_id)
+    utils.check_backend(args.gpu_id)
     planned = []
     for ratio, seed, method in itertools.product(dict.fromkeys(ratios), dict.fromkeys(args.seed), without):
         of_method = {kind: {option: value for option, value in usual.items() if option not in without[method]}
@@ -171,35 +182,35 @@ def plan(script, parser, defaults, methods=None):
 
 
 def how_to_sweep(args):
-    """The keyword arguments of `sweep.carry_out` that the command line gives."""
+    """Return the keyword arguments of `sweep.carry_out` that the command line gives."""
     return {"n_jobs": args.n_jobs, "scheduler": args.scheduler, "threads": args.threads, "quiet": args.quiet}
 
 
 def _source(args):
-    """The data.Source of --dataset, one of data.SIZES or a user's own."""
+    """Return the data.Source of --dataset."""
     if args.dataset not in data.SIZES:
         facts = custom_data.facts(args.dataset, args.label, args.image_size)
         return data.Source(facts, None, str(Path(args.dataset).absolute()), args.label, args.image_size)
     for option in ("label", "image_size"):
         if getattr(args, option) is not None:
-            raise data.DataError(f"--{option} is for data of your own: leave it out with --dataset {args.dataset}")
+            raise data.DataError(f"--{option} cannot be combined with --dataset {args.dataset}: it is for custom datasets")
     facts = data.Facts(args.dataset, args.dataset, *data.SIZES[args.dataset], data.SHAPES[args.dataset])
     return data.Source(facts, args.data_dir)
 
 
 def _noise(args, parser, source):
-    """Check the options that say where noisy labels come from; return (these settings of a run, [noise ratio or None])."""
-    own, human = source.path is not None, args.noise_pattern == "human"
-    if own and human:
-        parser.error("--noise_pattern human is for cifar10 and cifar100; the labels of your own data are taken as they are")
-    if (own or human) and args.noise_ratio:
-        parser.error("--noise_ratio flips labels, and here they are taken as given: leave it out")
+    """Check the options that say where noisy labels come from; return (their settings of a run, [noise ratio or None])."""
+    custom, human = source.path is not None, args.noise_pattern == "human"
+    if custom and human:
+        parser.error("--noise_pattern human is for cifar10 and cifar100; the labels of custom datasets are used as they are")
+    if (custom or human) and args.noise_ratio:
+        parser.error("--noise_ratio flips labels, but these labels are used as they are: remove it")
     if human and (args.labels is None or args.dataset not in data.CIFAR):
         parser.error("--noise_pattern human needs --labels FILE" if args.labels is None else
                      f"--noise_pattern human is for cifar10 and cifar100, not for {args.dataset}")
     if not human and (args.labels or args.label_set):
-        parser.error("--labels and --label_set are for --noise_pattern human: leave them out")
-    ratios = [None] if own or human else args.noise_ratio or [0.5]
+        parser.error("--labels and --label_set are for --noise_pattern human: remove them")
+    ratios = [None] if custom or human else args.noise_ratio or [0.5]
     if not human:
         return {"noise_pattern": args.noise_pattern or "sym"}, ratios
     labels, label_set = str(Path(args.labels).absolute()), args.label_set or "aggre_label"
@@ -210,18 +221,18 @@ def _noise(args, parser, source):
 def one_run(script, source, noisy, seed, threads, chosen, defaults, results_dir):
     """Return (settings, path) of one run.
 
-    source: data.Source; noisy: its settings noise_pattern and noise_ratio, and of labels that people gave label_set and
-    labels_checksum; chosen: {option: value} of those in `defaults`, None for the default.
+    source: data.Source; noisy: its settings noise_pattern, noise_ratio and, for human labels, label_set and labels_checksum;
+    chosen: {option: value} for the options in `defaults`, None for the default.
     """
-    usual, engine, facts = defaults[source.facts.kind], utils.check_engine(), source.facts
+    usual, backend, facts = defaults[source.facts.kind], utils.check_backend(), source.facts
     chosen = {option: default if chosen[option] is None else chosen[option] for option, default in usual.items()}
     if chosen["subset"] == facts.size:
         chosen["subset"] = None
     changed = {option: value for option, value in chosen.items() if value != usual[option]}
-    if engine != utils.ENGINES[0]:
-        changed["engine"] = engine
+    if backend != utils.BACKENDS[0]:
+        changed["engine"] = backend
     settings = {"dataset": facts.name, "noise_pattern": noisy["noise_pattern"], "noise_ratio": noisy["noise_ratio"],
-                "seed": seed, **chosen, "bn_momentum": utils.momentum_for(chosen["subset"] or facts.size), "engine": engine,
+                "seed": seed, **chosen, "bn_momentum": utils.momentum_for(chosen["subset"] or facts.size), "engine": backend,
                 "threads": threads} | noisy
     if source.path is not None:
         settings |= {"label": source.label, "image_size": source.image_size, "dataset_checksum": facts.checksum}
@@ -232,40 +243,40 @@ def one_run(script, source, noisy, seed, threads, chosen, defaults, results_dir)
 
 # --- messages ---------------------------------------------------------------------------------------------------------
 
-USERS_ERRORS = (runs.RunError, data.DataError, utils.EngineError)
+USERS_ERRORS = (runs.RunError, data.DataError, utils.BackendError)
 
 
 def run_command(prog, main):
-    """Call main() and exit: with one line on stderr instead of a traceback where the user can mend what is wrong."""
+    """Call main() and exit; print errors that the user can fix in one line on stderr, without a traceback."""
     signal.signal(signal.SIGINT, _interrupt)
-    sys.stdout = sys.stdout or open(os.devnull, "w")  # None where the shell has closed it
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # None if the shell has closed it
     try:
         return main()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads on: say nothing
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads the output
         sys.exit(141)
     except (*USERS_ERRORS, OSError) as error:
         code, message = 2, explanation(error)
     except KeyboardInterrupt:
-        # Given again with --overwrite it would do again what it has done.
+        # With --overwrite the same command would repeat what is finished.
         same = "the same command" + (" without --overwrite" if "--overwrite" in sys.argv else "")
-        code, message = 130, f"interrupted; {same} goes on from the last finished epoch"
+        code, message = 130, f"interrupted; {same} resumes from the last finished epoch"
     if sys.stdout.isatty():
-        print()  # leave the progress line standing
+        print()  # keep the progress bar on the screen
     print(f"{prog}: {message}", file=sys.stderr, flush=True)
     sys.exit(code)
 
 
 def explanation(error):
-    """One line that says what is wrong and what to do."""
+    """Return one line that says what is wrong and what to do."""
     text = str(error)
     if isinstance(error, OSError):
-        text = f"{error.filename or 'output'}: {error.strerror or error}; mend that and give the same command again"
+        text = f"{error.filename or 'output'}: {error.strerror or error}; fix this and rerun the same command"
     return " ".join(text.split())
 
 
 def _interrupt(signum, frame):
-    """Ctrl-C. A library's callback may swallow the exception: it is remembered, and `Progress.show` raises it again."""
+    """Handle Ctrl-C; a library's callback may swallow the exception, so `Progress.show` raises it again."""
     _interrupt.pressed = True
     raise KeyboardInterrupt
 
@@ -279,11 +290,23 @@ tqdm.monitor_interval = 0  # no thread that redraws
 
 
 class Progress:
-    """One progress bar for all runs of a command, with the time left; a line per epoch where output is no terminal.
+    """One progress bar for all runs of a command, with the time left; a line per epoch if output is not a terminal.
 
-    quiet: show nothing; number: how many runs there are; reported: a file to hold the fraction of the run that is done, for
-    another process to read. finished: how many runs are, counted by whoever carries them out; where: the last text, shown or
-    not.
+    Parameters
+    ----------
+    quiet : bool
+        Whether to show nothing.
+    number : int
+        The number of runs.
+    reported : pathlib.Path, optional
+        A file for the fraction of the run that is done, which another process reads.
+
+    Attributes
+    ----------
+    finished : int
+        The number of finished runs, counted by whoever carries them out.
+    where : str
+        The last text, shown or not.
     """
 
     def __init__(self, quiet=False, number=1, reported=None):
@@ -291,7 +314,7 @@ class Progress:
         self.live, self.finished, self.where, self.bar = sys.stdout.isatty(), 0, "", None
 
     def show(self, fraction, text, end_of_epoch):
-        """fraction: how much of the present run is done; text: where it is. Called after every batch."""
+        """Update the bar, after each batch. fraction: how much of the present run is done; text: where it is."""
         if _interrupt.pressed:
             raise KeyboardInterrupt
         if self.reported and end_of_epoch:
@@ -300,25 +323,25 @@ class Progress:
         self.where, done = text, self.finished + fraction
         if self.quiet:
             return
-        if self.bar is None:  # the first batch carries the compilation and would mislead
+        if self.bar is None:  # time is counted from here: the first batch includes the compilation and would mislead
             self.bar = tqdm(desc=text, total=self.number, initial=done, smoothing=0, file=sys.stdout, dynamic_ncols=True,
                             mininterval=0.2, leave=False, delay=0 if self.live else math.inf, bar_format=(
-                                "{percentage:3.0f}%|{bar:10}| {remaining} left, " if self.live else "") + "{desc}"
-                            + ("" if self.live else ", {remaining} left"))
+                                "{percentage:3.0f}%|{bar:10}| {remaining} left, {desc}" if self.live else
+                                "{desc}, {remaining} left"))
         self.bar.desc = text if self.number == 1 or "runs" in text else f"run {self.finished + 1}/{self.number} {text}"
         self.bar.update(done - self.bar.n)
         if end_of_epoch and not self.live:
             print(self.bar, flush=True)
 
     def part(self, begin, end):
-        """A view of this bar for a stage of the run: what it shows as 0 and 1 is begin and end of the run."""
+        """Return a view of this bar for a stage of the run, which begins and ends at these fractions of it."""
         def show(fraction, text, end_of_epoch):
             self.show(begin + (end - begin) * fraction, text, end_of_epoch)
 
         return SimpleNamespace(show=show, say=self.say, quiet=self.quiet)
 
     def say(self, line, file=None):
-        """Print a line that stays, to standard output if no file is given."""
+        """Print a line that stays on the screen, to standard output by default."""
         if self.bar and self.live:
             self.bar.clear()
         print(line, file=file or sys.stdout, flush=True)

@@ -13,27 +13,35 @@ ops = keras.ops
 
 
 def samples_to_keep(size, noise_left, epoch, epochs, published_epochs=200):
-    """n(e): how many samples of a batch of the selected are trained on, Python's round(size * (1 - e_S * min(1, e / 10))).
+    """Return n(e) = round(size * (1 - e_S * min(1, e / 10))), the number of samples of a batch to train on.
 
-    size: the number of selected samples in the batch; noise_left: e_S, the share of them that is still mislabelled
-    (`noise.noise_left`); epoch: e, counted from 0, of epochs; the 10 scales with the schedule.
+    Parameters
+    ----------
+    size : int
+        The number of selected samples in the batch.
+    noise_left : float
+        e_S, the expected fraction of mislabelled samples among the selected (`noise.noise_left`).
+    epoch, epochs : int
+        e, counted from 0, and the length of the run; the 10 scales with the schedule.
     """
     return round(size * (1 - noise_left * min(1.0, epoch / utils.scaled_epoch(10, epochs, published_epochs))))
 
 
 def candidates_per_batch(num_selected, num_candidates, batch_size):
-    """B_C: how many candidates join every batch of selected samples after the warm-up."""
+    """Return B_C, the number of candidates that join each batch of selected samples after the warm-up."""
     return min(num_candidates * batch_size // num_selected, batch_size // 2) if num_selected else 0
 
 
+# --- the step ---------------------------------------------------------------------------------------------------------
+
 def make_coteacher(networks, pixel_max):
-    """Compile one step of modified Co-teaching for two networks: score, exchange, step. See `compile_selecting`."""
-    # masked: all samples go through, and those that are not kept count neither in the loss nor in the statistics of batch
-    # normalisation (JAX would compile anew for every size); otherwise the batch is cut to the samples kept.
+    """Compile one step of modified Co-teaching for two networks: score, exchange, train. See `compile_selecting`."""
+    # masked: all samples pass through the network; those not kept count neither in the loss nor in the statistics of batch
+    # normalisation (JAX would compile again for each size). Otherwise the batch is cut to the samples kept.
     masked = len(networks[0].inputs) > 1 or fast_path.compiles_for_one_shape()
 
     def score(network, x, labels, present):
-        """What the other network will choose by: the cross-entropy of each label, in inference mode, without L2."""
+        """Return what the other network selects by: the cross-entropy of each label, in inference mode, without L2."""
         probabilities = ops.softmax(models.forward(network, x))
         of_label = ops.sum(probabilities * ops.one_hot(labels, probabilities.shape[-1]), axis=-1)
         return ops.stop_gradient(ops.where(present, -ops.log(of_label + 1e-8), np.inf))
@@ -41,8 +49,8 @@ def make_coteacher(networks, pixel_max):
     def outcomes(x, labels, clean, present, keep, training):
         scores = [score(network, x, labels, present) for network in networks]
         found = {"kept": ops.cast(keep, "float32")}
-        # Each network trains on the samples with the smallest loss under the other one. keep, n(e), is counted from the
-        # selected samples of the batch, but the candidates that joined it compete for these places too (Algorithm 2).
+        # Each network trains on the samples with the smallest loss under the other network. keep, n(e), is computed from the
+        # number of selected samples in the batch, but the candidates that joined it compete for these places (Algorithm 2).
         for number, (network, other_scores) in enumerate(zip(networks, reversed(scores)), start=1):
             order = ops.argsort(other_scores)
             if masked:
@@ -60,15 +68,25 @@ def make_coteacher(networks, pixel_max):
 def compile_selecting(networks, pixel_max, outcomes, optimizer=None):
     """Compile one step of a method that selects samples within a batch, one graph for all its networks.
 
-    networks: one or two keras.Model, images in [0, 1] -> logits; pixel_max: the pixel value that means 1.0;
-    outcomes(x, labels, clean, present, keep, training), x being the batch in [0, 1] and augmented, returns a dict of sums
-    over the samples that each network trains on: loss_1 (the losses), clean_1 (the clean samples), with two networks loss_2
-    and clean_2, and kept, the number of these samples; optimizer: a kind of Adam.
-    Returns a keras.Model for `coteach_batch`. It takes [images uint8 [n, h, w, c], transforms float32 [n, 8], labels int32
-    [n], clean float32 [n] (1 where a label is right), present bool [n] (False for what only fills the batch up), keep
-    int32 [1]] and trains on them. Adam works on each weight by itself, so one of it for both networks is one for each.
-    """
+    Parameters
+    ----------
+    networks : list of keras.Model
+        One or two, images in [0, 1] -> logits.
+    pixel_max : float
+        The pixel value that means 1.0.
+    outcomes : callable
+        ``outcomes(x, labels, clean, present, keep, training)``, where x is the augmented batch in [0, 1], returns a dict of
+        sums over the samples that each network trains on: loss_1 (of the losses), clean_1 (of the clean samples), with two
+        networks loss_2 and clean_2, and kept, the number of these samples.
+    optimizer : type, optional
+        A kind of Adam. Adam treats each weight separately: one for both networks equals one for each.
 
+    Returns
+    -------
+    keras.Model
+        For `coteach_batch`. Trains on [images uint8 [n, h, w, c], transforms float32 [n, 8], labels int32 [n], clean float32
+        [n] (1 for a clean label), present bool [n] (False for padding), keep int32 [1]].
+    """
     numbers = range(1, len(networks) + 1)
     names = [f"{what}_{number}" for number in numbers for what in ("loss", "clean")] + ["kept"]
 
@@ -84,7 +102,7 @@ def compile_selecting(networks, pixel_max, outcomes, optimizer=None):
             return ops.stack([found[name] for name in names])[None]
 
     def loss(_, stacked):
-        """Each network's mean over the samples it trains on. (Keras adds the L2 penalty of each.)"""
+        """Return the sum of each network's mean loss over the samples it trains on. (Keras adds the L2 penalties.)"""
         found = dict(zip(names, ops.unstack(stacked[0])))
         return sum(found[f"loss_{number}"] for number in numbers) / found["kept"]
 
@@ -109,33 +127,35 @@ def compile_selecting(networks, pixel_max, outcomes, optimizer=None):
 
 
 def coteach_batch(coteacher, x, y, clean, batch, transforms, keep, size):
-    """Train both networks on the samples `batch` of x, filled up to `size` so that one compiled shape serves all.
+    """Train on the samples `batch` of x, padded to `size` so that one compiled shape serves all batches.
 
     Returns {name: sum over the samples trained on}: loss_1, clean_1, with two networks loss_2, clean_2, and kept, their
     number.
     """
-    filled, moved, present, keep = filled_up(batch, transforms, keep, size)
+    padded, moved, present, keep = pad(batch, transforms, keep, size)
     return coteacher.train_on_batch(
-        [x[filled], moved, y[filled].astype(np.int32), clean[filled].astype(np.float32), present, keep],
+        [x[padded], moved, y[padded].astype(np.int32), clean[padded].astype(np.float32), present, keep],
         np.zeros(1, np.float32), return_dict=True)
 
 
-def filled_up(batch, transforms, keep, size):
-    """A batch as the compiled step takes it: positions [size], transforms [size, 8], present bool [size], keep int32 [1]."""
+def pad(batch, transforms, keep, size):
+    """Return a batch for the compiled step: positions [size], transforms [size, 8], present bool [size], keep int32 [1]."""
     return (np.resize(batch, size), np.resize(transforms, (size, 8)), np.arange(size) < len(batch),
             np.array([keep], np.int32))
 
 
-# One batch of an epoch. index: positions of its samples, the selected ones first; transforms: their augmentation; keep: n(e),
-# how many of them to train on; done: how many selected samples are done with it.
+# --- the epoch --------------------------------------------------------------------------------------------------------
+
+# One batch of an epoch. index: positions of its samples, the selected first; transforms: their augmentation; keep: n(e), the
+# number of them to train on; done: the number of selected samples done after this batch.
 Batch = namedtuple("Batch", "index transforms keep done")
 
 
 def joint_batches(dataset, selected, candidates, generator, batch_size, keep):
     """Yield the `Batch`es of one pass over the selected samples, each joined by some candidates. Arguments: `coteach_epoch`.
 
-    The candidates have a shuffled pass of their own, started anew each epoch; its last batch may be short. A batch of which
-    nothing is to be kept, as a last batch of one may be, is left out: a mean of nothing would spoil the weights.
+    The candidates have their own shuffled pass, which starts anew in each epoch; its last batch may be short. A batch of
+    which nothing is to be kept, such as a last batch of one sample, is skipped: a mean of nothing would spoil the weights.
     """
     order, others = generator.permutation(selected), generator.permutation(candidates)
     joining = candidates_per_batch(len(selected), len(candidates), batch_size)
@@ -148,14 +168,14 @@ def joint_batches(dataset, selected, candidates, generator, batch_size, keep):
 
 
 def train_on(coteacher, x, y, clean, batches, size, fill):
-    """Train on a list of `Batch`es, in order; yield (batch, what `coteach_batch` returns of it).
+    """Train on a list of `Batch`es, in order; yield (batch, what `coteach_batch` returns).
 
-    On a device that loops by itself (fast_path.py), all batches of one size are one program; what is left, a short last
-    batch that is not filled up, is a step by itself.
+    On a device that loops by itself (fast_path.py), one program runs all batches of one size; a short last batch that is not
+    padded is a separate step.
     """
     whole = [batch for batch in batches if fill or len(batch.index) == size] if by_whole_epochs(coteacher, x) else []
     if whole:
-        arrays = [filled_up(batch.index, batch.transforms, batch.keep, size) for batch in whole]
+        arrays = [pad(batch.index, batch.transforms, batch.keep, size) for batch in whole]
         rows = coteacher.whole_epoch((x, y.astype(np.int32), clean.astype(np.float32)),
                                      tuple(map(np.stack, zip(*arrays))), len(whole))
         yield from ((batch, dict(zip(coteacher.names, row))) for batch, row in zip(whole, rows))
@@ -166,16 +186,35 @@ def train_on(coteacher, x, y, clean, batches, size, fill):
 
 def coteach_epoch(coteacher, dataset, y_noisy, selected, candidates, generator, batch_size, learning_rate, keep,
                   after_batch=None, fill=True):
-    """Pass once over the selected samples, each batch joined by some candidates; return {name: mean} of the epoch.
+    """Train one pass over the selected samples, each batch joined by some candidates.
 
-    dataset: data.Dataset, whose true labels, where it has them, serve for the report alone; y_noisy: integers [n], the
-    observed labels; selected, candidates: integers, positions of samples, the latter empty during the warm-up; generator:
-    this epoch's numpy Generator; keep(size): n(e), how many samples of a batch with that many selected ones to train on;
-    after_batch: called with the number of selected samples done; fill: whether short batches are filled up (for a step that
-    leaves out what only fills).
-    Returns loss_1 and loss_2, without the L2 penalty, and clean_1 and clean_2, the clean fraction of what each network
-    trained on (0 and NaN where that was nothing); without loss_2 and clean_2 where there is one network, without both
-    clean_ where the true labels are not known.
+    Parameters
+    ----------
+    coteacher : keras.Model
+        Of `compile_selecting`.
+    dataset : data.Dataset
+        Its true labels, if known, are used for the report only.
+    y_noisy : int array [n]
+        The observed labels.
+    selected, candidates : int arrays
+        Positions of samples; no candidates during the warm-up.
+    generator : numpy.random.Generator
+        Of this epoch.
+    batch_size : int
+    learning_rate : float
+    keep : callable
+        ``keep(size)`` is n(e), the number of samples to train on for a batch with `size` selected samples.
+    after_batch : callable, optional
+        Called with the number of selected samples done.
+    fill : bool
+        Whether short batches are padded (for a step that ignores padding).
+
+    Returns
+    -------
+    dict of float
+        Means over the samples trained on: loss_1 and loss_2, without L2 penalty, clean_1 and clean_2, the clean fraction (0
+        and NaN if no sample was). Without loss_2 and clean_2 for one network; without clean_1 and clean_2 if the true labels
+        are unknown.
     """
     known = dataset.y_train is not None
     clean = y_noisy == dataset.y_train if known else np.zeros(len(y_noisy), dtype=bool)

@@ -1,10 +1,10 @@
 """Custom datasets, whose labels are to be checked: an .npz of arrays, a folder of images, or a table.
 
-    facts = custom_data.facts("flowers/")                 # what is there; enough to plan a run
-    dataset = custom_data.load("flowers/")                # a data.Dataset; its `given` are the labels to doubt
+    facts = custom_data.facts("flowers/")                 # what is known without decoding images; enough to plan a run
+    dataset = custom_data.load("flowers/")                # a data.Dataset; its `given` are the labels to check
 
-What can be wrong with data is found here and said in one line (data.DataError), before anything is trained. No file can
-run code: objects in arrays are never unpickled.
+Errors in the data are found here, before training, and reported in one line (data.DataError). No file can run code: objects
+in arrays are never unpickled.
 """
 import functools
 import hashlib
@@ -12,28 +12,40 @@ import io
 import os
 import re
 import sys
-import warnings
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
+import tabular
 from data import DataError, Dataset, Facts, in_a_file, listed, read_arrays
 
 MAX_CLASSES = 1000
 LARGEST_AS_IT_IS = 64  # pixels a side: images of one size up to this are not resized
-IMAGE_SIZE = 32  # pixels a side of other images, if --image_size does not say
-IN_MEMORY = 2 ** 30  # bytes: images that take more, decoded, wait in a file on the disk
+IMAGE_SIZE = 32  # pixels a side of other images, without --image_size
+IN_MEMORY = 2 ** 30  # bytes: decoded images that take more are memory-mapped
 IMAGE_FILES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
-MAX_CATEGORIES = 50  # of a column; rarer ones share what is left
 
 
 def facts(path, label=None, image_size=None):
-    """What is there, as data.Facts, after checking all that can be checked without decoding images.
+    """Check all that can be checked without decoding images, and return what is known.
 
-    path: an .npz with x and y, a folder with a subfolder of images a class, or a .csv or .parquet table; label: the table's
-    column of labels; image_size: the side, in pixels, that a folder's images are resized to.
-    Raises DataError.
+    Parameters
+    ----------
+    path : path
+        An .npz with x and y, a folder with a subfolder of images per class, or a .csv or .parquet table.
+    label : str, optional
+        For a table: the column of labels.
+    image_size : int, optional
+        For a folder: the side, in pixels, to resize images to.
+
+    Returns
+    -------
+    data.Facts
+
+    Raises
+    ------
+    DataError
     """
     path = Path(path)
     kind = kind_of(path, label, image_size)
@@ -50,11 +62,26 @@ def facts(path, label=None, image_size=None):
 
 
 def load(path, label=None, image_size=None, scratch=None, quiet=True):
-    """Return the data.Dataset of a path. Arguments as for `facts`; scratch: the folder for images too many for the memory;
-    quiet: whether reading images shows no progress.
+    """Load a custom dataset.
 
-    Its y_train, the true labels, are None where they are not known; x_test and y_test where there are none; class_names,
-    ascending, are what its integers stand for; names are the images' file names, else the positions.
+    Parameters
+    ----------
+    path, label, image_size
+        As for `facts`.
+    scratch : path, optional
+        The folder for images that do not fit into memory.
+    quiet : bool
+        Whether to show no progress while images are read.
+
+    Returns
+    -------
+    data.Dataset
+        y_train (the true labels), x_test and y_test are None if the dataset has none. class_names, ascending, are what its
+        integer labels stand for; names are the file names of images, else positions.
+
+    Raises
+    ------
+    DataError
     """
     path = Path(path)
     kind = kind_of(path, label, image_size)
@@ -69,35 +96,45 @@ def load(path, label=None, image_size=None, scratch=None, quiet=True):
 
 
 def samples_like(file, path, label, shape):
-    """Other samples for networks trained on a dataset, as float32 [n, *shape].
+    """Return other samples for networks trained on a dataset, float32 [n, *shape].
 
-    file: an .npz with x, raw as the dataset's, or for a table one with the same columns; path, label: of own data as for
-    `facts`, None for others; shape: of a sample. Raises DataError.
+    Parameters
+    ----------
+    file : path
+        An .npz with x, raw like the dataset's, or for a table another one with the same columns.
+    path, label
+        Of a custom dataset, as for `facts`; None for published ones.
+    shape : tuple
+        Of a sample.
+
+    Raises
+    ------
+    DataError
     """
     if path is not None and Path(path).suffix.lower() in (".csv", ".parquet"):
         import pandas as pd
 
         _, table, preprocessing = _table(str(path), label, _checksum(Path(path)))
-        # What is text in the one must not be taken for numbers in the other.
-        other = read_table(file, {name: str for name in table if not pd.api.types.is_numeric_dtype(table[name])})
+        # What is text in one table must not be parsed as numbers in the other.
+        other = tabular.read_table(file, {name: str for name in table if not pd.api.types.is_numeric_dtype(table[name])})
         missing = [name for name in table.columns if name != label and name not in other]
         if missing:
-            raise DataError(f"{file}: has no column {listed(missing)}, which {path} has")
+            raise DataError(f"{file}: lacks the column {listed(missing)} of {path}")
         try:
             return preprocessing.transform(other[table.columns.drop(label)]).astype(np.float32)
         except ValueError as error:
-            raise DataError(f"{file}: its columns are not like those of {path} ({str(error).splitlines()[0]})") from None
+            raise DataError(f"{file}: its columns differ from those of {path} ({str(error).splitlines()[0]})") from None
     arrays = read_arrays(file, ["x"])
     if "x" not in arrays:
-        raise DataError(f"{file}: holds no array x")
+        raise DataError(f"{file}: has no array x")
     x = _samples(file, "x", arrays["x"])
     if x.shape[1:] != shape:
-        raise DataError(f"{file}: x has shape {arrays['x'].shape}; needed is (n, {', '.join(map(str, shape))})")
-    return (x if path is None or len(shape) > 1 else _scaled(_scaler(str(path)), x, file)).astype(np.float32)
+        raise DataError(f"{file}: x has shape {arrays['x'].shape}; the shape must be (n, {', '.join(map(str, shape))})")
+    return (x if path is None or len(shape) > 1 else tabular.scaled(_scaler(str(path)), x, file)).astype(np.float32)
 
 
 def names_and_labels(path, label=None, image_size=None):
-    """(names [n]: a folder's files, else positions; labels [n] as given), without decoding images."""
+    """Return (names [n]: file names of images, else positions; labels [n] as given), without decoding images."""
     if kind_of(Path(path), label, image_size) == "folder":
         found, labels, _, _ = _folder(str(path), image_size)
         return np.array([_shown(file) for file in found]), np.array(labels)
@@ -106,7 +143,7 @@ def names_and_labels(path, label=None, image_size=None):
 
 
 def kind_of(path, label=None, image_size=None):
-    """"npz", "folder" or "table"; DataError where path is none of these, or is given an option of another."""
+    """Return "npz", "folder" or "table"; DataError for other paths, and for options of another kind."""
     if path.is_dir():
         kind = "folder"
     elif not path.is_file():
@@ -115,21 +152,39 @@ def kind_of(path, label=None, image_size=None):
     else:
         kind = {".npz": "npz", ".csv": "table", ".parquet": "table"}.get(path.suffix.lower())
     if kind is None:
-        raise DataError(f"--dataset {path}: of files, .npz, .csv and .parquet are read; convert it to one of them")
+        raise DataError(f"--dataset {path}: not an .npz, .csv or .parquet file; convert it to one of them")
     if kind == "table" and label is None:
-        raise DataError(f"--dataset {path}: which column holds the labels? give --label COLUMN")
+        raise DataError(f"--dataset {path}: which column contains the labels? give --label COLUMN")
     if kind != "table" and label is not None:
-        raise DataError(f"--label is for tables, and {path} is none: leave it out")
+        raise DataError(f"--label is for tables, and {path} is not a table: remove the option")
     if kind != "folder" and image_size is not None:
-        raise DataError(f"--image_size is for folders of images, and {path} is none: leave it out")
+        raise DataError(f"--image_size is for folders of images, and {path} is not a folder: remove the option")
     return kind
 
 
 def classes_of(values, what, known=None):
-    """Return (class names, ascending, integers or strings [c]; int64 [n], the position among them of each value).
+    """Encode labels as integers.
 
-    values: integers, booleans or strings [n]; what: how an error begins; known: the class names, where they are. Raises
-    DataError for other values, for fewer than two classes or more than MAX_CLASSES, for a class of a single sample.
+    Parameters
+    ----------
+    values : array [n]
+        Integers, booleans or strings.
+    what : str
+        How an error begins.
+    known : array [c], optional
+        The class names, if they are fixed.
+
+    Returns
+    -------
+    class_names : array [c]
+        Integers or strings, ascending.
+    labels : int64 array [n]
+        The position of each value in class_names.
+
+    Raises
+    ------
+    DataError
+        For other values, fewer than two classes or more than MAX_CLASSES, a class of one sample, or values not in `known`.
     """
     values = np.asarray(values)
     if values.dtype == object and len({type(value) for value in values.ravel()}) == 1:  # as in a DataFrame
@@ -140,25 +195,24 @@ def classes_of(values, what, known=None):
     elif values.dtype.kind == "S":
         values = np.char.decode(values, "utf-8", "replace")
     elif values.dtype.kind == "U":
-        values = np.char.decode(np.char.encode(values, "utf-8", "replace"), "utf-8")  # what no file could hold
+        values = np.char.decode(np.char.encode(values, "utf-8", "replace"), "utf-8")  # replaces what no file can contain
     if values.ndim != 1 or values.dtype.kind not in "ibU":
-        raise DataError(f"{what} must be one integer or string for each sample; they are {values.dtype} of shape "
-                        f"{values.shape}")
+        raise DataError(f"{what} must be one integer or string per sample; they are {values.dtype} of shape {values.shape}")
     class_names, integers, counts = np.unique(values, return_inverse=True, return_counts=True)
     if known is not None:
         if known.dtype.kind != class_names.dtype.kind:
-            raise DataError(f"{what} are {class_names.dtype}, the labels y {known.dtype}: give both as the same")
+            raise DataError(f"{what} are {class_names.dtype}, the labels y {known.dtype}: use the same type for both")
         if not np.isin(class_names, known).all():
-            raise DataError(f"{what} name classes that the labels y do not have")
+            raise DataError(f"{what} contain classes that the labels y do not have")
         return known, np.searchsorted(known, class_names)[integers]
     if len(class_names) < 2:
         raise DataError(f"{what} are all of one class: at least two are needed")
     if len(class_names) > MAX_CLASSES:
-        raise DataError(f"{what} name {len(class_names)} classes for {len(values)} samples; at most {MAX_CLASSES} are "
-                        f"taken: are these labels?")
+        raise DataError(f"{what} have {len(class_names)} classes for {len(values)} samples, more than {MAX_CLASSES}: are "
+                        f"these labels?")
     if counts.min() < 2:
-        raise DataError(f"{what}: class {str(class_names[counts.argmin()])!r} has a single sample, by which no label can be "
-                        f"checked; remove it or give the class more")
+        raise DataError(f"{what}: class {str(class_names[counts.argmin()])!r} has a single sample, which cannot be checked; "
+                        f"remove it or add samples")
     return class_names, integers.astype(np.int64)
 
 
@@ -167,7 +221,7 @@ def _kind_of_images(shape):
 
 
 def _of_images(x, given, class_names, names, checksum, **others):
-    """The Dataset of images: scaled by the largest pixel, shifted by up to an eighth, photographs mirrored."""
+    """Return the Dataset of images: scaled by the largest pixel, shifted by up to an eighth; photographs are mirrored."""
     pixel_max = 255 if isinstance(x, np.memmap) else float(np.abs(x).max()) or 1.0
     shape = x.shape[1:]
     photographs = shape[2] >= 3 and _kind_of_images(shape) == "images"
@@ -176,21 +230,27 @@ def _of_images(x, given, class_names, names, checksum, **others):
                    checksum=checksum, given=given, class_names=class_names, names=names)
 
 
+def _of_vectors(x, given, class_names, checksum, **others):
+    return Dataset(**{"x_train": np.ascontiguousarray(x, dtype=np.float32), "y_train": None, "x_test": None, "y_test": None,
+                      **others}, num_classes=len(class_names), pixel_max=1, shift=0, flip=False, checksum=checksum,
+                   given=given, class_names=class_names, names=np.arange(len(x)))
+
+
 def _checksum(path):
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-# --- .npz -------------------------------------------------------------------------------------------------------------
+# --- .npz and tables --------------------------------------------------------------------------------------------------
 
 @functools.lru_cache(maxsize=2)
 def _npz(path, checksum):
     arrays = read_arrays(path, ["x", "y", "y_true", "x_test", "y_test"])
     for name in ("x", "y"):
         if name not in arrays:
-            raise DataError(f"{path}: holds no array {name}; x (samples) and y (their labels) are needed")
+            raise DataError(f"{path}: has no array {name}; x (samples) and y (their labels) are needed")
     if ("x_test" in arrays) != ("y_test" in arrays):
-        raise DataError(f"{path}: x_test and y_test go together; one of them is missing")
+        raise DataError(f"{path}: x_test and y_test belong together; one of them is missing")
     for one, other in (("x", "y"), ("x", "y_true"), ("x_test", "y_test")):
         if other in arrays and arrays[one].shape[:1] != arrays[other].shape[:1]:
             raise DataError(f"{path}: {one} has {arrays[one].shape[:1]} samples and {other} {arrays[other].shape[:1]}")
@@ -202,163 +262,69 @@ def _npz(path, checksum):
     if "x_test" in arrays:
         others["x_test"] = _samples(path, "x_test", arrays["x_test"])
         if others["x_test"].shape[1:] != x.shape[1:]:
-            raise DataError(f"{path}: samples of x are of shape {x.shape[1:]}, of x_test {others['x_test'].shape[1:]}")
+            raise DataError(f"{path}: the samples of x have shape {x.shape[1:]}, those of x_test {others['x_test'].shape[1:]}")
         others["y_test"] = classes_of(arrays["y_test"], f"{path}: the labels y_test", class_names)[1]
     if x.ndim == 4:
         return _of_images(x, given, class_names, np.arange(len(x)), checksum, **others)
     scaler = _scaler(path)
     if "x_test" in others:
-        others["x_test"] = _scaled(scaler, others["x_test"], path).astype(np.float32)
-    return _of_vectors(_scaled(scaler, x, path), given, class_names, checksum, **others)
+        others["x_test"] = tabular.scaled(scaler, others["x_test"], path).astype(np.float32)
+    return _of_vectors(tabular.scaled(scaler, x, path), given, class_names, checksum, **others)
 
 
 def _scaler(path):
-    """The standardisation of an .npz's features."""
+    """Return the standardisation of the features of an .npz."""
     from sklearn.preprocessing import StandardScaler
 
     scaler = StandardScaler()
-    _scaled(scaler, _samples(path, "x", read_arrays(path, ["x"])["x"]), path, fit=True)
+    tabular.scaled(scaler, _samples(path, "x", read_arrays(path, ["x"])["x"]), path, fit=True)
     return scaler
-
-
-def _scaled(preprocessing, x, path, fit=False):
-    """What scikit-learn's preprocessing, fitted to these samples if so asked, makes of them, all of it finite."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # of an overflow, which is said below
-        x = preprocessing.fit_transform(x) if fit else preprocessing.transform(x)
-    if not np.isfinite(x.astype(np.float32)).all():
-        raise DataError(f"{path}: some numbers are too large to be standardised; give them in another unit")
-    return x
 
 
 def _samples(path, name, x):
     """Check an array of samples; return it as uint8 or float32 [n, h, w, c] or float64 [n, d]."""
     if x.dtype.kind not in "uifb" or x.ndim not in (2, 3, 4) or 0 in x.shape:
-        raise DataError(f"{path}: {name} is {x.dtype} of shape {x.shape}; needed are numbers of shape (n, height, width), "
+        raise DataError(f"{path}: {name} is {x.dtype} of shape {x.shape}; give numbers of shape (n, height, width), "
                         f"(n, height, width, channels) or (n, features)")
     if x.dtype.kind == "f" and not np.isfinite(x).all():
         bad = np.flatnonzero(~np.isfinite(x.reshape(len(x), -1)).all(axis=1))
-        raise DataError(f"{path}: {name} has NaN or infinite values, in {len(bad)} samples, first in number {bad[0]}; mend "
-                        f"or remove them")
+        raise DataError(f"{path}: {name} has NaN or infinite values in {len(bad)} samples, first in number {bad[0]}; fix or "
+                        f"remove them")
     if x.dtype.kind == "f" and np.abs(x).max() > 1e30:
-        raise DataError(f"{path}: {name} has numbers as large as {np.abs(x).max():.3g}; give them in another unit")
+        raise DataError(f"{path}: {name} has numbers as large as {np.abs(x).max():.3g}; use another unit")
     if x.ndim == 4 and x.shape[3] > 4 and x.shape[1] in (1, 3):
-        raise DataError(f"{path}: {name} is of shape {x.shape}; channels go last: (n, height, width, channels)")
+        raise DataError(f"{path}: {name} has shape {x.shape}; channels go last: (n, height, width, channels)")
     if x.ndim == 2:
         return x.astype(np.float64)
     x = x[..., None] if x.ndim == 3 else x
     return x if x.dtype == np.uint8 else x.astype(np.float32)
 
 
-def _of_vectors(x, given, class_names, checksum, **others):
-    return Dataset(**{"x_train": np.ascontiguousarray(x, dtype=np.float32), "y_train": None, "x_test": None, "y_test": None,
-                      **others}, num_classes=len(class_names), pixel_max=1, shift=0, flip=False, checksum=checksum,
-                   given=given, class_names=class_names, names=np.arange(len(x)))
-
-
-# --- tables -----------------------------------------------------------------------------------------------------------
-
 @functools.lru_cache(maxsize=2)
 def _table(path, label, checksum):
-    """(the Dataset, the table as it is, the fitted preprocessing) of a .csv or .parquet file."""
-    table = read_table(path, label=label)
+    """Return (the Dataset, the DataFrame, the fitted preprocessing) of a .csv or .parquet file."""
+    table = tabular.read_table(path, label=label)
     if label not in table:
         raise DataError(f"{path}: no column {label!r}; its columns are {listed(table.columns)}")
     given, features = table[label], table.drop(columns=label)
     if given.isna().any():
-        raise DataError(f"{path}: {given.isna().sum()} rows have no {label!r}, first row {given.isna().to_numpy().argmax()} "
-                        f"(counted from 0); label or remove them")
-    class_names, given = classes_of(_numbers_if_all(given.astype(str).to_numpy(dtype=np.str_)),
+        raise DataError(f"{path}: {given.isna().sum()} rows have no {label!r}, the first is row "
+                        f"{given.isna().to_numpy().argmax()} (counted from 0); label or remove them")
+    class_names, given = classes_of(tabular.integers_if_all(given.astype(str).to_numpy(dtype=np.str_)),
                                     f"{path}: the labels in column {label!r}")
-    preprocessing = make_preprocessing(path, features)
-    x = _scaled(preprocessing, features, path, fit=True)
+    preprocessing = tabular.make_preprocessing(path, features)
+    x = tabular.scaled(preprocessing, features, path, fit=True)
     if not x.shape[1]:
-        raise DataError(f"{path}: no column but {label!r} tells samples apart")
+        raise DataError(f"{path}: no column except {label!r} distinguishes samples")
     return _of_vectors(x, given, class_names, checksum), table, preprocessing
-
-
-def _numbers_if_all(labels):
-    """Strings as integers, where all of them are integers written in the usual way ("007" is a name)."""
-    try:
-        numbers = labels.astype(np.int64)
-    except (ValueError, OverflowError):
-        return labels
-    return numbers if (numbers.astype(np.str_) == labels).all() else labels
-
-
-def read_table(path, as_they_are=None, label=None):
-    """A .csv or .parquet file as a DataFrame of at least one row, its column names strings. Raises DataError.
-
-    Of a .csv: as_they_are: str, or {column: str}, where text is not to be read as numbers; label: the column whose text is
-    kept too, and of which only empty cells are missing ("NA" and "None" may be classes).
-    """
-    import pandas as pd
-
-    try:
-        if str(path).lower().endswith(".parquet"):
-            table = pd.read_parquet(path)
-        else:
-            table = pd.read_csv(path, dtype=as_they_are, keep_default_na=as_they_are is not str, low_memory=False)
-            if label in table:
-                table[label] = pd.read_csv(path, usecols=[label], dtype=str, keep_default_na=False, na_values=[""])[label]
-    except ImportError:
-        raise DataError(f"{path}: to read .parquet, pip install pyarrow") from None
-    except (OSError, ValueError, UnicodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise DataError(f"{path}: cannot be read as a table ({error})") from None
-    except Exception as error:  # pyarrow's own
-        if type(error).__module__.split(".")[0] != "pyarrow":
-            raise
-        raise DataError(f"{path}: cannot be read as a table ({error})") from None
-    if not len(table):
-        raise DataError(f"{path}: has no rows")
-    return table.rename(columns=str).reset_index(drop=True)
-
-
-def make_preprocessing(path, features):
-    """scikit-learn's preprocessing of a table: numbers standardised, categories one-hot, what is missing said to be.
-
-    features: DataFrame. Missing numbers become the column's median and a column says where; missing categories are a
-    category of their own. Columns without any value or with one alone are left out. Raises DataError for infinite values.
-    """
-    import pandas as pd
-    from sklearn.compose import ColumnTransformer
-    from sklearn.impute import SimpleImputer
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
-
-    try:
-        telling = [name for name in features if features[name].nunique(dropna=False) > 1 and features[name].notna().any()]
-    except TypeError:
-        raise DataError(f"{path}: a column holds lists, not single values; spread it over columns, or drop it") from None
-    numbers = [name for name in telling if pd.api.types.is_numeric_dtype(features[name])]
-    for name in numbers:
-        infinite = np.isinf(_as_numbers(features[[name]])[:, 0])
-        if infinite.any():
-            raise DataError(f"{path}: column {name!r} has {infinite.sum()} infinite values, first in row "
-                            f"{infinite.argmax()} (counted from 0); mend or remove them")
-    return ColumnTransformer([
-        ("numbers", make_pipeline(FunctionTransformer(_as_numbers), SimpleImputer(strategy="median", add_indicator=True),
-                                  StandardScaler()), numbers),
-        ("categories", make_pipeline(FunctionTransformer(_as_text), OneHotEncoder(
-            handle_unknown="infrequent_if_exist", max_categories=MAX_CATEGORIES, sparse_output=False)),
-         [name for name in telling if name not in numbers])])
-
-
-def _as_numbers(table):
-    return table.astype(float).to_numpy(dtype=np.float64, na_value=np.nan)
-
-
-def _as_text(table):
-    return np.array([["" if missing else str(value) for value, missing in zip(table[name], table[name].isna())]
-                     for name in table], dtype=object).T
 
 
 # --- folders ----------------------------------------------------------------------------------------------------------
 
 def _folder(path, image_size):
-    """(file names, each one's class, the images' shape, a checksum of it all) of a folder with a subfolder a class.
+    """Return (file names, the class of each, the shape of the images, a checksum) of a folder with a subfolder per class.
 
-    The images are read once, however often it is asked, as long as no name, size or time in the folder changes.
+    Images are read once per process, as long as no name, size or time in the folder changes.
     """
     folder = Path(path)
     files, labels = [], []
@@ -367,18 +333,18 @@ def _folder(path, image_size):
         found = sorted(os.path.relpath(os.path.join(place, file), folder) for place, _, names in os.walk(folder / label)
                        for file in names if file.lower().endswith(IMAGE_FILES) and not file.startswith("."))
         if not found:
-            raise DataError(f"{folder / label}: holds no image ({', '.join(IMAGE_FILES)}); put some there or remove it")
+            raise DataError(f"{folder / label}: contains no image ({', '.join(IMAGE_FILES)}); add images or remove it")
         files += [Path(file).as_posix() for file in found]
         labels += [_shown(label)] * len(found)
     if not files:
-        raise DataError(f"{folder}: has no subfolder of images; one for each class is needed")
+        raise DataError(f"{folder}: has no subfolder of images; each class needs one")
     stamps = tuple((file, (stat := (folder / file).stat()).st_size, stat.st_mtime_ns) for file in files)
     return files, labels, *_scan(folder, stamps, image_size)
 
 
 @functools.lru_cache(maxsize=2)
 def _scan(folder, stamps, image_size):
-    """(the images' shape, a checksum of names and contents) of the images of a folder. stamps: (file, size, time) of each."""
+    """Return (the shape of the images, a checksum of names and contents). stamps: (file, size, time) of each image."""
     from PIL import Image
 
     files = [file for file, _, _ in stamps]
@@ -391,11 +357,11 @@ def _scan(folder, stamps, image_size):
                 sizes.add(image.size[::-1])
                 grey = grey and image.mode in ("1", "L")
                 if image.mode[0] in "IF":
-                    raise DataError(f"{folder / file}: an image of 16 bits or of floats; convert the images to 8 bits, or "
-                                    f"give an .npz")
+                    raise DataError(f"{folder / file}: an image of 16 bits or floats; convert the images to 8 bits, or use an "
+                                    f".npz")
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
             unreadable.append(file)
-    _complain(folder, unreadable)
+    _refuse(folder, unreadable)
     height, width = (image_size or IMAGE_SIZE,) * 2
     if image_size is None and len(sizes) == 1 and max(max(sizes)) <= LARGEST_AS_IT_IS:
         [(height, width)] = sizes
@@ -403,18 +369,18 @@ def _scan(folder, stamps, image_size):
 
 
 def _shown(name):
-    """A file's name without what no text can hold."""
+    """Return a file name without what no text can contain."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
-def _complain(folder, unreadable):
+def _refuse(folder, unreadable):
     if unreadable:
         others = f" (and {len(unreadable) - 1} more)" if len(unreadable) > 1 else ""
-        raise DataError(f"{folder / unreadable[0]}{others}: not an image that can be read; mend or remove it")
+        raise DataError(f"{folder / unreadable[0]}{others}: not a readable image; fix or remove it")
 
 
 def _decode(folder, files, shape, scratch, quiet):
-    """The images as uint8 [n, *shape], in memory, or in a file without a name that goes with this process."""
+    """Return the images as uint8 [n, *shape], in memory or memory-mapped."""
     from keras.utils import img_to_array, load_img
 
     size = (len(files), *shape)
@@ -427,8 +393,8 @@ def _decode(folder, files, shape, scratch, quiet):
                              interpolation="bilinear")
             x[number] = img_to_array(image, dtype="uint8")
         except (OSError, ValueError, SyntaxError) as error:
-            if isinstance(error, OSError) and error.errno:  # the disk's, not the image's
+            if isinstance(error, OSError) and error.errno:  # of the disk, not of the image
                 raise
             unreadable.append(file)
-    _complain(folder, unreadable)
+    _refuse(folder, unreadable)
     return x

@@ -1,6 +1,6 @@
-"""The published datasets and the labels that people gave to them: CIFAR-10 and CIFAR-100, the digits of scikit-learn, CIFAR-N.
+"""The published datasets, CIFAR-10, CIFAR-100 and scikit-learn's digits, and human labels for them (CIFAR-N).
 
-Images stay uint8 [n, height, width, channels] in memory; whoever trains scales each batch by `pixel_max`.
+Images stay uint8 [n, height, width, channels] in memory; training scales each batch by `pixel_max`.
 Sources: https://www.cs.toronto.edu/~kriz/cifar.html (files and MD5 sums), sklearn.datasets.load_digits.
 """
 import contextlib
@@ -22,7 +22,7 @@ import numpy as np
 DEFAULT_FOLDER = "data"
 LARGEST_PT = 64 * 2 ** 20  # bytes of the pickle in a .pt of labels; the published ones have about 5 MB
 URL = "https://www.cs.toronto.edu/~kriz/"
-# Per dataset: the folder inside the archive, the archive and its MD5, the training files and the test file with theirs.
+# Per dataset: the folder in the archive, the archive and its MD5, the training files and the test file with theirs.
 CIFAR = {
     "cifar10": {
         "folder": "cifar-10-batches-py", "labels": b"labels",
@@ -37,36 +37,48 @@ CIFAR = {
         "train": {"train": "16019d7e3df5f24257cddd939b257f8d"},
         "test": {"test": "f0ef6b0ae62326f3e7ffdfab6717acfc"}},
 }
-# Training samples and classes, known before anything is read.
+# Training samples and classes, known before any file is read.
 SIZES = {"cifar10": (50000, 10), "cifar100": (50000, 100), "digits": (1500, 10)}
 SHAPES = {"cifar10": (32, 32, 3), "cifar100": (32, 32, 3), "digits": (8, 8, 1)}
 
-# x_*: uint8 [n, height, width, channels]; y_*: int64 [n]; pixel_max: the pixel value that means 1.0;
-# shift: the augmentation's largest shift in pixels; flip: whether it mirrors; checksum: SHA-256 of the arrays.
-# A user's own data (custom_data.py) may be float32, [n, features] too, and have no y_train or test data (None); its `given`
-# are the labels to doubt, int64 [n]; class_names [c] what all these integers stand for; names [n] the samples' names.
+# x_*: uint8 [n, height, width, channels]; y_*: int64 [n], true labels; pixel_max: the pixel value that means 1.0; shift: the
+# largest shift of the augmentation in pixels; flip: whether it mirrors; checksum: SHA-256 of the arrays.
+# Custom datasets (custom_data.py) may also be float32 or [n, features], and have no true labels or test data (None). given:
+# the labels to check, int64 [n]; class_names [c]: what these integers stand for; names [n]: names of the samples.
 Dataset = namedtuple("Dataset", "x_train y_train x_test y_test num_classes pixel_max shift flip checksum given class_names "
                      "names", defaults=[None, None, None])
 
-# What is known before a dataset is read: its name; kind, by which defaults are chosen (its name, or of own data "images",
-# "small_images" or "table"); size, the number of training samples; num_classes; shape of a sample; checksum of own data.
+# What is known before a dataset is read. kind: decides the defaults (the name of a published dataset; "images",
+# "small_images" or "table" for custom ones); size: training samples; shape: of a sample; checksum: of a custom dataset.
 Facts = namedtuple("Facts", "name kind size num_classes shape checksum", defaults=[None])
 
-
 # Where samples and labels come from. facts: Facts; data_dir: the folder of the CIFAR batches, None for the default; path,
-# label, image_size: of a custom dataset (custom_data.py), None for a published one; labels: a file of labels people gave.
+# label, image_size: of a custom dataset (custom_data.py), None for a published one; labels: a file of human labels.
 Source = namedtuple("Source", "facts data_dir path label image_size labels", defaults=[None] * 5)
 
 
 class DataError(Exception):
-    """The data are missing, damaged or not what they should be; the message says which and what to do."""
+    """The data are missing, damaged or unsuitable; the message says which and what to do."""
 
 
 def load(name, data_dir=None):
-    """Return the `Dataset` called name: "cifar10", "cifar100" or "digits".
+    """Load a published dataset.
 
-    data_dir: the folder that holds the CIFAR batches or their archive; None is `data/`, into which what is missing is
-    downloaded. Raises DataError where a file is missing, cannot be had, or is not the published one.
+    Parameters
+    ----------
+    name : str
+        "cifar10", "cifar100" or "digits".
+    data_dir : path, optional
+        The folder of the CIFAR batches or their archive; by default `data/`, into which missing files are downloaded.
+
+    Returns
+    -------
+    Dataset
+
+    Raises
+    ------
+    DataError
+        If a file is missing, cannot be downloaded, or is not the published one.
     """
     check_folder(data_dir)
     if name == "digits":
@@ -86,7 +98,7 @@ def load(name, data_dir=None):
 
 
 def part(dataset, index):
-    """The `Dataset` of some of its training samples. index: their positions."""
+    """Return the `Dataset` of the training samples at the positions `index`."""
     x = dataset.x_train
     chosen = in_a_file((len(index), *x.shape[1:]), x.folder) if isinstance(x, np.memmap) else x[index]
     if isinstance(x, np.memmap):
@@ -97,17 +109,17 @@ def part(dataset, index):
 
 
 def in_a_file(shape, folder):
-    """A uint8 array whose pages wait on the disk, in a file in that folder that has no name and goes with this process."""
+    """Return a memory-mapped uint8 array in an unnamed temporary file in that folder, which disappears with this process."""
     x = np.memmap(tempfile.TemporaryFile(dir=folder), dtype=np.uint8, mode="w+", shape=shape)
     x.folder = folder
     return x
 
 
 def class_balanced_subset(y, size, rng):
-    """Positions of a random part of the data in which the classes are as equal in number as they can be.
+    """Draw a random subset of the data with class sizes as equal as possible.
 
-    y: integers [n]; size: samples wanted; rng: numpy.random.Generator. Returns int64 [size], ascending.
-    Raises ValueError where size exceeds n or is below two per class.
+    y: int [n]; size: number of samples; rng: numpy.random.Generator. Returns positions, int64 [size], ascending.
+    Raises ValueError if size exceeds n or is below two per class.
     """
     y = np.asarray(y)
     num_classes = len(np.unique(y))
@@ -118,20 +130,20 @@ def class_balanced_subset(y, size, rng):
     for label in np.unique(y):
         mine = shuffled[y[shuffled] == label]
         turn[mine] = np.arange(len(mine))
-    # Taking every class's first sample, then every class's second, and so on, keeps the counts level.
+    # Each class's first sample, then each class's second, and so on: the counts stay level.
     return np.sort(shuffled[np.argsort(turn[shuffled], kind="stable")[:size]])
 
 
 def check_folder(data_dir):
-    """Raise DataError if a data folder was named (not None) that is not there."""
+    """Raise DataError if data_dir is given (not None) and does not exist."""
     if data_dir is not None and not Path(data_dir).is_dir():
-        raise DataError(f"--data_dir {data_dir}: no such folder; leave it out to download into {DEFAULT_FOLDER}/")
+        raise DataError(f"--data_dir {data_dir}: no such folder; remove the option to download into {DEFAULT_FOLDER}/")
 
 
 def find(name, data_dir=None):
-    """Return the folder with the batches of a CIFAR dataset, extracting its archive where that is what lies there.
+    """Return the folder with the batches of a CIFAR dataset, after extracting the archive if only that is there.
 
-    None if the default folder holds neither. Raises DataError where a data_dir was given and does not hold them.
+    None if the default folder has neither. Raises DataError if data_dir is given and has neither, or if files are missing.
     """
     published = CIFAR[name]
     files = (*published["train"], *published["test"])
@@ -149,12 +161,12 @@ def find(name, data_dir=None):
             raise DataError(f"{folder / missing[0]}: missing; download the dataset again")
     if data_dir is None:
         return None
-    raise DataError(f"--data_dir {data_dir}: holds neither {published['folder']}/ nor {archive.name}; put one there, "
-                    f"or leave --data_dir out to download it into {DEFAULT_FOLDER}/")
+    raise DataError(f"--data_dir {data_dir}: contains neither {published['folder']}/ nor {archive.name}; put one there, "
+                    f"or remove --data_dir to download it into {DEFAULT_FOLDER}/")
 
 
 def _download(name):
-    """Download the published archive, with a progress bar, check its MD5 sum and extract it; return the batches' folder."""
+    """Download the published archive, check its MD5 and extract it; return the folder of the batches."""
     import pooch  # takes half a second
 
     archive, md5 = CIFAR[name]["archive"]
@@ -173,7 +185,7 @@ def _download(name):
 
 
 def _extract(name, archive):
-    """Write the batches, and nothing else, out of the published archive into the folder beside it; return the folder."""
+    """Extract the batches, and nothing else, from the published archive into the folder beside it; return the folder."""
     published = CIFAR[name]
     folder = archive.parent / published["folder"]
     if hashlib.md5(archive.read_bytes()).hexdigest() != published["archive"][1]:
@@ -191,7 +203,7 @@ def _extract(name, archive):
 
 
 def _partial(path):
-    """Where a file is written before it is moved to its place whole; each process has its own."""
+    """Return the path of a file while it is incomplete; each process has its own."""
     return path.with_name(f"{path.name}.{os.getpid()}.part")
 
 
@@ -217,7 +229,7 @@ def _read_batches(folder, files, label_key, num_classes):
 
 
 def _digits():
-    """The 1,797 8x8 digits of scikit-learn, 16 grey levels, in one fixed stratified split: 1,500 to train, 297 to test."""
+    """Return scikit-learn's 1,797 8x8 digits, 16 grey levels, in one fixed stratified split: 1,500 to train, 297 to test."""
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
@@ -231,11 +243,24 @@ def _digits():
 # --- human labels of CIFAR (CIFAR-N, Wei et al. 2022, arXiv 2110.12088) -------------------------------------------------
 
 def human_labels(file, label_set, y_true=None):
-    """The labels people gave the training images of CIFAR-10 or CIFAR-100, int64 [50000].
+    """Return human labels of the training images of CIFAR-10 or CIFAR-100.
 
-    file: the published .pt (PyTorch is not needed), or an .npz of the same arrays; label_set: the array's name, such
-    as "aggre_label"; y_true: the dataset's true labels, which the file's clean_label must be, int64 [50000] or None.
-    Raises DataError.
+    Parameters
+    ----------
+    file : path
+        The published .pt (PyTorch is not needed), or an .npz of the same arrays.
+    label_set : str
+        The name of the array, such as "aggre_label".
+    y_true : int64 array [50000], optional
+        The true labels of the dataset, which must equal the clean_label of the file.
+
+    Returns
+    -------
+    int64 array [50000]
+
+    Raises
+    ------
+    DataError
     """
     arrays = _label_sets(file)
     if label_set not in arrays:
@@ -243,22 +268,22 @@ def human_labels(file, label_set, y_true=None):
         raise DataError(f"{file}: no array {label_set!r}; --label_set can be {others}")
     labels, clean = arrays[label_set], arrays.get("clean_label")
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
-        raise DataError(f"{file}: {label_set} is {labels.dtype} of shape {labels.shape}; needed is one integer an image")
+        raise DataError(f"{file}: {label_set} is {labels.dtype} of shape {labels.shape}; give one integer per image")
     if y_true is not None:
         if len(labels) != len(y_true) or labels.min() < 0 or labels.max() > y_true.max():
             raise DataError(f"{file}: {label_set} has {len(labels)} labels from {labels.min()} to {labels.max()}, the "
-                            f"dataset {len(y_true)} from 0 to {y_true.max()}: these are another dataset's")
+                            f"dataset {len(y_true)} from 0 to {y_true.max()}: it belongs to another dataset")
         if clean is None or not np.array_equal(clean, y_true):
-            raise DataError(f"{file}: its clean_label are not the dataset's labels: these are another dataset's, or in "
-                            f"another order")
+            raise DataError(f"{file}: its clean_label differs from the labels of the dataset: it belongs to another "
+                            f"dataset, or lists the images in another order")
     return labels.astype(np.int64)
 
 
 def _label_sets(file):
     """Return {name: array} of a file of labels. Raises DataError."""
     if str(file).lower().endswith(".npy"):
-        raise DataError(f"--labels {file}: the published .npy files list the images in the order of TensorFlow Datasets, "
-                        f"another than that of the dataset read here; give CIFAR-10_human.pt or CIFAR-100_human.pt")
+        raise DataError(f"--labels {file}: the published .npy files list the images in the order of TensorFlow Datasets, not "
+                        f"in that of the published batches; give CIFAR-10_human.pt or CIFAR-100_human.pt")
     if not str(file).lower().endswith(".pt"):
         return read_arrays(file)
     try:
@@ -266,7 +291,7 @@ def _label_sets(file):
     except (OSError, ValueError, EOFError, KeyError, IndexError, AttributeError, RuntimeError, TypeError, MemoryError,
             OverflowError, pickle.UnpicklingError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"--labels {file}: cannot be read as arrays of labels ({first_line(error)}); download it again, or "
-                        f"write the arrays by numpy.savez to an .npz") from None
+                        f"save the arrays to an .npz with numpy.savez") from None
 
 
 def _read_pt(file):
@@ -282,21 +307,21 @@ def _read_pt(file):
 # --- files of arrays --------------------------------------------------------------------------------------------------
 
 def read_arrays(path, names=None):
-    """{name: array} of an .npz: those of the names that are there, all if None. Raises DataError; unpickles nothing."""
+    """Return {name: array} of an .npz, of the given names or all. Raises DataError; unpickles nothing."""
     try:
         archive = np.load(path, allow_pickle=False)
         if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise ValueError("it is no .npz")
+            raise ValueError("not an .npz")
         with archive:
             arrays = {name: archive[name] for name in (archive.files if names is None else names) if name in archive.files}
         strange = [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]
         if strange:
-            raise ValueError(f"{strange[0]} is no array")
+            raise ValueError(f"{strange[0]} is not an array")
     except (OSError, ValueError, TypeError, EOFError, KeyError, AttributeError, RuntimeError, MemoryError,
             tokenize.TokenError, zipfile.BadZipFile, zlib.error) as error:
-        what = ("it holds Python objects, which are not read" if "allow_pickle" in str(error) else
-                f"it cannot be read ({first_line(error)})")
-        raise DataError(f"{path}: {what}; write it by numpy.savez from plain arrays") from None
+        what = ("contains Python objects, which are not read" if "allow_pickle" in str(error) else
+                f"cannot be read ({first_line(error)})")
+        raise DataError(f"{path}: {what}; save plain arrays with numpy.savez") from None
     return arrays
 
 
@@ -309,17 +334,17 @@ def listed(names, most=12):
 
 
 class _Array:
-    """What a pickled array of integers becomes: its bytes as a read-only array, without NumPy's own reconstruction."""
+    """A pickled array of integers: its bytes as a read-only array, without NumPy's own reconstruction."""
 
     def __setstate__(self, state):
         _, shape, dtype, fortran_order, raw = state
         if not isinstance(dtype, _Integers) or fortran_order or not isinstance(raw, bytes):
-            raise pickle.UnpicklingError("an array that is not plain integers")
+            raise pickle.UnpicklingError("an array of other than plain integers")
         self.array = np.frombuffer(raw, dtype=dtype.kind).reshape(shape)
 
 
 class _Integers:
-    """What a pickled dtype becomes, if it is one of a few kinds of integers, little-endian."""
+    """A pickled dtype, if it is one of a few kinds of little-endian integers."""
 
     def __init__(self, code, *_):
         self.kind = code.decode() if isinstance(code, bytes) else code
@@ -332,18 +357,17 @@ class _Integers:
 
 
 def _encode(text, encoding):
-    """What pickle's older protocols call to build bytes."""
+    """Build bytes, as pickle's older protocols do."""
     if encoding != "latin1":
         raise pickle.UnpicklingError(f"bytes encoded as {encoding}")
     return text.encode("latin1")
 
 
 class ArrayUnpickler(pickle.Unpickler):
-    """Build dicts, lists, strings, integers and integer arrays, and nothing else: no file can run code.
+    """Unpickle dicts, lists, strings, integers and integer arrays (as `array` of an _Array) only: no file can run code.
 
-    The published CIFAR batches reach it only after their checksum matched; this is their second lock. The `array` of what
-    it builds is the array. Standing in for NumPy's constructors also keeps files of 2009 clear of what NumPy has deprecated
-    since.
+    The published CIFAR batches are checked by checksum first. Replacing NumPy's constructors also avoids what NumPy has
+    deprecated since these files were written in 2009.
     """
 
     _ALLOWED = {("numpy.core.multiarray", "_reconstruct"): lambda *_: _Array(),
@@ -354,4 +378,4 @@ class ArrayUnpickler(pickle.Unpickler):
         try:
             return self._ALLOWED[module, name]
         except KeyError:
-            raise pickle.UnpicklingError(f"{module}.{name} has no place in a file of arrays") from None
+            raise pickle.UnpicklingError(f"{module}.{name} does not belong in a file of arrays") from None

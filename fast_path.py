@@ -1,9 +1,9 @@
-"""The one place for what a single engine does faster than Keras's own API lets it. Everything works without it.
+"""Backend-specific fast paths. Everything works without them.
 
 TensorFlow: `FusedBatchNormalization`, one kernel instead of a dozen operations.
-JAX on a GPU: `compile_epoch` and `compile_prediction`, a loop over all batches inside one compiled program. The data lie on
-the device, samples are gathered and augmented there, and Python neither feeds a step nor waits for one. (On a CPU there is
-nothing to wait for, and XLA's convolutions are slower inside a loop.) benchmarks/throughput.py measures both.
+JAX on a GPU: `compile_epoch` and `compile_prediction`, a loop over all batches in one compiled program. The data stay on the
+device, where samples are gathered and augmented; Python neither feeds a step nor waits for one. (On a CPU nothing waits, and
+XLA's convolutions are slower inside a loop.) benchmarks/throughput.py measures both.
 """
 import keras
 import numpy as np
@@ -11,7 +11,7 @@ from keras import layers
 
 
 class FusedBatchNormalization(layers.BatchNormalization):
-    """Batch normalisation by TensorFlow's fused kernel: the stock layer's weights and, to rounding, its results."""
+    """Batch normalisation by TensorFlow's fused kernel: the weights and, up to rounding, the results of the stock layer."""
 
     def call(self, inputs, training=None):
         import tensorflow as tf
@@ -23,7 +23,7 @@ class FusedBatchNormalization(layers.BatchNormalization):
                 variance=keras.ops.convert_to_tensor(self.moving_variance), epsilon=self.epsilon, is_training=False).y
         out = tf.raw_ops.FusedBatchNormV3(x=inputs, scale=gamma, offset=beta, mean=[], variance=[],
                                           epsilon=self.epsilon, is_training=True)
-        # The kernel reports the unbiased variance (n / (n - 1)); Keras's moving average takes the biased one.
+        # The kernel returns the unbiased variance (n / (n - 1)); Keras's moving average uses the biased one.
         n = tf.cast(tf.size(inputs) // tf.shape(inputs)[-1], "float32")
         variance = out.batch_variance * (n - 1) / n
         keep = self.momentum
@@ -33,34 +33,44 @@ class FusedBatchNormalization(layers.BatchNormalization):
 
 
 def batch_normalization():
-    """The class of batch normalisation to build networks of."""
+    """Return the class of batch normalisation layers for networks."""
     return FusedBatchNormalization if keras.backend.backend() == "tensorflow" else layers.BatchNormalization
 
 
 def compiles_for_one_shape():
-    """Whether a batch is better masked than cut: JAX compiles anew for every size, TensorFlow does not."""
+    """Return whether to mask a batch instead of cutting it: JAX compiles again for each size, TensorFlow does not."""
     return keras.backend.backend() == "jax"
 
 
 def loops_on_device():
-    """Whether whole epochs are to be compiled: JAX, on anything but a CPU."""
+    """Return whether to compile whole epochs: on JAX, on any device but a CPU."""
     return keras.backend.backend() == "jax" and "cpu" not in keras.distribution.list_devices()[0]
 
 
 def fits(x):
-    """Whether samples may lie on the device: those that are too many for memory are streamed from a file."""
+    """Return whether samples may stay on the device; memory-mapped ones, too many for memory, are streamed from a file."""
     return not isinstance(x, np.memmap)
 
 
 def compile_epoch(model, gather, objective):
-    """Compile a pass over many batches of equal size into one program; return the function that trains by it.
+    """Compile a pass over many batches of equal size into one program.
 
-    model: a compiled keras.Model, whose optimizer is built; gather(samples, batch) returns (the model's inputs, whatever
-    `objective` needs besides its outputs) of a batch; objective(outputs, besides, penalties) returns (the loss to
-    minimise, float [k] to report), penalties being the model's own losses.
-    The function returned: train(samples, batches, most) takes a tuple of arrays that hold all samples, the images first
-    (they stay on the device), and a tuple of arrays whose first axis is that of the batches, trains on these in order, and
-    returns what each reported, float [batches, k]. One program serves all numbers of batches up to `most`.
+    Parameters
+    ----------
+    model : keras.Model
+        Compiled, with a built optimizer.
+    gather : callable
+        ``gather(samples, batch)`` returns (inputs of the model, what `objective` needs besides its outputs) of a batch.
+    objective : callable
+        ``objective(outputs, besides, penalties)`` returns (the loss to minimise, float [k] to report); penalties is the sum
+        of the model's own losses.
+
+    Returns
+    -------
+    callable
+        ``train(samples, batches, most)`` trains on the batches in order and returns what each reported, float [batches, k].
+        samples: a tuple of arrays of all samples, images first (they stay on the device); batches: a tuple of arrays whose
+        first axis counts batches. One program serves all numbers of batches up to `most`.
     """
     import jax
 
@@ -70,7 +80,7 @@ def compile_epoch(model, gather, objective):
         def loss_of(trainable):
             outputs, updated, penalties = model.stateless_call(trainable, others, inputs, training=True, return_losses=True)
             loss, report = objective(outputs, besides, sum(penalties))
-            return model.optimizer.scale_loss(loss), (updated, report)  # scaled for float16, if a user's network has that
+            return model.optimizer.scale_loss(loss), (updated, report)  # scaled for float16, if a user's network uses it
 
         gradients, (others, report) = jax.grad(loss_of, has_aux=True)(trainable)
         trainable, of_optimizer = model.optimizer.stateless_apply(of_optimizer, gradients, trainable)
@@ -108,8 +118,8 @@ def compile_epoch(model, gather, objective):
 def compile_prediction(model):
     """Compile the prediction of many batches into one program.
 
-    Returns a function of (x, index [batches, size], most): the model's outputs for the samples of x at these positions,
-    float [batches, size, k]. One program serves all numbers of batches up to `most`.
+    Returns ``predict(x, index, most)``: the model's outputs, float [batches, size, k], for the samples of x at the positions
+    index [batches, size]. One program serves all numbers of batches up to `most`.
     """
     import jax
 
@@ -134,7 +144,7 @@ def compile_prediction(model):
 
 
 def _keeper():
-    """Return a function that puts an array on the device and keeps it there until it is called with another."""
+    """Return a function that puts an array on the device and keeps it there until it is called with another array."""
     import jax
 
     held = [None, None]

@@ -1,4 +1,5 @@
-"""Draw the figures, each from data that it is handed."""
+"""Draw the figures, each from the data passed to it."""
+import io
 import json
 import math
 import warnings
@@ -6,6 +7,7 @@ import warnings
 import matplotlib
 import numpy as np
 import pandas as pd
+from PIL import Image
 
 import data
 import noise
@@ -32,7 +34,7 @@ def _save(figure, file, dpi=120):
 def precision_and_recall(provenance, file):
     """Draw label precision and label recall by iteration of one INCV run, with the published points for CIFAR-10.
 
-    provenance: what INCV.py writes as JSON; file: where the PNG goes.
+    provenance: the content of the run's JSON; file: a binary file for the PNG, as for all figures.
     """
     settings, records = provenance["settings"], provenance["iterations"]
     published = PUBLISHED["INCV"].get(runs.name_of_noise(settings))
@@ -42,7 +44,7 @@ def precision_and_recall(provenance, file):
         values = [float("nan") if record[key] is None else record[key] for record in records]
         panel.plot(iterations, values, "o-", color="C0", label="this run")
         if published and settings["dataset"] == "cifar10":
-            panel.plot(range(1, 5), published[key], "s--", color="0.5", mfc="none", label="published (all of CIFAR-10)")
+            panel.plot(range(1, 5), published[key], "s--", color="0.5", mfc="none", label="paper (all of CIFAR-10)")
             panel.legend(loc="lower left" if key == "LP" else "lower right", fontsize=8)
         for x, value in zip(iterations, values):
             panel.annotate(f"{value:.3f}", (x, value), xytext=(0, 6), textcoords="offset points", ha="center", fontsize=8)
@@ -57,7 +59,7 @@ def precision_and_recall(provenance, file):
 
 
 def counts(provenance, file):
-    """Draw how many samples are selected, removed and left after each iteration, where nobody knows the true labels."""
+    """Draw how many samples are selected, removed and left after each iteration, where the true labels are unknown."""
     settings, records = provenance["settings"], provenance["iterations"]
     iterations = [record["iteration"] for record in records]
     selected, left = (np.array([record[key] for record in records]) for key in ("selected_in_all", "left"))
@@ -84,11 +86,11 @@ CURVES = {"clean_accuracy": ("clean samples: their label", "C0"),
 
 
 def history(table, by, settings, file):
-    """Draw what the networks of one run predict of held-out samples, by epoch: clean labels first, wrong ones later.
+    """Draw what the networks of one run predict for held-out samples, by epoch: clean labels first, wrong labels later.
 
-    table: DataFrame, the run's _history.csv; by: the column that tells the panels apart, "iteration" or "half"; settings:
-    of the run's JSON; file: where the PNG goes. The two halves of an iteration are a solid and a dashed line; a dot marks
-    the epoch whose network predicted, dotted vertical lines the drops of the learning rate.
+    table: DataFrame, the run's _history.csv; by: the column with one panel per value, "iteration" or "half"; settings: of the
+    run. Lines are solid for half 1 and dashed for half 2; a dot marks the epoch whose network predicted, dotted vertical lines
+    the drops of the learning rate.
     """
     numbers = sorted(table[by].unique()) if len(table) else []
     columns = max(1, min(4, len(numbers)))
@@ -123,38 +125,51 @@ def history(table, by, settings, file):
     _save(figure, file)
 
 
-# --- labels to doubt --------------------------------------------------------------------------------------------------
+# --- label issues -----------------------------------------------------------------------------------------------------
 
 COLUMNS, ROWS = 8, 5  # of the contact sheet
 
 
 def contact_sheet(x, positions, worst, pixel_max, title, file):
-    """Draw the worst suspects, each image with given -> suggested.
+    """Draw the images of the worst label issues, each with given → suggested label.
 
-    x: [n, height, width, channels]; positions: of the suspects in x, worst first; worst: their rows of the table of
-    `report.label_issues`; pixel_max: the pixel value that means 1.0.
+    x: [n, height, width, channels]; positions: of the issues in x, worst first; worst: their rows of `report.label_issues`;
+    pixel_max: the pixel value that means 1.0.
     """
     shown = min(len(positions), COLUMNS * ROWS)
     rows = -(-shown // COLUMNS)
     figure, panels = plt.subplots(rows, COLUMNS, figsize=(1.6 * COLUMNS, 1.9 * rows + 0.4), squeeze=False,
                                   layout="constrained")
     for panel, position, row in zip(panels.flat, positions, worst.itertuples()):
-        image = np.asarray(x[position], dtype=float) / pixel_max
-        image = image - min(0.0, image.min())
-        image = image[..., :3] if image.shape[-1] >= 3 else image[..., 0]
-        panel.imshow(np.clip(image / max(1.0, image.max()), 0, 1), cmap="gray", vmin=0, vmax=1)
+        panel.imshow(_pixels(x[position], pixel_max), cmap="gray", vmin=0, vmax=255)
         panel.set_title(f"{shortened(row.given)} → {shortened(row.suggested)}\n{shortened(row.sample, 22)}", fontsize=7,
-                        parse_math=False, y=1)  # a y of its own: to find one it would lay out ticks that are not shown
+                        parse_math=False, y=1)  # without y it would lay out ticks that are not shown
     for panel in panels.flat:
         panel.axis("off")
-    figure.suptitle(f"{title}: label given → suggested, worst first", fontsize=10, parse_math=False)
+    figure.suptitle(f"{title}: given → suggested label, worst first", fontsize=10, parse_math=False)
     _save(figure, file)
 
 
-def classes(class_names, wrong, estimate, title, file):
-    """Draw how many labels look wrong in every class, beside the estimated transition matrix.
+def thumbnail(image, pixel_max):
+    """Return an image [height, width, channels] as the bytes of a small PNG."""
+    file, picture = io.BytesIO(), Image.fromarray(_pixels(image, pixel_max))
+    picture.thumbnail((96, 96))
+    picture.save(file, "png")
+    return file.getvalue()
 
-    class_names: [c]; wrong: integers [c]; estimate: float [c, c], the share of the samples predicted i that are labelled j.
+
+def _pixels(image, pixel_max):
+    """Return an image as uint8 [height, width] or [height, width, 3]; pixel_max: the pixel value that means 1.0."""
+    image = np.asarray(image, dtype=float) / pixel_max
+    image = image - min(0.0, image.min())
+    image = image[..., :3] if image.shape[-1] >= 3 else image[..., 0]
+    return np.rint(255 * np.clip(image / max(1.0, image.max()), 0, 1)).astype(np.uint8)
+
+
+def classes(class_names, wrong, estimate, title, file):
+    """Draw the number of label issues per class, beside the estimated transition matrix.
+
+    class_names: [c]; wrong: int [c]; estimate: float [c, c], the fraction of the samples predicted i that are labelled j.
     """
     names = [shortened(name, 16) for name in class_names]
     few = len(names) <= 40
@@ -162,9 +177,9 @@ def classes(class_names, wrong, estimate, title, file):
     figure, (bars, matrix) = plt.subplots(1, 2, figsize=(2 * side, side), layout="constrained")
     every = np.arange(len(names))
     bars.barh(every, wrong, color="C3")
-    bars.set(ylim=(len(names) - 0.5, -0.5), xlabel="labels that look wrong", ylabel="label given")
+    bars.set(ylim=(len(names) - 0.5, -0.5), xlabel="label issues", ylabel="given label")
     image = matrix.imshow(estimate, vmin=0, vmax=1, cmap="Blues")
-    matrix.set(xlabel="label given", ylabel="predicted out of fold", title="estimated transition matrix")
+    matrix.set(xlabel="given label", ylabel="out-of-fold prediction", title="estimated transition matrix")
     figure.colorbar(image, ax=matrix, shrink=0.8)
     if few:
         bars.set_yticks(every, names, fontsize=8, parse_math=False)
@@ -180,7 +195,7 @@ def classes(class_names, wrong, estimate, title, file):
 
 
 def shortened(name, most=12):
-    """A name that fits into a figure: on one line, without what no font can show."""
+    """Return a name that fits into a figure: on one line, without characters that no font can show."""
     text = "".join(letter if letter.isprintable() else "?" for letter in str(name))
     return text if len(text) <= most else text[:most - 1] + "…"
 
@@ -188,9 +203,9 @@ def shortened(name, most=12):
 # --- robust training --------------------------------------------------------------------------------------------------
 
 def test_accuracy(history, settings, name, file):
-    """Draw test accuracy against epoch of one run of INCV_main.py, after the published figure.
+    """Draw test accuracy by epoch of one run of INCV_main.py, after the paper's figure.
 
-    history: DataFrame, the run's CSV; settings: of its JSON; name: what its accuracies are called; file: where the PNG goes.
+    history: DataFrame, the run's CSV; settings: of the run; name: what its accuracies are called.
     """
     figure, panel = plt.subplots(figsize=(6, 4), layout="constrained")
     panel.plot(history["epoch"], history["accuracy_mean"], color="C0", label=settings["method"])
@@ -212,10 +227,10 @@ METHODS = utils.literal("methods", "METHODS")
 
 
 def compared_methods(runs_of, title, file):
-    """Draw test accuracy against epoch of several methods, a panel for every noise, after the published figure.
+    """Draw test accuracy by epoch of several methods, a panel per noise setting, after the paper's figure.
 
-    runs_of: {noise, such as "sym 0.5": {method: [the CSV of a run as DataFrame, ...]}}; file: where the PNG goes.
-    A line is the mean over the runs (seeds), the band about it their range.
+    runs_of: {noise setting, such as "sym 0.5": {method: [the CSV of a run as DataFrame, ...]}}. A line is the mean over the
+    runs (seeds), the band their range.
     """
     columns = min(2, len(runs_of))
     rows = math.ceil(len(runs_of) / columns)
@@ -247,9 +262,9 @@ QUANTITIES = {"accuracy": "test accuracy (noisy labels)", "LP": "label precision
 
 
 def theory_curves(found, dataset, noise_pattern, settings_name, file):
-    """Draw accuracy, LP and LR against the noise ratio: the curves of theory, the runs as mean and range over seeds.
+    """Draw accuracy, LP and LR by noise ratio: the curves of theory, the runs as mean and range over seeds.
 
-    found: of `tables.read_theory`; settings_name: what of the settings is in the runs' names; file: where the PNG goes.
+    found: of `tables.read_theory`; settings_name: the settings in the runs' names.
     """
     ratios = np.linspace(0, 1, 201)
     expected = np.array([noise.theory(noise_pattern, ratio, data.SIZES[dataset][1]) for ratio in ratios])
@@ -258,7 +273,7 @@ def theory_curves(found, dataset, noise_pattern, settings_name, file):
         panel.plot(ratios, curve, color="C0", label="theory")
         if dataset == "cifar10" and noise_pattern in PUBLISHED["theory"]:
             panel.plot(np.arange(11) / 10, PUBLISHED["theory"][noise_pattern][quantity], "s", color="0.5", mfc="none",
-                       label="published (all of CIFAR-10, ResNet-110)")
+                       label="paper (all of CIFAR-10, ResNet-110)")
         for memorised, style, label in ((True, {"fmt": "o", "color": "C3"}, "experiment"),
                                         (False, {"fmt": "x", "color": "C1"}, "not memorised: theory does not apply")):
             points = {ratio: [getattr(run, quantity) for run in of_ratio if run.memorised == memorised]
@@ -279,7 +294,7 @@ def theory_curves(found, dataset, noise_pattern, settings_name, file):
 
 
 def confusion_matrices(found, dataset, noise_pattern, settings_name, file, columns=4):
-    """Draw M, pooled over the seeds, above T for every noise ratio. Arguments as for `theory_curves`."""
+    """Draw M, pooled over the seeds, above T for each noise ratio. Arguments as for `theory_curves`."""
     num_classes = data.SIZES[dataset][1]
     columns, bands = min(columns, len(found)), math.ceil(len(found) / columns)
     figure, panels = plt.subplots(2 * bands, columns, figsize=(3.4 * columns + 0.3, 6.8 * bands), squeeze=False,

@@ -1,8 +1,8 @@
-"""The wrong ones among labels, in two lines of Python.
+"""Find label errors from Python, with any Keras model or scikit-learn classifier.
 
     from label_errors import find_label_errors
     table = find_label_errors(x, labels, make_network)      # a function that builds a Keras model, or any scikit-learn
-    wrong = table[table["suspect"]]                         # classifier with predict_proba
+    issues = table[table["suspect"]]                        # classifier with predict_proba
 """
 import numpy as np
 
@@ -15,20 +15,37 @@ import utils
 
 
 def find_label_errors(x, labels, model, noise_pattern="sym", iterations=4, epochs=12, batch_size=32, seed=0, quiet=True):
-    """Find the wrong ones among labels by iterative noisy cross-validation.
+    """Find label errors by iterative noisy cross-validation (section 4).
 
-    x: the samples, n of them along the first axis: an array, as the model takes it (a classifier may take a DataFrame);
-    labels: integers or strings [n]; model: a scikit-learn classifier with predict_proba (give it a random_state), or a
-    function without arguments that builds a fresh keras.Model, Sequential or functional, which ends in one logit or, by a
-    softmax, one probability for each class in their ascending order; noise_pattern: "asym" where each class is mistaken for
-    one other; iterations, seed: of INCV; epochs, batch_size: of a Keras model's training, with INCV's Adam and schedule;
-    quiet: whether no progress is shown.
+    Parameters
+    ----------
+    x : array [n, ...]
+        The samples, as the model takes them; for a classifier also a DataFrame or a sparse array.
+    labels : int or str array [n]
+    model : scikit-learn classifier or callable
+        A classifier with predict_proba (give it a random_state), or a function without arguments that builds a fresh
+        keras.Model, Sequential or functional, which ends in logits or a softmax, one per class in ascending order. For a
+        function, the global random generators are seeded (keras.utils.set_random_seed).
+    noise_pattern : str
+        "asym" if each class is mistaken for one other class.
+    iterations, seed : int
+        Of INCV.
+    epochs, batch_size : int
+        Of the training of a Keras model, with Adam and the schedule of INCV.
+    quiet : bool
+        Whether to show no progress.
 
-    Returns a pandas.DataFrame of n rows, in the order of x: sample (its position), given, suggested (the label that
-    networks not trained on it find most probable), p_given, p_suggested (their probabilities of both), status ("selected",
-    "removed" or "candidate"), suspect (bool). Sort by p_given - p_suggested for the worst first.
-    Given a function, it seeds the global random generators (keras.utils.set_random_seed).
-    Raises data.DataError for labels that cannot be checked, or whose number is not that of x.
+    Returns
+    -------
+    pandas.DataFrame
+        n rows in the order of x: sample (position), given, suggested (the most probable label by networks not trained on the
+        sample), p_given, p_suggested (their probabilities), status ("selected", "removed" or "candidate"), suspect (whether
+        it is a label issue). Sort by p_given - p_suggested to see the worst first.
+
+    Raises
+    ------
+    data.DataError
+        For labels that cannot be checked, another number of labels than samples, or an unsuitable model.
     """
     class_names, given = custom_data.classes_of(labels, "labels")
     n = x.shape[0] if hasattr(x, "shape") else len(x)
@@ -46,7 +63,7 @@ def find_label_errors(x, labels, model, noise_pattern="sym", iterations=4, epoch
 
 
 def _classifier_train(classifier, x, given, num_classes):
-    """The `train` function of `INCV.incv` for a scikit-learn classifier; it has no epochs to choose from."""
+    """Return the `train` function of `INCV.incv` for a scikit-learn classifier, which has no epochs to choose from."""
     from sklearn.base import clone
 
     rows = x.iloc if hasattr(x, "iloc") else x.tocsr() if hasattr(x, "tocsr") else np.asarray(x)
@@ -65,23 +82,22 @@ def _keras_train(build, x, given, num_classes, iterations, epochs, batch_size, s
     import keras
 
     if x.dtype.kind == "f" and not np.isfinite(x).all():
-        raise data.DataError("x has NaN or infinite values: mend or remove them")
+        raise data.DataError("x has NaN or infinite values: fix or remove them")
     keras.utils.set_random_seed(int(utils.rng(seed, "weights").integers(2 ** 32)))
     model = build()
     if not model.built:
         model.build((None, *x.shape[1:]))
     network = with_logits(model)
     if network.output_shape[-1] != num_classes or network.input_shape[1:] != x.shape[1:]:
-        raise data.DataError(f"the model takes samples of shape {network.input_shape[1:]} and knows "
-                             f"{network.output_shape[-1]} classes; the samples are of shape {x.shape[1:]} and have "
-                             f"{num_classes}")
+        raise data.DataError(f"the model takes samples of shape {network.input_shape[1:]} and has {network.output_shape[-1]} "
+                             f"classes; the samples have shape {x.shape[1:]} and {num_classes} classes")
     dataset = data.Dataset(x, None, None, None, num_classes, pixel_max=1, shift=0, flip=False, checksum=None)
     settings = {"epochs": epochs, "batch_size": batch_size, "iterations": iterations, "seed": seed}
     return INCV.Train(dataset, given, settings, command.Progress(quiet), {}, lambda **_: None, network=network)
 
 
 def with_logits(model):
-    """A keras.Model that ends in the logits of one that may end in a softmax, on the same weights."""
+    """Return a keras.Model that ends in the logits of a model that may end in a softmax, with the same weights."""
     import keras
 
     last = model.layers[-1]

@@ -1,13 +1,12 @@
-"""The ledger: what was measured on all of CIFAR-10, each number beside the published one, from the files of the runs.
+"""Write the ledger: what was measured on all of CIFAR-10, beside the published numbers, from the files of the runs.
 
-    python ledger.py                        # results/reference, or another folder: redraws its table, figures and README.md
+    python ledger.py                        # updates table, figures and README.md of results/reference, or another folder
     python ledger.py --add FOLDER           # first adds the full-scale runs of FOLDER, another --results_dir
 
-A run is at full scale if it has the published data, network, length and learning rates; where its precision, backend or
-assumptions differ, it has rows of its own that say so. --add copies a finished run's JSON and CSVs (a large one compressed),
-and the checkpoint of an unfinished one to the subfolder unfinished/, with a JSON of what it has found so far; with that
-subfolder as its --results_dir the run resumes, and `--add results/reference/unfinished` moves it here once it is finished.
-Numbers are empty where there is no run.
+A run is at full scale if it has the published data, network, length and learning rates; runs with another precision, backend
+or assumption have separate rows. --add copies JSON and CSVs of finished runs (large ones compressed), and the checkpoints of
+unfinished runs to the subfolder unfinished/, with a JSON of their results so far. With that subfolder as --results_dir the
+run resumes, and `--add results/reference/unfinished` moves it here when it is finished. Numbers without a run stay empty.
 """
 import argparse
 import gzip
@@ -24,13 +23,13 @@ import noise
 import runs
 import tables
 
-LARGE = 2 ** 20  # bytes of a CSV from which on it is compressed
+LARGE = 2 ** 20  # bytes: CSVs of this size or more are compressed
 
 
 def add(source, results_dir, data_dir):
-    """Copy the full-scale runs of the results folder `source` into this one; say which.
+    """Copy the full-scale runs of the results folder `source` to this one, and print which.
 
-    Those finished in its subfolder unfinished/, where they were resumed, are moved with all their files.
+    Runs that were resumed and finished in the subfolder unfinished/ are moved with all their files.
     """
     found = tables.read_runs(source)
     for path in found.loc[found["full_scale"].astype(bool), "path"]:
@@ -58,13 +57,13 @@ def add(source, results_dir, data_dir):
 
 
 def add_unfinished(checkpoint, source, results_dir, data_dir):
-    """Copy a checkpoint, unless it is damaged, not of the paper's experiments, or behind what is there already."""
+    """Copy a checkpoint, unless it is damaged, not of the paper's experiments, or older than the one that is there."""
     try:
         settings, arrays = runs.read_checkpoint(checkpoint)
     except runs.RunError as error:
         return print(f"skipped: {error}")
     path = checkpoint.with_name(checkpoint.name.removesuffix(".checkpoint"))
-    if not published_but_for_engine(path, settings):
+    if not is_of_the_paper(path, settings):
         return None
     relative = path.relative_to(source)
     copy, so_far = unfinished_files(results_dir, relative)
@@ -79,21 +78,21 @@ def add_unfinished(checkpoint, source, results_dir, data_dir):
     return print(f"added, unfinished: {copy}")
 
 
-def published_but_for_engine(path, settings):
-    """Whether an unfinished run is one of the paper's: by its noise, with no options but of precision and engine."""
+def is_of_the_paper(path, settings):
+    """Return whether an unfinished run is one of the paper's: by its noise, with no options except precision and backend."""
     changed = runs.name_of_settings(path).removeprefix(f"_{settings.get('method')}")
     return (runs.name_of_noise(settings) in figures.PUBLISHED["INCV"]
             and not set(changed.split("_")) - {"", "bfloat16", "jax"})
 
 
 def unfinished_files(results_dir, relative):
-    """Where an unfinished run's checkpoint is, and the JSON of what it has found (no name of a finished run's)."""
+    """Return the paths of an unfinished run's checkpoint and of the JSON of its results so far."""
     path = Path(results_dir) / "unfinished" / relative
     return runs.beside(path, ".checkpoint"), path.with_name(f"so_far_{path.name}.json")
 
 
 def state_of(checkpoint, data_dir):
-    """How far an unfinished run is, from its checkpoint, and of INCV how good the finished trainings' selections are."""
+    """Return how far an unfinished run is, by its checkpoint, and for INCV LP and LR of its finished trainings."""
     settings, arrays = runs.read_checkpoint(checkpoint)
     state = {"settings": settings, "sessions": json.loads(str(arrays["sessions"])),
              "wall_seconds": round(float(arrays["wall_seconds"]), 1)}
@@ -107,10 +106,9 @@ def state_of(checkpoint, data_dir):
 
 
 def selections(settings, trainings, data_dir):
-    """LP and LR of what each finished training of INCV selects of its held-out half, as dicts for JSON.
+    """Return LP and LR of what each finished training of INCV selects from its held-out half, dicts for JSON.
 
-    trainings: the probabilities that each has returned. The algorithm is replayed over them; LP and LR are those of the
-    half: the clean share of the selected, and the selected share of the clean.
+    trainings: the probabilities that each returned; the algorithm is replayed with them.
     """
     dataset = data.load("cifar10", data_dir)
     _, _, y_noisy = runs.noisy_labels(settings, dataset)
@@ -134,7 +132,7 @@ def selections(settings, trainings, data_dir):
 
 
 def draw(results_dir):
-    """Draw the figures of all full-scale runs again, from their files."""
+    """Redraw the figures of all full-scale runs from their files."""
     found = tables.read_runs(results_dir)
     found = found[found["full_scale"].astype(bool)]
     for run in found.itertuples():

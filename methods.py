@@ -1,8 +1,7 @@
-"""The compared methods: what the table sets beside INCV (section 5 of the paper), with its network, schedule, augmentation.
+"""The compared methods of section 5, with the network, schedule and augmentation of INCV.
 
-Each is a function of the same arguments that returns a `Method`, what INCV_main.train needs to train it:
-
-    dataset: data.Dataset; y_noisy: integers [n], the observed labels; settings: the run's; stage: a `Stage`.
+Each is a function of (dataset, y_noisy, settings, stage) that returns a `Method`, what INCV_main.train needs to train it.
+dataset: data.Dataset; y_noisy: int [n], the observed labels; settings: dict, of the run; stage: a `Stage`.
 """
 import functools
 import json
@@ -22,10 +21,10 @@ from coteaching import compile_selecting, coteach_epoch
 ops = keras.ops
 
 # The one list of methods, in the order of the published table, a literal, which the command line and the tables read without
-# importing this module. The function of each, below, has its name (incv's is INCV_main.make_coteaching). label, color: in
-# figures; networks: how many it trains; options: those of the command line that not every method has; needs_ratio: whether
-# it must be told the noise ratio; published: test accuracy on CIFAR-10, last epoch, mean and s.d. of 5 runs, in per cent
-# (Chen et al. 2019, section 5). Add one here.
+# importing this module. Each is the name of a function below (incv's is INCV_main.make_coteaching). label, color: in figures;
+# networks: the number it trains; options: command line options that not all methods have; needs_ratio: whether it assumes a
+# known noise ratio; published: test accuracy on CIFAR-10, last epoch, mean and s.d. of 5 runs, in per cent (section 5).
+# Add one here.
 METHODS = {
     "f_correction": {
         "label": "F-correction", "color": "C0", "networks": 1, "options": ["transition"], "needs_ratio": False,
@@ -49,33 +48,32 @@ METHODS = {
         "label": "Standard", "color": "0.3", "networks": 1, "options": [], "needs_ratio": False, "published": {}},
 }
 
-# trainer: its state is the checkpoint's; networks: those that are tested and saved; train_epoch(epoch, generator, rate,
-# after_batch) trains one epoch and returns {column: value} for the CSV; samples: how many an epoch passes over;
-# remembered(): {name: array} of what else a checkpoint must hold; derived: {name: value}, what the method has worked out
+# trainer: the keras.Model whose state a checkpoint holds; networks: those to test and save; train_epoch(epoch, generator,
+# learning_rate, after_batch) trains one epoch and returns {column: value} for the CSV; samples: the number that an epoch
+# passes over; remembered(): {name: array}, what else a checkpoint must hold; derived: {name: value}, what the method computes
 # before it trains, for the run's JSON.
 Method = namedtuple("Method", "trainer networks train_epoch samples remembered derived", defaults=[dict, {}])
 
-
-# What a method needs that trains or remembers more than one trainer's state. resumed: the arrays of the checkpoint to resume
-# from, {} for none; save_checkpoint(**arrays); progress: a command.Progress for the first half of the run; schedule: the
-# arguments of utils.learning_rate.
+# What methods need that train or remember more than the state of one trainer. resumed: the arrays of the checkpoint to resume
+# from, {} for none; save_checkpoint(**arrays); progress: command.Progress for the first half of the run; schedule: arguments
+# of utils.learning_rate.
 Stage = namedtuple("Stage", "resumed save_checkpoint progress schedule")
 
 
 def make_network(dataset, settings, number, masked=False):
-    """Network 1 or 2, each with initial weights of its own, the same for every method. masked: see models.py."""
+    """Build network 1 or 2, each with its own initial weights, the same for all methods. masked: see models.py."""
     return models.build_for_run(settings, dataset, "weights of network", number, masked=masked)
 
 
-def one_epoch(trainer, dataset, y, index, settings, generator, rate, after_batch):
+def one_epoch(trainer, dataset, y, index, settings, generator, learning_rate, after_batch):
     """Train one network on the samples `index` with the labels y; return {column: value}."""
-    loss = training.train_epoch(trainer, dataset.x_train, y, index, generator, settings["batch_size"], rate, dataset.shift,
-                             dataset.flip, lambda done, _: after_batch(done))["loss"]
+    loss = training.train_epoch(trainer, dataset.x_train, y, index, generator, settings["batch_size"], learning_rate,
+                                dataset.shift, dataset.flip, lambda done, _: after_batch(done))["loss"]
     return {"keep": settings["batch_size"], "loss_1": loss}
 
 
 def standard(dataset, y_noisy, settings, stage):
-    """Plain training of one network on all the noisy labels."""
+    """Train one network on all noisy labels."""
     network = make_network(dataset, settings, 1)
     trainer, _ = training.make_trainer(network, dataset.pixel_max)
 
@@ -89,7 +87,7 @@ def standard(dataset, y_noisy, settings, stage):
 
 def f_correction(dataset, y_noisy, settings, stage):
     """Forward correction: estimate the transition matrix T, then train a fresh network to predict the labels through it."""
-    true = None  # where labels are taken as given, nobody knows it
+    true = None  # unknown where labels are used as given
     if settings["noise_ratio"] is not None:
         true = noise.transition_matrix(settings["noise_pattern"], settings["noise_ratio"], dataset.num_classes)
     if settings["transition"] == "true":
@@ -98,7 +96,7 @@ def f_correction(dataset, y_noisy, settings, stage):
         transition = stage.resumed["transition"]
     else:
         transition = transition_of(probabilities_of_a_trained_network(dataset, y_noisy, settings, stage))
-    # How far T̂ is from T: the share of a class's labels that it sends elsewhere (total variation), mean over the classes.
+    # The distance of T̂ from T: total variation of each row, mean over the classes.
     error = {} if true is None else {"transition_error": np.abs(transition - true).sum(axis=1).mean() / 2}
     network = make_network(dataset, settings, 1)
     trainer, _ = training.make_trainer(network, dataset.pixel_max, forward_loss(transition))
@@ -110,7 +108,7 @@ def f_correction(dataset, y_noisy, settings, stage):
 
 
 def forward_loss(transition):
-    """The loss -log((T^T p)[observed label]) of logits, by logarithms: p may be too small to be multiplied.
+    """Return the loss -log((T^T p)[observed label]) of logits, computed in logarithms since p may be too small to multiply.
 
     transition: float [c, c], T[i, j] = P(observed j | true i).
     """
@@ -124,23 +122,24 @@ def forward_loss(transition):
 
 
 def transition_of(probabilities):
-    """T̂ float [c, c] of the noisy probabilities [n, c] of n samples: row i is those of the sample most surely labelled i.
+    """Estimate T̂ float [c, c] from the probabilities of noisy labels [n, c] of n samples.
 
-    The very surest, from the 97th percentile on, are passed over as outliers. Rows are normalised.
+    Row i holds the probabilities of the sample with the largest probability of label i below its 97th percentile (those above
+    count as outliers), normalised.
     """
     rows = []
     for label in range(probabilities.shape[1]):
-        sureness = probabilities[:, label]
-        below = np.where(sureness < np.percentile(sureness, 97), sureness, -1.0)
-        rows.append(probabilities[below.argmax() if below.max() >= 0 else sureness.argmax()])
+        of_label = probabilities[:, label]
+        below = np.where(of_label < np.percentile(of_label, 97), of_label, -1.0)
+        rows.append(probabilities[below.argmax() if below.max() >= 0 else of_label.argmax()])
     rows = np.array(rows, dtype=float)
     return rows / rows.sum(axis=1, keepdims=True)
 
 
 def probabilities_of_a_trained_network(dataset, y_noisy, settings, stage):
-    """What a network trained on nine tenths of the noisy labels says of all samples, at its best loss on the other tenth.
+    """Train a network on nine tenths of the noisy labels; predict all samples at its best loss on the other tenth.
 
-    A network that has memorised its labels would say that none is wrong; the held-out labels tell when that begins.
+    A network that has memorised its labels would predict them all; the held-out labels show when memorising begins.
     """
     shuffled = utils.rng(settings["seed"], "held out").permutation(len(y_noisy))
     held_out, index = np.split(shuffled, [len(y_noisy) // 10])
@@ -173,17 +172,17 @@ def probabilities_of_a_trained_network(dataset, y_noisy, settings, stage):
 
 
 # --- selection within a batch: Decoupling, Co-teaching, MentorNet -------------------------------------------------------
-# A rule gets losses, one [b] for each network, predictions, integers [b] for each, and keep, how many samples of the batch
-# to train on; it returns for each network float [b], 1 for the samples it trains on.
+# A rule takes losses, one [b] per network, predictions, int [b] per network, and keep, the number of samples to train on; it
+# returns float [b] per network, 1 for the samples to train on.
 
 def smallest(losses, keep):
-    """1.0 for the `keep` smallest of the losses [b], 0.0 for the others."""
+    """Return 1.0 for the `keep` smallest of the losses [b], 0.0 for the others."""
     rank = ops.argsort(ops.argsort(losses))
     return ops.cast(rank < keep, "float32")
 
 
 def where_they_disagree(losses, predictions, keep):
-    """Decoupling (Malach & Shalev-Shwartz 2017, arXiv 1706.02613): where the two networks predict different labels."""
+    """Decoupling (Malach & Shalev-Shwartz 2017, arXiv 1706.02613): the samples on which the networks disagree."""
     differ = ops.cast(predictions[0] != predictions[1], "float32")
     return [differ, differ]
 
@@ -194,22 +193,22 @@ def smallest_of_the_other(losses, predictions, keep):
 
 
 def smallest_of_its_own(losses, predictions, keep):
-    """MentorNet (Jiang et al. 2018, arXiv 1712.05055), self-paced: the samples with the smallest loss under itself."""
+    """MentorNet (Jiang et al. 2018, arXiv 1712.05055), self-paced: the samples with the network's own smallest loss."""
     return [smallest(losses[0], keep)]
 
 
 def decoupling(dataset, y_noisy, settings, stage):
-    """Two networks, each trained only where their predictions differ; no step where they agree on a whole batch."""
+    """Train two networks only on samples for which they predict different labels; no step if they agree on a whole batch."""
     return select_in_batches(dataset, y_noisy, settings, 2, where_they_disagree, 0.0, AdamSkippingNonFinite)
 
 
 def coteaching(dataset, y_noisy, settings, stage):
-    """Two networks on all the data, each trained on what the other finds easy; how much that is follows the noise ratio."""
+    """Train two networks, each on the samples with small loss under the other; their number depends on the noise ratio."""
     return select_in_batches(dataset, y_noisy, settings, 2, smallest_of_the_other, noise_ratio_for(settings))
 
 
 def mentornet(dataset, y_noisy, settings, stage):
-    """One network, trained on what it finds easy itself."""
+    """Train one network on the samples with its own smallest losses."""
     return select_in_batches(dataset, y_noisy, settings, 1, smallest_of_its_own, noise_ratio_for(settings))
 
 
@@ -218,26 +217,26 @@ def noise_ratio_for(settings):
 
 
 def samples_remembered(size, ratio, epoch, epochs):
-    """floor(R(e) B) with R(e) = 1 - ratio * min(e / 10, 1); size: B; epoch: e, counted from 0, of epochs of 200."""
-    share = 1 - ratio * min(1.0, epoch / utils.scaled_epoch(10, epochs, 200))
-    return math.floor(share * size + 1e-9)  # a rounding error must not turn 0.2 * 10 into 1
+    """Return floor(R(e) B) with R(e) = 1 - ratio * min(e / 10, 1); size: B; epoch: e, counted from 0; the 10 is for 200."""
+    fraction = 1 - ratio * min(1.0, epoch / utils.scaled_epoch(10, epochs, 200))
+    return math.floor(fraction * size + 1e-9)  # a rounding error must not make 0.2 * 10 1
 
 
 def select_in_batches(dataset, y_noisy, settings, number, rule, ratio, optimizer=keras.optimizers.Adam):
-    """The method that trains `number` networks on what `rule` selects of every batch."""
+    """Return the method that trains `number` networks on the samples that `rule` selects in each batch."""
     every, none, epochs = np.arange(len(y_noisy)), np.array([], dtype=int), settings["epochs"]
     size = min(settings["batch_size"], len(every))
     if samples_remembered(size, ratio, epochs - 1, epochs) == 0:
-        raise runs.RunError(f"with a noise ratio of {ratio} none of a batch of {size} is kept: nothing is left to train on; "
-                            f"give a smaller --assumed_ratio or a larger --batch_size")
+        raise runs.RunError(f"a noise ratio of {ratio} keeps no sample of a batch of {size} to train on; give a smaller "
+                            f"--assumed_ratio or a larger --batch_size")
     networks = [make_network(dataset, settings, which) for which in range(1, number + 1)]
     selector = make_selector(networks, dataset.pixel_max, rule, optimizer)
 
-    def train_epoch(epoch, generator, rate, after_batch):
+    def train_epoch(epoch, generator, learning_rate, after_batch):
         def keep(size):
             return samples_remembered(size, ratio, epoch, epochs)
 
-        found = coteach_epoch(selector, dataset, y_noisy, every, none, generator, settings["batch_size"], rate, keep,
+        found = coteach_epoch(selector, dataset, y_noisy, every, none, generator, settings["batch_size"], learning_rate, keep,
                               after_batch, fill=False)
         return {"keep": keep(settings["batch_size"]), **found}
 
@@ -245,10 +244,10 @@ def select_in_batches(dataset, y_noisy, settings, number, rule, ratio, optimizer
 
 
 def make_selector(networks, pixel_max, rule, optimizer=keras.optimizers.Adam):
-    """Compile one step of a method that selects within a batch; a model for `coteaching.coteach_batch`.
+    """Compile one step of a method that selects within a batch; return a model for `coteaching.coteach_batch`.
 
-    As the methods' authors have it, the losses that select are those of the pass that is differentiated: in training mode,
-    with the statistics of the whole batch. optimizer: a kind of Adam.
+    As in the original methods, samples are selected by the losses of the differentiated pass: in training mode, with the
+    statistics of the whole batch. optimizer: a kind of Adam.
     """
     def outcomes(x, labels, clean, present, keep, training):
         logits = [network(x, training=training) for network in networks]
@@ -258,7 +257,7 @@ def make_selector(networks, pixel_max, rule, optimizer=keras.optimizers.Adam):
         kept = ops.sum(weights[0])
         found = {"kept": kept}
         for number, (loss, weight) in enumerate(zip(losses, weights), start=1):
-            # Where no sample is selected the loss is NaN, by which AdamSkippingNonFinite knows to skip the update.
+            # If no sample is selected, the loss is NaN, and AdamSkippingNonFinite skips the update.
             found |= {f"loss_{number}": ops.sum(loss * ops.where(kept > 0, weight, np.nan)),
                       f"clean_{number}": ops.sum(clean * weight)}
         return found
@@ -267,11 +266,11 @@ def make_selector(networks, pixel_max, rule, optimizer=keras.optimizers.Adam):
 
 
 class AdamSkippingNonFinite(keras.optimizers.Adam):
-    """Adam that skips updates with non-finite gradients: weights, moments and count of steps stay as they are.
+    """Adam that skips updates with non-finite gradients: weights, moments and step count stay unchanged.
 
-    By this a method says that a batch has no step: `make_selector` makes the loss of an empty selection NaN. (A loss of zero
-    would not do: Adam's moments and the L2 penalty would still move the weights.) Only the statistics of batch normalisation,
-    which the forward pass updates, change.
+    `make_selector` makes the loss of an empty selection NaN, so that the batch has no step. (With a loss of zero, Adam's
+    moments and the L2 penalty would still move the weights.) Only the statistics of batch normalisation change, in the
+    forward pass.
     """
 
     def apply(self, grads, trainable_variables=None):
@@ -289,9 +288,9 @@ LID_SAMPLES, LID_BATCH, LID_NEIGHBOURS, LID_WINDOW = 1280, 128, 20, 5
 
 
 def d2l(dataset, y_noisy, settings, stage):
-    """Dimensionality-driven learning: once the features' local intrinsic dimensionality rises, trust the predictions more.
+    """Dimensionality-driven learning: once the local intrinsic dimensionality of the features rises, trust predictions more.
 
-    Goes back, at that turning point, to the weights from before the epoch that raised it.
+    At this turning point, restores the weights from before the epoch that raised it.
     """
     network = make_network(dataset, settings, 1)
     trainer, _ = training.make_trainer(network, dataset.pixel_max, adapted_loss)
@@ -302,7 +301,7 @@ def d2l(dataset, y_noisy, settings, stage):
     if stage.resumed:
         before = [stage.resumed[f"before{number:03d}"] for number in range(len(trainer.weights))]
 
-    def train_epoch(epoch, generator, rate, after_batch):
+    def train_epoch(epoch, generator, learning_rate, after_batch):
         nonlocal turned, before
         some = utils.rng(settings["seed"], "lid", epoch).permutation(every)[:LID_SAMPLES]
         lids.append(lid_of_batches(training.predict(features, dataset.x_train, some)))
@@ -313,8 +312,8 @@ def d2l(dataset, y_noisy, settings, stage):
         before = now
         alpha = trust_in_labels(epoch, epochs, lids) if turned >= 0 else 1.0
         labels = np.stack([y_noisy, np.full(len(y_noisy), alpha)], axis=1).astype(np.float32)
-        found = one_epoch(trainer, dataset, labels, every, settings, generator, rate, after_batch)
-        # 0 until there is one; then the epoch, counted from 1 as in this table, before which the weights went back.
+        found = one_epoch(trainer, dataset, labels, every, settings, generator, learning_rate, after_batch)
+        # 0 before there is one; then the epoch, counted from 1 as in this table, before which weights were restored.
         return {**found, "lid": lids[-1], "alpha": alpha, "turning_point": turned + 1}
 
     return Method(trainer, [network], train_epoch, len(every),
@@ -323,9 +322,9 @@ def d2l(dataset, y_noisy, settings, stage):
 
 
 def lid_of_batches(features):
-    """The mean local intrinsic dimensionality of samples, float [n, d], each among those of its batch of 128.
+    """Return the mean local intrinsic dimensionality of samples, float [n, d], each within its batch of 128.
 
-    A last batch too small for as many neighbours is left out, unless it is the only one.
+    A last batch with too few neighbours is ignored, unless it is the only one.
     """
     first, *others = [features[start:start + LID_BATCH] for start in range(0, len(features), LID_BATCH)]
     batches = [first, *(batch for batch in others if len(batch) > LID_NEIGHBOURS)]
@@ -333,9 +332,9 @@ def lid_of_batches(features):
 
 
 def local_intrinsic_dimensionality(features, neighbours=LID_NEIGHBOURS):
-    """Of each sample, float [n, d] among these alone: -1 / mean of log(d_i / d_k) over its k nearest. Returns [n].
+    """Return -1 / mean of log(d_i / d_k) over the k nearest neighbours of each sample, float [n, d], among these; shape [n].
 
-    Samples whose k nearest are all equally far have none; they are given what a mean of -1e-6 gives, a million.
+    It is undefined where the k nearest are equally far; a mean of -1e-6 then gives a million.
     """
     exact = features.astype(np.float64)
     distances = np.sort(np.linalg.norm(exact[:, None] - exact[None], axis=-1), axis=1)[:, 1:neighbours + 1]
@@ -344,18 +343,18 @@ def local_intrinsic_dimensionality(features, neighbours=LID_NEIGHBOURS):
 
 
 def is_turning_point(lids):
-    """Whether the last LID exceeds the mean of the five before it by more than two of their standard deviations."""
+    """Return whether the last LID exceeds the mean of the five before it by more than two of their standard deviations."""
     earlier = np.array(lids[-1 - LID_WINDOW:-1])
     return len(earlier) == LID_WINDOW and lids[-1] > earlier.mean() + 2 * earlier.std()
 
 
 def trust_in_labels(epoch, epochs, lids):
-    """alpha = exp(-(e / E) LID_e / min LID so far), the weight of the observed label against the prediction."""
+    """Return alpha = exp(-(e / E) LID_e / min LID so far), the weight of the observed label against the prediction."""
     return math.exp(-epoch / epochs * lids[-1] / min(lids))
 
 
 def adapted_loss(labels_and_alpha, logits):
-    """Cross-entropy of the target alpha * label + (1 - alpha) * prediction; labels_and_alpha: float [n, 2]."""
+    """Return the cross-entropy of the target alpha * label + (1 - alpha) * prediction; labels_and_alpha: float [n, 2]."""
     labels, alpha = ops.cast(labels_and_alpha[:, 0], "int32"), labels_and_alpha[:, 1]
     predicted = ops.stop_gradient(ops.argmax(logits, axis=-1))
     of_label = ops.sparse_categorical_crossentropy(labels, logits, from_logits=True)
@@ -363,5 +362,5 @@ def adapted_loss(labels_and_alpha, logits):
 
 
 def make(name, dataset, y_noisy, settings, stage):
-    """Return the `Method` of one of METHODS, ready to be trained. Arguments: see the top of this module."""
+    """Return the `Method` of one of METHODS, ready to train. Arguments: see the top of this module."""
     return globals()[name](dataset, y_noisy, settings, stage)

@@ -1,16 +1,15 @@
-"""The networks: ResNet-32 v1, ResNet-110 v2, two small ones for 8x8 digits, and one for tables.
+"""The networks: ResNet-32 v1, ResNet-110 v2, two small networks for 8x8 digits and one for tables.
 
     network = resnet32((32, 32, 3), num_classes=10, seed=0)     # pixels in [0, 1] -> logits
     save_network(Path("network.keras"), network, "resnet32", pixel_max=255)   # raw pixels -> probabilities
 
-Architectures after He et al. 2015 (arXiv 1512.03385) and 2016 (arXiv 1603.05027), with the sizes, initialisers and
-regularisers of the experiments in Chen et al., ICML 2019. A network ends in logits; the softmax is the loss's, the
-prediction's, or the saved file's.
+Architectures of He et al. 2015 (arXiv 1512.03385) and 2016 (arXiv 1603.05027), with the sizes, initialisers and regularisers
+of the experiments in Chen et al., ICML 2019. A network ends in logits; loss, prediction and saved file add the softmax.
 
-Two things make these networks faster than the same network of stock layers, and change nothing they compute:
-`BiasFreeConv2D` leaves out a bias that the batch normalisation behind it would cancel, and `FusedBatchNormalization` (of
-fast_path.py) uses TensorFlow's fused kernel. `stock=True` builds the plain version, which has the same weights in the same
-order. benchmarks/throughput.py measures both.
+Two layers make these networks faster than the same networks of stock layers, without changing what they compute:
+`BiasFreeConv2D` does not add a bias that the following batch normalisation cancels, and `FusedBatchNormalization`
+(fast_path.py) uses TensorFlow's fused kernel. `stock=True` builds the plain version, with the same weights in the same order.
+benchmarks/throughput.py measures both.
 """
 import os
 
@@ -22,15 +21,15 @@ import fast_path
 import utils
 
 # The one list of networks, a literal, which the command line reads without importing this module: the name of a function
-# below and the kind of samples that it is for. Add one here.
+# below and the kind of samples it is for. Add one here.
 ARCHITECTURES = {"resnet32": "images", "resnet110": "images", "resnet8": "images", "plain14": "images", "dense": "table"}
 
 
 class BiasFreeConv2D(layers.Conv2D):
-    """A convolution whose bias is a weight, and counted, but not added: a batch normalisation must follow.
+    """A convolution that keeps the bias variable but does not add it; a batch normalisation must follow.
 
-    Normalisation subtracts any constant, so the bias never reaches the output and its true gradient is zero: it stays at
-    its initial value, zero.
+    Normalisation subtracts any constant: the bias never reaches the output, its gradient is zero, and it stays at its initial
+    value, zero.
     """
 
     def call(self, inputs):
@@ -38,7 +37,7 @@ class BiasFreeConv2D(layers.Conv2D):
 
 
 class MaskedBatchNormalization(layers.BatchNormalization):
-    """Batch normalisation whose statistics are those of the kept samples alone, bool [n, 1, 1]."""
+    """Batch normalisation with the statistics of the kept samples only, bool [n, 1, 1]."""
 
     def call(self, inputs, kept, training=None):
         return super().call(inputs, training=training, mask=kept)
@@ -47,8 +46,8 @@ class MaskedBatchNormalization(layers.BatchNormalization):
 def _building_blocks(seed, stock, dtype, initializer, l2, momentum, kept=None):
     """Return conv(filters, size, stride, ...), bn() and dense(units), which make the layers of one network.
 
-    Every kernel has its own seed, drawn from `seed`, so the initial weights depend on nothing else. kept: None, or the
-    input that says which samples batch normalisation is to take its statistics from.
+    Each kernel has its own seed, drawn from `seed`: the initial weights depend on nothing else. kept: None, or the input that
+    says which samples count in the statistics of batch normalisation.
     """
     seeds = np.random.default_rng(seed)
     normalization = layers.BatchNormalization if stock else fast_path.batch_normalization()
@@ -76,7 +75,7 @@ def _relu(x):
 
 
 def _inputs(input_shape, masked):
-    """The images and, if masked, what says of every sample whether it is kept: bool [n, 1, 1]."""
+    """Return the inputs of a network: images and, if masked, which samples are kept, bool [n, 1, 1], else None."""
     return keras.Input(input_shape), keras.Input((1, 1), dtype="bool") if masked else None
 
 
@@ -99,29 +98,46 @@ def _resnet_v1(input_shape, num_classes, blocks, momentum, seed, stock, dtype, m
 
 
 def resnet32(input_shape, num_classes, seed=0, momentum=0.99, stock=False, dtype="float32", masked=False):
-    """ResNet-32 v1, the network of INCV and of all compared methods.
+    """Build ResNet-32 v1, the network of INCV and of all compared methods (section 5).
 
-    input_shape: (height, width, channels) of images scaled to [0, 1]; seed: integer or sequence of integers from which
-    all initial weights are drawn; momentum: of batch normalisation (see `utils.momentum_for`); stock: plain Keras layers
-    only; dtype: "float32" or "mixed_bfloat16"; masked: the network has a second input, bool [n, 1, 1], that says which
-    samples of a training batch count in the batch's statistics (see `forward`).
-    Returns an uncompiled keras.Model, images [n, *input_shape] -> logits float32 [n, num_classes].
-    Glorot-uniform kernels; L2 of 1e-4 on every kernel but the first convolution's and the dense layer's; batch
+    Glorot-uniform kernels; L2 of 1e-4 on all kernels except those of the first convolution and the dense layer; batch
     normalisation with epsilon 1e-3. 470,602 parameters for 32x32x3 and 10 classes, 468,138 of them trainable.
+
+    Parameters
+    ----------
+    input_shape : tuple
+        (height, width, channels) of images scaled to [0, 1].
+    num_classes : int
+    seed : int or sequence of int
+        All initial weights are drawn from it.
+    momentum : float
+        Of batch normalisation (see `utils.momentum_for`).
+    stock : bool
+        Whether to use plain Keras layers only.
+    dtype : str
+        "float32" or "mixed_bfloat16".
+    masked : bool
+        Whether the network has a second input, bool [n, 1, 1], for which samples of a training batch count in its statistics
+        (see `forward`).
+
+    Returns
+    -------
+    keras.Model
+        Uncompiled, images [n, *input_shape] -> logits float32 [n, num_classes].
     """
     return _resnet_v1(input_shape, num_classes, 5, momentum, seed, stock, dtype, masked)
 
 
 def resnet8(input_shape, num_classes, seed=0, momentum=0.9, stock=False, dtype="float32", masked=False):
-    """ResNet-32 cut to one block a stage, for small images such as the 8x8 digits. Arguments and result as for it."""
+    """Build ResNet-32 with one block per stage, for small images such as the 8x8 digits. Arguments as for `resnet32`."""
     return _resnet_v1(input_shape, num_classes, 1, momentum, seed, stock, dtype, masked)
 
 
 def plain14(input_shape, num_classes, seed=0, momentum=0.9, stock=False, dtype="float32", masked=False):
-    """Thirteen convolutions and no shortcut, the plain network of He et al. 2015 (section 4.2), of 32, 64 and 128 filters.
+    """Build thirteen convolutions without shortcuts, the plain network of He et al. 2015 (section 4.2), 32 to 128 filters.
 
-    For small images such as the 8x8 digits, whose clean labels it finds better than `resnet8` does (README, "Measured").
-    Arguments, result, initialisers and regularisers as for `resnet32`.
+    For small images such as the 8x8 digits, whose clean labels it finds better than `resnet8` does (docs/methods.md).
+    Arguments, initialisers and regularisers as for `resnet32`.
     """
     images, kept = _inputs(input_shape, masked)
     conv, bn, dense = _building_blocks(seed, stock, dtype, keras.initializers.GlorotUniform, 1e-4, momentum, kept)
@@ -133,9 +149,9 @@ def plain14(input_shape, num_classes, seed=0, momentum=0.9, stock=False, dtype="
 
 
 def resnet110(input_shape, num_classes, seed=0, momentum=0.99, stock=False, dtype="float32", masked=False):
-    """ResNet-110 v2 (pre-activation bottlenecks), the network of the paper's theory section.
+    """Build ResNet-110 v2 (pre-activation bottlenecks), the network of section 3. Arguments as for `resnet32`.
 
-    Arguments and result as for `resnet32`. He-normal kernels, no regularisation.
+    He-normal kernels, no regularisation.
     """
     images, kept = _inputs(input_shape, masked)
     conv, bn, dense = _building_blocks(seed, stock, dtype, keras.initializers.HeNormal, 0, momentum, kept)
@@ -144,7 +160,7 @@ def resnet110(input_shape, num_classes, seed=0, momentum=0.99, stock=False, dtyp
     for stage, width_out in enumerate((64, 128, 256)):
         for block in range(12):
             stride = 2 if stage > 0 and block == 0 else 1
-            # The very first 1x1 follows the BN-relu of the stem directly.
+            # The first 1x1 convolution follows the BN-relu of the stem directly.
             y = x if stage == block == 0 else _relu(bn()(x))
             y = _relu(bn()(conv(width, 1, stride)(y)))
             y = _relu(bn()(conv(width)(y)))
@@ -157,9 +173,9 @@ def resnet110(input_shape, num_classes, seed=0, momentum=0.99, stock=False, dtyp
 
 
 def dense(input_shape, num_classes, seed=0, momentum=None, stock=False, dtype="float32", masked=False):
-    """Two hidden layers, for tables: input_shape is (features,). Other arguments and result as for `resnet32`.
+    """Build two hidden layers, for tables: input_shape is (features,). Other arguments as for `resnet32`.
 
-    There is no batch normalisation in it, so `momentum`, `stock` and `masked` change nothing.
+    Without batch normalisation, `momentum`, `stock` and `masked` change nothing.
     """
     x = inputs = keras.Input(input_shape)
     _, _, units = _building_blocks(seed, stock, dtype, keras.initializers.GlorotUniform, 0, momentum)
@@ -169,7 +185,7 @@ def dense(input_shape, num_classes, seed=0, momentum=None, stock=False, dtype="f
 
 
 def forward(network, images, kept=None, training=False):
-    """The network's logits, whether it is masked or not. kept: bool [n], for a masked network; None keeps all."""
+    """Return the logits of a network, masked or not. kept: bool [n], for a masked network; None keeps all samples."""
     if len(network.inputs) == 1:
         return network(images, training=training)
     kept = keras.ops.ones_like(images[:, :1, :1, 0], "bool") if kept is None else kept[:, None, None]
@@ -177,14 +193,14 @@ def forward(network, images, kept=None, training=False):
 
 
 def build(architecture, input_shape, num_classes, **options):
-    """Return the uncompiled keras.Model of one of ARCHITECTURES; arguments as for `resnet32`."""
+    """Build one of ARCHITECTURES, with arguments as for `resnet32`; ValueError if the name is unknown."""
     if architecture not in ARCHITECTURES:
         raise ValueError(f"unknown architecture {architecture!r}: use one of {', '.join(ARCHITECTURES)}")
     return globals()[architecture](input_shape, num_classes, **options)
 
 
 def build_for_run(settings, dataset, *stage, masked=False):
-    """Return the network that a run's settings name for a data.Dataset; (seed, *stage) decides its initial weights."""
+    """Build the network that a run's settings name for a data.Dataset; (seed, *stage) decides its initial weights."""
     return build(
         settings["architecture"], dataset.x_train.shape[1:], dataset.num_classes, momentum=settings["bn_momentum"],
         seed=utils.rng(settings["seed"], *stage).integers(2 ** 32),
@@ -192,11 +208,18 @@ def build_for_run(settings, dataset, *stage, masked=False):
 
 
 def save_network(path, network, architecture, pixel_max):
-    """Save a trained network for others: raw pixels in, probabilities out, made of stock Keras layers alone.
+    """Save a trained network of stock Keras layers, raw pixels -> probabilities, which `keras.models.load_model` reads.
 
-    path: pathlib.Path ending in .keras, which appears whole or not at all; network: keras.Model as one of ARCHITECTURES
-    builds it; architecture: its name there; pixel_max: the pixel value that means 1.0.
-    `keras.models.load_model` reads it where none of these modules is.
+    Parameters
+    ----------
+    path : pathlib.Path
+        Ends in .keras; appears whole or not at all.
+    network : keras.Model
+        As built by `build`.
+    architecture : str
+        Its name in ARCHITECTURES.
+    pixel_max : float
+        The pixel value that means 1.0.
     """
     momentum = next((layer.momentum for layer in network.layers if isinstance(layer, layers.BatchNormalization)), None)
     plain = build(architecture, network.inputs[0].shape[1:], network.output_shape[-1], momentum=momentum, stock=True)

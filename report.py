@@ -1,6 +1,6 @@
-"""The report of one run of INCV: its list of label issues and one page of HTML that shows them.
+"""The report of one INCV run: its list of label issues, and an HTML page that shows them.
 
-A label is an issue where INCV has not selected it and the out-of-fold prediction disagrees with it.
+A label issue is a sample that INCV did not select and whose out-of-fold prediction disagrees with the given label.
 """
 import base64
 import json
@@ -10,15 +10,15 @@ import numpy as np
 import noise
 import runs
 
-MOST_IN_REPORT = 100  # rows of the page's list
+MOST_IN_ALL, MOST_OF_A_CLASS = 100, 30  # label issues on the page: overall, and of each class
 
 
 # --- label issues -----------------------------------------------------------------------------------------------------
 
 def label_issues(selection, given, class_names, names):
-    """Return the table of all samples that `label_errors.find_label_errors` describes.
+    """Return the DataFrame of all samples that `label_errors.find_label_errors` describes.
 
-    selection: INCV.Selection; given: integers [n]; class_names: [c], or None for the integers themselves; names: [n].
+    selection: INCV.Selection; given: int [n]; class_names: [c], or None for the integers themselves; names: [n].
     """
     import pandas as pd
 
@@ -32,21 +32,19 @@ def label_issues(selection, given, class_names, names):
 
 
 def worst_first(table):
-    """Return the label issues in the table of `label_issues`, the least probable label against the suggested one first."""
+    """Return the label issues in the DataFrame of `label_issues`, in ascending order of p_given - p_suggested."""
     found = table[table["suspect"]]
     return found.iloc[np.argsort((found["p_given"] - found["p_suggested"]).to_numpy(), kind="stable")]
 
 
-def write(path, table, begun, provenance):
-    """Write what a run's user looks at: the lists of label issues, contact sheet, figure of the classes, report.
+def write(path, table, started, provenance):
+    """Write the lists of label issues, the contact sheet, the figure of the classes and the report of a run.
 
-    path: the run's; table: of `label_issues`; begun: runs.Begun; provenance: what the run's JSON says.
+    path: of the run; table: of `label_issues`; started: runs.Started; provenance: the content of the run's JSON.
     """
-    import pandas as pd
-
     import figures
 
-    dataset, settings = begun.dataset, provenance["settings"]
+    dataset, settings = started.dataset, provenance["settings"]
     probabilities = {"p_given": table["p_given"].round(6), "p_suggested": table["p_suggested"].round(6)}
     worst = worst_first(table)
     runs.write_table(runs.beside(path, "_out_of_fold.csv"), table.assign(**probabilities))
@@ -54,39 +52,59 @@ def write(path, table, begun, provenance):
     class_names = np.arange(dataset.num_classes) if dataset.class_names is None else dataset.class_names
     given, suggested = (np.searchsorted(class_names, table[column].to_numpy()) for column in ("given", "suggested"))
     wrong = np.bincount(given[table["suspect"].to_numpy()], minlength=dataset.num_classes)
-    # T̂[i, j]: the share of the samples predicted i, out of fold, that are labelled j.
+    # T̂[i, j]: the fraction of the samples with out-of-fold prediction i that are labelled j.
     estimate = noise.confusion_matrix(suggested, given, dataset.num_classes)
     title = f"{settings['dataset']}, {runs.name_of_noise(settings)}, seed {settings['seed']}"
-    drawn = {"classes": runs.beside(path, "_classes.png")}
-    runs.write_whole(drawn["classes"], lambda file: figures.classes(class_names, wrong, estimate, title, file))
+    drawn = runs.beside(path, "_classes.png")
+    runs.write_whole(drawn, lambda file: figures.classes(class_names, wrong, estimate, title, file))
+
+    def thumbnail(position):
+        return figures.thumbnail(dataset.x_train[position], dataset.pixel_max)
+
     if dataset.x_train.ndim == 4 and len(worst):
-        drawn["worst"] = runs.beside(path, "_suspects.png")
-        runs.write_whole(drawn["worst"], lambda file: figures.contact_sheet(
+        runs.write_whole(runs.beside(path, "_suspects.png"), lambda file: figures.contact_sheet(
             dataset.x_train, worst.index.to_numpy(), worst, dataset.pixel_max, title, file))
-    drawn["iterations"] = runs.beside(path, ".png")
-    counts = np.bincount(given, minlength=dataset.num_classes)
-    fractions = [f"{issues / count:.1%}" if count else "-" for issues, count in zip(wrong, counts)]
-    classes = pd.DataFrame({"class": class_names, "samples": counts, "label issues": wrong, "fraction": fractions})
-    text = page(title, provenance, worst, classes, {name: file.read_bytes() for name, file in drawn.items()})
-    runs.write_text(runs.beside(path, "_report.html"), text)
+    pictures = {"iterations": runs.beside(path, ".png").read_bytes(), "classes": drawn.read_bytes()}
+    counts = dict(zip(class_names, np.bincount(given, minlength=dataset.num_classes)))
+    runs.write_text(runs.beside(path, "_report.html"), page(title, provenance, worst, counts, pictures,
+                                                          thumbnail if dataset.x_train.ndim == 4 else None))
 
 
-def page(title, provenance, worst, classes, pictures):
-    """Return the HTML of a report, by the template report.html.jinja.
+def page(title, provenance, worst, counts, pictures, thumbnail=None):
+    """Return the HTML of a report, rendered from report.html.jinja.
 
-    title: of the run; provenance: dict, as in the run's JSON; worst: of `worst_first`; classes: DataFrame, the rows of the
-    table by class; pictures: {"iterations", "classes" and, of images, "worst": the bytes of a PNG}.
+    Parameters
+    ----------
+    title : str
+    provenance : dict
+        The content of the run's JSON.
+    worst : pandas.DataFrame
+        Of `worst_first`; its index is the position of each sample.
+    counts : {class name: number of samples with that label}
+    pictures : {"iterations", "classes": the bytes of a PNG}
+    thumbnail : callable, optional
+        ``thumbnail(position)`` is the PNG of a sample, for images.
     """
     import jinja2
-    import pandas as pd
 
-    first = worst.head(MOST_IN_REPORT).drop(columns="suspect").round({"p_given": 3, "p_suggested": 3})
-    first = first.rename(columns={"p_given": "p(given)", "p_suggested": "p(suggested)"})
-    with pd.option_context("display.max_colwidth", None):
-        tables = [table.astype(str).to_html(index=False, border=0, justify="left") for table in (first, classes)]
+    def rows(table):
+        found = table.assign(status=table["status"].replace("candidate", "undecided")).to_dict("records")
+        for row, position in zip(found, table.index if thumbnail else ()):
+            row["thumbnail"] = _base64(thumbnail(position))
+        return found
+
+    classes = []
+    for name, number in counts.items():
+        of_class = worst[worst["given"] == name]
+        classes.append({"name": name, "samples": number, "issues": len(of_class),
+                        "rows": rows(of_class.head(MOST_OF_A_CLASS))})
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(runs.PROJECT), autoescape=True)
     return environment.get_template("report.html.jinja").render(
-        title=title, number=len(worst), shown=len(first), worst=tables[0], classes=tables[1], settings=provenance["settings"],
+        title=title, number=len(worst), worst=rows(worst.head(MOST_IN_ALL)), classes=classes, settings=provenance["settings"],
         samples=provenance["samples"], iterations=len(provenance["iterations"]), last=provenance["iterations"][-1],
-        ended_early=provenance["ended_early"], provenance=json.dumps(provenance, indent=1),
-        pictures={name: base64.b64encode(png).decode() for name, png in pictures.items()})
+        ended_early=provenance["ended_early"], provenance=json.dumps(provenance, indent=1), thumbnails=thumbnail is not None,
+        pictures={name: _base64(png) for name, png in pictures.items()})
+
+
+def _base64(png):
+    return base64.b64encode(png).decode()

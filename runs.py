@@ -1,8 +1,8 @@
-"""A run and its files: how it begins, names, lock, checkpoint, provenance. No algorithm.
+"""A run and its files: plan, start, names, lock, checkpoint, provenance. No algorithm.
 
-A run is identified by its settings. Those that change the result and are not the dataset's defaults become part of every
-file's name, so a run with other settings has other files. Files appear whole or not at all: each is written beside its
-place and moved there.
+A run is identified by its settings. Settings that change the result and differ from the dataset's defaults are part of the
+names of its files, so that runs of other settings have other files. Files appear whole or not at all: each is written beside
+its place and then moved there.
 """
 import contextlib
 import csv
@@ -30,48 +30,56 @@ import utils
 
 VERSION = "0.1.0"
 PROJECT = Path(__file__).resolve().parent
-# A setting of INCV_main.py. Files without it are of a time when the learning rate dropped one epoch later than published.
+# A setting of INCV_main.py. Files without it are of versions that dropped the learning rate one epoch later than published.
 SCHEDULE = "learning rate drops from epochs 80, 120, 160, 180"
 SETTINGS_OF_OLDER_FILES = {"schedule": "learning rate drops after epochs 80, 120, 160, 180"}
 
 
 class RunError(Exception):
-    """A run cannot start or go on; the message says what is wrong and what to do."""
+    """A run cannot start or continue; the message says what is wrong and what to do."""
 
 
 class OtherSettings(RunError):
-    """The files of a run's path are from other settings, and must not be lost to it."""
+    """The files at a run's path have other settings, and must not be lost."""
 
 
 class TimeIsUp(Exception):
-    """--time_limit is over; what has been done is in the run's checkpoint."""
+    """--time_limit is over; the run's checkpoint holds what is done."""
 
 
 def check_time(deadline):
-    """Raise TimeIsUp once the deadline (seconds since 1970, None for none) is over."""
+    """Raise TimeIsUp after the deadline (seconds since 1970, None for none)."""
     if deadline is not None and time.time() >= deadline:
         raise TimeIsUp
 
 
-# --- the beginning of a run -------------------------------------------------------------------------------------------
+# --- the start of a run -----------------------------------------------------------------------------------------------
 
-# One planned run. settings: every setting, a dict for JSON; path: of its files, without an ending (see `result_path`);
-# source: data.Source; results_dir: under which the path lies; gpu_id: the GPU's number or None; deadline: see `check_time`;
+# settings: all settings, a dict for JSON; path: of the run's files, without an ending (see `result_path`); source:
+# data.Source; results_dir: the folder that the path is in; gpu_id: the number of the GPU or None; deadline: see `check_time`;
 # overwrite: whether an unfinished run of other settings may be replaced.
 Plan = namedtuple("Plan", "settings path source results_dir gpu_id deadline overwrite")
 
+# dataset: data.Dataset of the samples in use; index: their positions in the whole training set; y_noisy: int [n]; resumed:
+# {name: array} of the checkpoint to resume from, {} for none; save_checkpoint(**arrays) writes one; provenance() returns the
+# provenance for the run's JSON, a dict.
+Started = namedtuple("Started", "dataset index y_noisy resumed save_checkpoint provenance")
 
-# dataset: data.Dataset of the samples in use; index: their positions in the whole training set; y_noisy: integers [n];
-# resumed: {name: array} of the checkpoint to go on from, {} for none; save_checkpoint(**arrays) writes one;
-# provenance(): what the run's JSON says of where the run comes from, as a dict.
-Begun = namedtuple("Begun", "dataset index y_noisy resumed save_checkpoint provenance")
 
+def start(plan, published, progress):
+    """Start or resume a run: its data, its noisy labels, its checkpoint, the backend.
 
-def begin(plan, published, progress):
-    """Start or resume a run: its data, its noisy labels, its checkpoint, the engine. Returns a `Begun`.
+    Parameters
+    ----------
+    plan : Plan
+        The checksum of the data is added to its settings.
+    published : {setting: value}
+        Of the paper's experiment, to report how this run differs.
+    progress : command.Progress
 
-    plan: a Plan, to whose settings the checksum of the data is added; published: {setting: value} of the paper's
-    experiment, to say where this one differs; progress: command.Progress.
+    Returns
+    -------
+    Started
     """
     settings, path, source = plan.settings, plan.path, plan.source
     if source.path is None:
@@ -85,12 +93,12 @@ def begin(plan, published, progress):
         remove_checkpoint(path)
         resumed, complaint = {}, ""
     if complaint:
-        print(f"{complaint}: {'going on from the one before' if resumed else 'starting again'}")
+        print(f"{complaint}: {'resuming from the one before' if resumed else 'starting again'}")
     started_at = time.monotonic() - float(resumed.get("wall_seconds", 0))
-    this_session = session(*utils.start_engine(settings["threads"], plan.gpu_id))
+    this_session = session(*utils.start_backend(settings["threads"], plan.gpu_id))
     earlier = [other for other in json.loads(str(resumed.get("sessions", "[]"))) if other != this_session]
 
-    if source.path is not None:  # not before a backend is started: images are decoded by Keras's utilities
+    if source.path is not None:  # after the backend is started: Keras decodes images
         dataset = custom_data.load(source.path, source.label, source.image_size, path.parent, progress.quiet)
         classes = data.listed([repr(str(name)) for name in dataset.class_names], 8)
         progress.say(f"{dataset.num_classes} classes: {classes}")
@@ -114,13 +122,13 @@ def begin(plan, published, progress):
     print(f"{path.name.split('_seed')[0]} on {len(y_noisy)} samples of {settings['dataset']}, {label_note}seed "
           f"{settings['seed']}); {settings['architecture']}, {settings['epochs']} epochs, {settings['engine']} on "
           f"{this_session['device']}", flush=True)
-    return Begun(dataset, index, y_noisy, resumed, save, provenance)
+    return Started(dataset, index, y_noisy, resumed, save, provenance)
 
 
 def noisy_labels(settings, dataset, labels=None):
     """Return (the data.Dataset of the samples in use, their positions in the whole training set, their noisy labels).
 
-    These are flipped as the settings say, or those that people gave (of the file `labels`), or a user's data as they are.
+    The labels are flipped as the settings say, human labels (of the file `labels`), or those of a custom dataset.
     """
     seed, index = settings["seed"], np.arange(len(dataset.x_train))
     if settings["noise_pattern"] == "human":
@@ -135,14 +143,13 @@ def noisy_labels(settings, dataset, labels=None):
     return dataset, index, noise.flip_labels(dataset.y_train, transition, utils.rng(seed, "noise"))
 
 
-# --- names and places -------------------------------------------------------------------------------------------------
+# --- names ------------------------------------------------------------------------------------------------------------
 
 def result_path(results_dir, script, settings, changed):
-    """The run's path without an ending: results/(dataset)/(noise_pattern)/(noise_ratio)/(script)_seed(N)...
+    """Return the path of a run without an ending: results/(dataset)/(noise_pattern)/(noise_ratio)/(script)_seed(N)...
 
-    (For labels that people gave results/(dataset)/human/(label set)/, for a user's data results/(dataset)/given/.)
-    settings: the run's; changed: {setting: value} of what differs from the dataset's defaults and changes the result; each
-    is in the name.
+    For human labels results/(dataset)/human/(label set)/, for custom datasets results/(dataset)/given/. changed:
+    {setting: value}, what differs from the dataset's defaults and changes the result, all of it in the name.
     """
     def named(setting, value):
         if isinstance(value, bool):
@@ -156,19 +163,40 @@ def result_path(results_dir, script, settings, changed):
 
 
 def name_of_noise(settings):
-    """"sym 0.5", "human worse_label", or "labels as given"."""
+    """Return "sym 0.5", "human worse_label", or "labels as given"."""
     if settings["noise_ratio"] is not None:
         return f"{settings['noise_pattern']} {settings['noise_ratio']}"
     return f"human {settings['label_set']}" if settings["noise_pattern"] == "human" else "labels as given"
 
 
 def name_of_settings(path):
-    """The part of a run's name that tells its settings: "_epochs20_subset5000" of .../INCV_seed0_epochs20_subset5000."""
+    """Return the settings in a run's name: "_epochs20_subset5000" of .../INCV_seed0_epochs20_subset5000."""
     return re.sub(r"^.*?_seed\d+", "", path.name)
 
 
+def beside(path, ending):
+    """Return the file of a run that has this ending. (with_suffix would cut a name at its last dot.)"""
+    return path.with_name(path.name + ending)
+
+
+def csv_of(path):
+    """Return the CSV of a finished run, which ledger.py compresses if it is large."""
+    plain, compressed = beside(path, ".csv"), beside(path, ".csv.gz")
+    return compressed if compressed.exists() and not plain.exists() else plain
+
+
+def files_of(path):
+    """Return the files that a finished run may have, its JSON first."""
+    endings = (".json", ".csv", ".csv.gz", "_index.csv", ".png", "_history.csv", "_history.png", "_network1.keras",
+               "_network2.keras", "_out_of_fold.csv", "_suspects.csv", "_suspects.png", "_classes.png", "_report.html")
+    predictions = path.parent.glob(f"{path.name}_predictions_*.csv")  # by its networks
+    return [*(beside(path, ending) for ending in endings), *predictions]
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
 def check_writable(folder):
-    """Raise RunError unless folder can be made and written to; makes nothing."""
+    """Raise RunError unless a folder can be created and written to; creates nothing."""
     existing = Path(folder).absolute()
     while not existing.exists() and existing != existing.parent:
         existing = existing.parent
@@ -181,7 +209,7 @@ def check_writable(folder):
 def write_whole(path, write, shared=False):
     """Write a file by write(open binary file) so that it appears whole or not at all, even if the process is killed.
 
-    shared: several processes may write it at the same time, as no run's lock is on it; the last one wins.
+    shared: whether several processes may write it at a time, as it is under no run's lock; the last one wins.
     """
     partial = beside(path, f".{os.getpid()}.part" if shared else ".part")
     try:
@@ -202,17 +230,22 @@ def write_text(path, text):
 
 
 def write_table(path, table):
-    """Write a DataFrame as CSV: integers, True/False, LF line ends on every system."""
+    """Write a DataFrame as CSV: integers, True/False, LF line ends on all systems."""
     text = table.to_csv(index=False, lineterminator="\n")
     if "\r" in text:  # in a name: Python's csv quotes it only if told to
         text = table.to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     write_text(path, text)
 
 
-def finished(path, settings):
-    """Whether the run of this path has all its files. Its JSON is written last.
+def write_json(path, provenance):
+    """Write a run's JSON, by which it counts as finished: it comes last."""
+    write_text(beside(path, ".json"), json.dumps(provenance, indent=2) + "\n")
 
-    settings: this run's. Raises RunError where the files are of other settings (another version's defaults, say).
+
+def is_finished(path, settings):
+    """Return whether the run of this path has all its files, of which the JSON is written last.
+
+    Raises OtherSettings if the files have other settings than `settings` (such as another version's defaults).
     """
     try:
         found = json.loads(beside(path, ".json").read_text())["settings"]
@@ -222,15 +255,9 @@ def finished(path, settings):
         return False
     different = _differences(settings | {"threads": found.get("threads")}, found)
     if different:
-        raise OtherSettings(f"{path}.json is from other settings ({different}): --overwrite replaces it, another "
-                            f"--results_dir leaves it alone")
+        raise OtherSettings(f"{path}.json has other settings ({different}): --overwrite replaces it, another --results_dir "
+                            f"keeps it")
     return csv_of(path).exists()
-
-
-def csv_of(path):
-    """The CSV of a finished run, which is compressed where ledger.py has taken up a large one."""
-    plain, compressed = beside(path, ".csv"), beside(path, ".csv.gz")
-    return compressed if compressed.exists() and not plain.exists() else plain
 
 
 def _differences(wanted, found):
@@ -239,35 +266,19 @@ def _differences(wanted, found):
 
 
 def is_of_this_schedule(settings):
-    """Whether a run of INCV_main.py, by the settings in its files, has this version's learning rates."""
+    """Return whether a run of INCV_main.py has this version's learning rates, by the settings in its files."""
     return (SETTINGS_OF_OLDER_FILES | settings)["schedule"] == SCHEDULE
 
 
 def remove_results(path):
-    """Remove a finished run's files, its JSON first: what is left after a kill does not pass for finished."""
+    """Remove the files of a finished run, its JSON first: what a kill leaves does not count as finished."""
     for file in files_of(path):
         file.unlink(missing_ok=True)
 
 
-def files_of(path):
-    """The files that a finished run may have, its JSON first."""
-    endings = (".json", ".csv", ".csv.gz", "_index.csv", ".png", "_history.csv", "_history.png", "_network1.keras",
-               "_network2.keras", "_out_of_fold.csv", "_suspects.csv", "_suspects.png", "_classes.png", "_report.html")
-    predictions = path.parent.glob(f"{path.name}_predictions_*.csv")  # of its networks
-    return [*(beside(path, ending) for ending in endings), *predictions]
-
-
-def beside(path, ending):
-    """The file of a run that has this ending. (with_suffix would cut a name at its last dot.)"""
-    return path.with_name(path.name + ending)
-
-
 @contextlib.contextmanager
 def locked(path):
-    """Hold the run's lock file while in the block. Raises RunError if another process holds it.
-
-    The lock is the operating system's: it goes with the process, however that ends.
-    """
+    """Hold the run's lock file in the block; RunError if another process holds it. A lock ends with its process."""
     made = [folder for folder in path.parents if not folder.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(beside(path, ".lock"), timeout=0)
@@ -279,10 +290,10 @@ def locked(path):
     try:
         yield
     finally:
-        with contextlib.suppress(OSError):  # an open file cannot be removed on Windows, where releasing the lock does it
+        with contextlib.suppress(OSError):  # Windows cannot remove an open file; there, releasing the lock removes it
             beside(path, ".lock").unlink()
         lock.release()
-        for folder in made:  # a run that got nowhere leaves nothing behind
+        for folder in made:  # a run without results leaves no folders
             with contextlib.suppress(OSError):
                 folder.rmdir()
 
@@ -290,11 +301,11 @@ def locked(path):
 # --- checkpoint -------------------------------------------------------------------------------------------------------
 
 def save_checkpoint(path, settings, **arrays):
-    """Write a checkpoint and keep the one before it: whatever happens, a whole one is there.
+    """Write a checkpoint and keep the previous one, so that there is always a whole one.
 
-    path: the run's path (`result_path`); settings: dict that JSON can hold; arrays: what to go on from. `begin` adds sessions
-    (provenance of the processes so far, JSON) and wall_seconds; the rest is listed where it is written: INCV.Train,
-    Verify_Theory.Memorise, INCV_main.train, methods.probabilities_of_a_trained_network.
+    path: of the run; settings: dict for JSON; arrays: what to resume from. `start` adds sessions (provenance of the processes
+    so far, JSON) and wall_seconds; INCV.Train, Verify_Theory.Memorise, INCV_main.train and
+    methods.probabilities_of_a_trained_network list the others.
     """
     fresh, current, previous = _checkpoint_files(path)
     content = io.BytesIO()
@@ -307,10 +318,10 @@ def save_checkpoint(path, settings, **arrays):
 
 
 def load_checkpoint(path, settings):
-    """Return ({name: array} of the newest usable checkpoint or {}, what was wrong with newer ones or "").
+    """Return ({name: array} of the newest usable checkpoint or {}, what is wrong with newer ones or "").
 
-    settings: those of this run. Threads of None match any number, and the checkpoint's number is put into settings.
-    Raises OtherSettings where the newest undamaged one is from other settings.
+    settings: of this run. Threads of None match any number, and are set to that of the checkpoint. Raises OtherSettings if the
+    newest undamaged checkpoint has other settings.
     """
     complaints = []
     for file in _checkpoint_files(path):
@@ -325,14 +336,14 @@ def load_checkpoint(path, settings):
         different = _differences(wanted, found)
         if different:
             raise OtherSettings(f"{file} is an unfinished run of other settings ({different}): --overwrite starts again, "
-                                f"another --results_dir leaves it alone")
+                                f"another --results_dir keeps it")
         settings.update(wanted)
         return arrays, "; ".join(complaints)
     return {}, "; ".join(complaints)
 
 
 def read_checkpoint(file):
-    """Return (the run's settings, {name: array}) of a checkpoint's file. Raises RunError where it is damaged."""
+    """Return (the run's settings, {name: array}) of a checkpoint; RunError if it is damaged."""
     content = file.read_bytes()
     if hashlib.sha256(memoryview(content)[32:]).digest() != content[:32]:
         raise RunError(f"{file} is damaged")
@@ -348,25 +359,25 @@ def remove_checkpoint(path):
 
 
 def _checkpoint_files(path):
-    """The checkpoint being put into its place, the current one and the one before, newest first."""
+    """Return the files of the checkpoint being put into place, the current and the previous one, newest first."""
     return tuple(beside(path, ending) for ending in (".checkpoint.new", ".checkpoint", ".checkpoint.previous"))
 
 
 # --- provenance -------------------------------------------------------------------------------------------------------
 
-def session(keras_version, engine_version, device):
-    """What this process adds to a run's provenance: versions, device and code revision, as a dict for JSON."""
+def session(keras_version, backend_version, device):
+    """Return what this process adds to a run's provenance: versions, device and code revision, a dict for JSON."""
     versions = {"project": VERSION, "python": platform.python_version(), "keras": keras_version,
-                os.environ["KERAS_BACKEND"]: engine_version}
+                os.environ["KERAS_BACKEND"]: backend_version}
     versions |= {name: metadata.version(name) for name in ("numpy", "scikit-learn", "pandas")}
     return {"versions": versions, "device": device, "code_revision": code_revision()}
 
 
 @functools.cache
 def code_revision():
-    """The commit this code is of, with "+changes" where a Python file differs from it; None outside a git checkout.
+    """Return the commit of this code, with "+changes" if a Python file differs from it; None outside a git checkout.
 
-    Asked once, when a process begins its work: what is committed later is not what it runs.
+    It is read once, when a process starts its work, and not affected by later commits.
     """
     def git(*command):
         return subprocess.run(["git", "-C", str(PROJECT), *command], capture_output=True, text=True)

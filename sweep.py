@@ -3,9 +3,9 @@
     args, planned = command.plan("INCV", parser, DEFAULTS)
     sweep.carry_out("INCV", run, planned, **command.how_to_sweep(args))
 
-carries out every planned run that is not finished, by `run(plan, progress)` of INCV.py. Each run has files,
-a checkpoint and a lock of its own, so a sweep that was stopped does only what is missing, and one run that cannot be done
-does not stop the others. A run gives the same files wherever it is carried out.
+carries out all planned runs that are not finished, by `run(plan, progress)` of INCV.py. Each run has its own files, checkpoint
+and lock: a sweep that was stopped runs only what is missing, and a run that fails does not stop the others. A run gives the
+same files wherever it is carried out.
 """
 import concurrent.futures
 import contextlib
@@ -28,23 +28,40 @@ import utils
 
 
 def carry_out(script, run, planned, n_jobs=1, scheduler=None, threads=None, quiet=False, draw=None):
-    """Carry out every planned run that is not finished: one after the other, or spread over processes or a cluster.
+    """Carry out all planned runs that are not finished.
 
-    run(plan, progress) is one run; script: the name of its module, for workers in other processes; planned: list of
-    runs.Plan; n_jobs: processes at a time; scheduler: the address of a dask.distributed cluster, or None; threads: CPU
-    threads of a run, None for the default; draw: draw(at_end) brings up to date what is drawn from all runs; called when a
-    run has been added.
-    Raises runs.RunError where some runs were not done; the error itself where only one was planned.
+    Parameters
+    ----------
+    script : str
+        The name of the module of `run`, for workers in other processes.
+    run : callable
+        ``run(plan, progress)`` carries out one run.
+    planned : list of runs.Plan
+    n_jobs : int
+        The number of processes.
+    scheduler : str, optional
+        The address of a dask.distributed cluster.
+    threads : int, optional
+        CPU threads of a run; by default see `utils.default_threads`.
+    quiet : bool
+        Whether to show no progress.
+    draw : callable, optional
+        ``draw(at_end)`` updates what is drawn from all runs, after each run.
+
+    Raises
+    ------
+    runs.RunError
+        If some of several runs were not carried out; the error itself if only one was planned.
     """
     if scheduler is not None:
         _check_scheduler(scheduler)
-    runs.code_revision()  # of the code as it is when the sweep begins; kept for every run of this process
+    runs.code_revision()  # of the code at the start; kept for all runs of this process
     _remove_results([plan for plan in planned if plan.overwrite])
     missing = [plan for plan in planned if not _is_finished(plan.settings, plan.path)]
     for plan in planned:
         if plan not in missing:
             print(f"finished already: {plan.path}.csv, .json{', .png' if runs.beside(plan.path, '.png').exists() else ''} "
-                  f"(--overwrite runs it again)", flush=True)
+                  f"(--overwrite repeats it)", flush=True)
     progress, failed, stopped = command.Progress(quiet, len(missing)), 0, 0
 
     def complain(error, path=""):
@@ -68,30 +85,30 @@ def carry_out(script, run, planned, n_jobs=1, scheduler=None, threads=None, quie
             try:
                 draw(at_end=False)
             except (*command.USERS_ERRORS, OSError) as wrong:
-                complain(wrong)  # the runs matter more; the last drawing will fail too, if it must
+                complain(wrong)  # the runs matter more; if the error stays, the last drawing fails too
     if stopped:
         where = f" at {progress.where.split(' loss ')[0]}" if len(planned) == 1 and progress.where else ""
-        progress.say(f"stopped by --time_limit{where}: {stopped} of {len(planned)} runs to finish; the same command goes on")
+        progress.say(f"stopped by --time_limit{where}: {stopped} of {len(planned)} runs to finish; the same command resumes")
     if draw and len(planned) > failed + stopped:
         draw(at_end=True)
     if failed:
-        raise runs.RunError(f"{failed} of {len(planned)} runs were not done; the others are finished"
+        raise runs.RunError(f"{failed} of {len(planned)} runs failed; the others are finished"
                             + (" or stopped" if stopped else ""))
 
 
 def _is_finished(settings, path):
     try:
-        done = runs.finished(path, settings)
+        done = runs.is_finished(path, settings)
     except runs.RunError:
-        return False  # files of other settings are there: `_one` will say so
+        return False  # there are files of other settings: `_one` will report them
     if done:
         with contextlib.suppress(runs.RunError), runs.locked(path):
-            runs.remove_checkpoint(path)  # a run killed at its very end leaves one
+            runs.remove_checkpoint(path)  # left by a kill at the very end
     return done
 
 
 def _remove_results(planned):
-    """--overwrite: what is removed now is missing, so the command without --overwrite goes on where this one stops."""
+    """Remove finished results (--overwrite), so that the command without --overwrite resumes where this one stops."""
     for plan in planned:
         if runs.beside(plan.path, ".json").exists():
             with runs.locked(plan.path):
@@ -100,20 +117,20 @@ def _remove_results(planned):
 
 
 def _use_one_number_of_threads(missing, threads, n_jobs):
-    """Put the sweep's number of threads into the settings of its runs: a process cannot change its own.
+    """Set the number of threads of all runs, which a process cannot change.
 
-    It is --threads, else that of a run begun earlier, else the dataset's default.
+    It is --threads, else that of a run started earlier, else the dataset's default.
     """
     if not missing:
         return
-    begun, cores = {"threads": threads}, os.cpu_count()
+    started, cores = {"threads": threads}, os.cpu_count()
     for plan in missing:
-        if begun["threads"] is None:
-            runs.load_checkpoint(plan.path, begun)  # fills it in
-    used = begun["threads"] or utils.default_threads(missing[0].source.facts.kind)
-    if begun["threads"] is None and n_jobs > 1 and used * n_jobs > cores:
-        print(f"{n_jobs} runs at a time of {used} threads each share {cores} cores: begun with --threads "
-              f"{max(1, cores // n_jobs)} they are faster", flush=True)
+        if started["threads"] is None:
+            runs.load_checkpoint(plan.path, started)  # sets it
+    used = started["threads"] or utils.default_threads(missing[0].source.facts.kind)
+    if started["threads"] is None and n_jobs > 1 and used * n_jobs > cores:
+        print(f"{n_jobs} runs at a time with {used} threads each share {cores} cores: --threads {max(1, cores // n_jobs)} is "
+              f"faster", flush=True)
     for plan in missing:
         plan.settings["threads"] = used
 
@@ -122,26 +139,21 @@ def _one(run, plan, progress):
     with runs.locked(plan.path):
         try:
             runs.check_time(plan.deadline)
-            if not _is_finished_meanwhile(plan.settings, plan.path):
+            if runs.is_finished(plan.path, plan.settings):
+                print(f"finished by another command: {plan.path}.csv, .json", flush=True)
+            else:
                 run(plan, progress)
         finally:
             if progress.reported:
                 progress.reported.unlink(missing_ok=True)
 
 
-def _is_finished_meanwhile(settings, path):
-    finished = runs.finished(path, settings)
-    if finished:
-        print(f"finished by another command: {path}.csv, .json", flush=True)
-    return finished
-
-
 def _one_by_one(run, missing, progress):
-    """Yield (path, None or what was wrong) after each run."""
+    """Yield (path, the error or None) after each run."""
     for plan in missing:
+        error = None
         try:
             _one(run, plan, progress)
-            error = None
         except (*command.USERS_ERRORS, runs.TimeIsUp, OSError) as wrong:
             error = wrong
         progress.finished += 1
@@ -151,10 +163,10 @@ def _one_by_one(run, missing, progress):
 # --- several at a time ------------------------------------------------------------------------------------------------
 
 def _in_workers(script, missing, at_once, scheduler, progress):
-    """Yield (path, None or what was wrong) as the runs end in joblib's processes or on a dask.distributed cluster."""
+    """Yield (path, the error or None) as runs end in joblib's processes or on a dask.distributed cluster."""
     import joblib
 
-    source = missing[0].source  # all runs of a sweep have one
+    source = missing[0].source  # the same for all runs of a sweep
     if source.facts.name in data.CIFAR and source.path is None:
         data.load(source.facts.name, source.data_dir)  # one process downloads, or finds out that it cannot
         source = source._replace(data_dir=str(Path(source.data_dir or data.DEFAULT_FOLDER).absolute()))
@@ -174,12 +186,12 @@ def _in_workers(script, missing, at_once, scheduler, progress):
                     progress.say(said.rstrip("\n"))
                 yield path, error
         except lost as wrong:
-            raise runs.RunError(f"the workers were lost ({type(wrong).__name__}; ended from outside, or out of memory?): "
-                                f"the same command goes on; fewer at a time need less memory") from None
+            raise runs.RunError(f"the workers were lost ({type(wrong).__name__}; killed, or out of memory?): the same command "
+                                f"resumes; fewer at a time need less memory") from None
 
 
 def _portable_work(project, parent, revision):
-    """Return what a worker does for one run. As a nested function it travels whole, to workers that lack our modules.
+    """Return what a worker does for a run; as a nested function it is sent whole, to workers that lack our modules.
 
     project: this folder, also on the worker; parent, revision: see `work`.
     """
@@ -194,18 +206,17 @@ def _portable_work(project, parent, revision):
 
 
 def work(script, plan, parent, revision):
-    """One run in a worker; returns (path, what it printed, None or what was wrong).
+    """Carry out one run in a worker; return (path, what it printed, the error or None).
 
-    plan: its runs.Plan, pickled, which a worker can read once it knows where our modules are; parent: the process without
-    which the work is given up, None for none; revision: the code's, which a worker that has been there for long may have
-    loaded in another state.
+    plan: runs.Plan, pickled, which a worker can read once it knows where our modules are; parent: the process without which
+    the work is given up, None for none; revision: of the code, which an old worker may have loaded in another state.
     """
     said, error, plan = io.StringIO(), None, pickle.loads(plan)
     with _one_at_a_time, _given_up_without(parent), contextlib.redirect_stdout(said):
         os.environ["KERAS_BACKEND"] = plan.settings["engine"]
         try:
             if runs.code_revision() != revision:
-                raise runs.RunError("the worker runs another state of the code: start the workers anew")
+                raise runs.RunError("the worker runs another version of the code: restart the workers")
             run = importlib.import_module(script).run
             _one(run, plan, command.Progress(quiet=True, reported=runs.beside(plan.path, ".progress")))
         except runs.TimeIsUp as wrong:
@@ -215,12 +226,12 @@ def work(script, plan, parent, revision):
     return plan.path, said.getvalue(), error
 
 
-_one_at_a_time = threading.Lock()  # an engine, standard output and Keras's names belong to the whole process
+_one_at_a_time = threading.Lock()  # a backend, standard output and Keras's names belong to the whole process
 
 
 @contextlib.contextmanager
 def _given_up_without(parent):
-    """End this process at once if its parent is gone: nobody waits, and the runs' locks must not outlive a sweep."""
+    """End this process at once if its parent is gone: nobody waits, and runs must not stay locked."""
     done = threading.Event()
 
     def watch():
@@ -229,7 +240,7 @@ def _given_up_without(parent):
                 os._exit(1)
 
     if parent is not None:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, and then this
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends this process
         threading.Thread(target=watch, daemon=True).start()
     try:
         yield
@@ -239,9 +250,9 @@ def _given_up_without(parent):
 
 @contextlib.contextmanager
 def _watching(paths, progress):
-    """Show meanwhile how far the runs of these paths are, from what their workers report into a file beside each."""
+    """Show how far the runs of these paths are, from the file beside each that its worker writes."""
     for path in paths:
-        runs.beside(path, ".progress").unlink(missing_ok=True)  # a killed sweep's
+        runs.beside(path, ".progress").unlink(missing_ok=True)  # of a killed sweep
     done = threading.Event()
 
     def watch():
@@ -254,7 +265,7 @@ def _watching(paths, progress):
             try:
                 progress.show(under_way, f"{progress.finished} of {len(paths)} runs finished", seconds % 60 == 0)
             except (KeyboardInterrupt, OSError):
-                return  # the main thread has the same, and answers it
+                return  # the main thread gets the same, and handles it
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
@@ -268,7 +279,7 @@ def _watching(paths, progress):
 # --- a cluster --------------------------------------------------------------------------------------------------------
 
 def _check_scheduler(address):
-    """Raise RunError unless a Dask scheduler answers there. (A dask client waits forever where something else does.)"""
+    """Raise RunError unless a Dask scheduler answers there. (A Dask client waits forever for anything else.)"""
     if importlib.util.find_spec("distributed") is None:
         raise runs.RunError("--scheduler needs dask.distributed, which is not installed: pip install distributed")
     otherwise = "start 'dask scheduler', or use --n_jobs"
@@ -282,15 +293,15 @@ def _check_scheduler(address):
     with connection:
         connection.settimeout(3)
         try:
-            greeting = connection.recv(8)  # a scheduler introduces itself: the length of a short message, then that
+            greeting = connection.recv(8)  # a scheduler sends the length of a short message, then the message
         except OSError:
             greeting = b""
     if len(greeting) < 8 or int.from_bytes(greeting, "little") > 1 << 20:
-        raise runs.RunError(f"--scheduler {address}: what is there is no dask scheduler; {otherwise}")
+        raise runs.RunError(f"--scheduler {address}: not a dask scheduler; {otherwise}")
 
 
 def _cluster(address):
-    """Connect to the cluster; return (the errors of a cluster that went away, joblib's configuration to use it)."""
+    """Connect to the cluster; return (the errors of a lost cluster, joblib's configuration for it)."""
     import distributed
     from joblib._dask import DaskDistributedBackend
 
@@ -300,12 +311,12 @@ def _cluster(address):
         def effective_n_jobs(self, n_jobs):
             return max(2, super().effective_n_jobs(n_jobs))
 
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what it has to say, we say in one line
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # errors are reported in one line here
     client = distributed.Client(address)
     threads = client.nthreads()
     if not threads or max(threads.values()) > 1:
         raise runs.RunError(f"--scheduler {address}: {'workers of several threads' if threads else 'no workers'}; a run "
-                            f"needs a process of its own: dask worker {address} --nthreads 1 --nworkers N")
+                            f"needs its own process: dask worker {address} --nthreads 1 --nworkers N")
     lost = (distributed.KilledWorker, distributed.comm.CommClosedError, concurrent.futures.CancelledError,
             getattr(distributed.client, "FutureCancelledError", distributed.KilledWorker))
     return lost, {"backend": Backend(client=client)}

@@ -1,10 +1,10 @@
-"""The table of test accuracies, from the files of all finished runs of INCV_main.py.
+"""Write the table of test accuracies of all finished runs of INCV_main.py.
 
-    python table.py            # or the results folder of --results_dir
+    python table.py            # or python table.py FOLDER, another --results_dir
 
-Writes results/table.csv and results/table.md: a row for every setting and method with the mean and the standard deviation
-over its runs, their number, and the published value beside it. Where there are several methods,
-results/(dataset)/INCV_main_methods.png shows them by epoch.
+Writes results/table.csv and results/table.md: mean and standard deviation over the runs of each setting and method, their
+number, and the published value; and, for settings with several methods, results/(dataset)/INCV_main_methods.png, the test
+accuracy by epoch.
 """
 import sys
 from pathlib import Path

@@ -1,6 +1,6 @@
-"""Every table: what the finished runs of a results folder measured, beside the published numbers.
+"""All tables: what the finished runs of a results folder measured, beside the published numbers.
 
-All of them start from `read_runs`, a DataFrame with a row for every finished run; no number is in a table that no run backs.
+All of them start from `read_runs`, a DataFrame with a row per finished run; every number in a table comes from a run.
 """
 import functools
 import json
@@ -20,7 +20,7 @@ import runs
 import utils
 
 METHODS = utils.literal("methods", "METHODS")
-# What may differ from the published experiment at full scale; each makes rows of its own.
+# What may differ from the published experiment at full scale; such runs have separate rows.
 VARIANTS = {"precision", "assumed_ratio", "transition"}
 COLUMNS = ["script", "dataset", "noise_pattern", "noise_ratio", "noise", "seed", "method", "not_as_published", "full_scale",
            "path", "provenance"]
@@ -29,13 +29,15 @@ COLUMNS = ["script", "dataset", "noise_pattern", "noise_ratio", "noise", "seed",
 # --- the runs ---------------------------------------------------------------------------------------------------------
 
 def read_runs(results_dir):
-    """Read the finished runs of all scripts in a results folder, but those on custom datasets, which have no published test.
+    """Read the finished runs of all scripts in a results folder, except those on custom datasets.
 
-    Returns a DataFrame with a row for every run, in the order of noise.PATTERNS, noise ratio and methods.METHODS (what is in
-    none of these comes last): script, dataset, noise_pattern, noise_ratio (NaN where labels are taken as given), noise (such
-    as "sym 0.5"), seed, method ("" where there is none), not_as_published (what differs from the published experiment, as
-    text), full_scale (whether data, network, length and learning rates are the published ones), path (as of
-    `runs.result_path`), provenance (its JSON).
+    Returns
+    -------
+    pandas.DataFrame
+        A row per run, in the order of noise.PATTERNS, noise ratio and methods.METHODS (unknown names last): script, dataset,
+        noise_pattern, noise_ratio (NaN for labels as given), noise (such as "sym 0.5"), seed, method ("" if there is none),
+        not_as_published (what differs from the published experiment, text), full_scale (whether data, network, length and
+        learning rates are the published ones), path (of `runs.result_path`), provenance (the content of its JSON).
     """
     def place(name, names):
         return list(names).index(name) if name in names else len(names)
@@ -49,7 +51,7 @@ def read_runs(results_dir):
             provenance = json.loads(file.read_text())
             settings, differs = provenance["settings"], what_differs(provenance)
         except (FileNotFoundError, ValueError, KeyError, TypeError):
-            continue  # just removed by another command, or damaged: no finished run (see `runs.finished`)
+            continue  # just removed by another command, or damaged: not a finished run (see `runs.is_finished`)
         found.append({
             "script": script, "dataset": settings["dataset"], "noise_pattern": settings["noise_pattern"],
             "noise_ratio": settings["noise_ratio"], "noise": runs.name_of_noise(settings), "seed": settings["seed"],
@@ -63,7 +65,7 @@ def read_runs(results_dir):
 
 
 def what_differs(provenance):
-    """What of a run is not as published, as a list of strings."""
+    """Return how a run differs from the published one, a list of strings."""
     differs = [f"{key} {change['here']}" for key, change in provenance["differs_from_published"].items()
                if key not in ("dataset", "method")]
     if "method" in provenance["settings"] and not runs.is_of_this_schedule(provenance["settings"]):
@@ -72,14 +74,14 @@ def what_differs(provenance):
 
 
 def is_full_scale(provenance):
-    """Whether a run has the data, network, length and learning rates of the published one."""
+    """Return whether a run has the data, network, length and learning rates of the published one."""
     settings, differs = provenance["settings"], set(provenance["differs_from_published"]) - VARIANTS - {"method"}
     return settings["dataset"] == "cifar10" and not differs and (
         "method" not in settings or runs.is_of_this_schedule(settings))
 
 
 def markdown(head, rows):
-    """The Markdown of a table: a list of column names (which may repeat) and a list of rows."""
+    """Return a table as Markdown. head: column names, which may repeat; rows: lists of cells."""
     text = pd.DataFrame([list(map(str, row)) for row in rows], columns=range(len(head)))
     return text.to_markdown(index=False, headers=head, disable_numparse=True) + "\n"
 
@@ -87,11 +89,11 @@ def markdown(head, rows):
 # --- test accuracy (section 5 of the paper) ---------------------------------------------------------------------------
 
 def accuracies(found):
-    """Test accuracy of the last epoch, for every dataset, noise, method and settings that a run of INCV_main.py has.
+    """Return the test accuracy of the last epoch for each dataset, noise setting, method and other settings.
 
     found: of `read_runs`. Returns a DataFrame, accuracies in per cent: accuracy and sd, mean and standard deviation over the
-    runs (NaN for a single one) of the mean of the two networks, or of the one; pair_accuracy and pair_sd, of the networks'
-    averaged probabilities; runs, their number; published, such as "85.08±0.43" or "".
+    runs (NaN for a single run) of the mean of the networks; pair_accuracy and pair_sd, of the averaged probabilities of a
+    pair; runs, their number; published, such as "85.08±0.43" or "".
     """
     table = []
     groups = found[found["script"] == "INCV_main"].groupby(["dataset", "noise", "method", "not_as_published"], sort=False)
@@ -106,23 +108,23 @@ def accuracies(found):
 
 
 def last_accuracies(file):
-    """(mean of the networks, averaged pair or NaN) of the last epoch in a run's CSV, in per cent."""
+    """Return (mean of the networks, averaged pair or NaN) of the last epoch in a run's CSV, in per cent."""
     last = pd.read_csv(file).iloc[-1]
     return 100 * last["accuracy_mean"], 100 * last.get("accuracy_pair", np.nan)
 
 
 def published_accuracy(method, noise_name):
-    """The published test accuracy of a method, "85.08±0.43" (per cent), "" where there is none."""
+    """Return the published test accuracy of a method, "85.08±0.43" (per cent), or ""."""
     return METHODS[method]["published"].get(noise_name, "") if method in METHODS else ""
 
 
 def with_sd(mean, sd):
-    """"85.08±0.43", without the s.d. of a single run; "" of none."""
+    """Return "85.08±0.43", without s.d. for a single run, "" for none."""
     return "" if np.isnan(mean) else f"{mean:.2f}" + ("" if np.isnan(sd) else f"±{sd:.2f}")
 
 
 def accuracy_markdown(table):
-    """The Markdown of the DataFrame of `accuracies`."""
+    """Return the DataFrame of `accuracies` as Markdown."""
     return markdown(["dataset", "noise", "method", "test accuracy, %", "averaged pair", "runs", "published",
                      "not as published"],
                     [[row.dataset, row.noise, row.method, with_sd(row.accuracy, row.sd),
@@ -131,7 +133,7 @@ def accuracy_markdown(table):
 
 
 def write_accuracies(results_dir):
-    """Write table.csv, table.md and the figures of the methods into the results folder; nothing where there is no run."""
+    """Write table.csv, table.md and the figures of the methods to the results folder, if there are runs."""
     found = read_runs(results_dir)
     table = accuracies(found)
     if len(table):
@@ -143,16 +145,16 @@ def write_accuracies(results_dir):
 
 
 def draw_methods(found, results_dir):
-    """Draw the methods by epoch: a figure for every dataset and settings that more than one method has been run with.
+    """Draw the methods by epoch: a figure for each dataset and settings that several methods have been run with.
 
-    Runs without noise, by which the methods cannot be compared, and those of an older schedule are left out.
+    Runs without noise, which do not compare methods, and runs of an older schedule are not drawn.
     """
     wanted = found[(found["script"] == "INCV_main") & (found["noise_ratio"] != 0)].copy()
     wanted = wanted[~wanted["not_as_published"].str.contains("one epoch late")]
     if not len(wanted):
         return
     changed = [runs.name_of_settings(path) for path in wanted["path"]]
-    # INCV has settings of its own, and every other method its name in those that all have.
+    # INCV has additional settings; the names of other methods are part of their runs' names.
     wanted["own"] = ["".join(re.findall(r"_incv_epochs\d+|_iterations\d+", name)) for name in changed]
     common = [re.sub(r"_incv_epochs\d+|_iterations\d+", "", name) for name in changed]
     wanted["common"] = [name if method == "incv" else name.removeprefix(f"_{method}")
@@ -171,9 +173,9 @@ def draw_methods(found, results_dir):
 # --- selections (section 4 of the paper) ------------------------------------------------------------------------------
 
 def selections(found):
-    """LP and LR of INCV's selections, recomputed from the CSVs: the rows of a table, the mean over the seeds of each setting.
+    """Return LP and LR of INCV's selections, recomputed from the CSVs: rows with the mean over the seeds of each setting.
 
-    found: of `read_runs`; runs whose true labels are not known are left out.
+    found: of `read_runs`; runs without true labels are ignored.
     """
     rows = []
     incv = found[(found["script"] == "INCV")]
@@ -190,12 +192,12 @@ def selections(found):
 # --- theory (section 3 of the paper) ----------------------------------------------------------------------------------
 
 def read_theory(folder, settings_name):
-    """Read the CSVs of Verify_Theory.py's runs of one dataset, noise pattern and settings.
+    """Read the CSVs of the runs of Verify_Theory.py with one dataset, noise pattern and settings.
 
     folder: (results folder)/(dataset)/(noise_pattern); settings_name: see `runs.name_of_settings`.
-    Returns {noise ratio: [run, by seed]} in ascending order; a run has seed, table (DataFrame index, y, y_noisy, y_pred,
-    memorised), accuracy, LP, LR (NaN for the fraction of nothing) and memorised (bool). Folders not named by a noise ratio
-    are passed over. Raises runs.RunError for a CSV that is none of Verify_Theory.py's.
+    Returns {noise ratio: [run, by seed]}, ascending; a run has seed, table (DataFrame index, y, y_noisy, y_pred, memorised),
+    accuracy, LP, LR (NaN for the fraction of nothing) and memorised (bool). Folders not named by a noise ratio are ignored.
+    Raises runs.RunError for a CSV that Verify_Theory.py has not written.
     """
     found = {}
     for path in folder.glob(f"*/Verify_Theory_seed*{settings_name}.csv*"):
@@ -216,17 +218,17 @@ def _read_theory_run(path):
                                                               table["y_pred"] == table["y_noisy"]))
         memorised = bool(table["memorised"].all())
     except (ValueError, KeyError):
-        raise runs.RunError(f"{path}: not a CSV as Verify_Theory.py writes it; remove it, the command that made it makes it "
-                            f"anew") from None
+        raise runs.RunError(f"{path}: not a CSV of Verify_Theory.py; remove it and repeat the command that wrote "
+                            f"it") from None
     precision, recall = noise.precision_and_recall(y, y_noisy, agree)
     return {"table": table, "memorised": memorised, "accuracy": agree.mean(),
             "LP": math.nan if precision is None else precision, "LR": math.nan if recall is None else recall}
 
 
 def draw_theory(folder, settings_name):
-    """Draw the two figures of the theory's check beside its runs: folder/Verify_Theory_curves... and ..._confusion....png.
+    """Draw the two figures of the theory from the CSVs, to folder/Verify_Theory_curves... and ..._confusion....png.
 
-    Arguments as for `read_theory`. They follow from the CSVs alone, and nothing is drawn where there are none.
+    Arguments as for `read_theory`. Nothing is drawn if there are no CSVs.
     """
     found = read_theory(folder, settings_name)
     if found:
@@ -239,8 +241,8 @@ def draw_theory(folder, settings_name):
 def differences_from_theory(folder, settings_name):
     """Return {noise ratio: {quantity: (mean over seeds - theory, standard error)}} of the runs of one setting.
 
-    Arguments as for `read_theory`. Runs that have not memorised are left out; the standard error of one run is NaN, and so
-    is a difference from the fraction of nothing.
+    Arguments as for `read_theory`. Runs that have not memorised are ignored; the standard error of one run and a difference
+    from the fraction of nothing are NaN.
     """
     found = {}
     for ratio, of_ratio in read_theory(folder, settings_name).items():
@@ -255,7 +257,7 @@ def differences_from_theory(folder, settings_name):
 # --- the ledger: full-scale runs beside the published numbers ---------------------------------------------------------
 
 def beside_published(values, published):
-    """Cells: "0.951±0.002" of several values (without the s.d. of one, "" of none), the published value, the difference."""
+    """Return the cells "0.951±0.002" (no s.d. for one value, "" for none), published value, difference."""
     if not values:
         return ["", f"{published:.3f}", ""]
     spread = f"±{np.std(values, ddof=1):.3f}" if len(values) > 1 else ""
@@ -263,14 +265,14 @@ def beside_published(values, published):
 
 
 def _variants(found, noise_name):
-    """(variant, its runs) of one noise setting: first the runs as published, which may be none, then the others."""
+    """Yield (variant, its runs) of a noise setting: first the runs as published, which may be none, then the others."""
     of_noise = found[found["noise"] == noise_name]
     for variant in ["", *sorted(set(of_noise["not_as_published"]) - {""})]:
         yield variant, of_noise[of_noise["not_as_published"] == variant]
 
 
 def selection_table(found):
-    """LP and LR by iteration of INCV (section 4 of the paper)."""
+    """Return LP and LR by iteration of INCV (section 4 of the paper)."""
     rows = []
     for noise_name, published in figures.PUBLISHED["INCV"].items():
         for variant, of_variant in _variants(found[found["script"] == "INCV"], noise_name):
@@ -287,7 +289,7 @@ def selection_table(found):
 
 
 def unfinished_table(results_dir):
-    """The halves that unfinished runs of INCV have selected from, and how far other runs are."""
+    """Return how far unfinished runs are, and what those of INCV have selected from each half."""
     halves, others = [], []
     for file in sorted(Path(results_dir).glob("unfinished/cifar10/*/*/so_far_*.json")):
         state = json.loads(file.read_text())
@@ -300,7 +302,7 @@ def unfinished_table(results_dir):
         for done in state.get("finished_trainings", []):
             cells = []
             for quantity, expected in published.items():
-                # Later iterations' LP and LR are of all that is selected by then: a half is not to be compared with them.
+                # Published LP and LR of later iterations are of all selected samples: a half is not comparable.
                 cells += beside_published([] if done[quantity] is None else [done[quantity]], expected[0])
                 if done["iteration"] > 1:
                     cells[-2:] = "", ""
@@ -321,7 +323,7 @@ def unfinished_table(results_dir):
 
 
 def accuracy_table(found):
-    """Test accuracy of all methods (section 5 of the paper), in per cent."""
+    """Return the test accuracy of all methods (section 5 of the paper), in per cent."""
     table, rows = accuracies(found), []
     for noise_name in ("sym 0.2", "sym 0.5", "sym 0.8", "asym 0.4"):
         for method in METHODS:
@@ -342,7 +344,7 @@ def accuracy_table(found):
 
 
 def theory_table(found):
-    """Accuracy against noisy labels, LP and LR of a network that has memorised them (section 3 of the paper)."""
+    """Return the accuracy against noisy labels, LP and LR of networks that have memorised them (section 3 of the paper)."""
     rows = []
     for pattern, published in figures.PUBLISHED["theory"].items():
         for number in range(11):
@@ -357,7 +359,7 @@ def theory_table(found):
 
 
 def run_table(found, results_dir):
-    """Every finished run: where it ran and how long."""
+    """Return where each finished run ran and how long."""
     rows = []
     for run in _by_script(found):
         name, of_run = run.path.relative_to(results_dir).as_posix(), run.provenance
@@ -369,13 +371,13 @@ def run_table(found, results_dir):
 
 
 def _by_script(found):
-    """The runs in the order of the ledger's page: by script, then by path."""
+    """Return the runs in the order of the ledger: by script, then by path."""
     order = {"INCV": 0, "INCV_main": 1, "Verify_Theory": 2}
     return sorted(found.itertuples(), key=lambda run: (order[run.script], run.path))
 
 
 def ledger_page(results_dir):
-    """The ledger as Markdown: all full-scale runs of a results folder beside the published numbers."""
+    """Return the ledger as Markdown: all full-scale runs of a results folder beside the published numbers."""
     found = read_runs(results_dir)
     found = found[found["full_scale"].astype(bool)]
     pictures = [path.relative_to(results_dir).as_posix() for path in sorted(Path(results_dir).glob("cifar10/*.png"))

@@ -1,13 +1,12 @@
-"""INCV beside cleanlab: the same noisy data, network and epochs; which finds the wrong labels?
+"""Compare the label issues of INCV and cleanlab, on the same noisy data with the same network and epochs.
 
     python benchmarks/beside_cleanlab.py                                  # digits: sym 0.2, sym 0.5, asym 0.4; five seeds
     python benchmarks/beside_cleanlab.py --dataset cifar10 --subset 5000 --epochs 20 --iterations 2 --seeds 1 --n_jobs 1
 
-cleanlab (pip install cleanlab; Northcutt et al. 2021, arXiv 1911.00068) is given out-of-fold probabilities by five-fold
-cross-validation of the network INCV uses, with its augmentation, rate and batches, after the last epoch, and finds label
-issues by its default rule. INCV's label errors are the suspects of its report. Prints precision, recall and F1 of the wrong
-labels found, and the seconds each takes on --threads cores, mean and standard deviation over the seeds; writes the table
-to (--results_dir)/(dataset)/beside_cleanlab.md.
+cleanlab (pip install cleanlab; Northcutt et al. 2021, arXiv 1911.00068) uses out-of-fold probabilities of a five-fold
+cross-validation of INCV's network, with its augmentation, learning rate and batches, after the last epoch, and its
+default rule. Prints precision, recall and F1 of the flipped labels found, and the seconds on --threads cores, mean and
+standard deviation over the seeds; writes the table to (--results_dir)/(dataset)/beside_cleanlab.md.
 """
 import argparse
 import os
@@ -30,7 +29,7 @@ FOLDS = 5
 
 
 def noisy(args, pattern, ratio, seed):
-    """(data.Dataset, noisy labels, settings): those of the run of INCV.py with these options."""
+    """Return (data.Dataset, noisy labels, settings) of the run of INCV.py with these options."""
     dataset = data.load(args.dataset, args.data_dir)
     settings = INCV.DEFAULTS[args.dataset] | {"seed": seed, "subset": args.subset} | {
         option: getattr(args, option) for option in ("epochs", "iterations") if getattr(args, option)}
@@ -42,14 +41,14 @@ def noisy(args, pattern, ratio, seed):
 
 
 def errors_by_incv(dataset, y_noisy, settings, pattern):
-    """bool [n], the labels INCV takes for wrong."""
+    """Return the label issues of INCV, bool [n]."""
     train = INCV.Train(dataset, y_noisy, settings, command.Progress(quiet=True), {}, lambda **_: None)
     selection = INCV.incv(y_noisy, dataset.num_classes, pattern, train, settings["iterations"], settings["seed"])
     return report.label_issues(selection, y_noisy, None, np.arange(len(y_noisy)))["suspect"].to_numpy()
 
 
 def errors_by_cleanlab(dataset, y_noisy, settings):
-    """bool [n], the labels cleanlab takes for wrong."""
+    """Return the label issues of cleanlab, bool [n]."""
     from cleanlab.filter import find_label_issues
     from sklearn.model_selection import StratifiedKFold
 
@@ -63,8 +62,8 @@ def errors_by_cleanlab(dataset, y_noisy, settings):
 
 
 def compare(args, pattern, ratio, seed):
-    """{method: (precision, recall, F1, seconds)} of one noisy dataset."""
-    utils.start_engine(args.threads)
+    """Return {method: (precision, recall, F1, seconds)} of one noisy dataset."""
+    utils.start_backend(args.threads)
     dataset, y_noisy, settings = noisy(args, pattern, ratio, seed)
     wrong, found = y_noisy != dataset.y_train, {}
     for method, find in (("INCV", lambda: errors_by_incv(dataset, y_noisy, settings, pattern)),
@@ -80,7 +79,7 @@ def compare(args, pattern, ratio, seed):
 
 
 def markdown(args, outcomes):
-    """The table. outcomes: {(pattern, ratio): [{method: numbers}, one for every seed]}."""
+    """Return the table. outcomes: {(pattern, ratio): [{method: numbers}, one per seed]}."""
     import cleanlab
 
     def cell(values, digits):

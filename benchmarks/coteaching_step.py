@@ -1,12 +1,13 @@
-"""How fast one step of modified Co-teaching is: compiled as one graph, beside the four calls it replaces, in one run.
+"""Measure one step of modified Co-teaching: compiled as one graph, beside the four calls that it replaces.
 
     python benchmarks/coteaching_step.py
 
-The four calls are two predictions of the batch, from which NumPy selects, and two training steps on what is kept: once on
-Keras's stock layers, once on ours. ResNet-32, batches of 128 of which 115 are kept (e_S = 0.1), in turns; the best of
-several counts, since other work on a machine only ever makes a turn slower. The compiled step is also measured with the
-most candidates that may join a batch, 64, and the prediction of 500 test images by both networks by itself: from these
-follows what a run on all of CIFAR-10 takes, which is printed for the selections the paper reports.
+The four calls are two predictions of the batch, from which NumPy selects, and two training steps on the samples kept,
+once with Keras's stock layers and once with those of this repo. ResNet-32, batches of 128 of which 115 are kept (e_S =
+0.1), in turns; the best of several counts, since other work on a machine only makes a turn slower. The compiled step is
+also measured with 64 candidates, the most that may join a batch, and so is the prediction of 500 test images by both
+networks. From these follows the time of a run on all of CIFAR-10, which is printed for the selections that the paper
+reports.
 """
 import os
 import sys
@@ -67,7 +68,7 @@ def measure(turns):
 
 
 def hours(best, selected, warm_up):
-    """Of 200 epochs of Algorithm 2 on all of CIFAR-10, with the most candidates joining after the warm-up."""
+    """Return the hours of 200 epochs of Algorithm 2 on all of CIFAR-10, with the most candidates joining after the warm-up."""
     batches, alone, joined = selected / BATCH, warm_up + 1, 199 - warm_up
     seconds = batches * (alone * best["compiled"][0] + joined * best["compiled, 64 joined"][0])
     return (seconds + 200 * 20 * best["500 test images"][0]) / 3600
@@ -75,10 +76,10 @@ def hours(best, selected, warm_up):
 
 def main():
     args = options(__doc__, 6).parse_args()
-    keras_version, engine_version, device = utils.start_engine(args.threads)
+    keras_version, backend_version, device = utils.start_backend(args.threads)
     best = measure(args.turns)
     print(f"One step of modified Co-teaching, ResNet-32, 32x32x3, batch {BATCH}, {KEEP} kept, float32, best of "
-          f"{args.turns}; Keras {keras_version} on {os.environ['KERAS_BACKEND']} {engine_version}, {device}, "
+          f"{args.turns}; Keras {keras_version} on {os.environ['KERAS_BACKEND']} {backend_version}, {device}, "
           f"{args.threads} threads\n")
     print("| step | ms | ms CPU | of stock |\n|---|---|---|---|")
     for name, (wall, cpu) in best.items():

@@ -1,8 +1,8 @@
-"""How good the selections of finished INCV runs are, recomputed from their CSVs.
+"""Print how good the selections of INCV runs are, computed from their CSVs.
 
     python benchmarks/selections.py results/reference
 
-Prints label precision LP and label recall LR, the mean over the seeds, for every setting found in the results folder.
+For each setting in the results folder: label precision LP and label recall LR, mean over the seeds.
 """
 import sys
 from pathlib import Path

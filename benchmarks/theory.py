@@ -1,9 +1,9 @@
-"""How far finished runs of Verify_Theory.py are from theory, recomputed from their CSVs.
+"""Print how far the runs of Verify_Theory.py are from theory, computed from their CSVs.
 
     python benchmarks/theory.py results/reference
 
-Prints, for every noise ratio found, mean over seeds - theory for test accuracy, label precision LP and label recall LR,
-with the standard error over seeds where there are several, and the mean of the absolute differences over the ratios.
+For each noise ratio: mean over seeds - theory for test accuracy, label precision LP and label recall LR, with the
+standard error over seeds; and the mean of the absolute differences over the ratios.
 """
 import sys
 from pathlib import Path

@@ -1,14 +1,14 @@
-"""How fast ResNet-32 trains here, beside what one would otherwise take: Keras's stock layers, and PyTorch.
+"""Measure how fast ResNet-32 trains here, beside Keras's stock layers and PyTorch.
 
-    pip install torch                       # the CPU build will do; without it, PyTorch's rows are left out
+    pip install torch                       # the CPU build suffices; without it there are no rows of PyTorch
     python benchmarks/throughput.py         # prints the table and writes it to results/throughput.md
 
-Two steps, each in float32 and in bfloat16: plain training of a batch of 128, and modified Co-teaching of two networks (two
-predictions, then two training steps on the 115 samples that the other network finds easier: e_S = 0.1). Ours goes through
-the functions that INCV.py and INCV_main.py train with, augmentation and feeding included; PyTorch (eager, channels last,
-torch.autocast for bfloat16, its default Adam) gets a float tensor that lies there already, and no augmentation. Keras and
-PyTorch are each in a process of its own, one waiting while the other works, and all steps take turns. The best turn of
-each counts, since other work on a machine only ever makes a turn slower.
+Two steps, each in float32 and in bfloat16: plain training of a batch of 128, and modified Co-teaching of two networks
+(two predictions, then two training steps on the 115 samples with the smallest loss under the other network: e_S = 0.1).
+"ours" is this repo: the functions that INCV.py and INCV_main.py train with, augmentation and feeding included. PyTorch
+(eager, channels last, torch.autocast for bfloat16, its default Adam) gets a float tensor in memory and no augmentation.
+Keras and PyTorch have separate processes, one of which waits while the other works, and all steps take turns. The best
+turn of each counts, since other work on a machine only makes a turn slower.
 """
 import argparse
 import importlib.util
@@ -33,9 +33,9 @@ AUGMENTATION = ("augmentation and feeding", "ours", "float32")
 # --- the steps: {(what, whose, precision): function that takes a turn} ----------------------------------------------------
 
 def keras_steps(batches, wanted=None):
-    """Ours and stock Keras's, by the functions that the scripts train with.
+    """Return the steps of this repo and of stock Keras, by the functions that the scripts train with.
 
-    batches: how many a turn has; wanted: some of the keys, None for all.
+    batches: the number per turn; wanted: some of the keys, None for all.
     """
     import keras
 
@@ -82,7 +82,7 @@ def pytorch_steps(batches):
     from torch.nn import functional
 
     def conv(width_in, width, size, stride):
-        # The bias that batch normalisation cancels is left out, as in ours.
+        # Without the bias that batch normalisation cancels, as in this repo.
         return nn.Sequential(nn.Conv2d(width_in, width, size, stride, size // 2, bias=False), nn.BatchNorm2d(width, 1e-3))
 
     class Block(nn.Module):
@@ -164,8 +164,8 @@ def work(library, threads, batches):
         torch.set_num_threads(threads)
         name, steps = f"PyTorch {torch.__version__} on the CPU", list(pytorch_steps(batches).items())
     else:
-        keras_version, engine_version, device = utils.start_engine(threads)
-        name = f"Keras {keras_version} on {os.environ['KERAS_BACKEND']} {engine_version}; {device}"
+        keras_version, backend_version, device = utils.start_backend(threads)
+        name = f"Keras {keras_version} on {os.environ['KERAS_BACKEND']} {backend_version}; {device}"
         steps = list(keras_steps(batches).items())
     print(json.dumps((name, [key for key, _ in steps])), file=answers, flush=True)
     for line in sys.stdin:

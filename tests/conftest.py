@@ -45,7 +45,7 @@ def dataset_of(x, y_train, shift=1, flip=False, pixel_max=16):
     return data.Dataset(x, y_train, None, None, 10, pixel_max, shift, flip, "")
 
 
-# The files whose tests take longest, in this order: begun first, they leave both processes of `make test` busy to the end.
+# The files whose tests take longest, in this order: started first, they leave both processes of `make test` busy to the end.
 LONGEST = ["main", "command", "sweep", "custom_data", "theory", "resume", "methods", "coteaching", "report", "fast_path"]
 
 

@@ -77,7 +77,7 @@ def _carry_out(script, arguments, cwd, out, err):
     sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", buffering=1, closefd=False)
     os.chdir(cwd)
     os.environ["KERAS_BACKEND"] = "tensorflow"
-    os.environ.pop("NPROC", None)  # of the engine in the process that runs the tests
+    os.environ.pop("NPROC", None)  # of the backend in the process that runs the tests
     sys.argv = [str(PROJECT / script), *arguments]
     sys.path[:] = [str(PROJECT), *(place for place in sys.path if not place.startswith(str(PROJECT / "tests")))]
     runpy.run_path(sys.argv[0], run_name="__main__")

@@ -124,23 +124,23 @@ def test_asym_and_a_whole_subset(tmp_path):
 
 @pytest.mark.slow
 def test_selections_on_the_digits_and_jax_beside_tensorflow(tmp_path):
-    """The first iteration of the README's digits command, with a network that either engine compiles soon."""
+    """The first iteration of the README's digits command, with a network that either backend compiles soon."""
     found = {}
-    for engine in ("tensorflow", "jax"):
-        if importlib.util.find_spec(engine) is None:
+    for backend in ("tensorflow", "jax"):
+        if importlib.util.find_spec(backend) is None:
             pytest.skip("jax is not installed: pip install -r requirements-dev.txt")
         result = run(["--dataset", "digits", "--noise_pattern", "sym", "--noise_ratio", 0.5, "--iterations", 1,
-                      "--architecture", "resnet8"], tmp_path, environment={"KERAS_BACKEND": engine})
+                      "--architecture", "resnet8"], tmp_path, environment={"KERAS_BACKEND": backend})
         assert result.code == 0 and result.err == "", result.err
-        name = "INCV_seed0_resnet8_iterations1" + ("_jax" if engine == "jax" else "")
+        name = "INCV_seed0_resnet8_iterations1" + ("_jax" if backend == "jax" else "")
         table = pd.read_csv(tmp_path / FOLDER / f"{name}.csv")
-        found[engine] = noise.precision_and_recall(*(table[column].to_numpy() for column in ("y", "y_noisy", "select")))
+        found[backend] = noise.precision_and_recall(*(table[column].to_numpy() for column in ("y", "y_noisy", "select")))
         provenance = json.loads((tmp_path / FOLDER / f"{name}.json").read_text())
-        assert provenance["settings"]["engine"] == engine and engine in provenance["versions"]
-        lp, lr = found[engine]
+        assert provenance["settings"]["engine"] == backend and backend in provenance["versions"]
+        lp, lr = found[backend]
         assert lp >= 0.95 and lr >= 0.85
     assert found["jax"] == pytest.approx(found["tensorflow"], abs=0.03)
-    assert names(tmp_path) == sorted(f"INCV_seed0_resnet8_iterations1{engine}{ending}" for engine in ("", "_jax")
+    assert names(tmp_path) == sorted(f"INCV_seed0_resnet8_iterations1{backend}{ending}" for backend in ("", "_jax")
                                      for ending in INCV_FILES if ending != "_index.csv")
 
 
@@ -262,10 +262,10 @@ def test_damaged_and_foreign_checkpoints_are_said(unbroken, tmp_path):
     raw = bytearray(newest.read_bytes())
     raw[len(raw) // 2] ^= 1
     newest.write_bytes(raw)
-    # One of two is damaged: the run goes on from the other, which is one epoch older, and ends with the same bytes.
+    # One of two is damaged: the run resumes from the other, which is one epoch older, and ends with the same bytes.
     result = run(LONG, tmp_path)
     first = result.out.splitlines()
-    assert result.code == 0 and "is damaged: going on from the one before" in first[0] and "resuming at" in first[2]
+    assert result.code == 0 and "is damaged: resuming from the one before" in first[0] and "resuming at" in first[2]
     assert (tmp_path / FOLDER / f"{LONG_NAME}.csv").read_bytes() == unbroken
 
     process = start([*SMALL, "--seed", 1], tmp_path)
@@ -321,7 +321,7 @@ def test_a_damaged_json_is_no_finished_run(tmp_path, content):
 
     (tmp_path / "run.csv").touch()
     (tmp_path / "run.json").write_text(content)
-    assert not runs.finished(tmp_path / "run", {"seed": 0})
+    assert not runs.is_finished(tmp_path / "run", {"seed": 0})
 
 
 def test_closed_output_gives_no_traceback(finished):

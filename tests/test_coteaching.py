@@ -12,7 +12,7 @@ import noise
 import utils
 from conftest import PROJECT, dataset_of, small_network
 
-utils.start_engine(threads=2)
+utils.start_backend(threads=2)
 
 import coteaching  # noqa: E402
 import keras  # noqa: E402

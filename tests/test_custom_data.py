@@ -1,4 +1,4 @@
-"""A user's own data: what is found in them, what is refused, what comes out."""
+"""Custom datasets: what is found in them, what is refused, what is written."""
 import json
 import os
 import pickle
@@ -239,7 +239,7 @@ BAD_ARRAYS = {
     "numbers too large": (dict(x=np.linspace(1e200, 1e300, 12).reshape(6, 2), y=Y), "another unit"),
     "labels too large": (dict(x=X, y=np.array([5, 2 ** 64 - 1] * 3, np.uint64)), "integer or string"),
     "labels that are infinite": (dict(x=X, y=np.array([1.0, np.inf] * 3)), "integer or string"),
-    "true labels of another type": (dict(x=X, y=Y, y_true=Y.astype(bool)), "give both as the same"),
+    "true labels of another type": (dict(x=X, y=Y, y_true=Y.astype(bool)), "use the same type for both"),
     "no samples": (dict(x=X[:0], y=Y[:0]), "shape (0, 8, 8)"),
     "true labels of other classes": (dict(x=X, y=Y, y_true=Y + 1), "y_true"),
     "test data without labels": (dict(x=X, y=Y, x_test=X), "y_test"),
@@ -273,7 +273,7 @@ def test_files_that_are_no_arrays_are_one_line(tmp_path):
         archive.writestr("y", "none either")
     (tmp_path / "text.npz").write_text("text")
     for name in ("one", "damaged", "members", "text"):
-        with pytest.raises(data.DataError, match=f"{name}.npz: it (cannot be read|holds Python objects)"):
+        with pytest.raises(data.DataError, match=f"{name}.npz: (cannot be read|contains Python objects)"):
             custom_data.facts(tmp_path / f"{name}.npz")
     np.savez(tmp_path / "more.npz", x=X, y=Y, meta=np.array([{}], dtype=object))
     refused(["--dataset", "more.npz", "--export", "kept.npz"], tmp_path, "more.npz", "Python objects")
@@ -297,7 +297,7 @@ def test_bad_tables_are_one_line(tmp_path):
     with pytest.raises(data.DataError, match="another unit"):
         custom_data.facts(tmp_path / "bad.csv", "kind")
     table.assign(weight=[[1, 2]] * 20).to_parquet(tmp_path / "bad.parquet")
-    with pytest.raises(data.DataError, match="holds lists"):
+    with pytest.raises(data.DataError, match="contains lists"):
         custom_data.facts(tmp_path / "bad.parquet", "kind")
     for name, content in (("empty.csv", ""), ("head.csv", "a,b\n"), ("quote.csv", 'a,b\n"1,2\n3'),
                           ("bytes.csv", "\x00\xff")):
@@ -335,11 +335,11 @@ def test_bad_folders_are_one_line(tmp_path):
     (folder / "b" / "notes.txt").write_text("not an image, and not taken for one")
     assert custom_data.facts(folder).size == 6
     (folder / "a" / "empty.png").write_bytes(b"")
-    refused(["--dataset", "images"], tmp_path, "empty.png", "not an image")
+    refused(["--dataset", "images"], tmp_path, "empty.png", "not a readable image")
     (folder / "a" / "empty.png").unlink()
     whole = (folder / "a" / "1.png").read_bytes()
     (folder / "a" / "1.png").write_bytes(whole[:45])  # its header is whole
-    refused(["--dataset", "images"], tmp_path, "1.png", "not an image")
+    refused(["--dataset", "images"], tmp_path, "1.png", "not a readable image")
     (folder / "a" / "1.png").write_bytes(whole)
     before = custom_data.facts(folder).checksum
     (folder / "a" / "1.png").write_bytes((folder / "a" / "2.png").read_bytes())
@@ -348,7 +348,7 @@ def test_bad_folders_are_one_line(tmp_path):
     refused(["--dataset", "images"], tmp_path, "deep.png", "8 bits")
     (folder / "a" / "deep.png").unlink()
     (folder / "c").mkdir()
-    refused(["--dataset", "images"], tmp_path, "c: holds no image")
+    refused(["--dataset", "images"], tmp_path, "c: contains no image")
     refused(["--dataset", "elsewhere"], tmp_path, "no such dataset", "cifar10")
     refused(["--dataset", "images/a"], tmp_path, "no subfolder")
 
@@ -356,7 +356,7 @@ def test_bad_folders_are_one_line(tmp_path):
 # --- how data are read ------------------------------------------------------------------------------------------------
 
 def test_images_are_resized_where_they_differ_and_may_wait_on_the_disk(tmp_path, monkeypatch):
-    utils.start_engine(threads=2)
+    utils.start_backend(threads=2)
     rng = np.random.default_rng(0)
     for number in range(6):
         (tmp_path / "photos" / "xy"[number % 2]).mkdir(parents=True, exist_ok=True)
@@ -500,9 +500,9 @@ def test_a_pickle_planted_in_a_pt_file_never_runs(tmp_path):
     for planted in (Planted(os.system, f"touch {written}"), Planted(eval, f"open({str(written)!r}, 'w')"),
                     Planted(np.fromfile, str(written)), Planted(open, str(written), "w")):
         write_pt(file, {"worse_label": np.arange(10), "clean_label": planted})
-        with pytest.raises(data.DataError, match="has no place in a file of arrays"):
+        with pytest.raises(data.DataError, match="does not belong in a file of arrays"):
             data.human_labels(file, "worse_label")
-        refused(["--noise_pattern", "human", "--labels", file], tmp_path, "no place in a file of arrays")
+        refused(["--noise_pattern", "human", "--labels", file], tmp_path, "does not belong in a file of arrays")
         assert not written.exists()
     pickle.loads(pickle.dumps(Planted(open, str(written), "w")))  # the ordinary loader runs it
     assert written.exists()

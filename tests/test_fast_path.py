@@ -11,7 +11,7 @@ from conftest import FOLDER, PROJECT, SMALL, SMALL_NAME
 ON_JAX = """
 import numpy as np
 import utils
-utils.start_engine(threads=1)
+utils.start_backend(threads=1)
 import coteaching, fast_path, methods, training
 from conftest import dataset_of, small_network as network
 

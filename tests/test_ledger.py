@@ -112,7 +112,7 @@ def test_runs_are_taken_up_from_elsewhere(tmp_path):
         f"INCV_seed0{ending}" for ending in (".csv.gz", ".json", ".png", "_history.csv", "_history.png")]
     assert gzip.decompress((taken / "INCV_seed0.csv.gz").read_bytes()).decode() == large
     settings = json.loads((taken / "INCV_seed0.json").read_text())["settings"]
-    assert runs.finished(taken / "INCV_seed0", settings)
+    assert runs.is_finished(taken / "INCV_seed0", settings)
     assert ["sym 0.5", "1", "0.900"] in [cells[:3] for cells in rows((results / "README.md").read_text(), "INCV")]
     complaint = run(["results", "--add", "nowhere"], tmp_path, "ledger.py")
     assert complaint.code == 2 and "nowhere" in complaint.err.splitlines()[-1] and "Traceback" not in complaint.err

@@ -1,4 +1,4 @@
-"""INCV_main.py: its files, the INCV result it takes up, kills, and the networks it leaves."""
+"""INCV_main.py: its files, the INCV result it reuses, kills, and the networks it saves."""
 import importlib.util
 import json
 import os
@@ -70,7 +70,7 @@ def test_files_and_the_networks_they_tell_of(finished):
     assert f"ε_S {left:.3f}, |S| {selected}, |C| {candidates}, B_C {derived['candidates_per_batch']}" in result.out
     accuracies, _ = networks_of(folder)
     assert accuracies == pytest.approx([last["accuracy_1"], last["accuracy_2"]])
-    assert f"their mean {last['accuracy_mean']:.4f}" in result.out
+    assert f"mean {last['accuracy_mean']:.4f}" in result.out
     assert any(line.endswith("left") and line.startswith("iter 1/2") for line in result.out.splitlines())
     assert any(line.endswith("left") and line.startswith("incv epoch 12/12") for line in result.out.splitlines())
 
@@ -167,7 +167,7 @@ def test_on_jax(tmp_path):
     name = "INCV_main_seed0_resnet8_epochs12_iterations1_subset300_jax"
     last = pd.read_csv(tmp_path / FOLDER / f"{name}.csv").iloc[-1]
     assert last["accuracy_mean"] > 0.6 and last["clean_1"] > 0.9
-    # The files are of stock layers, whatever engine reads them.
+    # The files are of stock layers, whatever backend reads them.
     assert networks_of(tmp_path, name)[0] == pytest.approx([last["accuracy_1"], last["accuracy_2"]], abs=0.004)
 
 

@@ -13,7 +13,7 @@ import runs
 import utils
 from conftest import FOLDER, run, start
 
-utils.start_engine(threads=2)
+utils.start_backend(threads=2)
 
 import coteaching  # noqa: E402
 import methods  # noqa: E402

@@ -9,7 +9,7 @@ import pytest
 import utils
 from conftest import dataset_of
 
-utils.start_engine(threads=2)
+utils.start_backend(threads=2)
 
 import keras  # noqa: E402
 import coteaching  # noqa: E402
@@ -121,7 +121,7 @@ def test_fast_layers_compute_what_stock_layers_do(architecture):
 @pytest.mark.parametrize("architecture", ["resnet8", "plain14", "stock"])
 @pytest.mark.slow
 def test_no_tensor_has_more_than_two_gradients(architecture):
-    """A sum of three has an order, and with it rounding, that depends on which operation ends first (utils.start_engine)."""
+    """A sum of three has an order, and with it rounding, that depends on which operation ends first (utils.start_backend)."""
     from tensorflow.python.eager import context
 
     options = {"stock": True} if architecture == "stock" else {}

@@ -37,7 +37,7 @@ def test_stopped_by_the_time_limit_three_times(unbroken, unbroken_history, tmp_p
         assert not base.with_name(base.name + ".json").exists()
     waiting = run([*LONG, "--seed", 0, 1, "--time_limit", 0, "--n_jobs", 2], tmp_path / "2", fresh=True)
     assert waiting.code == 0 and waiting.out.endswith("stopped by --time_limit: 2 of 2 runs to finish; the same command "
-                                                      "goes on\n")
+                                                      "resumes\n")
     last = run([*LONG, "--time_limit", 60], tmp_path / "2")
     assert last.code == 0 and "resuming at iteration 1, half 1, epoch 4" in last.out, last.err
     assert base.with_name(base.name + ".csv").read_bytes() == unbroken
@@ -63,7 +63,7 @@ def test_killed_ten_times(unbroken, unbroken_history, tmp_path):
         return lines
 
     killed(lambda process: time.sleep(0.05), fresh=True)  # before anything is imported
-    killed(lambda process: time.sleep(3), fresh=True)  # while the engine starts
+    killed(lambda process: time.sleep(3), fresh=True)  # while the backend starts
     killed(lambda process: wait_for_epoch(process, 1))  # between the first epoch and the second
     killed(lambda process: in_an_epoch(process, 3, 0.5))
     killed(lambda process: in_an_epoch(process, 5, 0.2))

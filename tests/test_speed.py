@@ -2,7 +2,7 @@
 import pytest
 import utils
 
-utils.start_engine(threads=2)
+utils.start_backend(threads=2)
 
 import throughput  # noqa: E402
 

@@ -180,7 +180,7 @@ def test_one_run_that_cannot_be_done_does_not_stop_the_others(tmp_path):
                          fresh=jobs == 2)
             lines = result.err.splitlines()
             assert result.code == 2 and len(lines) == 2, result.err
-            assert "another run is writing" in lines[0] and "1 of 2 runs were not done" in lines[1]
+            assert "another run is writing" in lines[0] and "1 of 2 runs failed" in lines[1]
             assert len(csvs(tmp_path)) == 1
             for file in [*tmp_path.rglob("*seed*.csv"), *tmp_path.rglob("*seed*.json")]:
                 file.unlink()
@@ -213,7 +213,7 @@ def test_workers_go_with_their_sweep(tmp_path, how):
         process.kill()
         process.communicate()
     waiting_for(lambda: not alive(workers))
-    # One run is missing, and is done; the number of threads is that of the run that goes on.
+    # One run is missing, and is done; the number of threads is that of the resumed run.
     again = run([*LONG_SWEEP[:-4], "--seed", 0, "--noise_ratio", 0.2, "--n_jobs", 2, "--quiet"], tmp_path, SCRIPT, fresh=True)
     assert again.code == 0 and "resuming at" in again.out, again.err
     made = json.loads(next((tmp_path / "results/digits/sym/0.2").glob("*seed0*.json")).read_text())
@@ -256,4 +256,4 @@ def test_without_dask_one_line(tmp_path):
 def test_something_else_at_the_schedulers_address(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         result = run(["--dataset", "digits", "--scheduler", f"127.0.0.1:{silent.getsockname()[1]}"], tmp_path, SCRIPT)
-    assert result.code == 2 and result.err.count("\n") == 1 and "no dask scheduler" in result.err
+    assert result.code == 2 and result.err.count("\n") == 1 and "not a dask scheduler" in result.err

@@ -211,7 +211,7 @@ def foreign_csv(pattern, content):
     return file
 
 
-FOREIGN = "not a CSV as Verify_Theory.py writes it; remove it, the command that made it makes it anew"
+FOREIGN = "not a CSV of Verify_Theory.py; remove it and repeat the command that wrote it"
 
 
 @pytest.mark.parametrize("content", ["", "index,y\n0,0\n", "index,y,y_noisy,y_pred,memorised\n0,0,,1,True\n"])

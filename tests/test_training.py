@@ -10,7 +10,7 @@ import command
 import runs
 import utils
 
-utils.start_engine(threads=2)
+utils.start_backend(threads=2)
 
 import models  # noqa: E402
 import training  # noqa: E402
@@ -113,7 +113,7 @@ def test_loss_and_first_adam_step_against_numpy(samples):
                          [(True, 0, 1), (False, 0, 4), (True, 2, 1), (True, 3, 1), (False, 3, 4)])
 def test_a_training_returns_the_best_or_the_last_epoch(samples, monkeypatch, keep_best, start, expected):
     """Held-out accuracies .1 .5 .2 .5 .3: the best epoch is the first of the two best. Every epoch trains with its rate on
-    the samples asked for and their noisy labels; going on from a checkpoint changes nothing. What was removed is predicted
+    the samples asked for and their noisy labels; resuming from a checkpoint changes nothing. What was removed is predicted
     by the same epoch's network. The history says all of this; of ten held-out labels, all 0, the first three are right."""
     x, _ = samples
     y = np.where(np.arange(50) < 3, 0, 1)

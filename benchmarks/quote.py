@@ -1,0 +1,116 @@
+"""Write the tables that README.md and docs/ quote from results/reference, each between `<!-- NAME -->` and `<!-- end -->`.
+
+    python benchmarks/quote.py
+
+tests/test_evidence.py checks that nothing changes.
+"""
+import os
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+
+PROJECT = Path(os.path.dirname(os.path.abspath(__file__))).parent
+sys.path.insert(0, str(PROJECT))
+import figures  # noqa: E402
+import tables  # noqa: E402
+
+REFERENCE = PROJECT / "results" / "reference"
+METHODS = ("f_correction", "decoupling", "coteaching", "mentornet", "d2l", "incv", "standard")
+NOISE = ("sym 0.2", "sym 0.5", "sym 0.8", "asym 0.4")
+NOT_YET = "not yet run"
+
+
+def digits(rows):
+    """Return the test accuracies on the digits: a row per method, a column per noise setting."""
+    default = rows[(rows["dataset"] == "digits") & ~rows["not_as_published"].str.contains("transition true|on jax|bfloat16")]
+    default = default.set_index(["method", "noise"])
+
+    def cell(method, noise_name):
+        if (method, noise_name) not in default.index:
+            return NOT_YET
+        row = default.loc[(method, noise_name)]
+        number = {1: " (1 seed)", 3: ""}.get(row["runs"], f" ({row['runs']} seeds)")
+        return tables.with_sd(row["accuracy"], row["sd"]) + number
+
+    return tables.markdown(["method", *NOISE], [
+        [tables.METHODS[method]["label"], *(cell(method, noise_name) for noise_name in NOISE)] for method in METHODS])
+
+
+def full_scale(found):
+    """Return LP and LR after four iterations and test accuracy of INCV on all of CIFAR-10, beside the paper's."""
+    found, rows = found[found["full_scale"].astype(bool)], []
+    for quantity in ("LP", "LR"):
+        here = []
+        for noise_name in NOISE:
+            runs = found[(found["script"] == "INCV") & (found["noise"] == noise_name)]
+            values = [provenance["iterations"][-1][quantity] for provenance in runs["provenance"]]
+            here.append(f"{np.mean(values):.3f}" if values else NOT_YET)
+        rows += [[f"{quantity}, paper", *(f"{figures.PUBLISHED['INCV'][name][quantity][-1]:.3f}" for name in NOISE)],
+                 [f"{quantity}, this repo", *here]]
+    table = tables.accuracies(found)
+    for method in ("incv", "standard"):
+        label = tables.METHODS[method]["label"]
+        if tables.METHODS[method]["published"]:
+            rows.append([f"test accuracy of {label}, paper", *tables.METHODS[method]["published"].values()])
+        here = []
+        for noise_name in NOISE:
+            row = table[(table["noise"] == noise_name) & (table["method"] == method)] if len(table) else table
+            here.append(tables.with_sd(row["accuracy"].iloc[0], row["sd"].iloc[0]) if len(row) else NOT_YET)
+        rows.append([f"test accuracy of {label}, this repo", *here])
+    return tables.markdown(["CIFAR-10", *NOISE], rows)
+
+
+def bfloat16(rows):
+    """Return test accuracies in bfloat16 beside those in float32."""
+    cells = []
+    for row in rows[rows["not_as_published"].str.contains("bfloat16")].itertuples():
+        same = rows[(rows["dataset"] == row.dataset) & (rows["noise"] == row.noise) & (rows["method"] == row.method)]
+        same = same[same["not_as_published"] == re.sub("(, )?precision bfloat16", "", row.not_as_published)]
+        for exact in same.itertuples():
+            cells.append([row.dataset, row.noise, row.method, tables.with_sd(exact.accuracy, exact.sd), exact.runs,
+                          tables.with_sd(row.accuracy, row.sd), row.runs])
+    head = ["dataset", "noise", "method", "float32, %", "seeds", "bfloat16, %", "seeds"]
+    return tables.markdown(head, cells) if cells else f"{NOT_YET.capitalize()} with the published learning rates.\n"
+
+
+def others(rows, wanted):
+    """Return the rows of test accuracies whose differences from the published experiment match a pattern."""
+    cells = [[row.dataset, row.noise, row.method, tables.with_sd(row.accuracy, row.sd), row.runs, row.not_as_published]
+             for row in rows[rows["not_as_published"].str.contains(wanted)].itertuples()]
+    head = ["dataset", "noise", "method", "test accuracy, %", "seeds", "settings"]
+    return tables.markdown(head, cells) if cells else f"{NOT_YET.capitalize()} with the published learning rates.\n"
+
+
+def quoted():
+    """Return {name: table}."""
+    found = tables.read_runs(REFERENCE)
+    every = tables.accuracies(found)
+    rows = every[every["method"].isin(METHODS)]
+    ledger = tables.unfinished_table(REFERENCE).split("\n\n", 1)[-1]
+    return {
+        "digits": digits(rows), "full scale": full_scale(found), "bfloat16": bfloat16(rows), "unfinished": ledger,
+        "true transition": others(rows, "transition true"), "jax": others(rows, "on jax"),
+        "subset": others(rows[~rows["not_as_published"].str.contains("bfloat16")], "subset"),
+        "no noise": others(rows[rows["noise"] == "sym 0.0"], ""),
+        "selections": tables.markdown(["dataset", "noise", "settings", "LP", "LR", "seeds"], tables.selections(found)),
+        **{name: (REFERENCE / file).read_text() for name, file in (
+            ("throughput", "throughput.md"), ("cleanlab digits", "digits/beside_cleanlab.md"),
+            ("cleanlab cifar10", "cifar10/beside_cleanlab.md"))}}
+
+
+def fill(text, found):
+    """Return a page with its tables replaced by those found; KeyError for an unknown name."""
+    return re.sub(r"<!-- ([\w ]+) -->\n.*?<!-- end -->", lambda match: (
+        f"<!-- {match[1]} -->\n{found[match[1]]}<!-- end -->"), text, flags=re.DOTALL)
+
+
+def pages():
+    return [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
+
+
+if __name__ == "__main__":
+    found = quoted()
+    for page in pages():
+        page.write_text(fill(page.read_text(), found))
