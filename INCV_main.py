@@ -211,7 +211,7 @@ def summarize(planned):
         if runs.beside(path, ".json").exists():
             tested_on = json.loads(runs.beside(path, ".json").read_text()).get("tested_on", TEST_DATA)
             name = f"{settings['dataset']}, {runs.name_of_noise(settings)}, {settings['method']}"
-            found.setdefault((name, name_of_test(tested_on)), []).append(tables.last_accuracies(runs.csv_of(path))[0])
+            found.setdefault((name, name_of_test(tested_on)), []).append(tables.last_accuracies(path)[0])
     for (name, tested), last in found.items():
         if len(last) > 1:
             print(f"{name}, {len(last)} runs: {tested} {np.mean(last):.2f} ± {np.std(last, ddof=1):.2f} %")
@@ -225,11 +225,13 @@ def run(plan, progress):
         # In passes over the samples; two networks are scored and trained instead of one.
         before = settings["incv_epochs"] * settings["iterations"]
         before /= before + 1.5 * settings["epochs"]
-        selection = select(plan, progress.part(0, before))
+        selection, labels = select(plan, progress.part(0, before))
     elif settings.get("transition") == "estimated":
         before = 0.5
     dataset, _, y_noisy, resumed, save_checkpoint, provenance = runs.start(
         plan, {"dataset": "cifar10", **PUBLISHED, "bn_momentum": 0.99}, progress)
+    if selection and not np.array_equal(labels, runs.as_written(dataset, y_noisy)):
+        raise runs.RunError(f"{plan_of_incv(plan).path}.csv: not a selection from these labels; repeat with --overwrite")
     tested_on = TEST_DATA
     if dataset.x_test is None:
         dataset, y_noisy, selection = hold_out(dataset, y_noisy, selection, settings["seed"])
@@ -272,7 +274,7 @@ def plan_of_incv(plan):
 
 
 def select(plan, progress):
-    """Return INCV's (select, candidate, estimated noise ratio) for this run, of a finished result or of a new run."""
+    """Return INCV's (select, candidate, estimated noise ratio), of a finished result or a new run, and its labels as text."""
     import pandas as pd
 
     of_incv = plan_of_incv(plan)
@@ -289,8 +291,9 @@ def select(plan, progress):
             print(f"reusing {path}.csv", flush=True)
         else:
             INCV.run(of_incv, progress)
-    table = pd.read_csv(runs.csv_of(path))
-    return table["select"].to_numpy(), table["candidate"].to_numpy(), float(table["eval_ratio"].iloc[0])
+    table = pd.read_csv(runs.checked(path), dtype=str, keep_default_na=False)
+    select, candidate = ((table[column] == "True").to_numpy() for column in ("select", "candidate"))
+    return (select, candidate, float(table["eval_ratio"][0])), table["y_noisy"].to_numpy(dtype=str)
 
 
 def predict(file, plan):
@@ -299,21 +302,31 @@ def predict(file, plan):
 
     settings, path, source = plan.settings, plan.path, plan.source
     x = custom_data.samples_like(file, source.path, source.label, source.facts.shape)
-    files = [runs.beside(path, f"_network{number + 1}.keras") for number in range(METHODS[settings["method"]]["networks"])]
-    missing = [file for file in files if not file.exists()]
+    endings = [f"_network{number + 1}.keras" for number in range(METHODS[settings["method"]]["networks"])]
+    missing = [ending for ending in endings if not runs.beside(path, ending).exists()]
     if missing or not runs.is_finished(path, settings):
-        raise runs.RunError(f"{missing[0] if missing else path}: not found; first run the same command without --predict "
+        raise runs.RunError(f"{path}{missing[0] if missing else ''}: not found; first run the same command without --predict "
                             f"(with --overwrite if there is a result without networks)")
+    files = [runs.checked(path, ending) for ending in endings]
+    target, of_what = runs.beside(path, f"_predictions_{Path(file).stem}.csv"), str(Path(file).absolute())
+    note = target.with_suffix(".csv.from")
+    if target.exists() and note.exists() and note.read_text() != of_what:
+        raise runs.RunError(f"{target} holds the predictions of {note.read_text()}; rename {file}, or remove that file")
     utils.start_backend(settings["threads"] or utils.default_threads(source.facts.kind), plan.gpu_id)
     import keras
 
-    probabilities = np.mean([keras.models.load_model(file).predict(x, batch_size=500, verbose=0) for file in files], axis=0)
+    try:
+        networks = [keras.models.load_model(file) for file in files]
+    except Exception as error:
+        raise runs.RunError(f"{path}: its networks cannot be read ({data.first_line(error)}); train them again with "
+                            f"--overwrite") from None
+    probabilities = np.mean([network.predict(x, batch_size=500, verbose=0) for network in networks], axis=0)
     names, columns = np.arange(source.facts.num_classes), "p{}"
     if source.path is not None:
         names, columns = np.unique(custom_data.names_and_labels(source.path, source.label, source.image_size)[1]), "p({})"
     table = pd.DataFrame(probabilities, columns=[columns.format(name) for name in names])
     table.insert(0, "label", names[probabilities.argmax(axis=1)])
-    target = runs.beside(path, f"_predictions_{Path(file).stem}.csv")
+    runs.write_text(note, of_what)
     runs.write_table(target, table)
     print(f"written: {target}")
 

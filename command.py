@@ -33,7 +33,7 @@ ARCHITECTURES = utils.literal("models", "ARCHITECTURES")
 
 # --- options ----------------------------------------------------------------------------------------------------------
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
     """argparse with errors of exactly one line."""
 
     def error(self, message):
@@ -74,7 +74,7 @@ def parser(description, defaults, custom=False):
         general, digits = defaults["cifar10"][option], defaults["digits"][option]
         return f"default: {general}" + (f"; for digits {digits}" if digits != general else "")
 
-    parser = _Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+    parser = Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
     if custom:
         parser.add_argument("--dataset", default="cifar10", metavar="NAME|PATH", help=f"{', '.join(sorted(data.SIZES))}, or a "
                             "custom dataset, whose labels are checked as they are: an .npz with x and y, a folder with a "
@@ -143,6 +143,9 @@ def plan(script, parser, defaults, methods=None):
         and an error if no given method has it.
     """
     args = parser.parse_args()
+    for option, value in vars(args).items():
+        if isinstance(value, str) and not value.strip():  # as a shell makes of an unset variable
+            parser.error(f"--{option}: the value is empty")
     deadline = None if args.time_limit is None else time.time() + 60 * args.time_limit
     source = _source(args)
     noisy, ratios = _noise(args, parser, source)
@@ -250,6 +253,7 @@ def run_command(prog, main):
     """Call main() and exit; print errors that the user can fix in one line on stderr, without a traceback."""
     signal.signal(signal.SIGINT, _interrupt)
     sys.stdout = sys.stdout or open(os.devnull, "w")  # None if the shell has closed it
+    utils.print_any_text()
     try:
         return main()
     except BrokenPipeError:

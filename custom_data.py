@@ -11,6 +11,7 @@ import hashlib
 import io
 import os
 import re
+import stat
 import sys
 from pathlib import Path
 
@@ -25,6 +26,8 @@ LARGEST_AS_IT_IS = 64  # pixels a side: images of one size up to this are not re
 IMAGE_SIZE = 32  # pixels a side of other images, without --image_size
 IN_MEMORY = 2 ** 30  # bytes: decoded images that take more are memory-mapped
 IMAGE_FILES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP")  # by content, whatever the name: nothing else is opened
+LARGEST_FILE = 2 ** 30  # bytes of an image file
 
 
 def facts(path, label=None, image_size=None):
@@ -121,7 +124,7 @@ def samples_like(file, path, label, shape):
         if missing:
             raise DataError(f"{file}: lacks the column {listed(missing)} of {path}")
         try:
-            return preprocessing.transform(other[table.columns.drop(label)]).astype(np.float32)
+            return tabular.scaled(preprocessing, other[table.columns.drop(label)], file).astype(np.float32)
         except ValueError as error:
             raise DataError(f"{file}: its columns differ from those of {path} ({str(error).splitlines()[0]})") from None
     arrays = read_arrays(file, ["x"])
@@ -338,7 +341,7 @@ def _folder(path, image_size):
         labels += [_shown(label)] * len(found)
     if not files:
         raise DataError(f"{folder}: has no subfolder of images; each class needs one")
-    stamps = tuple((file, (stat := (folder / file).stat()).st_size, stat.st_mtime_ns) for file in files)
+    stamps = tuple((file, (found := (folder / file).stat()).st_size, found.st_mtime_ns) for file in files)
     return files, labels, *_scan(folder, stamps, image_size)
 
 
@@ -351,9 +354,9 @@ def _scan(folder, stamps, image_size):
     digest, sizes, grey, unreadable = hashlib.sha256(), set(), True, []
     for file in files:
         try:
-            content = (folder / file).read_bytes()
+            content = _content(folder / file)
             digest.update(f"{file}\0{len(content)}\0".encode("utf-8", "surrogateescape") + content)
-            with Image.open(io.BytesIO(content)) as image:
+            with Image.open(io.BytesIO(content), formats=FORMATS) as image:
                 sizes.add(image.size[::-1])
                 grey = grey and image.mode in ("1", "L")
                 if image.mode[0] in "IF":
@@ -368,9 +371,17 @@ def _scan(folder, stamps, image_size):
     return (height, width, 1 if grey else 3), digest.hexdigest()
 
 
+def _content(file):
+    """Return the bytes of an image file; ValueError unless it is a regular file of a size that an image can have."""
+    found = file.stat()
+    if not stat.S_ISREG(found.st_mode) or found.st_size > LARGEST_FILE:
+        raise ValueError("not a regular file, or too large")
+    return file.read_bytes()
+
+
 def _shown(name):
-    """Return a file name without what no text can contain."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    """Return a file name as text: bytes that are not UTF-8 as \\xff, so that different names stay different."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _refuse(folder, unreadable):
@@ -381,7 +392,7 @@ def _refuse(folder, unreadable):
 
 def _decode(folder, files, shape, scratch, quiet):
     """Return the images as uint8 [n, *shape], in memory or memory-mapped."""
-    from keras.utils import img_to_array, load_img
+    from PIL import Image
 
     size = (len(files), *shape)
     x = in_a_file(size, scratch) if np.prod(size, dtype=float) > IN_MEMORY else np.empty(size, dtype=np.uint8)
@@ -389,9 +400,11 @@ def _decode(folder, files, shape, scratch, quiet):
     bar = tqdm(files, "reading images", leave=False, file=sys.stdout, disable=quiet or not sys.stdout.isatty())
     for number, file in enumerate(bar):
         try:
-            image = load_img(folder / file, color_mode="grayscale" if shape[2] == 1 else "rgb", target_size=shape[:2],
-                             interpolation="bilinear")
-            x[number] = img_to_array(image, dtype="uint8")
+            with Image.open(io.BytesIO(_content(folder / file)), formats=FORMATS) as image:
+                image = image.convert("L" if shape[2] == 1 else "RGB")
+                if image.size != shape[1::-1]:
+                    image = image.resize(shape[1::-1], Image.Resampling.BILINEAR)
+                x[number] = np.asarray(image, dtype=np.uint8).reshape(shape)
         except (OSError, ValueError, SyntaxError) as error:
             if isinstance(error, OSError) and error.errno:  # of the disk, not of the image
                 raise

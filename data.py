@@ -110,7 +110,14 @@ def part(dataset, index):
 
 def in_a_file(shape, folder):
     """Return a memory-mapped uint8 array in an unnamed temporary file in that folder, which disappears with this process."""
-    x = np.memmap(tempfile.TemporaryFile(dir=folder), dtype=np.uint8, mode="w+", shape=shape)
+    file, size = tempfile.TemporaryFile(dir=folder), int(np.prod(shape, dtype=object))
+    try:
+        if hasattr(os, "posix_fallocate"):  # else a full disk would end the process without a message
+            os.posix_fallocate(file.fileno(), 0, size)
+    except OSError as error:
+        raise DataError(f"{folder}: no room for {size / 2 ** 30:.1f} GB of decoded images ({error.strerror}); give another "
+                        f"--results_dir, or a smaller --image_size") from None
+    x = np.memmap(file, dtype=np.uint8, mode="r+", shape=shape)
     x.folder = folder
     return x
 
@@ -153,7 +160,7 @@ def find(name, data_dir=None):
     for folder in folders:
         if all((folder / file).is_file() for file in files):
             return folder
-    if archive.exists():
+    if archive.is_file():
         return _extract(name, archive)
     for folder in folders:
         missing = [file for file in files if not (folder / file).is_file()]
@@ -287,6 +294,8 @@ def _label_sets(file):
     if not str(file).lower().endswith(".pt"):
         return read_arrays(file)
     try:
+        if Path(file).exists() and not Path(file).is_file():
+            raise ValueError("not a regular file")
         return _read_pt(file)
     except (OSError, ValueError, EOFError, KeyError, IndexError, AttributeError, RuntimeError, TypeError, MemoryError,
             OverflowError, pickle.UnpicklingError, zipfile.BadZipFile, zlib.error) as error:
@@ -309,6 +318,8 @@ def _read_pt(file):
 def read_arrays(path, names=None):
     """Return {name: array} of an .npz, of the given names or all. Raises DataError; unpickles nothing."""
     try:
+        if Path(path).exists() and not Path(path).is_file():
+            raise ValueError("not a regular file")
         archive = np.load(path, allow_pickle=False)
         if not isinstance(archive, np.lib.npyio.NpzFile):
             raise ValueError("not an .npz")

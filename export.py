@@ -25,8 +25,11 @@ def check(target, planned):
         raise runs.RunError(f"--export {target}: the rows of a table are written to a file that ends in .csv")
     if not os.access(target.absolute().parent, os.W_OK | os.X_OK) or target.is_dir():
         raise runs.RunError(f"--export {target}: cannot be written; give another place")
-    if source.is_file() and target.exists() and target.samefile(source):
-        raise runs.RunError(f"--export {target}: this is the dataset itself; give another place")
+    inputs = [source, *filter(None, [planned[0].source.labels and Path(planned[0].source.labels)])]
+    if any(file.is_file() and target.exists() and target.samefile(file) for file in inputs):
+        raise runs.RunError(f"--export {target}: the command reads this file; give another place")
+    if target.resolve() in [file.resolve() for file in runs.files_of(planned[0].path)]:
+        raise runs.RunError(f"--export {target}: this is a file of the run itself; give another place")
     if target.suffix == ".npz" and source.suffix.lower() == ".npz":
         data.read_arrays(source)  # all its arrays are exported
 
@@ -41,11 +44,11 @@ def write(target, plan):
 
     target, settings, path, custom = Path(target), plan.settings, plan.path, plan.source.path is not None
     source = Path(plan.source.path or settings["dataset"])
-    result = pd.read_csv(runs.csv_of(path), usecols=["y_noisy", "select"])
+    result = pd.read_csv(runs.checked(path), usecols=["y_noisy", "select"])
     kept = np.flatnonzero(result["select"].to_numpy())
     labels = result["y_noisy"].to_numpy()[kept]  # of published datasets; reading a custom label "007" here would give 7
     if settings["subset"]:
-        kept = pd.read_csv(runs.beside(path, "_index.csv"))["index"].to_numpy()[kept]
+        kept = pd.read_csv(runs.checked(path, "_index.csv"))["index"].to_numpy()[kept]
     if target.suffix == ".csv":
         if source.suffix.lower() in (".csv", ".parquet"):
             table = tabular.read_table(source, dtype=str).iloc[kept]

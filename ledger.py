@@ -16,13 +16,16 @@ from pathlib import Path
 
 import pandas as pd
 
+import command
 import data
 import figures
 import INCV
 import noise
 import runs
 import tables
+import utils
 
+MARKS = ("<!-- written by ledger.py -->", "# At full scale\n")  # how its page begins, in this version and the one before
 LARGE = 2 ** 20  # bytes: CSVs of this size or more are compressed
 
 
@@ -34,6 +37,10 @@ def add(source, results_dir, data_dir):
     found = tables.read_runs(source)
     for path in found.loc[found["full_scale"].astype(bool), "path"]:
         place = Path(results_dir) / path.relative_to(source)
+        reason = _why_not(path, place)
+        if reason:
+            print(f"skipped: {path}: {reason}")
+            continue
         place.parent.mkdir(parents=True, exist_ok=True)
         csv = runs.csv_of(path)
         content, compressed = csv.read_bytes(), csv.suffix == ".gz"
@@ -54,6 +61,16 @@ def add(source, results_dir, data_dir):
         print(f"added: {place}")
     for checkpoint in sorted(Path(source).glob("cifar10/*/*/*.checkpoint")):
         add_unfinished(checkpoint, source, results_dir, data_dir)
+
+
+def _why_not(path, place):
+    """Return why the finished run at `path` must not replace what is at `place`; "" if it may."""
+    if not runs.beside(place, ".json").exists():
+        return ""
+    new, old = (json.loads(runs.beside(each, ".json").read_text()) for each in (path, place))
+    if new["settings"] != old["settings"]:
+        return f"{place} has other settings"
+    return "" if new["finished"] > old["finished"] else f"{place} is as new"
 
 
 def add_unfinished(checkpoint, source, results_dir, data_dir):
@@ -151,25 +168,29 @@ def draw(results_dir):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results_dir", nargs="?", default="results/reference", help="default: results/reference")
     parser.add_argument("--add", metavar="FOLDER", help="add the full-scale runs of this results folder")
     parser.add_argument("--data_dir", default="data", help="where CIFAR-10 is, for --add (default: data)")
     args = parser.parse_args()
-    for folder in filter(None, (args.results_dir, args.add)):
-        if not Path(folder).is_dir():
-            parser.error(f"{folder}: no such folder")
+    utils.print_any_text()
+    for folder in (args.results_dir, args.add):
+        if folder is not None and not (folder and Path(folder).is_dir()):
+            parser.error(f"{folder!r}: no such folder")
     if args.add and Path(args.add).resolve() == Path(args.results_dir).resolve():
         parser.error(f"--add {args.add}: that is the ledger itself; give another folder")
     try:
+        page = Path(args.results_dir) / "README.md"
+        if page.exists() and not page.read_text(errors="replace").startswith(MARKS):
+            raise runs.RunError(f"{page} was not written by this command, and is kept; give another results folder")
         if args.add:
             add(args.add, args.results_dir, args.data_dir)
         draw(args.results_dir)
         tables.write_accuracies(args.results_dir)
-        runs.write_text(Path(args.results_dir) / "README.md", tables.ledger_page(args.results_dir))
+        runs.write_text(page, tables.ledger_page(args.results_dir))
     except (runs.RunError, data.DataError, OSError, json.JSONDecodeError) as error:
         parser.exit(2, f"ledger.py: {error}\n")
-    print(f"written: {Path(args.results_dir) / 'README.md'}, table.md, table.csv and the figures")
+    print(f"written: {page}, table.md, table.csv and the figures")
 
 
 if __name__ == "__main__":

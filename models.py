@@ -227,5 +227,6 @@ def save_network(path, network, architecture, pixel_max):
     pixels = keras.Input(network.inputs[0].shape[1:])
     probabilities = layers.Softmax()(plain(layers.Rescaling(1 / pixel_max)(pixels)))
     partial = path.with_name(path.stem + ".part.keras")
+    partial.unlink(missing_ok=True)  # a link there would be followed
     keras.Model(pixels, probabilities).save(partial)
     os.replace(partial, path)

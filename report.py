@@ -37,6 +37,33 @@ def worst_first(table):
     return found.iloc[np.argsort((found["p_given"] - found["p_suggested"]).to_numpy(), kind="stable")]
 
 
+def for_spreadsheets(table):
+    """Return a DataFrame whose text no spreadsheet runs as a formula: an apostrophe is put before =, +, - and @ at its start.
+
+    Numbers stay as they are; text that starts with an apostrophe gets another one. `read_issues` reads the names as they were.
+    """
+    def harmless(value):
+        if not isinstance(value, str) or not value.startswith(("=", "+", "-", "@", "\t", "\r", "'")):
+            return value
+        try:
+            float(value)
+        except ValueError:
+            return f"'{value}"
+        return value
+
+    return table.assign(**{name: table[name].map(harmless) for name in ("sample", "given", "suggested", "status")})
+
+
+def read_issues(file):
+    """Read a list of label issues (_suspects.csv) or the out-of-fold table: a DataFrame with the names as they were."""
+    import pandas as pd
+
+    table = pd.read_csv(file, dtype={"sample": str, "given": str, "suggested": str}, keep_default_na=False)
+    for column in ("sample", "given", "suggested"):
+        table[column] = table[column].str.removeprefix("'")
+    return table
+
+
 def write(path, table, started, provenance):
     """Write the lists of label issues, the contact sheet, the figure of the classes and the report of a run.
 
@@ -47,8 +74,9 @@ def write(path, table, started, provenance):
     dataset, settings = started.dataset, provenance["settings"]
     probabilities = {"p_given": table["p_given"].round(6), "p_suggested": table["p_suggested"].round(6)}
     worst = worst_first(table)
-    runs.write_table(runs.beside(path, "_out_of_fold.csv"), table.assign(**probabilities))
-    runs.write_table(runs.beside(path, "_suspects.csv"), worst.assign(**probabilities).drop(columns="suspect"))
+    runs.write_table(runs.beside(path, "_out_of_fold.csv"), for_spreadsheets(table.assign(**probabilities)))
+    listed = worst.assign(**probabilities).drop(columns="suspect")
+    runs.write_table(runs.beside(path, "_suspects.csv"), for_spreadsheets(listed))
     class_names = np.arange(dataset.num_classes) if dataset.class_names is None else dataset.class_names
     given, suggested = (np.searchsorted(class_names, table[column].to_numpy()) for column in ("given", "suggested"))
     wrong = np.bincount(given[table["suspect"].to_numpy()], minlength=dataset.num_classes)

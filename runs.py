@@ -7,6 +7,7 @@ its place and then moved there.
 import contextlib
 import csv
 import functools
+import gzip
 import hashlib
 import io
 import json
@@ -15,6 +16,7 @@ import platform
 import re
 import subprocess
 import time
+import zlib
 from collections import namedtuple
 from datetime import datetime, timezone
 from importlib import metadata
@@ -33,6 +35,7 @@ PROJECT = Path(__file__).resolve().parent
 # A setting of INCV_main.py. Files without it are of versions that dropped the learning rate one epoch later than published.
 SCHEDULE = "learning rate drops from epochs 80, 120, 160, 180"
 SETTINGS_OF_OLDER_FILES = {"schedule": "learning rate drops after epochs 80, 120, 160, 180"}
+CHECKED = (".csv", "_index.csv", "_network1.keras", "_network2.keras")  # files that later commands read
 
 
 class RunError(Exception):
@@ -47,9 +50,14 @@ class TimeIsUp(Exception):
     """--time_limit is over; the run's checkpoint holds what is done."""
 
 
+def is_time_up(deadline):
+    """Return whether the deadline (seconds since 1970, None for none) is over."""
+    return deadline is not None and time.time() >= deadline
+
+
 def check_time(deadline):
-    """Raise TimeIsUp after the deadline (seconds since 1970, None for none)."""
-    if deadline is not None and time.time() >= deadline:
+    """Raise TimeIsUp after the deadline."""
+    if is_time_up(deadline):
         raise TimeIsUp
 
 
@@ -98,8 +106,10 @@ def start(plan, published, progress):
     this_session = session(*utils.start_backend(settings["threads"], plan.gpu_id))
     earlier = [other for other in json.loads(str(resumed.get("sessions", "[]"))) if other != this_session]
 
-    if source.path is not None:  # after the backend is started: Keras decodes images
+    if source.path is not None:
         dataset = custom_data.load(source.path, source.label, source.image_size, path.parent, progress.quiet)
+        if dataset.checksum != settings["dataset_checksum"]:
+            raise RunError(f"{source.path}: changed since the command started; rerun the same command")
         classes = data.listed([repr(str(name)) for name in dataset.class_names], 8)
         progress.say(f"{dataset.num_classes} classes: {classes}")
     dataset, index, y_noisy = noisy_labels(settings, dataset, source.labels)
@@ -132,7 +142,10 @@ def noisy_labels(settings, dataset, labels=None):
     """
     seed, index = settings["seed"], np.arange(len(dataset.x_train))
     if settings["noise_pattern"] == "human":
-        dataset = dataset._replace(given=data.human_labels(labels, settings["label_set"], dataset.y_train))
+        given = data.human_labels(labels, settings["label_set"], dataset.y_train)
+        if hashlib.sha256(given).hexdigest() != settings["labels_checksum"]:
+            raise RunError(f"{labels}: changed since the command started; rerun the same command")
+        dataset = dataset._replace(given=given)
     if settings["subset"]:
         classes = dataset.y_train if settings["noise_ratio"] is not None else dataset.given
         index = data.class_balanced_subset(classes, settings["subset"], utils.rng(seed, "subset"))
@@ -141,6 +154,11 @@ def noisy_labels(settings, dataset, labels=None):
         return dataset, index, dataset.given
     transition = noise.transition_matrix(settings["noise_pattern"], settings["noise_ratio"], dataset.num_classes)
     return dataset, index, noise.flip_labels(dataset.y_train, transition, utils.rng(seed, "noise"))
+
+
+def as_written(dataset, labels):
+    """Return labels, int [n], as the text in a run's CSV."""
+    return (labels if dataset.class_names is None else dataset.class_names[labels]).astype(str)
 
 
 # --- names ------------------------------------------------------------------------------------------------------------
@@ -189,7 +207,7 @@ def files_of(path):
     """Return the files that a finished run may have, its JSON first."""
     endings = (".json", ".csv", ".csv.gz", "_index.csv", ".png", "_history.csv", "_history.png", "_network1.keras",
                "_network2.keras", "_out_of_fold.csv", "_suspects.csv", "_suspects.png", "_classes.png", "_report.html")
-    predictions = path.parent.glob(f"{path.name}_predictions_*.csv")  # by its networks
+    predictions = path.parent.glob(f"{path.name}_predictions_*.csv*")  # by its networks
     return [*(beside(path, ending) for ending in endings), *predictions]
 
 
@@ -209,11 +227,13 @@ def check_writable(folder):
 def write_whole(path, write, shared=False):
     """Write a file by write(open binary file) so that it appears whole or not at all, even if the process is killed.
 
-    shared: whether several processes may write it at a time, as it is under no run's lock; the last one wins.
+    shared: whether several processes may write it at a time, as it is under no run's lock; the last one wins. A link that
+    somebody put in the place of the incomplete file is not followed.
     """
     partial = beside(path, f".{os.getpid()}.part" if shared else ".part")
     try:
-        with open(partial, "wb") as file:
+        partial.unlink(missing_ok=True)
+        with open(partial, "xb") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
@@ -238,8 +258,35 @@ def write_table(path, table):
 
 
 def write_json(path, provenance):
-    """Write a run's JSON, by which it counts as finished: it comes last."""
-    write_text(beside(path, ".json"), json.dumps(provenance, indent=2) + "\n")
+    """Write a run's JSON, by which it counts as finished: it comes last. Adds checksums of what later commands read."""
+    checksums = {ending: checksum(beside(path, ending)) for ending in CHECKED if beside(path, ending).exists()}
+    write_text(beside(path, ".json"), json.dumps(provenance | {"checksums": checksums}, indent=2) + "\n")
+
+
+def checksum(file):
+    """Return the SHA-256 of a file's content, for a .gz of the uncompressed content."""
+    with (gzip.open if file.suffix == ".gz" else open)(file, "rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def checked(path, ending=".csv", quiet=False):
+    """Return the file of a finished run that has this ending, after comparing it with the checksum in the run's JSON.
+
+    The JSON of earlier versions has none; that is printed, unless quiet. Raises RunError if the file is missing or changed.
+    """
+    file = csv_of(path) if ending == ".csv" else beside(path, ending)
+    if not file.exists():
+        raise RunError(f"{file}: missing; repeat the command that wrote it, with --overwrite")
+    expected = json.loads(beside(path, ".json").read_text()).get("checksums", {}).get(ending)
+    if expected is None and not quiet:
+        print(f"{file}: used unchecked, since an earlier version wrote no checksum of it", flush=True)
+    try:
+        unchanged = expected in (None, checksum(file))
+    except (OSError, EOFError, zlib.error):  # a damaged .gz
+        unchanged = False
+    if not unchanged:
+        raise RunError(f"{file}: changed since the run wrote it; restore it, or repeat the command with --overwrite")
+    return file
 
 
 def is_finished(path, settings):
@@ -281,17 +328,23 @@ def locked(path):
     """Hold the run's lock file in the block; RunError if another process holds it. A lock ends with its process."""
     made = [folder for folder in path.parents if not folder.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(beside(path, ".lock"), timeout=0)
+    place = beside(path, ".lock")
+    if place.exists() and not place.is_file():
+        raise RunError(f"{place}: not a regular file; remove it")
+    lock = filelock.FileLock(place, timeout=0)
     try:
         lock.acquire()
-    except (filelock.Timeout, OSError):
+    except filelock.Timeout:
         raise RunError(f"{path}: another run is writing these files; wait for it, or give another --seed or "
                        f"--results_dir") from None
+    except (OSError, NotImplementedError) as error:
+        raise RunError(f"{place}: cannot be locked ({getattr(error, 'strerror', None) or error}), as on some network file "
+                       f"systems; give another --results_dir") from None
     try:
         yield
     finally:
         with contextlib.suppress(OSError):  # Windows cannot remove an open file; there, releasing the lock removes it
-            beside(path, ".lock").unlink()
+            place.unlink()
         lock.release()
         for folder in made:  # a run without results leaves no folders
             with contextlib.suppress(OSError):

@@ -56,12 +56,15 @@ def carry_out(script, run, planned, n_jobs=1, scheduler=None, threads=None, quie
     if scheduler is not None:
         _check_scheduler(scheduler)
     runs.code_revision()  # of the code at the start; kept for all runs of this process
-    _remove_results([plan for plan in planned if plan.overwrite])
-    missing = [plan for plan in planned if not _is_finished(plan.settings, plan.path)]
-    for plan in planned:
-        if plan not in missing:
-            print(f"finished already: {plan.path}.csv, .json{', .png' if runs.beside(plan.path, '.png').exists() else ''} "
-                  f"(--overwrite repeats it)", flush=True)
+    if any(plan.overwrite for plan in planned):
+        _check_before_removing(planned[0])
+        _remove_results(planned)
+    done = dict.fromkeys(plan.path for plan in planned
+                         if not plan.overwrite and _is_finished(plan.settings, plan.path))
+    missing = [plan for plan in planned if plan.path not in done]
+    for path in done:
+        print(f"finished already: {path}.csv, .json{', .png' if runs.beside(path, '.png').exists() else ''} (--overwrite "
+              f"repeats it)", flush=True)
     progress, failed, stopped = command.Progress(quiet, len(missing)), 0, 0
 
     def complain(error, path=""):
@@ -107,11 +110,18 @@ def _is_finished(settings, path):
     return done
 
 
+def _check_before_removing(plan):
+    """Raise an error if runs cannot start: nothing is removed before the data are there and time is left."""
+    runs.check_writable(plan.path.parent)
+    if plan.source.path is None:
+        data.load(plan.source.facts.name, plan.source.data_dir)
+
+
 def _remove_results(planned):
     """Remove finished results (--overwrite), so that the command without --overwrite resumes where this one stops."""
     for plan in planned:
-        if runs.beside(plan.path, ".json").exists():
-            with runs.locked(plan.path):
+        if runs.beside(plan.path, ".json").exists() and not runs.is_time_up(plan.deadline):
+            with contextlib.suppress(runs.RunError), runs.locked(plan.path):  # `_one` will report a lock
                 runs.remove_results(plan.path)
                 runs.remove_checkpoint(plan.path)
 

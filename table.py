@@ -6,13 +6,18 @@ Writes results/table.csv and results/table.md: mean and standard deviation over 
 number, and the published value; and, for settings with several methods, results/(dataset)/INCV_main_methods.png, the test
 accuracy by epoch.
 """
-import sys
+import argparse
 from pathlib import Path
 
+import command
 import tables
+import utils
 
 if __name__ == "__main__":
-    folder = sys.argv[1] if len(sys.argv) > 1 else "results"
-    if not Path(folder).is_dir():
-        sys.exit(f"table.py: {folder}: no such folder; give the results folder of --results_dir")
+    parser = command.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("results_dir", nargs="?", default="results", help="default: results")
+    folder = parser.parse_args().results_dir
+    utils.print_any_text()
+    if not (folder and Path(folder).is_dir()):
+        parser.error(f"{folder!r}: no such folder; give the results folder of --results_dir")
     tables.write_accuracies(folder)

@@ -44,24 +44,51 @@ def read_runs(results_dir):
 
     found = []
     for file in sorted(Path(results_dir).glob("*/*/*/*_seed*.json")):
-        script = file.name.split("_seed")[0]
+        script, path = file.name.split("_seed")[0], file.with_name(file.name.removesuffix(".json"))
         if script not in ("INCV", "INCV_main", "Verify_Theory"):
             continue
         try:
             provenance = json.loads(file.read_text())
             settings, differs = provenance["settings"], what_differs(provenance)
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
-            continue  # just removed by another command, or damaged: not a finished run (see `runs.is_finished`)
+            _check(script, path, provenance, file.relative_to(results_dir).parts[0])
+        except FileNotFoundError:
+            continue  # just removed by another command
+        except (runs.RunError, OSError, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+            if file not in _ignored:
+                print(f"ignored: {file} or its CSV is damaged or foreign ({data.first_line(error)})", flush=True)
+            _ignored.add(file)
+            continue
         found.append({
             "script": script, "dataset": settings["dataset"], "noise_pattern": settings["noise_pattern"],
             "noise_ratio": settings["noise_ratio"], "noise": runs.name_of_noise(settings), "seed": settings["seed"],
             "method": settings.get("method", ""), "not_as_published": ", ".join(differs),
-            "full_scale": is_full_scale(provenance), "path": file.with_name(file.name.removesuffix(".json")),
-            "provenance": provenance, "order": (
+            "full_scale": is_full_scale(provenance), "path": path, "provenance": provenance, "order": (
                 settings["dataset"], settings["noise_ratio"] is None, place(settings["noise_pattern"], noise.PATTERNS),
                 settings["noise_ratio"] or 0, runs.name_of_noise(settings), place(settings.get("method"), METHODS),
                 settings.get("method", ""), differs)})
     return pd.DataFrame(sorted(found, key=lambda run: run["order"]), columns=COLUMNS)
+
+
+_ignored = set()  # files that were reported, once per process
+
+
+def _check(script, path, provenance, dataset):
+    """Raise an error unless a run's JSON, and the CSV that tables need, are as its script writes them.
+
+    dataset: the name of the folder, below which figures are written; a name in the JSON must not lead elsewhere.
+    """
+    settings = provenance["settings"]
+    ratio = settings["noise_ratio"]
+    if settings["dataset"] != dataset or not isinstance(settings["seed"], int) or not isinstance(settings["engine"], str):
+        raise ValueError("settings of another folder")
+    if not isinstance(settings["noise_pattern"], str) or not (ratio is None or 0 <= ratio <= 1):
+        raise ValueError("not a noise setting")
+    if script == "INCV":
+        [record["iteration"] for record in provenance.get("iterations", [])]
+    elif script == "INCV_main":
+        last_accuracies(path)
+    else:
+        float(provenance["measured"]["accuracy"])
 
 
 def what_differs(provenance):
@@ -98,7 +125,7 @@ def accuracies(found):
     table = []
     groups = found[found["script"] == "INCV_main"].groupby(["dataset", "noise", "method", "not_as_published"], sort=False)
     for (dataset, noise_name, method, differs), group in groups:
-        last = pd.DataFrame([last_accuracies(runs.csv_of(path)) for path in group["path"]], columns=["mean", "pair"])
+        last = pd.DataFrame([last_accuracies(path) for path in group["path"]], columns=["mean", "pair"])
         mean, sd = last.mean(), last.std()
         table.append({"dataset": dataset, "noise": noise_name, "method": method, "accuracy": mean["mean"], "sd": sd["mean"],
                       "pair_accuracy": mean["pair"], "pair_sd": sd["pair"], "runs": len(group),
@@ -107,10 +134,10 @@ def accuracies(found):
     return pd.DataFrame(table)
 
 
-def last_accuracies(file):
+def last_accuracies(path):
     """Return (mean of the networks, averaged pair or NaN) of the last epoch in a run's CSV, in per cent."""
-    last = pd.read_csv(file).iloc[-1]
-    return 100 * last["accuracy_mean"], 100 * last.get("accuracy_pair", np.nan)
+    last = pd.read_csv(runs.checked(path, quiet=True)).iloc[-1]
+    return 100 * float(last["accuracy_mean"]), 100 * float(last.get("accuracy_pair", np.nan))
 
 
 def published_accuracy(method, noise_name):

@@ -93,7 +93,8 @@ def scaled(preprocessing, x, path, fit=False):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # of an overflow, which is an error below
         x = preprocessing.fit_transform(x) if fit else preprocessing.transform(x)
-    if not np.isfinite(x.astype(np.float32)).all():
+        finite = np.isfinite(x.astype(np.float32)).all()
+    if not finite:
         raise DataError(f"{path}: some numbers are too large to standardise; use another unit")
     return x
 

@@ -34,6 +34,13 @@ def literal(module, name):
     raise KeyError(f"{module}.py assigns no {name}")
 
 
+def print_any_text():
+    """Let standard output and error escape what their encoding lacks, such as ± or a class name, instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
 # --- random draws -----------------------------------------------------------------------------------------------------
 
 def rng(seed, *stage):

@@ -287,9 +287,9 @@ def test_bad_tables_are_one_line(tmp_path):
     refused(["--dataset", "t.csv", "--label", "sort"], tmp_path, "no column 'sort'", "length", "kind")
     refused(["--dataset", "t.csv", "--label", "kind", "--architecture", "resnet8"], tmp_path, "--architecture")
     refused(["--dataset", "t.csv", "--label", "kind", "--noise_ratio", 0.5], tmp_path, "--noise_ratio")
-    refused(["--dataset", "t.csv", "--label", "kind", "--export", "t.csv"], tmp_path, "the dataset itself")
-    for change, word in (({"kind": table["kind"].where(table.index != 3)}, "first row 3"),
-                         ({"weight": table["weight"].where(table.index != 5, np.inf)}, "first in row 5")):
+    refused(["--dataset", "t.csv", "--label", "kind", "--export", "t.csv"], tmp_path, "t.csv: the command reads this file")
+    for change, word in (({"kind": table["kind"].where(table.index != 3)}, "the first is row 3"),
+                         ({"weight": table["weight"].where(table.index != 5, np.inf)}, "the first in row 5")):
         table.assign(**change).to_csv(tmp_path / "bad.csv", index=False)
         with pytest.raises(data.DataError, match=word):
             custom_data.facts(tmp_path / "bad.csv", "kind")

@@ -53,7 +53,7 @@ def test_without_a_clean_label_recall_is_empty():
 
 
 def test_halves_are_a_partition():
-    first, second = Verify_Theory.halves(9, utils.rng(0, "halves"))
+    first, second = utils.halves(np.arange(9), utils.rng(0, "halves"))
     assert len(first) == 4 and sorted([*first, *second]) == list(range(9))
     assert (np.diff(first) > 0).all() and (np.diff(second) > 0).all()
 

@@ -1,0 +1,366 @@
+"""Nothing lost, nothing silent, nothing hangs: a test for each line of docs/what_can_go_wrong.md."""
+import errno
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+import command
+import custom_data
+import data
+import export
+import INCV
+import INCV_main
+import report
+import runs
+import sweep
+import tables
+from conftest import FOLDER, PROJECT, run
+from test_ledger import accuracies, write_run
+
+QUICK = ["--dataset", "digits", "--architecture", "resnet8", "--subset", 100, "--epochs", 1, "--iterations", 1, "--quiet"]
+NAME = "INCV_seed0_resnet8_epochs1_iterations1_subset100"
+MAIN = [*QUICK, "--incv_epochs", 1, "--noise_ratio", 0.2]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The folder of a finished run of INCV."""
+    folder = tmp_path_factory.mktemp("finished")
+    result = run(QUICK, folder)
+    assert result.code == 0, result.err
+    return folder
+
+
+@pytest.fixture
+def copy(finished, tmp_path):
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
+    return tmp_path
+
+
+def planned(monkeypatch, arguments):
+    """The runs.Plan of a command line of INCV.py."""
+    monkeypatch.setattr(sys, "argv", ["INCV.py", *map(str, arguments)])
+    return command.plan("INCV", command.parser("", INCV.DEFAULTS, custom=True), INCV.DEFAULTS)[1]
+
+
+def content(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def one_line(result, *words):
+    assert result.code == 2 and result.err.count("\n") == 1 and all(word in result.err for word in words), result.err
+
+
+# --- files are lost ---------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("argument", [".", ""])
+def test_the_ledger_replaces_no_page_of_somebody_else(tmp_path, argument):
+    (tmp_path / "README.md").write_text("# Mine\n")
+    one_line(run([argument], tmp_path, "ledger.py", fresh=True), "README.md was not written" if argument else "no such folder")
+    assert (tmp_path / "README.md").read_text() == "# Mine\n"
+
+
+def test_overwrite_removes_nothing_before_the_run_can_start(copy, monkeypatch):
+    before = content(copy)
+    stopped = run([*QUICK, "--overwrite", "--time_limit", 0], copy)
+    assert stopped.code == 0 and "stopped by --time_limit" in stopped.out and content(copy) == before
+    (copy / "empty").mkdir()
+    plans = planned(monkeypatch, ["--dataset", "cifar10", "--overwrite", "--data_dir", copy / "empty", "--results_dir", copy])
+    plans[0].path.parent.mkdir(parents=True)
+    for ending in (".json", ".csv"):
+        runs.beside(plans[0].path, ending).write_text("{}")
+    before = content(copy)
+    with pytest.raises(data.DataError, match="contains neither"):
+        sweep.carry_out("INCV", INCV.run, plans)
+    assert content(copy) == before
+
+
+def test_an_unfinished_run_is_not_lost_to_another_dataset_of_the_same_name(tmp_path):
+    settings = {"dataset": "photos", "dataset_checksum": "1", "threads": 1}
+    runs.save_checkpoint(tmp_path / "run", settings, epoch=5)
+    with pytest.raises(runs.OtherSettings, match="dataset_checksum 1, not 2"):
+        runs.load_checkpoint(tmp_path / "run", settings | {"dataset_checksum": "2"})
+    with pytest.raises(runs.OtherSettings, match="threads 1, not 2"):
+        runs.load_checkpoint(tmp_path / "run", settings | {"threads": 2})
+
+
+def test_export_replaces_neither_an_input_nor_a_result(copy, monkeypatch):
+    monkeypatch.chdir(copy)
+    [plan] = planned(monkeypatch, QUICK)
+    for ending in (".csv", "_index.csv", "_suspects.csv"):
+        with pytest.raises(runs.RunError, match="a file of the run itself"):
+            export.check(runs.beside(plan.path, ending), [plan])
+    labels = copy / "labels.npz"
+    np.savez(labels, a=np.arange(3))
+    with pytest.raises(runs.RunError, match="the command reads this file"):
+        export.check(labels, [plan._replace(source=plan.source._replace(labels=str(labels)))])
+
+
+def test_the_ledger_keeps_a_run_that_is_as_new(tmp_path):
+    for name, value in (("mine", .5), ("theirs", .6)):
+        folder = tmp_path / name / "cifar10" / "sym" / "0.5"
+        write_run(folder, "INCV_main", 0, csv=accuracies(value))
+        (folder / "INCV_main_seed0_network1.keras").write_text(name)
+    before = content(tmp_path / "mine")
+    result = run(["mine", "--add", "theirs"], tmp_path, "ledger.py")
+    assert result.code == 0 and "skipped" in result.out and "is as new" in result.out, result.err
+    assert before.items() <= content(tmp_path / "mine").items()
+    newer = next((tmp_path / "theirs").rglob("*.json"))
+    newer.write_text(newer.read_text().replace("2026-01-02", "2026-01-03"))
+    assert "added" in run(["mine", "--add", "theirs"], tmp_path, "ledger.py").out
+    assert pd.read_csv(next((tmp_path / "mine").rglob("*seed0.csv")))["accuracy_mean"].iloc[-1] == .6
+
+
+# --- wrong without a word ---------------------------------------------------------------------------------------------
+
+def test_data_that_change_after_planning_are_refused(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "d.npz", x=rng.normal(size=(40, 3)), y=np.arange(40) % 2)
+    [plan] = planned(monkeypatch, ["--dataset", tmp_path / "d.npz", "--epochs", 1, "--results_dir", tmp_path])
+    np.savez(tmp_path / "d.npz", x=rng.normal(size=(30, 3)), y=np.arange(30) % 2)
+    plan.settings["threads"] = 2  # of the backend that other tests of this process have started
+    with pytest.raises(runs.RunError, match="d.npz: changed since the command started"):
+        runs.start(plan, {}, command.Progress(quiet=True))
+
+
+def test_a_selection_of_other_labels_is_not_used(copy):
+    place = next(copy.rglob(f"{NAME}.csv"))
+    table = pd.read_csv(place)
+    table["y_noisy"] = (table["y_noisy"] + 1) % 10
+    table.to_csv(place, index=False)
+    file = place.with_suffix(".json")
+    found = json.loads(file.read_text())
+    found["checksums"][".csv"] = runs.checksum(place)
+    file.write_text(json.dumps(found))
+    main = ["--incv_epochs" if word == "--epochs" else word for word in QUICK]
+    one_line(run([*main, "--epochs", 1], copy, "INCV_main.py"), "not a selection from these labels")
+
+
+def test_a_changed_result_is_not_reused(copy):
+    place = next(copy.rglob(f"{NAME}.csv"))
+    whole = place.read_text()
+    place.write_text("".join(whole.splitlines(keepends=True)[:50]))
+    main = ["--incv_epochs" if word == "--epochs" else word for word in QUICK]
+    one_line(run([*main, "--epochs", 1], copy, "INCV_main.py"), f"{NAME}.csv: changed since the run wrote it")
+    one_line(run([*QUICK, "--export", "kept.csv"], copy), f"{NAME}.csv: changed since the run wrote it")
+    assert not (copy / "kept.csv").exists()
+    # A JSON of an earlier version has no checksums: its result is used, and that is said.
+    place.write_text(whole)
+    file = place.with_suffix(".json")
+    found = json.loads(file.read_text())
+    del found["checksums"]
+    file.write_text(json.dumps(found))
+    kept = run([*QUICK, "--export", "kept.csv"], copy)
+    assert kept.code == 0 and f"{NAME}.csv: used unchecked" in kept.out and (copy / "kept.csv").exists()
+
+
+def test_classes_whose_names_cannot_be_decoded_stay_apart(tmp_path):
+    for number, name in enumerate((b"\xe9", b"\xe8", b"plain")):
+        folder = os.fsencode(tmp_path) + b"/pictures/" + name
+        os.makedirs(folder)
+        for copy in range(2):
+            Image.fromarray(np.full((8, 8), 40 * number + copy, np.uint8)).save(folder.decode(errors="surrogateescape") +
+                                                                               f"/{copy}.png")
+    assert custom_data.facts(tmp_path / "pictures").num_classes == 3
+    names, labels = custom_data.names_and_labels(tmp_path / "pictures")
+    assert sorted(set(labels)) == ["\\xe8", "\\xe9", "plain"] and len(set(names)) == 6
+
+
+def test_predictions_of_two_files_of_the_same_name(tmp_path, monkeypatch):
+    asked = ["--dataset", "digits", "--results_dir", tmp_path, "--predict", tmp_path / "new.npz"]
+    monkeypatch.setattr(sys, "argv", ["INCV_main.py", *map(str, asked)])
+    with monkeypatch.context() as only_the_plan:
+        only_the_plan.setattr(INCV_main, "predict", lambda file, plan: plan)
+        plan = INCV_main.main()
+    path = plan.path
+    path.parent.mkdir(parents=True)
+    for ending in ("_network1.keras", "_network2.keras", ".csv"):
+        runs.beside(path, ending).touch()
+    runs.write_json(path, {"settings": plan.settings})
+    runs.beside(path, "_predictions_new.csv").touch()
+    runs.beside(path, "_predictions_new.csv.from").write_text("/elsewhere/new.npz")
+    np.savez(tmp_path / "new.npz", x=np.zeros((2, 8, 8)))
+    with pytest.raises(runs.RunError, match="holds the predictions of /elsewhere/new.npz"):
+        INCV_main.predict(tmp_path / "new.npz", plan)
+
+
+def test_numbers_too_large_are_refused_in_predictions(tmp_path):
+    rng = np.random.default_rng(0)
+    pd.DataFrame({"a": rng.normal(size=20), "kind": ["x", "y"] * 10}).to_csv(tmp_path / "t.csv", index=False)
+    pd.DataFrame({"a": [1e300, -1e300]}).to_csv(tmp_path / "new.csv", index=False)
+    with pytest.raises(data.DataError, match="too large"):
+        custom_data.samples_like(tmp_path / "new.csv", tmp_path / "t.csv", "kind", (1,))
+
+
+# --- down, or for ever ------------------------------------------------------------------------------------------------
+
+def test_images_for_which_the_disk_has_no_room(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(data.DataError, match="no room for 2.0 GB of decoded images .No space left"):
+        data.in_a_file((2 ** 11, 2 ** 20), tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["fifo", "endless device"])
+def test_what_is_no_regular_file_is_not_opened(tmp_path, kind):
+    for name in ("a", "b"):
+        (tmp_path / "pictures" / name).mkdir(parents=True)
+        for number in range(2):
+            Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "pictures" / name / f"{number}.png")
+    trap = tmp_path / "pictures" / "a" / "2.png"
+    os.mkfifo(trap) if kind == "fifo" else trap.symlink_to("/dev/zero")
+    with pytest.raises(data.DataError, match="2.png: not a readable image"):
+        custom_data.facts(tmp_path / "pictures")
+    for reading in (lambda: data.read_arrays(trap), lambda: data.human_labels(f"{trap}.pt", "a")):
+        trap.with_name("2.png.pt").unlink(missing_ok=True)
+        os.mkfifo(f"{trap}.pt")
+        with pytest.raises(data.DataError, match="not a regular file"):
+            reading()
+
+
+def test_a_lock_that_is_no_file(tmp_path):
+    os.mkfifo(tmp_path / "run.lock")
+    with pytest.raises(runs.RunError, match="run.lock: not a regular file"), runs.locked(tmp_path / "run"):
+        pass
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOLCK, "No locks available"), NotImplementedError("no flock here")])
+def test_a_file_system_without_locks_is_named_as_that(tmp_path, monkeypatch, error):
+    def acquire(*_, **__):
+        raise error
+
+    monkeypatch.setattr(runs.filelock.FileLock, "acquire", acquire)
+    with pytest.raises(runs.RunError, match="cannot be locked .*as on some network file systems"), runs.locked(tmp_path / "r"):
+        pass
+
+
+@pytest.mark.parametrize("harm", ["json is a list", "settings are text", "csv is empty", "csv has no accuracies", "csv is cut",
+                                  "ratio is text", "no csv"])
+def test_a_damaged_run_among_the_results_ends_no_table(tmp_path, capsys, harm):
+    folder = tmp_path / "cifar10" / "sym" / "0.5"
+    for seed in (0, 1):
+        write_run(folder, "INCV_main", seed, csv=accuracies(.8))
+    file, csv = folder / "INCV_main_seed1.json", folder / "INCV_main_seed1.csv"
+    found = json.loads(file.read_text())
+    if harm == "csv is cut":
+        file.write_text(json.dumps(found | {"checksums": {".csv": "0" * 64}}))
+    elif harm == "ratio is text":
+        file.write_text(json.dumps(found | {"settings": found["settings"] | {"noise_ratio": "0.5"}}))
+    elif harm == "no csv":
+        csv.unlink()
+    else:
+        broken, text = {"json is a list": (file, "[]"), "settings are text": (file, '{"settings": "x"}'),
+                        "csv is empty": (csv, ""), "csv has no accuracies": (csv, "a,b\n1,2\n")}[harm]
+        broken.write_text(text)
+    tables.write_accuracies(tmp_path)
+    said = capsys.readouterr().out
+    assert said.count("\n") == 1 and f"ignored: {file} or its CSV is damaged or foreign" in said
+    assert pd.read_csv(tmp_path / "table.csv")["runs"].tolist() == [1]
+    result = run([tmp_path], tmp_path, "table.py", fresh=True)
+    assert result.code == 0 and result.err == "" and "ignored" in result.out
+
+
+def test_damaged_networks_and_tables_are_one_line(tmp_path):
+    settings = ["--dataset", "digits", "--method", "standard", "--predict", "new.npz"]
+    folder = tmp_path / FOLDER
+    folder.mkdir(parents=True)
+    np.savez(tmp_path / "new.npz", x=np.zeros((2, 8, 8)))
+    (folder / "INCV_main_seed0_standard_network1.keras").write_text("no network")
+    for ending in ("csv", "json"):
+        (folder / f"INCV_main_seed0_standard.{ending}").write_text('{"settings": {}}')
+    one_line(run(settings, tmp_path, "INCV_main.py"), "other settings")
+    (tmp_path / "t.parquet").write_bytes(b"PAR1" + bytes(40) + b"PAR1")
+    one_line(run(["--dataset", "t.parquet", "--label", "kind"], tmp_path), "t.parquet: cannot be read as a table")
+
+
+def test_output_that_cannot_be_encoded_is_escaped():
+    program = "import sys; sys.path.insert(0, sys.argv[1]); import utils; utils.print_any_text(); print('1 ± 2, κ')"
+    done = subprocess.run([sys.executable, "-c", program, str(PROJECT)], capture_output=True, text=True,
+                          env=os.environ | {"PYTHONIOENCODING": "ascii"})
+    assert done.returncode == 0 and done.stdout == "1 \\xb1 2, \\u03ba\n" and done.stderr == ""
+
+
+@pytest.mark.parametrize("option", ["--export", "--dataset", "--label", "--results_dir", "--data_dir"])
+def test_an_empty_value_is_refused(tmp_path, option):
+    one_line(run(["--dataset", "digits", option, ""], tmp_path), option, "empty")
+    assert not list(tmp_path.iterdir())
+
+
+def test_help_of_the_table(tmp_path):
+    result = run(["--help"], tmp_path, "table.py", fresh=True)
+    assert result.code == 0 and "python table.py" in result.out and not list(tmp_path.iterdir())
+
+
+def test_thousands_of_runs_start_soon(tmp_path, monkeypatch):
+    """CPU seconds from the command line to the first of 6,000 runs."""
+    class Begun(Exception):
+        pass
+
+    def begin(plan, progress):
+        raise Begun
+
+    started = time.process_time()
+    plans = planned(monkeypatch, ["--dataset", "digits", "--results_dir", tmp_path, "--seed", *range(6000)])
+    with pytest.raises(Begun):
+        sweep.carry_out("INCV", begin, plans)
+    assert time.process_time() - started < 5
+
+
+# --- security ---------------------------------------------------------------------------------------------------------
+
+def test_only_documented_formats_are_opened_whatever_a_file_is_called(tmp_path, monkeypatch):
+    from PIL import EpsImagePlugin
+
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *_, **__: pytest.fail("Ghostscript was called"))
+    for name in ("a", "b"):
+        (tmp_path / "pictures" / name).mkdir(parents=True)
+        for number in range(2):
+            Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "pictures" / name / f"{number}.png")
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "pictures" / "a" / "trap.eps")
+    (tmp_path / "pictures" / "a" / "trap.eps").rename(tmp_path / "pictures" / "a" / "trap.png")
+    with pytest.raises(data.DataError, match="trap.png: not a readable image"):
+        custom_data.load(tmp_path / "pictures")
+
+
+def test_a_results_folder_from_elsewhere_leads_nowhere_else(tmp_path, capsys):
+    folder = tmp_path / "results" / "cifar10" / "sym" / "0.5"
+    for seed, method in enumerate(("incv", "standard")):
+        write_run(folder, "INCV_main", seed, csv=accuracies(.8), method=method)
+    for file in folder.glob("*.json"):
+        file.write_text(file.read_text().replace('"cifar10"', '"../../outside"'))
+    tables.write_accuracies(tmp_path / "results")
+    assert "ignored" in capsys.readouterr().out
+    assert {path.name for path in tmp_path.iterdir()} == {"results"} and not list((tmp_path / "results").rglob("*.png"))
+
+
+def test_a_link_in_the_place_of_an_incomplete_file_is_not_followed(tmp_path):
+    (tmp_path / "precious").write_text("mine")
+    (tmp_path / "run.csv.part").symlink_to(tmp_path / "precious")
+    runs.write_text(tmp_path / "run.csv", "a,b\n")
+    assert (tmp_path / "precious").read_text() == "mine" and (tmp_path / "run.csv").read_text() == "a,b\n"
+
+
+def test_no_name_is_a_formula_of_a_spreadsheet(tmp_path):
+    names = ["=1+1", "+x", "-x", "@x", "'quoted", "-5", "+1e3", "plain", "\t=1"]
+    table = pd.DataFrame({"sample": names, "given": names, "suggested": names[::-1], "p_given": -.5, "p_suggested": .5,
+                          "status": "removed"})
+    safe = report.for_spreadsheets(table)
+    assert safe["sample"].tolist() == ["'=1+1", "'+x", "'-x", "'@x", "''quoted", "-5", "+1e3", "plain", "'\t=1"]
+    runs.write_table(tmp_path / "issues.csv", safe)
+    back = report.read_issues(tmp_path / "issues.csv")
+    assert all(back[column].tolist() == table[column].tolist() for column in ("sample", "given", "suggested"))
+
+
+def test_docs_have_a_line_for_each():
+    page = (PROJECT / "docs" / "what_can_go_wrong.md").read_text()
+    assert "Dask" in (PROJECT / "docs" / "sweeps.md").read_text() and page.count("\n| ") >= 20
