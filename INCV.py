@@ -310,6 +310,9 @@ def write_results(path, started, selection, table, history, settings):
     history = pd.DataFrame(history)
     runs.write_table(runs.beside(path, "_history.csv"), history)
     runs.write_whole(runs.beside(path, "_history.png"), lambda file: figures.history(history, "iteration", settings, file))
+    if dataset.left_out:
+        runs.write_table(runs.beside(path, "_left_out.csv"), pd.DataFrame(
+            {"file": dataset.left_out.keys(), "why": dataset.left_out.values()}))
     report.write(path, table, started, provenance)
     runs.write_json(path, provenance)
 

@@ -301,7 +301,7 @@ def predict(file, plan):
     import pandas as pd
 
     settings, path, source = plan.settings, plan.path, plan.source
-    x = custom_data.samples_like(file, source.path, source.label, source.facts.shape)
+    x, files_read = custom_data.samples_like(file, source)
     endings = [f"_network{number + 1}.keras" for number in range(METHODS[settings["method"]]["networks"])]
     missing = [ending for ending in endings if not runs.beside(path, ending).exists()]
     if missing or not runs.is_finished(path, settings):
@@ -320,12 +320,19 @@ def predict(file, plan):
     except Exception as error:
         raise runs.RunError(f"{path}: its networks cannot be read ({data.first_line(error)}); train them again with "
                             f"--overwrite") from None
+    if x.ndim == 4:
+        largest, usual = float(np.abs(x).max()), 1 / float(networks[0].layers[1].scale)
+        if not usual / 50 < largest < 2 * usual:
+            raise runs.RunError(f"{file}: its values reach {largest:.3g}, those of the training data {usual:.3g}: use the "
+                                f"same scale")
     probabilities = np.mean([network.predict(x, batch_size=500, verbose=0) for network in networks], axis=0)
     names, columns = np.arange(source.facts.num_classes), "p{}"
     if source.path is not None:
-        names, columns = np.unique(custom_data.names_and_labels(source.path, source.label, source.image_size)[1]), "p({})"
+        names, columns = source.facts.class_names, "p({})"
     table = pd.DataFrame(probabilities, columns=[columns.format(name) for name in names])
     table.insert(0, "label", names[probabilities.argmax(axis=1)])
+    if files_read is not None:
+        table.insert(0, "file", files_read)
     runs.write_text(note, of_what)
     runs.write_table(target, table)
     print(f"written: {target}")

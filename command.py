@@ -14,6 +14,7 @@ import hashlib
 import itertools
 import math
 import os
+import re
 import signal
 import sys
 import time
@@ -24,6 +25,7 @@ from tqdm import tqdm
 
 import custom_data
 import data
+import folders
 import noise
 import runs
 import utils
@@ -80,9 +82,12 @@ def parser(description, defaults, custom=False):
                             "custom dataset, whose labels are checked as they are: an .npz with x and y, a folder with a "
                             "subfolder of images per class, or a .csv or .parquet table (default: cifar10)")
         parser.add_argument("--label", metavar="COLUMN", help="for tables: the column that contains the labels")
+        parser.add_argument("--drop", nargs="+", metavar="COLUMN", help="for tables: columns not to use")
+        parser.add_argument("--decimal", choices=(",", "."), help="for tables: the decimal separator, where it is not clear")
+        parser.add_argument("--inspect", action="store_true", help="print what would be read, and train nothing")
         parser.add_argument("--image_size", type=number(int, 4, 1024), metavar="N", help="for folders: resize images to N x N "
-                            f"pixels (default: unchanged if all have one size of at most {custom_data.LARGEST_AS_IT_IS}, else "
-                            f"{custom_data.IMAGE_SIZE})")
+                            f"pixels (default: unchanged if all have one size of at most {folders.LARGEST_AS_IT_IS}, else "
+                            f"{folders.IMAGE_SIZE})")
     else:
         parser.add_argument("--dataset", default="cifar10", choices=sorted(data.SIZES), help="default: cifar10")
     patterns = [name for name in noise.PATTERNS if custom or name in noise.DRAWN]
@@ -97,7 +102,7 @@ def parser(description, defaults, custom=False):
                         help="fraction of the training labels to flip, 0 to 1 (default: 0.5); one run for each")
     parser.add_argument("--seed", default=[0], nargs="+", type=number(int, 0, 2 ** 32 - 1), metavar="N",
                         help="determines all random draws (default: 0); one run for each")
-    parser.set_defaults(label=None, image_size=None, labels=None, label_set=None)
+    parser.set_defaults(label=None, image_size=None, labels=None, label_set=None, drop=None, decimal=None, inspect=False)
     for option, text in (("epochs", "of each training"), ("iterations", "of cross-validation"), ("batch_size", "samples")):
         if option in defaults["cifar10"]:
             parser.add_argument(f"--{option}", type=number(int, 1), metavar="N", help=f"{text} ({default(option)})")
@@ -148,6 +153,9 @@ def plan(script, parser, defaults, methods=None):
             parser.error(f"--{option}: the value is empty")
     deadline = None if args.time_limit is None else time.time() + 60 * args.time_limit
     source = _source(args)
+    if args.inspect:
+        print("\n".join(inspect(source)))
+        sys.exit()
     noisy, ratios = _noise(args, parser, source)
     source = source._replace(labels=noisy.pop("labels", None))
     facts = source.facts
@@ -192,13 +200,23 @@ def how_to_sweep(args):
 def _source(args):
     """Return the data.Source of --dataset."""
     if args.dataset not in data.SIZES:
-        facts = custom_data.facts(args.dataset, args.label, args.image_size)
-        return data.Source(facts, None, str(Path(args.dataset).absolute()), args.label, args.image_size)
-    for option in ("label", "image_size"):
+        path = Path(args.dataset)
+        source = data.Source(None, None, str(path.absolute()), args.label, args.image_size, None, args.drop, args.decimal)
+        custom_data.kind_of(path, source)
+        return source._replace(facts=custom_data.facts(source))
+    for option in ("label", "image_size", "drop", "decimal"):
         if getattr(args, option) is not None:
             raise data.DataError(f"--{option} cannot be combined with --dataset {args.dataset}: it is for custom datasets")
     facts = data.Facts(args.dataset, args.dataset, *data.SIZES[args.dataset], data.SHAPES[args.dataset])
     return data.Source(facts, args.data_dir)
+
+
+def inspect(source):
+    """Return lines that say what a data.Source would be read as."""
+    if source.path is not None:
+        return custom_data.inspect(source)
+    facts = source.facts
+    return [f"{facts.name}: {facts.size} training samples of {' × '.join(map(str, facts.shape))}, {facts.num_classes} classes"]
 
 
 def _noise(args, parser, source):
@@ -239,7 +257,10 @@ def one_run(script, source, noisy, seed, threads, chosen, defaults, results_dir)
                 "threads": threads} | noisy
     if source.path is not None:
         settings |= {"label": source.label, "image_size": source.image_size, "dataset_checksum": facts.checksum}
+        settings |= {"drop": source.drop, "decimal": source.decimal, "reading": facts.reading}
         changed |= {"image_size": source.image_size} if source.image_size else {}
+        changed |= {"drop": re.sub(r"[^\w.-]+", "-", "_".join(["drop", *source.drop]))} if source.drop else {}
+        changed |= {"decimal": f"decimal_{'comma' if source.decimal == ',' else 'point'}"} if source.decimal else {}
         changed |= {"noise_pattern": noisy["noise_pattern"]} if noisy["noise_pattern"] != "sym" else {}
     return settings, runs.result_path(results_dir, script, settings, changed)
 

@@ -1,75 +1,59 @@
 """Custom datasets, whose labels are to be checked: an .npz of arrays, a folder of images, or a table.
 
-    facts = custom_data.facts("flowers/")                 # what is known without decoding images; enough to plan a run
-    dataset = custom_data.load("flowers/")                # a data.Dataset; its `given` are the labels to check
+    facts = custom_data.facts(source)                 # what is known without decoding images; enough to plan a run
+    dataset = custom_data.load(source)                # a data.Dataset; its `given` are the labels to check
 
-Errors in the data are found here, before training, and reported in one line (data.DataError). No file can run code: objects
-in arrays are never unpickled.
+source: data.Source. Errors in the data are found here, before training, and reported in one line (data.DataError); what is
+read otherwise than written is a warning. No file can run code: objects in arrays are never unpickled.
 """
 import functools
 import hashlib
-import io
-import os
 import re
-import stat
-import sys
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
+import data
+import folders
+import labels
+import table_file
 import tabular
-from data import DataError, Dataset, Facts, in_a_file, listed, read_arrays
+from data import DataError, Dataset, Facts, listed, read_arrays
 
-MAX_CLASSES = 1000
-LARGEST_AS_IT_IS = 64  # pixels a side: images of one size up to this are not resized
-IMAGE_SIZE = 32  # pixels a side of other images, without --image_size
-IN_MEMORY = 2 ** 30  # bytes: decoded images that take more are memory-mapped
-IMAGE_FILES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
-FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP")  # by content, whatever the name: nothing else is opened
-LARGEST_FILE = 2 ** 30  # bytes of an image file
+# Names of arrays, the usual ones first.
+ARRAYS = {"x": ("x", "X", "x_train", "X_train", "train_images", "images", "features", "data"),
+          "y": ("y", "Y", "y_train", "Y_train", "train_labels", "labels", "label", "targets", "target"),
+          "y_true": ("y_true",), "x_test": ("x_test", "X_test", "test_images"),
+          "y_test": ("y_test", "Y_test", "test_labels")}
 
 
-def facts(path, label=None, image_size=None):
-    """Check all that can be checked without decoding images, and return what is known.
+def facts(source, label=None, **options):
+    """Check all that can be checked without decoding images, and return what is known as data.Facts.
 
-    Parameters
-    ----------
-    path : path
-        An .npz with x and y, a folder with a subfolder of images per class, or a .csv or .parquet table.
-    label : str, optional
-        For a table: the column of labels.
-    image_size : int, optional
-        For a folder: the side, in pixels, to resize images to.
-
-    Returns
-    -------
-    data.Facts
-
-    Raises
-    ------
-    DataError
+    source: data.Source, or a path with the options of one. Raises DataError.
     """
-    path = Path(path)
-    kind = kind_of(path, label, image_size)
-    name = re.sub(r"[^\w.-]+", "_", path.resolve().name if kind == "folder" else path.resolve().stem).lstrip(".") or "data"
+    source = _as_source(source, label, options)
+    path = Path(source.path)
+    kind = kind_of(path, source)
+    name = path.resolve().name if kind == "folder" else re.sub(r"(\.csv|\.tsv)?\.\w+$", "", path.resolve().name)
+    name = re.sub(r"[^\w.-]+", "_", name).lstrip(".") or "data"
     if kind == "folder":
-        found, labels, shape, checksum = _folder(str(path), image_size)
-        class_names, _ = classes_of(np.array(labels), f"{path}: the subfolders")
-        return Facts(name, _kind_of_images(shape), len(found), len(class_names), shape, checksum)
-    checksum = _checksum(path)
-    dataset = _npz(str(path), checksum) if kind == "npz" else _table(str(path), label, checksum)[0]
+        found = folders.scan(str(path), source.image_size)
+        class_names, given, keep, warnings = _of_folder(path, found)
+        return Facts(name, _kind_of_images(found.shape), len(given), len(class_names), found.shape, found.checksum,
+                     class_names, _reading(found.changed, len(keep) - keep.sum()))
+    dataset, _, reading = _file(source, kind)
     shape = dataset.x_train.shape[1:]
     return Facts(name, "table" if len(shape) == 1 else _kind_of_images(shape), len(dataset.given), dataset.num_classes,
-                 shape, checksum)
+                 shape, dataset.checksum, dataset.class_names, reading)
 
 
-def load(path, label=None, image_size=None, scratch=None, quiet=True):
+def load(source, label=None, scratch=None, quiet=True, **options):
     """Load a custom dataset.
 
     Parameters
     ----------
-    path, label, image_size
+    source, label, options
         As for `facts`.
     scratch : path, optional
         The folder for images that do not fit into memory.
@@ -80,72 +64,97 @@ def load(path, label=None, image_size=None, scratch=None, quiet=True):
     -------
     data.Dataset
         y_train (the true labels), x_test and y_test are None if the dataset has none. class_names, ascending, are what its
-        integer labels stand for; names are the file names of images, else positions.
+        integer labels stand for; names are file names of images, else the positions in the file.
 
     Raises
     ------
     DataError
     """
-    path = Path(path)
-    kind = kind_of(path, label, image_size)
-    if kind == "npz":
-        return _npz(str(path), _checksum(path))
-    if kind == "table":
-        return _table(str(path), label, _checksum(path))[0]
-    found, labels, shape, checksum = _folder(str(path), image_size)
-    class_names, given = classes_of(np.array(labels), f"{path}: the subfolders")
-    x = _decode(path, found, shape, scratch, quiet)
-    return _of_images(x, given, class_names, np.array([_shown(file) for file in found]), checksum)
+    source = _as_source(source, label, options)
+    path = Path(source.path)
+    kind = kind_of(path, source)
+    if kind != "folder":
+        return _file(source, kind)[0]
+    found = folders.scan(str(path), source.image_size)
+    class_names, given, keep, warnings = _of_folder(path, found)
+    files = [file for file, kept in zip(found.files, keep) if kept]
+    x, broken = folders.decode(path, files, found.shape, scratch, quiet)
+    names = np.array([folders.shown(file) for file in files])
+    left_out = found.left_out | {folders.shown(file): "the only image of its class"
+                                 for file, kept in zip(found.files, keep) if not kept}
+    if broken:
+        warnings = [*warnings, f"{path}: {len(broken)} files are not used: not a readable image"]
+        left_out |= {names[number]: "not a readable image" for number in broken}
+    dataset = _of_images(x, given, class_names, names, found.checksum)._replace(warnings=warnings, left_out=left_out)
+    return data.part(dataset, np.setdiff1d(np.arange(len(files)), broken)) if broken else dataset
 
 
-def samples_like(file, path, label, shape):
-    """Return other samples for networks trained on a dataset, float32 [n, *shape].
+def samples_like(file, source):
+    """Return other samples for networks trained on a dataset.
 
     Parameters
     ----------
     file : path
-        An .npz with x, raw like the dataset's, or for a table another one with the same columns.
-    path, label
-        Of a custom dataset, as for `facts`; None for published ones.
-    shape : tuple
-        Of a sample.
+        An .npz with x, raw like the dataset's; for a folder of images also a folder or an image; for a table another one with
+        the same columns.
+    source : data.Source
+        Of the dataset.
+
+    Returns
+    -------
+    x : float32 array [n, *shape]
+    names : list of str or None
+        File names of images.
 
     Raises
     ------
     DataError
     """
-    if path is not None and Path(path).suffix.lower() in (".csv", ".parquet"):
-        import pandas as pd
-
-        _, table, preprocessing = _table(str(path), label, _checksum(Path(path)))
-        # What is text in one table must not be parsed as numbers in the other.
-        other = tabular.read_table(file, {name: str for name in table if not pd.api.types.is_numeric_dtype(table[name])})
-        missing = [name for name in table.columns if name != label and name not in other]
-        if missing:
-            raise DataError(f"{file}: lacks the column {listed(missing)} of {path}")
+    shape, path = source.facts.shape, source.path
+    if path is not None and table_file.is_table(path):
+        features = _file(source, "table")[1]
         try:
-            return tabular.scaled(preprocessing, other[table.columns.drop(label)], file).astype(np.float32)
-        except ValueError as error:
-            raise DataError(f"{file}: its columns differ from those of {path} ({str(error).splitlines()[0]})") from None
+            return features.transform(table_file.read_table(
+                file, decimal=source.decimal, as_text=features.as_text)[0]).astype(np.float32), None
+        except DataError as error:
+            raise DataError(f"{file}: cannot be read like {path}: {error}") from None
+    if path is not None and Path(path).is_dir() and not str(file).endswith(".npz"):
+        files = [Path(file)] if Path(file).is_file() else sorted(
+            each for each in Path(file).rglob("*") if each.suffix.lower() in folders.IMAGE_FILES and each.is_file())
+        if not files:
+            raise DataError(f"{file}: no images")
+        x, broken = folders.decode("", files, shape)
+        if broken:
+            raise DataError(f"{files[broken[0]]}: not a readable image; fix or remove it")
+        return x.astype(np.float32), [folders.shown(str(each)) for each in files]
+    if not Path(file).is_file():
+        raise DataError(f"{file}: no such file; give an .npz with x")
     arrays = read_arrays(file, ["x"])
     if "x" not in arrays:
         raise DataError(f"{file}: has no array x")
     x = _samples(file, "x", arrays["x"])
     if x.shape[1:] != shape:
         raise DataError(f"{file}: x has shape {arrays['x'].shape}; the shape must be (n, {', '.join(map(str, shape))})")
-    return (x if path is None or len(shape) > 1 else tabular.scaled(_scaler(str(path)), x, file)).astype(np.float32)
+    if path is not None and len(shape) == 1:
+        x = tabular.scaled(_file(source, "npz")[1], x, file)
+    return x.astype(np.float32), None
 
 
-def names_and_labels(path, label=None, image_size=None):
-    """Return (names [n]: file names of images, else positions; labels [n] as given), without decoding images."""
-    if kind_of(Path(path), label, image_size) == "folder":
-        found, labels, _, _ = _folder(str(path), image_size)
-        return np.array([_shown(file) for file in found]), np.array(labels)
-    dataset = load(path, label, image_size)
-    return dataset.names, dataset.class_names[dataset.given]
+def inspect(source):
+    """Return lines that say what would be read, without training."""
+    dataset, facts, path = load(source), source.facts, Path(source.path)
+    kind = kind_of(path, source)
+    shape = " × ".join(map(str, facts.shape)) + (" pixels and channels" if len(facts.shape) == 3 else " features")
+    counts = np.bincount(dataset.given, minlength=dataset.num_classes)
+    classes = [f"{str(name)!r} {count}" for name, count in zip(dataset.class_names, counts)]
+    lines = [f"{path}: {len(dataset.given)} samples of {shape}", f"{dataset.num_classes} classes: {listed(classes, 20)}"]
+    if kind == "table":
+        lines += [f"column {name!r}: {column.kind}" for name, column in _file(source, kind)[1].columns.items()]
+    lines += [f"warning: {warning}" for warning in dataset.warnings]
+    return lines + [f"not used: {file}: {why}" for file, why in list((dataset.left_out or {}).items())[:50]]
 
 
-def kind_of(path, label=None, image_size=None):
+def kind_of(path, source):
     """Return "npz", "folder" or "table"; DataError for other paths, and for options of another kind."""
     if path.is_dir():
         kind = "folder"
@@ -153,70 +162,43 @@ def kind_of(path, label=None, image_size=None):
         raise DataError(f"--dataset {path}: no such dataset; give cifar10, cifar100, digits, or the path of an .npz file, a "
                         f"folder of images, or a .csv or .parquet table")
     else:
-        kind = {".npz": "npz", ".csv": "table", ".parquet": "table"}.get(path.suffix.lower())
+        kind = "npz" if path.suffix.lower() == ".npz" else "table" if table_file.is_table(path) else None
+    if path.suffix.lower() in (".xlsx", ".xls"):
+        raise DataError(f"--dataset {path}: an Excel file; convert it: python -c \"import pandas; pandas.read_excel('{path}')"
+                        f".to_csv('{path.stem}.csv', index=False)\"")
     if kind is None:
-        raise DataError(f"--dataset {path}: not an .npz, .csv or .parquet file; convert it to one of them")
-    if kind == "table" and label is None:
+        raise DataError(f"--dataset {path}: not an .npz file or a table ({', '.join(table_file.ENDINGS)}); convert it to one "
+                        f"of them")
+    if kind == "table" and source.label is None:
         raise DataError(f"--dataset {path}: which column contains the labels? give --label COLUMN")
-    if kind != "table" and label is not None:
-        raise DataError(f"--label is for tables, and {path} is not a table: remove the option")
-    if kind != "folder" and image_size is not None:
-        raise DataError(f"--image_size is for folders of images, and {path} is not a folder: remove the option")
+    for option, value, owner, what in (("label", source.label, "table", "tables"), ("drop", source.drop, "table", "tables"),
+                                       ("decimal", source.decimal, "table", "tables"),
+                                       ("image_size", source.image_size, "folder", "folders of images")):
+        if kind != owner and value is not None:
+            raise DataError(f"--{option} is for {what}, and {path} is a {kind}: remove the option")
     return kind
 
 
-def classes_of(values, what, known=None):
-    """Encode labels as integers.
+def _as_source(source, label, options):
+    return source if isinstance(source, data.Source) else data.Source(None, None, str(source), label, **options)
 
-    Parameters
-    ----------
-    values : array [n]
-        Integers, booleans or strings.
-    what : str
-        How an error begins.
-    known : array [c], optional
-        The class names, if they are fixed.
 
-    Returns
-    -------
-    class_names : array [c]
-        Integers or strings, ascending.
-    labels : int64 array [n]
-        The position of each value in class_names.
+def what_changed(csv, source):
+    """Return how the data of a source differ from those of an earlier run, by the y_noisy of its CSV."""
+    import pandas as pd
 
-    Raises
-    ------
-    DataError
-        For other values, fewer than two classes or more than MAX_CLASSES, a class of one sample, or values not in `known`.
-    """
-    values = np.asarray(values)
-    if values.dtype == object and len({type(value) for value in values.ravel()}) == 1:  # as in a DataFrame
-        values = np.array(values.tolist())
-    if values.dtype.kind in "iu" and (values.size == 0 or values.max() < 2 ** 63) or values.dtype.kind == "f" and (
-            np.abs(values) < 2 ** 53).all() and (values == np.rint(values)).all():
-        values = values.astype(np.int64)
-    elif values.dtype.kind == "S":
-        values = np.char.decode(values, "utf-8", "replace")
-    elif values.dtype.kind == "U":
-        values = np.char.decode(np.char.encode(values, "utf-8", "replace"), "utf-8")  # replaces what no file can contain
-    if values.ndim != 1 or values.dtype.kind not in "ibU":
-        raise DataError(f"{what} must be one integer or string per sample; they are {values.dtype} of shape {values.shape}")
-    class_names, integers, counts = np.unique(values, return_inverse=True, return_counts=True)
-    if known is not None:
-        if known.dtype.kind != class_names.dtype.kind:
-            raise DataError(f"{what} are {class_names.dtype}, the labels y {known.dtype}: use the same type for both")
-        if not np.isin(class_names, known).all():
-            raise DataError(f"{what} contain classes that the labels y do not have")
-        return known, np.searchsorted(known, class_names)[integers]
-    if len(class_names) < 2:
-        raise DataError(f"{what} are all of one class: at least two are needed")
-    if len(class_names) > MAX_CLASSES:
-        raise DataError(f"{what} have {len(class_names)} classes for {len(values)} samples, more than {MAX_CLASSES}: are "
-                        f"these labels?")
-    if counts.min() < 2:
-        raise DataError(f"{what}: class {str(class_names[counts.argmin()])!r} has a single sample, which cannot be checked; "
-                        f"remove it or add samples")
-    return class_names, integers.astype(np.int64)
+    before = pd.read_csv(csv, dtype=str, keep_default_na=False)["y_noisy"].to_numpy(dtype=str)
+    dataset = load(source)
+    now = dataset.class_names[dataset.given].astype(str)
+    if len(before) != len(now):
+        return f"{len(before)} samples then, {len(now)} now"
+    changed = int((before != now).sum())
+    return f"{changed} of {len(now)} labels differ" if changed else "the samples differ, the labels do not"
+
+
+def _reading(changed, left_out):
+    """Return the setting that says how data are read otherwise than earlier versions read them; None if not at all."""
+    return "; ".join(filter(None, [changed, f"{left_out} samples not used" if left_out else ""])) or None
 
 
 def _kind_of_images(shape):
@@ -233,55 +215,67 @@ def _of_images(x, given, class_names, names, checksum, **others):
                    checksum=checksum, given=given, class_names=class_names, names=names)
 
 
-def _of_vectors(x, given, class_names, checksum, **others):
+def _of_vectors(x, given, class_names, names, checksum, **others):
     return Dataset(**{"x_train": np.ascontiguousarray(x, dtype=np.float32), "y_train": None, "x_test": None, "y_test": None,
                       **others}, num_classes=len(class_names), pixel_max=1, shift=0, flip=False, checksum=checksum,
-                   given=given, class_names=class_names, names=np.arange(len(x)))
+                   given=given, class_names=class_names, names=names)
 
 
-def _checksum(path):
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _of_folder(path, found):
+    """Return (class names, labels int [n], which images are kept, warnings) of a folders.Scan."""
+    what = f"{path}: the subfolders"
+    keep, kept, warnings = labels.checkable(np.array(found.labels), what)
+    return *labels.classes_of(kept, what), keep, found.warnings + warnings
 
 
-# --- .npz and tables --------------------------------------------------------------------------------------------------
+def _file(source, kind):
+    """Return (Dataset, preprocessing, reading) of an .npz or a table, read once per process while it does not change."""
+    with open(source.path, "rb") as file:
+        checksum = hashlib.file_digest(file, "sha256").hexdigest()
+    if kind == "npz":
+        return _npz(str(source.path), checksum)
+    return _table(str(source.path), source.label, source.decimal, tuple(source.drop or ()), checksum)
+
+
+# --- .npz -------------------------------------------------------------------------------------------------------------
 
 @functools.lru_cache(maxsize=2)
 def _npz(path, checksum):
-    arrays = read_arrays(path, ["x", "y", "y_true", "x_test", "y_test"])
-    for name in ("x", "y"):
-        if name not in arrays:
-            raise DataError(f"{path}: has no array {name}; x (samples) and y (their labels) are needed")
+    arrays = read_arrays(path, [name for names in ARRAYS.values() for name in names])
+    found = {role: next((name for name in names if name in arrays), None) for role, names in ARRAYS.items()}
+    for role, what in (("x", "samples"), ("y", "labels")):
+        if found[role] is None:
+            raise DataError(f"{path}: has no array {role} ({what}), by that or a usual name; its arrays are "
+                            f"{listed([repr(name) for name in data.names_of_arrays(path)])}")
+    arrays = {role: arrays[name] for role, name in found.items() if name}
+    warnings = [] if (found["x"], found["y"]) == ("x", "y") else [
+        f"{path}: the samples are the array {found['x']!r}, the labels {found['y']!r}"]
     if ("x_test" in arrays) != ("y_test" in arrays):
         raise DataError(f"{path}: x_test and y_test belong together; one of them is missing")
     for one, other in (("x", "y"), ("x", "y_true"), ("x_test", "y_test")):
         if other in arrays and arrays[one].shape[:1] != arrays[other].shape[:1]:
             raise DataError(f"{path}: {one} has {arrays[one].shape[:1]} samples and {other} {arrays[other].shape[:1]}")
     x = _samples(path, "x", arrays["x"])
-    class_names, given = classes_of(arrays["y"], f"{path}: the labels y")
-    others = {}
+    keep, given, notes = labels.checkable(arrays["y"], f"{path}: the labels y")
+    class_names, given = labels.classes_of(given, f"{path}: the labels y")
+    x, others, names = (x if keep.all() else x[keep]), {}, np.flatnonzero(keep)
     if "y_true" in arrays:
-        others["y_train"] = classes_of(arrays["y_true"], f"{path}: the labels y_true", class_names)[1]
+        others["y_train"] = labels.classes_of(np.ravel(arrays["y_true"])[keep], f"{path}: the labels y_true", class_names)[1]
     if "x_test" in arrays:
         others["x_test"] = _samples(path, "x_test", arrays["x_test"])
         if others["x_test"].shape[1:] != x.shape[1:]:
             raise DataError(f"{path}: the samples of x have shape {x.shape[1:]}, those of x_test {others['x_test'].shape[1:]}")
-        others["y_test"] = classes_of(arrays["y_test"], f"{path}: the labels y_test", class_names)[1]
+        others["y_test"] = labels.classes_of(np.ravel(arrays["y_test"]), f"{path}: the labels y_test", class_names)[1]
+    others["warnings"], reading, scaler = warnings + notes, _reading("", len(keep) - keep.sum()), None
     if x.ndim == 4:
-        return _of_images(x, given, class_names, np.arange(len(x)), checksum, **others)
-    scaler = _scaler(path)
-    if "x_test" in others:
-        others["x_test"] = tabular.scaled(scaler, others["x_test"], path).astype(np.float32)
-    return _of_vectors(tabular.scaled(scaler, x, path), given, class_names, checksum, **others)
-
-
-def _scaler(path):
-    """Return the standardisation of the features of an .npz."""
+        return _of_images(x, given, class_names, names, checksum, **others), scaler, reading
     from sklearn.preprocessing import StandardScaler
 
     scaler = StandardScaler()
-    tabular.scaled(scaler, _samples(path, "x", read_arrays(path, ["x"])["x"]), path, fit=True)
-    return scaler
+    x = tabular.scaled(scaler, x, path, fit=True)
+    if "x_test" in others:
+        others["x_test"] = tabular.scaled(scaler, others["x_test"], path).astype(np.float32)
+    return _of_vectors(x, given, class_names, names, checksum, **others), scaler, reading
 
 
 def _samples(path, name, x):
@@ -295,119 +289,46 @@ def _samples(path, name, x):
                         f"remove them")
     if x.dtype.kind == "f" and np.abs(x).max() > 1e30:
         raise DataError(f"{path}: {name} has numbers as large as {np.abs(x).max():.3g}; use another unit")
-    if x.ndim == 4 and x.shape[3] > 4 and x.shape[1] in (1, 3):
-        raise DataError(f"{path}: {name} has shape {x.shape}; channels go last: (n, height, width, channels)")
+    if x.ndim == 4 and x.shape[3] > 4 and (x.shape[1] <= 4 or x.shape[1] < x.shape[2] == x.shape[3]):
+        raise DataError(f"{path}: {name} has shape {x.shape}: channels go last, (n, height, width, channels); give "
+                        f"numpy.transpose({name}, (0, 2, 3, 1))")
     if x.ndim == 2:
         return x.astype(np.float64)
     x = x[..., None] if x.ndim == 3 else x
     return x if x.dtype == np.uint8 else x.astype(np.float32)
 
 
+# --- tables -----------------------------------------------------------------------------------------------------------
+
 @functools.lru_cache(maxsize=2)
-def _table(path, label, checksum):
-    """Return (the Dataset, the DataFrame, the fitted preprocessing) of a .csv or .parquet file."""
-    table = tabular.read_table(path, label=label)
-    if label not in table:
-        raise DataError(f"{path}: no column {label!r}; its columns are {listed(table.columns)}")
-    given, features = table[label], table.drop(columns=label)
-    if given.isna().any():
-        raise DataError(f"{path}: {given.isna().sum()} rows have no {label!r}, the first is row "
-                        f"{given.isna().to_numpy().argmax()} (counted from 0); label or remove them")
-    class_names, given = classes_of(tabular.integers_if_all(given.astype(str).to_numpy(dtype=np.str_)),
-                                    f"{path}: the labels in column {label!r}")
-    preprocessing = tabular.make_preprocessing(path, features)
-    x = tabular.scaled(preprocessing, features, path, fit=True)
-    if not x.shape[1]:
+def _table(path, label, decimal, drop, checksum):
+    """Return (the Dataset, tabular.Features, the setting `reading`) of a table."""
+    import pandas as pd
+
+    table, warnings = table_file.read_table(path, label, decimal)
+    for name in (label, *drop):
+        if name not in table:
+            raise DataError(f"{path}: no column {name!r}; its columns are {listed([repr(each) for each in table.columns])}")
+    given, what = table[label], f"{path}: the labels in column {label!r}"
+    if pd.api.types.is_float_dtype(given) and (given.dropna() == given.dropna().round()).all():
+        given = given.astype("Int64")
+    texts = np.array([None if missing else str(value) for value, missing in zip(given, given.isna())], dtype=object)
+    spaces = sum(text is not None and text != text.strip() for text in texts)
+    keep, kept, notes = labels.checkable(texts, what)
+    warnings = warnings + ([f"{what}: white space around {spaces} of them is removed"] if spaces else []) + notes
+    class_names, given = labels.classes_of(tabular.integers_if_all(kept.astype(np.str_)), what)
+    table = table.drop(columns=[label, *drop])
+    unused = tabular.not_used(table, keep, given, path, decimal)
+    table = table[keep].drop(columns=list(unused))
+    if not len(table.columns):
         raise DataError(f"{path}: no column except {label!r} distinguishes samples")
-    return _of_vectors(x, given, class_names, checksum), table, preprocessing
-
-
-# --- folders ----------------------------------------------------------------------------------------------------------
-
-def _folder(path, image_size):
-    """Return (file names, the class of each, the shape of the images, a checksum) of a folder with a subfolder per class.
-
-    Images are read once per process, as long as no name, size or time in the folder changes.
-    """
-    folder = Path(path)
-    files, labels = [], []
-    classes = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
-    for label in classes:
-        found = sorted(os.path.relpath(os.path.join(place, file), folder) for place, _, names in os.walk(folder / label)
-                       for file in names if file.lower().endswith(IMAGE_FILES) and not file.startswith("."))
-        if not found:
-            raise DataError(f"{folder / label}: contains no image ({', '.join(IMAGE_FILES)}); add images or remove it")
-        files += [Path(file).as_posix() for file in found]
-        labels += [_shown(label)] * len(found)
-    if not files:
-        raise DataError(f"{folder}: has no subfolder of images; each class needs one")
-    stamps = tuple((file, (found := (folder / file).stat()).st_size, found.st_mtime_ns) for file in files)
-    return files, labels, *_scan(folder, stamps, image_size)
-
-
-@functools.lru_cache(maxsize=2)
-def _scan(folder, stamps, image_size):
-    """Return (the shape of the images, a checksum of names and contents). stamps: (file, size, time) of each image."""
-    from PIL import Image
-
-    files = [file for file, _, _ in stamps]
-    digest, sizes, grey, unreadable = hashlib.sha256(), set(), True, []
-    for file in files:
-        try:
-            content = _content(folder / file)
-            digest.update(f"{file}\0{len(content)}\0".encode("utf-8", "surrogateescape") + content)
-            with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-                sizes.add(image.size[::-1])
-                grey = grey and image.mode in ("1", "L")
-                if image.mode[0] in "IF":
-                    raise DataError(f"{folder / file}: an image of 16 bits or floats; convert the images to 8 bits, or use an "
-                                    f".npz")
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-            unreadable.append(file)
-    _refuse(folder, unreadable)
-    height, width = (image_size or IMAGE_SIZE,) * 2
-    if image_size is None and len(sizes) == 1 and max(max(sizes)) <= LARGEST_AS_IT_IS:
-        [(height, width)] = sizes
-    return (height, width, 1 if grey else 3), digest.hexdigest()
-
-
-def _content(file):
-    """Return the bytes of an image file; ValueError unless it is a regular file of a size that an image can have."""
-    found = file.stat()
-    if not stat.S_ISREG(found.st_mode) or found.st_size > LARGEST_FILE:
-        raise ValueError("not a regular file, or too large")
-    return file.read_bytes()
-
-
-def _shown(name):
-    """Return a file name as text: bytes that are not UTF-8 as \\xff, so that different names stay different."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-
-
-def _refuse(folder, unreadable):
-    if unreadable:
-        others = f" (and {len(unreadable) - 1} more)" if len(unreadable) > 1 else ""
-        raise DataError(f"{folder / unreadable[0]}{others}: not a readable image; fix or remove it")
-
-
-def _decode(folder, files, shape, scratch, quiet):
-    """Return the images as uint8 [n, *shape], in memory or memory-mapped."""
-    from PIL import Image
-
-    size = (len(files), *shape)
-    x = in_a_file(size, scratch) if np.prod(size, dtype=float) > IN_MEMORY else np.empty(size, dtype=np.uint8)
-    unreadable = []
-    bar = tqdm(files, "reading images", leave=False, file=sys.stdout, disable=quiet or not sys.stdout.isatty())
-    for number, file in enumerate(bar):
-        try:
-            with Image.open(io.BytesIO(_content(folder / file)), formats=FORMATS) as image:
-                image = image.convert("L" if shape[2] == 1 else "RGB")
-                if image.size != shape[1::-1]:
-                    image = image.resize(shape[1::-1], Image.Resampling.BILINEAR)
-                x[number] = np.asarray(image, dtype=np.uint8).reshape(shape)
-        except (OSError, ValueError, SyntaxError) as error:
-            if isinstance(error, OSError) and error.errno:  # of the disk, not of the image
-                raise
-            unreadable.append(file)
-    _refuse(folder, unreadable)
-    return x
+    features = tabular.Features(table, path, decimal)
+    told = [tabular.told(path, [name], f"{why}: not used") for name, why in unused.items()] + features.warnings
+    leaking = [f"{path}: column {name!r} alone predicts {fraction:.0%} of the labels: if it follows from them, give --drop "
+               f"{name!r}" for name, fraction in tabular.leaks(features, table, given).items()]
+    # What earlier versions read in the same way; a column of a single value they did not use either.
+    same = [tabular.told(path, [name], f"{why}: not used") for name, why in unused.items() if why == "has a single value"]
+    reading = _reading("; ".join(note.removeprefix(f"{path}: ") for note in told if note not in same), len(keep) - keep.sum())
+    dataset = _of_vectors(features.x, given, class_names, np.flatnonzero(keep), checksum,
+                          warnings=[*warnings, *told, *leaking])
+    return dataset, features, reading

@@ -45,16 +45,19 @@ SHAPES = {"cifar10": (32, 32, 3), "cifar100": (32, 32, 3), "digits": (8, 8, 1)}
 # largest shift of the augmentation in pixels; flip: whether it mirrors; checksum: SHA-256 of the arrays.
 # Custom datasets (custom_data.py) may also be float32 or [n, features], and have no true labels or test data (None). given:
 # the labels to check, int64 [n]; class_names [c]: what these integers stand for; names [n]: names of the samples.
+# warnings: what is read otherwise than written; left_out: {file: why it is not used}.
 Dataset = namedtuple("Dataset", "x_train y_train x_test y_test num_classes pixel_max shift flip checksum given class_names "
-                     "names", defaults=[None, None, None])
+                     "names warnings left_out", defaults=[None, None, None, (), None])
 
 # What is known before a dataset is read. kind: decides the defaults (the name of a published dataset; "images",
-# "small_images" or "table" for custom ones); size: training samples; shape: of a sample; checksum: of a custom dataset.
-Facts = namedtuple("Facts", "name kind size num_classes shape checksum", defaults=[None])
+# "small_images" or "table" for custom ones); size: training samples; shape: of a sample. For custom datasets: checksum;
+# class_names; reading: how they are read otherwise than version 0.1.0 read them, None if they are not.
+Facts = namedtuple("Facts", "name kind size num_classes shape checksum class_names reading", defaults=[None] * 3)
 
 # Where samples and labels come from. facts: Facts; data_dir: the folder of the CIFAR batches, None for the default; path,
-# label, image_size: of a custom dataset (custom_data.py), None for a published one; labels: a file of human labels.
-Source = namedtuple("Source", "facts data_dir path label image_size labels", defaults=[None] * 5)
+# label, image_size, drop, decimal: of a custom dataset (custom_data.py), None for a published one; labels: a file of human
+# labels.
+Source = namedtuple("Source", "facts data_dir path label image_size labels drop decimal", defaults=[None] * 7)
 
 
 class DataError(Exception):
@@ -334,6 +337,12 @@ def read_arrays(path, names=None):
                 f"cannot be read ({first_line(error)})")
         raise DataError(f"{path}: {what}; save plain arrays with numpy.savez") from None
     return arrays
+
+
+def names_of_arrays(path):
+    """Return the names of the arrays of an .npz that `read_arrays` has read."""
+    with np.load(path, allow_pickle=False) as archive:
+        return archive.files
 
 
 def first_line(error):

@@ -7,8 +7,9 @@ import numpy as np
 
 import custom_data
 import data
+import report
 import runs
-import tabular
+import table_file
 
 
 def check(target, planned):
@@ -21,7 +22,7 @@ def check(target, planned):
         raise runs.RunError("--export is for one run: give one --noise_ratio and --seed")
     if target.suffix not in (".npz", ".csv"):
         raise runs.RunError(f"--export {target}: give a file that ends in .npz or .csv")
-    if target.suffix == ".npz" and source.suffix.lower() in (".csv", ".parquet"):
+    if target.suffix == ".npz" and table_file.is_table(source):
         raise runs.RunError(f"--export {target}: the rows of a table are written to a file that ends in .csv")
     if not os.access(target.absolute().parent, os.W_OK | os.X_OK) or target.is_dir():
         raise runs.RunError(f"--export {target}: cannot be written; give another place")
@@ -44,30 +45,35 @@ def write(target, plan):
 
     target, settings, path, custom = Path(target), plan.settings, plan.path, plan.source.path is not None
     source = Path(plan.source.path or settings["dataset"])
-    result = pd.read_csv(runs.checked(path), usecols=["y_noisy", "select"])
-    kept = np.flatnonzero(result["select"].to_numpy())
-    labels = result["y_noisy"].to_numpy()[kept]  # of published datasets; reading a custom label "007" here would give 7
-    if settings["subset"]:
-        kept = pd.read_csv(runs.checked(path, "_index.csv"))["index"].to_numpy()[kept]
+    if custom:
+        every = report.read_issues(runs.checked(path, "_out_of_fold.csv"))
+        every = every[every["status"] == "selected"]
+        names, labels = every["sample"].to_numpy(), every["given"].to_numpy()
+        kept = None if source.is_dir() else names.astype(int)  # positions in the file
+    else:
+        result = pd.read_csv(runs.checked(path), usecols=["y_noisy", "select"])
+        kept = np.flatnonzero(result["select"].to_numpy())
+        labels = result["y_noisy"].to_numpy()[kept]
+        if settings["subset"]:
+            kept = pd.read_csv(runs.checked(path, "_index.csv"))["index"].to_numpy()[kept]
     if target.suffix == ".csv":
-        if source.suffix.lower() in (".csv", ".parquet"):
-            table = tabular.read_table(source, dtype=str).iloc[kept]
-        elif custom:
-            names, given = custom_data.names_and_labels(source, plan.source.label, plan.source.image_size)
-            table = pd.DataFrame({"file" if source.is_dir() else "index": names[kept], "label": given[kept]})
+        if custom and table_file.is_table(source):
+            table = table_file.read_table(source, as_text=True)[0].iloc[kept]
         else:
-            table = pd.DataFrame({"index": kept, "label": labels})
+            table = pd.DataFrame({"index": kept, "label": labels} if kept is not None else {"file": names, "label": labels})
         runs.write_table(target, table)
         return target
     if custom and source.is_file():
         arrays = data.read_arrays(source)
-        n = len(arrays["y"])
+        n = next(len(arrays[name]) for name in custom_data.ARRAYS["y"] if name in arrays)
         content = {"index": kept} | {
             name: array[kept] if array.shape[:1] == (n,) and name not in ("x_test", "y_test") else array
             for name, array in arrays.items()}
     elif custom:
-        dataset = custom_data.load(source, plan.source.label, plan.source.image_size, path.parent)
-        content = {"x": dataset.x_train[kept], "y": dataset.class_names[dataset.given[kept]], "index": kept}
+        dataset = custom_data.load(plan.source, scratch=path.parent)
+        chosen = np.isin(dataset.names, names)
+        content = {"x": dataset.x_train[chosen], "y": dataset.class_names[dataset.given[chosen]],
+                   "index": np.flatnonzero(chosen)}
     else:
         content = {"x": data.load(settings["dataset"], plan.source.data_dir).x_train[kept], "y": labels, "index": kept}
     runs.write_whole(target, lambda file: _write_arrays(file, content))

@@ -7,11 +7,11 @@
 import numpy as np
 
 import command
-import custom_data
 import data
 import INCV
 import report
 import utils
+from labels import checkable, classes_of
 
 
 def find_label_errors(x, labels, model, noise_pattern="sym", iterations=4, epochs=12, batch_size=32, seed=0, quiet=True):
@@ -39,18 +39,23 @@ def find_label_errors(x, labels, model, noise_pattern="sym", iterations=4, epoch
     -------
     pandas.DataFrame
         n rows in the order of x: sample (position), given, suggested (the most probable label by networks not trained on the
-        sample), p_given, p_suggested (their probabilities), status ("selected", "removed" or "candidate"), suspect (whether
-        it is a label issue). Sort by p_given - p_suggested to see the worst first.
+        sample), p_given, p_suggested (their probabilities), status ("selected", "removed" or "candidate"; "not checked" for a
+        missing label or the only sample of a class), suspect (whether it is a label issue). Sort by p_given - p_suggested to
+        see the worst first.
 
     Raises
     ------
     data.DataError
         For labels that cannot be checked, another number of labels than samples, or an unsuitable model.
     """
-    class_names, given = custom_data.classes_of(labels, "labels")
     n = x.shape[0] if hasattr(x, "shape") else len(x)
-    if n != len(given):
-        raise data.DataError(f"x has {n} samples and labels {len(given)}")
+    if n != len(labels):
+        raise data.DataError(f"x has {n} samples and labels {len(labels)}")
+    keep, kept, _ = checkable(labels, "labels")
+    class_names, given = classes_of(kept, "labels")
+    if not keep.all():
+        rows = np.flatnonzero(keep)
+        x = x.iloc[rows] if hasattr(x, "iloc") else x[rows] if hasattr(x, "shape") else np.asarray(x)[rows]
     if hasattr(model, "predict_proba"):
         train = _classifier_train(model, x, given, len(class_names))
     elif hasattr(model, "fit") or not callable(model):
@@ -59,7 +64,11 @@ def find_label_errors(x, labels, model, noise_pattern="sym", iterations=4, epoch
     else:
         train = _keras_train(model, np.asarray(x), given, len(class_names), iterations, epochs, batch_size, seed, quiet)
     selection = INCV.incv(given, len(class_names), noise_pattern, train, iterations, seed)
-    return report.label_issues(selection, given, class_names, np.arange(len(given)))
+    table = report.label_issues(selection, given, class_names, np.flatnonzero(keep))
+    if not keep.all():
+        table = table.set_index("sample").reindex(range(n)).reset_index()
+        table.loc[~keep, "status"], table["suspect"] = "not checked", table["suspect"].fillna(False).astype(bool)
+    return table
 
 
 def _classifier_train(classifier, x, given, num_classes):

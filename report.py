@@ -131,6 +131,7 @@ def page(title, provenance, worst, counts, pictures, thumbnail=None):
         title=title, number=len(worst), worst=rows(worst.head(MOST_IN_ALL)), classes=classes, settings=provenance["settings"],
         samples=provenance["samples"], iterations=len(provenance["iterations"]), last=provenance["iterations"][-1],
         ended_early=provenance["ended_early"], provenance=json.dumps(provenance, indent=1), thumbnails=thumbnail is not None,
+        warnings=provenance.get("warnings", []),
         pictures={name: _base64(png) for name, png in pictures.items()})
 
 

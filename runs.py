@@ -35,7 +35,7 @@ PROJECT = Path(__file__).resolve().parent
 # A setting of INCV_main.py. Files without it are of versions that dropped the learning rate one epoch later than published.
 SCHEDULE = "learning rate drops from epochs 80, 120, 160, 180"
 SETTINGS_OF_OLDER_FILES = {"schedule": "learning rate drops after epochs 80, 120, 160, 180"}
-CHECKED = (".csv", "_index.csv", "_network1.keras", "_network2.keras")  # files that later commands read
+CHECKED = (".csv", "_index.csv", "_out_of_fold.csv", "_network1.keras", "_network2.keras")  # files that later commands read
 
 
 class RunError(Exception):
@@ -74,6 +74,9 @@ Plan = namedtuple("Plan", "settings path source results_dir gpu_id deadline over
 Started = namedtuple("Started", "dataset index y_noisy resumed save_checkpoint provenance")
 
 
+_warned = set()  # folders of results of which the warnings of their data were printed, once per process
+
+
 def start(plan, published, progress):
     """Start or resume a run: its data, its noisy labels, its checkpoint, the backend.
 
@@ -107,11 +110,14 @@ def start(plan, published, progress):
     earlier = [other for other in json.loads(str(resumed.get("sessions", "[]"))) if other != this_session]
 
     if source.path is not None:
-        dataset = custom_data.load(source.path, source.label, source.image_size, path.parent, progress.quiet)
+        dataset = custom_data.load(source, scratch=path.parent, quiet=progress.quiet)
         if dataset.checksum != settings["dataset_checksum"]:
             raise RunError(f"{source.path}: changed since the command started; rerun the same command")
         classes = data.listed([repr(str(name)) for name in dataset.class_names], 8)
         progress.say(f"{dataset.num_classes} classes: {classes}")
+        for warning in dataset.warnings if path.parent not in _warned else ():
+            progress.say(f"warning: {warning}")
+        _warned.add(path.parent)
     dataset, index, y_noisy = noisy_labels(settings, dataset, source.labels)
     flipped = None if dataset.y_train is None else int((dataset.y_train != y_noisy).sum())
 
@@ -125,7 +131,8 @@ def start(plan, published, progress):
                    if settings.get(key, value) != value}
         return {"settings": settings, "differs_from_published": differs, **this_session, "earlier_sessions": earlier,
                 "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-                "wall_seconds": round(time.monotonic() - started_at, 1), "samples": len(y_noisy), "flipped": flipped}
+                "wall_seconds": round(time.monotonic() - started_at, 1), "samples": len(y_noisy), "flipped": flipped,
+                "warnings": list(dataset.warnings)}
 
     label_note = "labels as given (" if flipped is None else (
         f"{flipped} of their labels {'flipped' if dataset.given is None else 'wrong'} ({name_of_noise(settings)}, ")
@@ -206,7 +213,8 @@ def csv_of(path):
 def files_of(path):
     """Return the files that a finished run may have, its JSON first."""
     endings = (".json", ".csv", ".csv.gz", "_index.csv", ".png", "_history.csv", "_history.png", "_network1.keras",
-               "_network2.keras", "_out_of_fold.csv", "_suspects.csv", "_suspects.png", "_classes.png", "_report.html")
+               "_network2.keras", "_out_of_fold.csv", "_left_out.csv", "_suspects.csv", "_suspects.png", "_classes.png",
+               "_report.html")
     predictions = path.parent.glob(f"{path.name}_predictions_*.csv*")  # by its networks
     return [*(beside(path, ending) for ending in endings), *predictions]
 

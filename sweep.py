@@ -22,6 +22,7 @@ import urllib.parse
 from pathlib import Path
 
 import command
+import custom_data
 import data
 import runs
 import utils
@@ -149,13 +150,27 @@ def _one(run, plan, progress):
     with runs.locked(plan.path):
         try:
             runs.check_time(plan.deadline)
-            if runs.is_finished(plan.path, plan.settings):
+            if _is_finished_or_explained(plan):
                 print(f"finished by another command: {plan.path}.csv, .json", flush=True)
             else:
                 run(plan, progress)
         finally:
             if progress.reported:
                 progress.reported.unlink(missing_ok=True)
+
+
+def _is_finished_or_explained(plan):
+    """Return whether a run is finished; if its data have changed since, the error says how."""
+    try:
+        return runs.is_finished(plan.path, plan.settings)
+    except runs.OtherSettings as error:
+        if plan.source.path is None or "dataset_checksum" not in str(error):
+            raise
+        with contextlib.suppress(OSError, KeyError, ValueError):
+            how = custom_data.what_changed(runs.csv_of(plan.path), plan.source)
+            raise runs.OtherSettings(f"{plan.path}.json is from other data of this name (dataset_checksum; {how}): "
+                                     f"--overwrite replaces it, another --results_dir keeps it") from None
+        raise
 
 
 def _one_by_one(run, missing, progress):

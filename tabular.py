@@ -1,52 +1,316 @@
-"""Tables: .csv and .parquet files as DataFrames, and their columns as standardised features."""
+"""The columns of a table as features: numbers, categories, dates and text, however people write them.
+
+    table, notes = table_file.read_table("customers.csv", label="churned")
+    features = Features(table.drop(columns="churned"), "customers.csv")
+    x = features.transform(other_table)              # float64 [n, d]
+"""
 import warnings
+from collections import namedtuple
+from decimal import Decimal
 
 import numpy as np
 
-from data import DataError
+from data import DataError, first_line, listed
 
 MAX_CATEGORIES = 50  # of a column; rarer ones share a feature
+MAX_WORDS = 1000  # features of a column of text
+UNITS = r"%|\$|€|£|¥|USD|EUR|GBP|CHF|JPY|kr"
+LEAKS = 0.95  # the fraction of labels that a single column predicts, cross-validated, above which it is named
 
 
-def read_table(path, dtype=None, label=None):
-    """Read a .csv or .parquet file of at least one row.
+# kind: "numbers", "dates", "text" or "categories"; decimal: of numbers that are not plain; dayfirst: of dates.
+Column = namedtuple("Column", "kind decimal dayfirst", defaults=[None, None])
+
+
+def kind_of_column(column, name, path, decimal=None):
+    """Return (Column, how it is read or "") of a pandas.Series.
+
+    Numbers may have missing values written in any way (at most a tenth, of at most five kinds), decimal commas, thousands'
+    separators, a percent sign or a currency. DataError where two readings are possible.
+    """
+    import pandas as pd
+
+    if pd.api.types.is_numeric_dtype(column):
+        return Column("numbers"), ""
+    if pd.api.types.is_datetime64_any_dtype(column):
+        return Column("dates"), "used as dates"
+    values = column.dropna()
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        values = values.astype(values.cat.categories.dtype)
+        if pd.api.types.is_numeric_dtype(values):
+            return Column("categories"), ""
+    if any(isinstance(value, (list, dict, tuple, set, np.ndarray)) for value in values.head(100)):
+        raise DataError(f"{path}: column {name!r} contains lists, not single values; split it into columns, or --drop it")
+    if len(values) and all(isinstance(value, Decimal) for value in values):
+        return Column("numbers"), ""
+    text = values.astype(str).str.strip()
+    text = text[text != ""]
+    if len(text):
+        found, how = numbers_of(text, name, path, decimal)
+        odd = text[found.isna()]
+        if found.notna().mean() >= 0.9 and odd.nunique() <= 5:
+            if len(odd):
+                how.append(f"{len(odd)} cells {listed(sorted(map(repr, odd.unique())))} as missing")
+            return Column("numbers", decimal or ("," if "decimal commas" in how else None)), (
+                "read as numbers" + (f": {'; '.join(how)}" if how else ""))
+        dayfirst = _dates(text)
+        if dayfirst is not None:
+            return Column("dates", dayfirst=dayfirst), "used as dates" + (" (day before month)" if dayfirst else "")
+        words = text.str.split().str.len().mean()
+        if words >= 4 and text.nunique() > max(MAX_CATEGORIES, len(text) / 2):
+            return Column("text"), "used as text (TF-IDF of its words)"
+    return Column("categories"), ""
+
+
+def told(path, names, how):
+    """Return the warning that says how columns are read."""
+    return f"{path}: {'columns' if len(names) > 1 else 'column'} {listed(list(map(repr, names)))} {how}"
+
+
+def numbers_of(text, name, path, decimal=None):
+    """Parse strings that may be numbers in any dress.
+
+    Returns (float Series, NaN where a string is not a number; what was found, a list of strings). DataError if commas may be
+    decimal or thousands' separators, unless `decimal` says which.
+    """
+    import pandas as pd
+
+    how = []
+    number = r"[+-]?[\d.,'’\s]*\d[\d.,]*(?:[eE][+-]?\d+)?"
+    parts = text.str.extract(rf"^(?P<sign>[+-]?)\s*(?P<before>{UNITS})?\s*(?P<number>{number})\s*(?P<after>{UNITS})?$")
+    digits = (parts["sign"].fillna("") + parts["number"].fillna("")).where(parts["number"].notna(), "")
+    grouped = digits.str.contains(r"\d[\s'’]\d{3}(?!\d)", regex=True)
+    if grouped.any():
+        digits = digits.str.replace(r"(?<=\d)[\s'’](?=\d{3}(?!\d))", "", regex=True)
+        how.append("spaces or apostrophes between thousands")
+    units = sorted({unit for side in ("before", "after") for unit in parts[side].dropna().unique()})
+    if units:
+        how.append(f"without {', '.join(units)}")
+    commas = digits[digits.str.contains(",", regex=False)]
+    if len(commas):
+        three = r"[+-]?[1-9]\d{0,2}(,\d{3})+"
+        only_decimal = ~commas.str.fullmatch(rf"{three}(\.\d*)?")
+        only_thousands = commas.str.fullmatch(rf"{three}\.\d*|[+-]?[1-9]\d{{0,2}}(,\d{{3}}){{2,}}")
+        if decimal is None and not only_decimal.any() and not only_thousands.any():
+            example = commas.iloc[0]
+            raise DataError(f"{path}: column {name!r}: is {example!r} {example.replace(',', '.')} or "
+                            f"{example.replace(',', '')}? give --decimal , or --decimal .")
+        if decimal == "," or decimal is None and only_decimal.mean() > 0.5 and not only_thousands.any():
+            digits = digits.str.replace(".", "", regex=False).str.replace(",", ".", regex=False)
+            how.append("decimal commas")
+        else:
+            digits = digits.where(~digits.str.fullmatch(rf"{three}(\.\d*)?"), digits.str.replace(",", "", regex=False))
+            how.append("commas between thousands")
+    elif decimal == ",":
+        digits = digits.str.replace(r"\.(?=\d{3}(\D|$))", "", regex=True)
+    return pd.to_numeric(digits.where(digits != "", None), errors="coerce").astype(float), how
+
+
+def _dates(text):
+    """Return None if strings are not dates, else whether the day comes before the month."""
+    import pandas as pd
+
+    numeric = text.str.extract(r"^(\d{1,2})[./-](\d{1,2})[./-](\d{4}|\d{2})(?:\D|$)")
+    if numeric[0].notna().mean() >= 0.95:
+        first, second = (pd.to_numeric(numeric[place]) for place in (0, 1))
+        if first.max() <= 12 or first.max() <= 31 and second.max() <= 12:
+            return bool(first.max() > 12 or second.max() <= 12 and text.str.contains(".", regex=False).mean() > 0.5)
+        return None
+    looks = text.str.match(r"^\d{4}[-/.]\d{1,2}([-/.]\d{1,2})?([T ]|$)") | text.str.match(
+        r"^(\d{1,2}\.? )?(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.? \d", case=False)
+    if looks.mean() < 0.95:
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        parsed = pd.to_datetime(text, errors="coerce", format="mixed", utc=True)
+    return False if parsed.notna().mean() >= 0.95 else None
+
+
+def not_used(table, keep, labels, path, decimal=None):
+    """Return {column: why it is not used} of a DataFrame: row numbers, names of rows, copies of the labels, single values.
+
+    keep: bool [n], the rows whose labels are checked; labels: int [number kept]; path, decimal: as for `kind_of_column`.
+    """
+    import pandas as pd
+
+    found = {}
+    for name in table:
+        column = table[name]
+        if pd.api.types.is_integer_dtype(column) and column.notna().all() and len(column) > 2:
+            steps = np.diff(column.to_numpy(dtype=float))
+            if (steps == steps[0]).all() and steps[0] != 0:
+                found[name] = "counts the rows"
+                continue
+        column = column[keep]
+        try:
+            codes, distinct = pd.factorize(column, use_na_sentinel=False)
+        except TypeError:
+            continue  # lists: `kind_of_column` refuses them
+        if len(distinct) <= 1 or not column.notna().any():
+            found[name] = "has a single value"
+        elif len(distinct) == len(np.unique(labels)) == len(set(zip(codes.tolist(), labels.tolist()))):
+            found[name] = "says the same as the label"
+        elif len(distinct) == len(column) > MAX_CATEGORIES and (
+                kind_of_column(column, name, path, decimal)[0].kind == "categories"):
+            found[name] = "names each row"
+    return found
+
+
+class Features:
+    """The features of a table: numbers standardised, categories one-hot, dates and texts as numbers, missing values marked.
+
+    Missing numbers become the median of the column, and an extra feature marks them; missing categories are a category.
 
     Parameters
     ----------
+    table : pandas.DataFrame
+        Without labels, fitted to.
     path : path
-    dtype : str or {column: str}, optional
-        For .csv: the columns whose text is not parsed as numbers.
-    label : str, optional
-        For .csv: the column of labels, whose text is kept too and of which only empty cells are missing ("NA" and "None" may
-        be classes).
+        How an error begins.
+    decimal : str, optional
+        See `table_file.read_table`.
 
-    Returns
-    -------
-    pandas.DataFrame
-        The column names are strings.
+    Attributes
+    ----------
+    columns : {name: Column}
+    as_text : list of str
+        Columns that another table must not parse as numbers.
+    warnings : list of str
+        What is read otherwise than written.
+    x : float64 array [n, d]
+        The features of `table`.
 
     Raises
     ------
     DataError
+        For infinite or huge values, lists, and where two readings are possible.
     """
+
+    def __init__(self, table, path, decimal=None):
+        import pandas as pd
+
+        self.path, self.columns, how = path, {}, {}
+        self.as_text = [name for name in table if not pd.api.types.is_numeric_dtype(table[name])]
+        for name in table:
+            self.columns[name], note = kind_of_column(table[name], name, path, decimal)
+            how.setdefault(note, []).append(name)
+        self.warnings = [told(path, names, note) for note, names in how.items() if note]
+        converted = self._converted(table)
+        for name in self._named("numbers"):
+            infinite = np.isinf(converted[name].to_numpy())
+            if infinite.any():
+                raise DataError(f"{path}: column {name!r} has {infinite.sum()} infinite values, the first in row "
+                                f"{infinite.argmax()} (counted from 0); fix or remove them")
+        self.preprocessing = self._preprocessing(converted)
+        self.x = scaled(self.preprocessing, converted, path, fit=True)
+
+    def transform(self, table):
+        """Return the features of another table with these columns, float64 [n, d]; DataError if it lacks one."""
+        missing = [name for name in self.columns if name not in table]
+        if missing:
+            raise DataError(f"lacks the column {listed(missing)}")
+        return scaled(self.preprocessing, self._converted(table), self.path)
+
+    def _named(self, kind):
+        return [name for name, column in self.columns.items() if column.kind == kind]
+
+    def _converted(self, table):
+        """Return a DataFrame of floats (numbers, parts of dates) and strings (categories, text)."""
+        import pandas as pd
+
+        found = {}
+        for name, column in self.columns.items():
+            values = table[name]
+            if column.kind == "numbers":
+                found[name] = self._numbers(values, name, column)
+            elif column.kind == "dates":
+                found |= {f"{name} ({part})": of_part for part, of_part in _parts(values, column.dayfirst).items()}
+            else:
+                found[name] = np.array(["" if missing else str(value) for value, missing in zip(values, values.isna())],
+                                       dtype=object)
+        return pd.DataFrame(found, index=table.index)
+
+    def _numbers(self, values, name, column):
+        import pandas as pd
+
+        if pd.api.types.is_numeric_dtype(values) or len(values.dropna()) and all(
+                isinstance(value, Decimal) for value in values.dropna()):
+            return values.astype(float).to_numpy(dtype=np.float64, na_value=np.nan)
+        text = values.astype(object).where(values.notna(), "").astype(str).str.strip()
+        return numbers_of(text, name, self.path, column.decimal)[0].to_numpy()
+
+    def _preprocessing(self, converted):
+        from sklearn.compose import ColumnTransformer
+        from sklearn.feature_extraction.text import TfidfVectorizer
+        from sklearn.impute import SimpleImputer
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+        categories, texts = self._named("categories"), self._named("text")
+        numbers = [name for name in converted if name not in (*categories, *texts)]
+        return ColumnTransformer([
+            ("numbers", make_pipeline(SimpleImputer(strategy="median", add_indicator=True), StandardScaler()), numbers),
+            ("categories", OneHotEncoder(handle_unknown="infrequent_if_exist", max_categories=MAX_CATEGORIES,
+                                         sparse_output=False), categories),
+            *((f"text {name}", TfidfVectorizer(max_features=MAX_WORDS, min_df=2, sublinear_tf=True), name) for name in texts)],
+            sparse_threshold=0)
+
+
+def _parts(values, dayfirst):
+    """Return {part: float [n]} of dates: days since 1970, and month, weekday and hour on their circles."""
     import pandas as pd
 
-    try:
-        if str(path).lower().endswith(".parquet"):
-            table = pd.read_parquet(path)
-        else:
-            table = pd.read_csv(path, dtype=dtype, keep_default_na=dtype is not str, low_memory=False)
-            if label in table:
-                table[label] = pd.read_csv(path, usecols=[label], dtype=str, keep_default_na=False, na_values=[""])[label]
-    except ImportError:
-        raise DataError(f"{path}: to read .parquet, pip install pyarrow") from None
-    except Exception as error:  # pandas' and pyarrow's own, among others
-        if not isinstance(error, (OSError, ValueError)) and type(error).__module__.split(".")[0] not in ("pyarrow", "pandas"):
-            raise
-        raise DataError(f"{path}: cannot be read as a table ({error})") from None
-    if not len(table):
-        raise DataError(f"{path}: has no rows")
-    return table.rename(columns=str).reset_index(drop=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        dates = values if pd.api.types.is_datetime64_any_dtype(values) else pd.to_datetime(
+            values, errors="coerce", format="mixed", dayfirst=bool(dayfirst), utc=True)
+    found = {"days": (dates - pd.Timestamp(0, tz=dates.dt.tz)) / pd.Timedelta(days=1)}
+    for part, around in (("month", 12), ("day_of_week", 7), ("hour", 24)):
+        of_part = getattr(dates.dt, part)
+        if of_part.nunique() > 1:
+            angle = 2 * np.pi * of_part.astype(float) / around
+            found |= {f"{part}, sine": np.sin(angle), f"{part}, cosine": np.cos(angle)}
+    return {part: of_part.to_numpy(dtype=float) for part, of_part in found.items()}
+
+
+def leaks(features, table, labels):
+    """Return {column: the fraction of labels that it predicts by itself, cross-validated} of columns that predict nearly all.
+
+    features: Features; labels: int [n]. Of at most 5,000 rows.
+    """
+    import pandas as pd
+    from sklearn.model_selection import cross_val_score
+    from sklearn.tree import DecisionTreeClassifier
+
+    some = np.random.default_rng(0).permutation(len(labels))[:5000]
+    converted, found = features._converted(table.iloc[some]), {}
+    if np.bincount(labels[some]).max() > 0.9 * len(some) or len(some) < 30:
+        return found
+    for name in features.columns:
+        columns = [each for each in converted if each == name or each.startswith(f"{name} (")]
+        if features.columns[name].kind == "text":
+            continue
+        x = np.stack([pd.factorize(converted[each])[0] if features.columns[name].kind == "categories" else
+                      converted[each].fillna(0).to_numpy() for each in columns], axis=1)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of classes with fewer samples than folds
+            score = cross_val_score(DecisionTreeClassifier(max_leaf_nodes=64, random_state=0), x, labels[some], cv=3).mean()
+        if score >= LEAKS:
+            found[name] = score
+    return found
+
+
+def scaled(preprocessing, x, path, fit=False):
+    """Apply scikit-learn's preprocessing to samples, fitted to them first if `fit`; DataError if a result is not finite."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of an overflow, which is an error below
+        try:
+            x = preprocessing.fit_transform(x) if fit else preprocessing.transform(x)
+        except ValueError as error:
+            raise DataError(f"{path}: {first_line(error)}") from None
+    if not np.isfinite(x.astype(np.float32)).all():
+        raise DataError(f"{path}: some numbers are too large to standardise; use another unit")
+    return x
 
 
 def integers_if_all(labels):
@@ -56,53 +320,3 @@ def integers_if_all(labels):
     except (ValueError, OverflowError):
         return labels
     return numbers if (numbers.astype(np.str_) == labels).all() else labels
-
-
-def make_preprocessing(path, features):
-    """Return scikit-learn's preprocessing of a DataFrame: numbers standardised, categories one-hot, missing values marked.
-
-    Missing numbers become the median of the column, and an extra feature marks them; missing categories are a category.
-    Columns without values or with a single value are dropped. Raises DataError for infinite values.
-    """
-    import pandas as pd
-    from sklearn.compose import ColumnTransformer
-    from sklearn.impute import SimpleImputer
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
-
-    try:
-        varying = [name for name in features if features[name].nunique(dropna=False) > 1 and features[name].notna().any()]
-    except TypeError:
-        raise DataError(f"{path}: a column contains lists, not single values; split it into columns, or drop it") from None
-    numbers = [name for name in varying if pd.api.types.is_numeric_dtype(features[name])]
-    for name in numbers:
-        infinite = np.isinf(_as_numbers(features[[name]])[:, 0])
-        if infinite.any():
-            raise DataError(f"{path}: column {name!r} has {infinite.sum()} infinite values, the first in row "
-                            f"{infinite.argmax()} (counted from 0); fix or remove them")
-    return ColumnTransformer([
-        ("numbers", make_pipeline(FunctionTransformer(_as_numbers), SimpleImputer(strategy="median", add_indicator=True),
-                                  StandardScaler()), numbers),
-        ("categories", make_pipeline(FunctionTransformer(_as_text), OneHotEncoder(
-            handle_unknown="infrequent_if_exist", max_categories=MAX_CATEGORIES, sparse_output=False)),
-         [name for name in varying if name not in numbers])])
-
-
-def scaled(preprocessing, x, path, fit=False):
-    """Apply scikit-learn's preprocessing to samples, fitted to them first if `fit`; DataError if a result is not finite."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # of an overflow, which is an error below
-        x = preprocessing.fit_transform(x) if fit else preprocessing.transform(x)
-        finite = np.isfinite(x.astype(np.float32)).all()
-    if not finite:
-        raise DataError(f"{path}: some numbers are too large to standardise; use another unit")
-    return x
-
-
-def _as_numbers(table):
-    return table.astype(float).to_numpy(dtype=np.float64, na_value=np.nan)
-
-
-def _as_text(table):
-    return np.array([["" if missing else str(value) for value, missing in zip(table[name], table[name].isna())]
-                     for name in table], dtype=object).T

@@ -44,7 +44,7 @@ def make("""
 @pytest.fixture
 def extended(tmp_path):
     """A copy of the project in which one file each has one of the three more."""
-    for file in PROJECT.glob("*.py"):
+    for file in [*PROJECT.glob("*.py"), *PROJECT.glob("*.jinja"), PROJECT / "published.json"]:
         shutil.copy(file, tmp_path)
     for name, changes in (("noise", [('    "human": Pattern', PATTERN)]),
                           ("models", [('"dense": "table"', NETWORK), ("\ndef build(", None)]),

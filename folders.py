@@ -1,0 +1,175 @@
+"""A folder of images: which files are used, of which class, and their pixels as a viewer shows them."""
+import functools
+import hashlib
+import io
+import os
+import stat
+import sys
+from collections import Counter, namedtuple
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from data import DataError, in_a_file, listed
+
+LARGEST_AS_IT_IS = 64  # pixels a side: images of one size up to this are not resized
+IMAGE_SIZE = 32  # pixels a side of other images, without --image_size
+IN_MEMORY = 2 ** 30  # bytes: decoded images that take more are memory-mapped
+LARGEST_FILE = 2 ** 30  # bytes of an image file
+IMAGE_FILES = (".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".avif")
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "AVIF")  # by content, whatever the name: nothing else is opened
+SPLITS = {"train", "training", "val", "valid", "validation", "dev", "test", "testing", "eval"}
+SYSTEM = {"__macosx", "@eadir", "thumbs.db", "desktop.ini", "lost+found", "$recycle.bin"}
+
+# files: names relative to the folder, of the images that are used; labels: the class of each; shape: of all images; checksum:
+# of names and contents; left_out: {file: why it is not used}; warnings: list of str; changed: how pixels are read otherwise
+# than stored, "" if they are not.
+Scan = namedtuple("Scan", "files labels shape checksum left_out warnings changed")
+
+
+def scan(path, image_size=None):
+    """Read the images of a folder with a subfolder per class, once per process while no name, size or time changes.
+
+    Raises DataError for a folder without classes, a class without images, and folders such as train/ above the classes.
+    """
+    folder = Path(path)
+    entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    classes = [entry.name for entry in entries if entry.is_dir() and not _is_system(entry.name)]
+    splits = [name for name in classes if name.casefold() in SPLITS]
+    if splits and len(splits) == len(classes) and any(each.is_dir() for name in splits for each in os.scandir(folder / name)):
+        first = next((name for name in splits if name.casefold().startswith("train")), splits[0])
+        raise DataError(f"{folder}: {listed(splits)} are parts of a dataset, not classes: give --dataset {folder / first}")
+    left_out = {entry.name: "not in the folder of a class" for entry in entries
+                if not entry.is_dir() and entry.name.lower().endswith(IMAGE_FILES) and not _is_system(entry.name)}
+    files, labels = [], []
+    for label in classes:
+        found = list(_files(folder, folder / label, left_out))
+        if not found:
+            raise DataError(f"{folder / label}: contains no image ({', '.join(IMAGE_FILES)}); add images or remove it")
+        files += found
+        labels += [label] * len(found)
+    if not files:
+        raise DataError(f"{folder}: has no subfolder of images; each class needs one")
+    stamps = tuple((file, (found := (folder / file).stat()).st_size, found.st_mtime_ns) for file in files)
+    return _scan(folder, stamps, tuple(labels), image_size, tuple(left_out.items()))
+
+
+def _is_system(name):
+    return name.startswith(".") or name.casefold() in SYSTEM
+
+
+def _files(folder, place, left_out, seen=None):
+    """Yield the image files below a class's folder, relative to `folder`, ascending; adds others to left_out.
+
+    Links to files and folders are followed, each folder once.
+    """
+    seen = set() if seen is None else seen
+    real = os.path.realpath(place)
+    if real in seen:
+        return
+    seen.add(real)
+    folders = []
+    for entry in sorted(os.scandir(place), key=lambda entry: entry.name):
+        name = Path(os.path.relpath(entry.path, folder)).as_posix()
+        if _is_system(entry.name):
+            inside = [os.path.join(place, file) for place, _, files in os.walk(entry.path) for file in files]
+            left_out |= {Path(os.path.relpath(file, folder)).as_posix(): "hidden or of the system"
+                         for file in (inside if entry.is_dir() else [entry.path])}
+        elif entry.is_dir():
+            folders.append(entry.path)
+        elif not entry.name.lower().endswith(IMAGE_FILES):
+            left_out[name] = f"a {Path(entry.name).suffix or 'nameless'} file"
+        elif not entry.is_file() or not 0 < entry.stat().st_size <= LARGEST_FILE:
+            left_out[name] = "empty, too large, or not a regular file"
+        else:
+            yield name
+    for path in folders:
+        yield from _files(folder, Path(path), left_out, seen)
+
+
+@functools.lru_cache(maxsize=2)
+def _scan(folder, stamps, labels, image_size, left_out):
+    """stamps: (file, size, time) of each image."""
+    from PIL import Image
+
+    digest, sizes, grey, used, left_out, changed = hashlib.sha256(), set(), True, [], dict(left_out), Counter()
+    for (file, _, _), label in zip(stamps, labels):
+        try:
+            content = content_of(folder / file)
+            with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+                if image.mode[0] in "IF":
+                    raise DataError(f"{folder / shown(file)}: an image of 16 bits or floats; convert the images to 8 bits, or "
+                                    f"use an .npz")
+                turned = image.getexif().get(0x0112, 1)
+                sizes.add(image.size if turned in (5, 6, 7, 8) else image.size[::-1])
+                grey = grey and image.mode in ("1", "L", "LA")
+                changed["turned as their EXIF says"] += turned not in (0, 1)
+                changed["laid on white where transparent"] += image.has_transparency_data
+        except (OSError, ValueError, SyntaxError, EOFError, MemoryError, Image.DecompressionBombError):
+            left_out[file] = "not a readable image"
+            continue
+        digest.update(f"{file}\0{len(content)}\0".encode("utf-8", "surrogateescape") + content)
+        used.append((file, label))
+    if not used:
+        raise DataError(f"{folder}: none of its {len(stamps)} image files can be read")
+    height, width = (image_size or IMAGE_SIZE,) * 2
+    if image_size is None and len(sizes) == 1 and max(max(sizes)) <= LARGEST_AS_IT_IS:
+        [(height, width)] = sizes
+    files, labels = zip(*used)
+    changed = {how: number for how, number in changed.items() if number}
+    warnings = [f"{folder}: {number} files are not used: {why}" for why, number in sorted(Counter(left_out.values()).items())]
+    warnings += [f"{folder}: {number} images are {how}" for how, number in changed.items()]
+    shown_left_out = {shown(file): why for file, why in left_out.items()}
+    return Scan(list(files), [shown(label) for label in labels], (height, width, 1 if grey else 3), digest.hexdigest(),
+                shown_left_out, warnings, ", ".join(f"{number} {how}" for how, number in changed.items()))
+
+
+def content_of(file):
+    """Return the bytes of an image file; ValueError unless it is a regular file of a size that an image can have."""
+    found = os.stat(file)
+    if not stat.S_ISREG(found.st_mode) or found.st_size > LARGEST_FILE:
+        raise ValueError("not a regular file, or too large")
+    return Path(file).read_bytes()
+
+
+def shown(name):
+    """Return a file name as text: bytes that are not UTF-8 as \\xff, so that different names stay different."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def pixels(file, shape):
+    """Return an image file as uint8 [height, width, channels], as a viewer shows it: turned by EXIF, laid on white."""
+    from PIL import Image, ImageOps
+
+    with Image.open(io.BytesIO(content_of(file)), formats=FORMATS) as image:
+        image = ImageOps.exif_transpose(image)
+        if image.has_transparency_data:
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
+        image = image.convert("L" if shape[2] == 1 else "RGB")
+        if image.size != (shape[1], shape[0]):
+            image = image.resize((shape[1], shape[0]), Image.Resampling.BILINEAR)
+        return np.asarray(image, dtype=np.uint8).reshape(shape)
+
+
+def decode(folder, files, shape, scratch=None, quiet=True):
+    """Decode images.
+
+    Returns
+    -------
+    x : uint8 array [n, *shape]
+        In memory, or memory-mapped in the folder `scratch`.
+    broken : list of int
+        Positions of the images that cannot be decoded.
+    """
+    size, broken = (len(files), *shape), []
+    x = in_a_file(size, scratch) if np.prod(size, dtype=float) > IN_MEMORY else np.empty(size, dtype=np.uint8)
+    bar = tqdm(files, "reading images", leave=False, file=sys.stdout, disable=quiet or not sys.stdout.isatty())
+    for number, file in enumerate(bar):
+        try:
+            x[number] = pixels(Path(folder) / file, shape)
+        except (OSError, ValueError, SyntaxError) as error:
+            if isinstance(error, OSError) and error.errno:  # of the disk, not of the image
+                raise
+            broken.append(number)
+    return x, broken

@@ -1,0 +1,151 @@
+"""Labels as people write them, as classes and integers: what they mean, which of them cannot be checked."""
+import numpy as np
+
+from data import DataError, listed
+
+MAX_CLASSES = 1000
+MAY_MEAN_NONE = {"-1", "-1.0", "none", "null", "nan", "na", "n/a", "unlabelled", "unlabeled", "unknown", "missing", "tbd",
+                 "undefined", "unclear", "todo", "?", "-", "--", "not labelled", "not labeled", "no label"}
+
+
+def classes_of(values, what, known=None):
+    """Encode labels as integers.
+
+    Parameters
+    ----------
+    values : array [n]
+        Integers, booleans or strings.
+    what : str
+        How an error begins.
+    known : array [c], optional
+        The class names, if they are fixed.
+
+    Returns
+    -------
+    class_names : array [c]
+        Integers or strings, ascending.
+    labels : int64 array [n]
+        The position of each value in class_names.
+
+    Raises
+    ------
+    DataError
+        For other values, fewer than two classes or more than MAX_CLASSES, a class of one sample, or values not in `known`.
+    """
+    values = _plain(values, what)
+    class_names, integers, counts = np.unique(values, return_inverse=True, return_counts=True)
+    if known is not None:
+        if known.dtype.kind != class_names.dtype.kind:
+            raise DataError(f"{what} are {class_names.dtype}, the labels y {known.dtype}: use the same type for both")
+        if not np.isin(class_names, known).all():
+            raise DataError(f"{what} contain classes that the labels y do not have")
+        return known, np.searchsorted(known, class_names)[integers]
+    if len(class_names) < 2:
+        raise DataError(f"{what} are all of one class: at least two are needed")
+    if len(class_names) > MAX_CLASSES:
+        raise DataError(f"{what} have {len(class_names)} classes for {len(values)} samples, more than {MAX_CLASSES}: are "
+                        f"these labels?")
+    if counts.min() < 2:
+        raise DataError(f"{what}: class {str(class_names[counts.argmin()])!r} has a single sample, which cannot be checked; "
+                        f"remove it or add samples")
+    return class_names, integers.astype(np.int64)
+
+
+def checkable(values, what):
+    """Find the samples whose labels can be checked, and what a person should know about the others.
+
+    Parameters
+    ----------
+    values : array [n]
+        As given: integers, floats, booleans, strings or None.
+    what : str
+        How an error or a warning begins.
+
+    Returns
+    -------
+    keep : bool array [n]
+        False for missing labels and for the only sample of a class.
+    values : array [number kept]
+        Without white space around strings.
+    warnings : list of str
+    """
+    values, warnings = np.asarray(values), []
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.ndim == 2 and values.dtype.kind in "iufb" and np.isin(values, (0, 1)).all() and (values.sum(axis=1) == 1).all():
+        raise DataError(f"{what} are one-hot, of shape {values.shape}: give numpy.argmax(y, axis=1)")
+    if values.ndim != 1:
+        return np.ones(len(values), dtype=bool), values, warnings  # `classes_of` refuses them
+    if values.dtype.kind == "O":
+        text = np.array([isinstance(value, str) for value in values])
+        if (text | _missing(values)).all():
+            values = np.array([value.strip() if isinstance(value, str) else None for value in values], dtype=object)
+    elif values.dtype.kind == "U":
+        stripped = np.char.strip(values)
+        if (stripped != values).any():
+            warnings.append(f"{what}: white space around {(stripped != values).sum()} of them is removed")
+        values = stripped
+    keep = ~_missing(values)
+    if not keep.all():
+        warnings.append(f"{what}: {(~keep).sum()} of {len(keep)} samples have none, first number {keep.argmin()}: not used")
+    kept = values[keep]
+    if kept.dtype == object and len(kept):
+        kept = np.array(kept.tolist())
+    if not len(kept):
+        raise DataError(f"{what}: no sample has one")
+    names, integers, counts = np.unique(kept, return_inverse=True, return_counts=True)
+    single = counts < 2
+    if single.any() and (~single).sum() >= 2:
+        warnings.append(f"{what}: {single.sum()} of {len(names)} classes have a single sample, which cannot be checked: not "
+                        f"used: {listed([repr(str(name)) for name in names[single]])}")
+        keep[np.flatnonzero(keep)[single[integers]]] = False
+        kept, names, counts = kept[~single[integers]], names[~single], counts[~single]
+    return keep, kept, warnings + _odd(names, counts, what)
+
+
+def _missing(values):
+    if values.dtype.kind == "f":
+        return np.isnan(values)
+    if values.dtype.kind == "U":
+        return values == ""
+    if values.dtype.kind == "O":
+        return np.array([value is None or value != value or isinstance(value, str) and not value.strip() for value in values],
+                        dtype=bool)
+    return np.zeros(len(values), dtype=bool)
+
+
+def _odd(names, counts, what):
+    """Return warnings of classes that differ by case or by the format of a number only, and of those that may mean none."""
+    text, warnings, alike = [str(name) for name in names], [], {}
+    for name in text if names.dtype.kind == "U" else ():
+        try:
+            alike.setdefault(float(name), []).append(name)
+        except ValueError:
+            alike.setdefault(" ".join(name.casefold().split()), []).append(name)
+    for group in alike.values():
+        if len(group) > 1:
+            warnings.append(f"{what}: the classes {' and '.join(map(repr, group))} differ by case, spaces or number format "
+                            f"only, and are used as different classes")
+    plus_minus = set(text) <= {"-1", "1", "-1.0", "1.0"}
+    for name, count in zip(text, counts):
+        if name.casefold() in MAY_MEAN_NONE and not plus_minus:
+            warnings.append(f"{what}: class {name!r} ({count} samples) may mean that there is no label; it is used as a "
+                            f"class: remove these samples if they are not labelled")
+    return warnings
+
+
+def _plain(values, what):
+    """Return labels as int64, bool or str; DataError for others."""
+    values = np.asarray(values)
+    if values.dtype == object and len({type(value) for value in values.ravel()}) == 1:  # as in a DataFrame
+        values = np.array(values.tolist())
+    if values.dtype.kind in "iu" and (values.size == 0 or values.max() < 2 ** 63) or values.dtype.kind == "f" and (
+            np.abs(values) < 2 ** 53).all() and (values == np.rint(values)).all():
+        values = values.astype(np.int64)
+    elif values.dtype.kind == "S":
+        values = np.char.decode(values, "utf-8", "replace")
+    elif values.dtype.kind == "U":
+        values = np.char.decode(np.char.encode(values, "utf-8", "replace"), "utf-8")  # replaces what no file can contain
+    if values.ndim != 1 or values.dtype.kind not in "ibU":
+        raise DataError(f"{what} must be one integer or string per sample; they are {values.dtype} of shape {values.shape}")
+    return values
