@@ -204,6 +204,7 @@ def _extract(name, archive):
     with tarfile.open(archive) as tar:
         for file in (*published["train"], *published["test"]):
             partial = _partial(folder / file)
+            partial.unlink(missing_ok=True)  # a link there would be followed
             try:
                 partial.write_bytes(tar.extractfile(f"{published['folder']}/{file}").read())
                 os.replace(partial, folder / file)

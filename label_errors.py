@@ -4,6 +4,8 @@
     table = find_label_errors(x, labels, make_network)      # a function that builds a Keras model, or any scikit-learn
     issues = table[table["suspect"]]                        # classifier with predict_proba
 """
+import warnings
+
 import numpy as np
 
 import command
@@ -51,7 +53,9 @@ def find_label_errors(x, labels, model, noise_pattern="sym", iterations=4, epoch
     n = x.shape[0] if hasattr(x, "shape") else len(x)
     if n != len(labels):
         raise data.DataError(f"x has {n} samples and labels {len(labels)}")
-    keep, kept, _ = checkable(labels, "labels")
+    keep, kept, notes = checkable(labels, "labels")
+    for note in notes:
+        warnings.warn(note, stacklevel=2)
     class_names, given = classes_of(kept, "labels")
     if not keep.all():
         rows = np.flatnonzero(keep)

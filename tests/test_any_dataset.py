@@ -234,7 +234,9 @@ def test_labels_that_cannot_be_checked_in_python():
     y = np.array(["a", "b"] * 30, dtype=object)
     x = rng.normal(size=(60, 2)) + 4 * (y == "a")[:, None]
     y[5], y[7], y[9] = None, np.nan, "single"
-    table = find_label_errors(x, y, LogisticRegression())
+    with pytest.warns(UserWarning) as said:
+        table = find_label_errors(x, y, LogisticRegression())
+    assert "2 of 60 samples have none" in str(said[0].message) and "'single'" in str(said[1].message)
     assert len(table) == 60 and table["sample"].tolist() == list(range(60))
     assert table.loc[[5, 7, 9], "status"].tolist() == ["not checked"] * 3 and not table.loc[[5, 7, 9], "suspect"].any()
     assert table["status"].value_counts()["not checked"] == 3
