@@ -26,6 +26,7 @@ from collections import namedtuple
 import numpy as np
 
 import command
+import data
 import export
 import noise
 import report
@@ -100,7 +101,7 @@ def incv(y_noisy, num_classes, noise_pattern, train, iterations=4, seed=0, after
     ratio, records, early = None, [], None
     for iteration in range(1, iterations + 1):
         if candidate.sum() < 2:
-            early = f"{candidate.sum()} candidates are left, too few to split, after iteration {iteration - 1}"
+            early = f"{data.many(candidate.sum(), 'candidate')} left, too few to split, after iteration {iteration - 1}"
             break
         keep_best = iteration <= iterations_with_best_epoch(noise_pattern, ratio)
         first, second = utils.halves(np.flatnonzero(candidate), utils.rng(seed, "split", iteration))
@@ -281,16 +282,20 @@ def run(plan, progress):
         print(f"ended early: {selection.early}")
     names = started.index if dataset.names is None else dataset.names
     table = report.label_issues(selection, y_noisy, dataset.class_names, names)
-    progress.say(f"{int(table['suspect'].sum())} label issues")
-    write_results(path, started, selection, table, train.history, settings)
+    progress.say(data.many(int(table["suspect"].sum()), "label issue"))
+    doubts = report.doubts(selection, y_noisy) if dataset.given is not None else []
+    for doubt in doubts:
+        progress.say(f"warning: {doubt}")
+    write_results(path, started, selection, table, train.history, settings, doubts)
     runs.remove_checkpoint(path)
-    print(f"written: {path}.csv, .json, .png, _history.csv, _history.png, _suspects.csv, _report.html")
+    print(f"written: {path}.csv, .json, .png, _history.csv, _history.png, _out_of_fold.csv, _suspects.csv, _classes.png\n"
+          f"report: {path}_report.html")
 
 
-def write_results(path, started, selection, table, history, settings):
+def write_results(path, started, selection, table, history, settings, doubts=()):
     """Write the files of a run (runs.Started); the JSON, by which a run counts as finished, comes last.
 
-    table: of `report.label_issues`; history: of `Train`.
+    table: of `report.label_issues`; history: of `Train`; doubts: of `report.doubts`.
     """
     import pandas as pd
 
@@ -302,6 +307,7 @@ def write_results(path, started, selection, table, history, settings):
                "select": selection.select, "candidate": selection.candidate, "eval_ratio": selection.ratio}
     provenance = started.provenance() | {"iterations": selection.records, "ended_early": selection.early,
                                        "suspects": int(table["suspect"].sum())}
+    provenance["warnings"] += doubts
     runs.write_table(runs.beside(path, ".csv"), pd.DataFrame(columns))
     if settings["subset"]:
         runs.write_table(runs.beside(path, "_index.csv"), pd.DataFrame({"index": started.index}))

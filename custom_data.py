@@ -83,7 +83,7 @@ def load(source, label=None, scratch=None, quiet=True, **options):
     left_out = found.left_out | {folders.shown(file): "the only image of its class"
                                  for file, kept in zip(found.files, keep) if not kept}
     if broken:
-        warnings = [*warnings, f"{path}: {len(broken)} files are not used: not a readable image"]
+        warnings = [*warnings, f"{path}: {data.many(len(broken), 'file')} not used: not a readable image"]
         left_out |= {names[number]: "not a readable image" for number in broken}
     dataset = _of_images(x, given, class_names, names, found.checksum)._replace(warnings=warnings, left_out=left_out)
     return data.part(dataset, np.setdiff1d(np.arange(len(files)), broken)) if broken else dataset
@@ -113,6 +113,8 @@ def samples_like(file, source):
     shape, path = source.facts.shape, source.path
     if path is not None and table_file.is_table(path):
         features = _file(source, "table")[1]
+        if Path(file).is_dir():
+            raise DataError(f"{file}: a folder, but the networks were trained on a table: give a table")
         try:
             return features.transform(table_file.read_table(
                 file, decimal=source.decimal, as_text=features.as_text)[0]).astype(np.float32), None
@@ -149,7 +151,10 @@ def inspect(source):
     classes = [f"{str(name)!r} {count}" for name, count in zip(dataset.class_names, counts)]
     lines = [f"{path}: {len(dataset.given)} samples of {shape}", f"{dataset.num_classes} classes: {listed(classes, 20)}"]
     if kind == "table":
-        lines += [f"column {name!r}: {column.kind}" for name, column in _file(source, kind)[1].columns.items()]
+        features = _file(source, kind)[1]
+        marked = {name for name in features.columns if features.has_missing(name)}
+        lines += [f"column {name!r}: {column.kind}" + (", and a mark where missing" if name in marked else "")
+                  for name, column in features.columns.items()]
     lines += [f"warning: {warning}" for warning in dataset.warnings]
     return lines + [f"not used: {file}: {why}" for file, why in list((dataset.left_out or {}).items())[:50]]
 
@@ -170,7 +175,8 @@ def kind_of(path, source):
         raise DataError(f"--dataset {path}: not an .npz file or a table ({', '.join(table_file.ENDINGS)}); convert it to one "
                         f"of them")
     if kind == "table" and source.label is None:
-        raise DataError(f"--dataset {path}: which column contains the labels? give --label COLUMN")
+        columns = listed([repr(name) for name in table_file.read_table(path)[0].columns], 30)
+        raise DataError(f"--dataset {path}: which column contains the labels? give --label COLUMN, one of {columns}")
     for option, value, owner, what in (("label", source.label, "table", "tables"), ("drop", source.drop, "table", "tables"),
                                        ("decimal", source.decimal, "table", "tables"),
                                        ("image_size", source.image_size, "folder", "folders of images")):

@@ -350,6 +350,11 @@ def first_line(error):
     return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
+def many(number, noun):
+    """Return "1 file", "2 files"."""
+    return f"{number} {noun}{'' if number == 1 else 's' if not noun.endswith('s') else 'es'}"
+
+
 def listed(names, most=12):
     return ", ".join(map(str, names[:most])) + (f" and {len(names) - most} more" if len(names) > most else "")
 

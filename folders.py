@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from data import DataError, in_a_file, listed
+from data import DataError, in_a_file, listed, many
 
 LARGEST_AS_IT_IS = 64  # pixels a side: images of one size up to this are not resized
 IMAGE_SIZE = 32  # pixels a side of other images, without --image_size
@@ -40,8 +40,12 @@ def scan(path, image_size=None):
     if splits and len(splits) == len(classes) and any(each.is_dir() for name in splits for each in os.scandir(folder / name)):
         first = next((name for name in splits if name.casefold().startswith("train")), splits[0])
         raise DataError(f"{folder}: {listed(splits)} are parts of a dataset, not classes: give --dataset {folder / first}")
-    left_out = {entry.name: "not in the folder of a class" for entry in entries
-                if not entry.is_dir() and entry.name.lower().endswith(IMAGE_FILES) and not _is_system(entry.name)}
+    left_out = {}
+    for entry in entries:
+        if entry.is_dir() and _is_system(entry.name):
+            left_out |= _inside(folder, entry.path)
+        elif not entry.is_dir():
+            left_out[entry.name] = "hidden or of the system" if _is_system(entry.name) else "not in the folder of a class"
     files, labels = [], []
     for label in classes:
         found = list(_files(folder, folder / label, left_out))
@@ -59,6 +63,12 @@ def _is_system(name):
     return name.startswith(".") or name.casefold() in SYSTEM
 
 
+def _inside(folder, place):
+    """Return the files below a hidden folder, as left out."""
+    files = [os.path.join(below, file) for below, _, names in os.walk(place) for file in names]
+    return {Path(os.path.relpath(file, folder)).as_posix(): "hidden or of the system" for file in files}
+
+
 def _files(folder, place, left_out, seen=None):
     """Yield the image files below a class's folder, relative to `folder`, ascending; adds others to left_out.
 
@@ -73,9 +83,7 @@ def _files(folder, place, left_out, seen=None):
     for entry in sorted(os.scandir(place), key=lambda entry: entry.name):
         name = Path(os.path.relpath(entry.path, folder)).as_posix()
         if _is_system(entry.name):
-            inside = [os.path.join(place, file) for place, _, files in os.walk(entry.path) for file in files]
-            left_out |= {Path(os.path.relpath(file, folder)).as_posix(): "hidden or of the system"
-                         for file in (inside if entry.is_dir() else [entry.path])}
+            left_out |= _inside(folder, entry.path) if entry.is_dir() else {name: "hidden or of the system"}
         elif entry.is_dir():
             folders.append(entry.path)
         elif not entry.name.lower().endswith(IMAGE_FILES):
@@ -118,8 +126,9 @@ def _scan(folder, stamps, labels, image_size, left_out):
         [(height, width)] = sizes
     files, labels = zip(*used)
     changed = {how: number for how, number in changed.items() if number}
-    warnings = [f"{folder}: {number} files are not used: {why}" for why, number in sorted(Counter(left_out.values()).items())]
-    warnings += [f"{folder}: {number} images are {how}" for how, number in changed.items()]
+    reasons = sorted(Counter(left_out.values()).items())
+    warnings = [f"{folder}: {many(number, 'file')} not used: {why}" for why, number in reasons]
+    warnings += [f"{folder}: {many(number, 'image')} {how}" for how, number in changed.items()]
     shown_left_out = {shown(file): why for file, why in left_out.items()}
     return Scan(list(files), [shown(label) for label in labels], (height, width, 1 if grey else 3), digest.hexdigest(),
                 shown_left_out, warnings, ", ".join(f"{number} {how}" for how, number in changed.items()))

@@ -60,9 +60,9 @@ def find_label_errors(x, labels, model, noise_pattern="sym", iterations=4, epoch
     if not keep.all():
         rows = np.flatnonzero(keep)
         x = x.iloc[rows] if hasattr(x, "iloc") else x[rows] if hasattr(x, "shape") else np.asarray(x)[rows]
-    if hasattr(model, "predict_proba"):
+    if hasattr(model, "predict_proba") and not isinstance(model, type):
         train = _classifier_train(model, x, given, len(class_names))
-    elif hasattr(model, "fit") or not callable(model):
+    elif hasattr(model, "fit") or not callable(model):  # a class, a classifier without probabilities, a Keras model itself
         raise data.DataError("model must be a scikit-learn classifier with predict_proba, or a function without arguments "
                              "that builds a keras.Model (not the model itself)")
     else:

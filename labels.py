@@ -87,7 +87,7 @@ def checkable(values, what):
         values = stripped
     keep = ~_missing(values)
     if not keep.all():
-        warnings.append(f"{what}: {(~keep).sum()} of {len(keep)} samples have none, first number {keep.argmin()}: not used")
+        warnings.append(f"{what}: {(~keep).sum()} of {len(keep)} samples without one, first number {keep.argmin()}: not used")
     kept = values[keep]
     if kept.dtype == object and len(kept):
         kept = np.array(kept.tolist())
@@ -95,8 +95,11 @@ def checkable(values, what):
         raise DataError(f"{what}: no sample has one")
     names, integers, counts = np.unique(kept, return_inverse=True, return_counts=True)
     single = counts < 2
+    if len(names) > 20 and single.sum() > 0.3 * len(kept):
+        raise DataError(f"{what}: {len(names)} different values in {len(kept)} samples are numbers or names, not classes: are "
+                        f"these the labels?")
     if single.any() and (~single).sum() >= 2:
-        warnings.append(f"{what}: {single.sum()} of {len(names)} classes have a single sample, which cannot be checked: not "
+        warnings.append(f"{what}: {single.sum()} of {len(names)} classes with a single sample, which cannot be checked: not "
                         f"used: {listed([repr(str(name)) for name in names[single]])}")
         keep[np.flatnonzero(keep)[single[integers]]] = False
         kept, names, counts = kept[~single[integers]], names[~single], counts[~single]

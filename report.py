@@ -31,6 +31,20 @@ def label_issues(selection, given, class_names, names):
                          "suspect": ~selection.select & (suggested != given)})
 
 
+def doubts(selection, y_noisy):
+    """Return why a list of label issues cannot be believed, a list of sentences.
+
+    In iteration 1 every sample is predicted by a network that was not trained on it. Networks that agree with the labels no
+    more often than the largest class occurs (by two standard errors) have learned nothing that says something about labels.
+    """
+    n, first = len(y_noisy), selection.records[0]
+    largest, agreement = np.bincount(y_noisy).max() / n, first["selected"] / n
+    if agreement > largest + 2 * np.sqrt(largest * (1 - largest) / n):
+        return []
+    return [f"the networks predict {agreement:.1%} of the labels, hardly more than the largest class has ({largest:.1%}): "
+            f"nothing follows from this list; give more --epochs, more samples, or features that tell classes apart"]
+
+
 def worst_first(table):
     """Return the label issues in the DataFrame of `label_issues`, in ascending order of p_given - p_suggested."""
     found = table[table["suspect"]]
@@ -132,6 +146,7 @@ def page(title, provenance, worst, counts, pictures, thumbnail=None):
         samples=provenance["samples"], iterations=len(provenance["iterations"]), last=provenance["iterations"][-1],
         ended_early=provenance["ended_early"], provenance=json.dumps(provenance, indent=1), thumbnails=thumbnail is not None,
         warnings=provenance.get("warnings", []),
+        doubtful=any("nothing follows" in warning for warning in provenance.get("warnings", [])),
         pictures={name: _base64(png) for name, png in pictures.items()})
 
 

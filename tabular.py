@@ -10,7 +10,7 @@ from decimal import Decimal
 
 import numpy as np
 
-from data import DataError, first_line, listed
+from data import DataError, first_line, listed, many
 
 MAX_CATEGORIES = 50  # of a column; rarer ones share a feature
 MAX_WORDS = 1000  # features of a column of text
@@ -50,7 +50,7 @@ def kind_of_column(column, name, path, decimal=None):
         odd = text[found.isna()]
         if found.notna().mean() >= 0.9 and odd.nunique() <= 5:
             if len(odd):
-                how.append(f"{len(odd)} cells {listed(sorted(map(repr, odd.unique())))} as missing")
+                how.append(f"{many(len(odd), 'cell')} {listed(sorted(map(repr, odd.unique())))} as missing")
             return Column("numbers", decimal or ("," if "decimal commas" in how else None)), (
                 "read as numbers" + (f": {'; '.join(how)}" if how else ""))
         dayfirst = _dates(text)
@@ -201,8 +201,13 @@ class Features:
             if infinite.any():
                 raise DataError(f"{path}: column {name!r} has {infinite.sum()} infinite values, the first in row "
                                 f"{infinite.argmax()} (counted from 0); fix or remove them")
+        self.missing = {name for name in self._named("numbers") if converted[name].isna().any()}
         self.preprocessing = self._preprocessing(converted)
         self.x = scaled(self.preprocessing, converted, path, fit=True)
+
+    def has_missing(self, name):
+        """Return whether a feature marks the missing values of a column of numbers."""
+        return name in self.missing
 
     def transform(self, table):
         """Return the features of another table with these columns, float64 [n, d]; DataError if it lacks one."""
@@ -282,10 +287,11 @@ def leaks(features, table, labels):
     from sklearn.model_selection import cross_val_score
     from sklearn.tree import DecisionTreeClassifier
 
-    some = np.random.default_rng(0).permutation(len(labels))[:5000]
-    converted, found = features._converted(table.iloc[some]), {}
-    if np.bincount(labels[some]).max() > 0.9 * len(some) or len(some) < 30:
+    some, found = np.random.default_rng(0).permutation(len(labels))[:5000], {}
+    some = some[np.bincount(labels[some])[labels[some]] >= 3]  # one of each class in every fold
+    if len(some) < 30 or np.bincount(labels[some]).max() > 0.9 * len(some):
         return found
+    converted = features._converted(table.iloc[some])
     for name in features.columns:
         columns = [each for each in converted if each == name or each.startswith(f"{name} (")]
         if features.columns[name].kind == "text":

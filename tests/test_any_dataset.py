@@ -182,6 +182,28 @@ def test_columns_that_give_the_label_away_or_count_rows_are_not_used(tmp_path, n
 
 # --- labels -----------------------------------------------------------------------------------------------------------
 
+def test_a_column_that_is_no_label_is_refused(tmp_path, numbers):
+    """Numbers, nearly all different, and names of rows."""
+    for name, values in (("v0", None), ("id", [f"C{n:05d}" for n in range(N)])):
+        (numbers if values is None else numbers.assign(id=values)).to_csv(tmp_path / "t.csv", index=False)
+        refused(tmp_path / "t.csv", ["60 different values in 60 samples are numbers or names, not classes"], name)
+    numbers.assign(rare=["x", "y"] * 28 + list("abcd")).to_csv(tmp_path / "rare.csv", index=False)
+    assert read(tmp_path / "rare.csv", "rare")[0].class_names.tolist() == ["x", "y"]
+    rare = ["x", "y"] * 28 + ["a", "a", "b", "b"]
+    numbers.assign(rare=rare).to_csv(tmp_path / "rare.csv", index=False)
+    assert read(tmp_path / "rare.csv", "rare")[0].num_classes == 4
+
+
+def test_networks_that_learn_nothing_are_said(tmp_path):
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "nothing.npz", x=rng.normal(size=(300, 20)), y=rng.integers(0, 5, 300))
+    result = run(["--dataset", "nothing.npz", "--iterations", 1, "--quiet"], tmp_path)
+    assert result.code == 0 and "warning: the networks predict" in result.out, result.err
+    assert "nothing follows from this list" in result.out
+    page = (tmp_path / "results/nothing/given/INCV_seed0_iterations1_report.html").read_text()
+    assert "but nothing follows from them, see the warning" in page and "describes your data better" not in page
+
+
 def test_white_space_and_classes_that_differ_little(tmp_path, numbers):
     kind = numbers["kind"].where(numbers.index % 7 > 0, numbers["kind"] + " ")
     kind = kind.where(numbers.index % 11 > 0, kind.str.upper())
@@ -201,7 +223,7 @@ def test_missing_labels_and_single_samples_are_left_out(tmp_path, numbers):
     table.to_csv(tmp_path / "t.csv", index=False)
     dataset, warnings = read(tmp_path / "t.csv")
     assert dataset.names.tolist() == [n for n in range(N) if n not in (2, 30, 40, 41)]
-    assert "2 of 60 samples have none, first number 2" in warnings and "'fox', 'gnu'" in warnings
+    assert "2 of 60 samples without one, first number 2" in warnings and "'fox', 'gnu'" in warnings
     table.to_parquet(tmp_path / "t.parquet")
     assert read(tmp_path / "t.parquet")[0].names.tolist() == dataset.names.tolist()
     numbers.assign(kind=np.where(numbers.index % 5 == 0, -1, numbers.index % 3)).to_csv(tmp_path / "m.csv", index=False)
@@ -215,13 +237,13 @@ def test_what_is_left_out_is_neither_listed_nor_exported(tmp_path, numbers):
     table.loc[[2, 30], "kind"] = None
     table.to_csv(tmp_path / "t.csv", index=False)
     result = run(["--dataset", "t.csv", "--label", "kind", "--iterations", 1, "--quiet", "--export", "kept.csv"], tmp_path)
-    assert result.code == 0 and result.err == "" and "warning: " in result.out and "2 of 60 samples have none" in result.out
+    assert result.code == 0 and result.err == "" and "warning: " in result.out and "2 of 60 samples without one" in result.out
     every = pd.read_csv(tmp_path / "results/t/given/INCV_seed0_iterations1_out_of_fold.csv")
     assert len(every) == 58 and not {2, 30} & set(every["sample"])
     kept, lines = pd.read_csv(tmp_path / "kept.csv"), table.loc[every["sample"][every["status"] == "selected"]]
     assert kept["v1"].tolist() == lines["v1"].tolist() and len(kept) > 20
     page = (tmp_path / "results/t/given/INCV_seed0_iterations1_report.html").read_text()
-    assert "2 of 60 samples have none" in page
+    assert "2 of 60 samples without one" in page
     # The file is corrected and run again.
     table.assign(kind=table["kind"].fillna("cat")).to_csv(tmp_path / "t.csv", index=False)
     again = run(["--dataset", "t.csv", "--label", "kind", "--iterations", 1, "--quiet"], tmp_path)
@@ -236,7 +258,7 @@ def test_labels_that_cannot_be_checked_in_python():
     y[5], y[7], y[9] = None, np.nan, "single"
     with pytest.warns(UserWarning) as said:
         table = find_label_errors(x, y, LogisticRegression())
-    assert "2 of 60 samples have none" in str(said[0].message) and "'single'" in str(said[1].message)
+    assert "2 of 60 samples without one" in str(said[0].message) and "'single'" in str(said[1].message)
     assert len(table) == 60 and table["sample"].tolist() == list(range(60))
     assert table.loc[[5, 7, 9], "status"].tolist() == ["not checked"] * 3 and not table.loc[[5, 7, 9], "suspect"].any()
     assert table["status"].value_counts()["not checked"] == 3
@@ -307,7 +329,7 @@ def test_photographs_are_turned_as_their_exif_says(tmp_path, turned, how):
         image.transpose(how).save(place, exif=exif)
 
     dataset, warnings = read(folder(tmp_path / "turned", save), None)
-    assert (dataset.x_train == upright).all() and "6 images are turned as their EXIF says" in warnings
+    assert (dataset.x_train == upright).all() and "6 images turned as their EXIF says" in warnings
 
 
 def test_transparent_images_lie_on_white(tmp_path):
@@ -317,7 +339,7 @@ def test_transparent_images_lie_on_white(tmp_path):
 
     dataset, warnings = read(folder(tmp_path, save), None)
     assert (dataset.x_train[:, :4] == 255).all() and (dataset.x_train[:, 4:] < 255).any()
-    assert "6 images are laid on white" in warnings
+    assert "6 images laid on white" in warnings
     palette = Image.fromarray(np.zeros((8, 8), np.uint8), "P")
     palette.putpalette([10, 20, 30])
     palette.save(tmp_path / "p" / "a" / "9.png", transparency=0)
@@ -329,6 +351,8 @@ def test_files_that_are_not_used_are_counted_by_kind(tmp_path):
     (place / "a" / ".ipynb_checkpoints").mkdir()
     picture(0).save(place / "a" / ".ipynb_checkpoints" / "0-checkpoint.png")
     (place / "__MACOSX").mkdir()
+    (place / "__MACOSX" / "._0.png").write_bytes(b"")
+    (place / "README.txt").write_text("about")
     picture(0).save(place / "loose.png")
     (place / "a" / "scan.heic").write_bytes(b"heic")
     (place / "b" / "notes.txt").write_text("mine")
@@ -342,9 +366,10 @@ def test_files_that_are_not_used_are_counted_by_kind(tmp_path):
     assert dataset.names.tolist() == ["a/0.png", "a/2.png", "a/4.png", "b/1.png", "b/3.png", "b/5.png", "b/linked.jpg"]
     assert dataset.left_out == {
         "a/.ipynb_checkpoints/0-checkpoint.png": "hidden or of the system", "b/.DS_Store": "hidden or of the system",
+        "__MACOSX/._0.png": "hidden or of the system", "README.txt": "not in the folder of a class",
         "loose.png": "not in the folder of a class", "a/scan.heic": "a .heic file", "b/notes.txt": "a .txt file",
         "a/cut.png": "not a readable image", "a/text.png": "not a readable image"}
-    assert "2 files are not used: hidden" in warnings and "1 files are not used: a .heic file" in warnings
+    assert "3 files not used: hidden" in warnings and "1 file not used: a .heic file" in warnings
 
 
 def test_formats_are_told_by_content(tmp_path):

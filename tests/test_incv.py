@@ -141,7 +141,7 @@ def test_no_candidate_left_ends_early():
     right = lambda train_index, held_out, *_: confident(np.zeros(len(held_out), int), 3)  # noqa: E731
     select, candidate, ratio, records, early, _ = INCV.incv(np.zeros(30, int), 3, "sym", right)
     assert select.all() and not candidate.any() and ratio == 0.001 and len(records) == 1
-    assert early.startswith("0 candidates are left")
+    assert early.startswith("0 candidates left")
 
 
 def test_a_half_that_would_be_empty_ends_early():
@@ -151,7 +151,7 @@ def test_a_half_that_would_be_empty_ends_early():
 
     select, candidate, _, records, early, _ = INCV.incv(np.zeros(30, int), 3, "asym", train)
     assert np.flatnonzero(candidate).tolist() == [7] and len(records) == 1
-    assert early.startswith("1 candidates are left")
+    assert early.startswith("1 candidate left")
 
 
 def test_halves_are_even_random_and_seeded():
