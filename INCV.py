@@ -55,7 +55,7 @@ SCHEDULE = {"published_epochs": 50, "initial": 1e-3, "drops": {20: 5e-4, 30: 2.5
 Selection = namedtuple("Selection", "select candidate ratio records early out_of_fold")
 
 
-def incv(y_noisy, num_classes, noise_pattern, train, iterations=4, seed=0, after_iteration=None):
+def incv(y_noisy, num_classes, noise_pattern, train, iterations=4, seed=0, after_iteration=None, split=utils.halves):
     """Select the samples whose labels can be trusted (Algorithm 1).
 
     S is the set of selected samples, C the set of candidates, at first all samples. Each iteration
@@ -85,6 +85,8 @@ def incv(y_noisy, num_classes, noise_pattern, train, iterations=4, seed=0, after
         Decides the splits.
     after_iteration : callable, optional
         Called with the record of each iteration and the selection so far.
+    split : callable
+        ``split(positions, generator)`` returns the two halves of the candidates; by default at random, as published.
 
     Returns
     -------
@@ -104,7 +106,7 @@ def incv(y_noisy, num_classes, noise_pattern, train, iterations=4, seed=0, after
             early = f"{data.many(candidate.sum(), 'candidate')} left, too few to split, after iteration {iteration - 1}"
             break
         keep_best = iteration <= iterations_with_best_epoch(noise_pattern, ratio)
-        first, second = utils.halves(np.flatnonzero(candidate), utils.rng(seed, "split", iteration))
+        first, second = split(np.flatnonzero(candidate), utils.rng(seed, "split", iteration))
         removed = np.flatnonzero(~select & ~candidate)  # no network is trained on these: both halves' networks predict them
         out_of_fold[removed] = 0
         agree, remove = np.zeros_like(select), np.zeros_like(select)

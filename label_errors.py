@@ -1,23 +1,39 @@
-"""Find label errors from Python, with any Keras model or scikit-learn classifier.
+"""Find label errors from Python, with any scikit-learn classifier or Keras model.
 
     from label_errors import find_label_errors
-    table = find_label_errors(x, labels, make_network)      # a function that builds a Keras model, or any scikit-learn
-    issues = table[table["suspect"]]                        # classifier with predict_proba
+    table = find_label_errors(x, labels, LogisticRegression())     # or a function that builds a Keras model
+    issues = table[table["suspect"]]
+
+    from label_errors import NoisyLabelClassifier
+    classifier = NoisyLabelClassifier(LogisticRegression()).fit(x, labels)      # trained on what is left without the issues
 """
+import functools
 import warnings
 
 import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, check_random_state, validate_data
 
 import command
 import data
 import INCV
+import last_pass
+import noise
 import report
 import utils
 from labels import checkable, classes_of
 
 
-def find_label_errors(x, labels, model, noise_pattern="sym", iterations=4, epochs=12, batch_size=32, seed=0, quiet=True):
-    """Find label errors by iterative noisy cross-validation (section 4).
+def find_label_errors(x, labels, model=None, noise_pattern="sym", iterations=2, epochs=12, batch_size=32, seed=0, quiet=True,
+                      passes=2, pred_probs=None):
+    """Find label errors by iterative noisy cross-validation (section 4) and a last pass over all samples.
+
+    INCV selects samples; models trained on the selected samples of one half then predict all samples of the other half
+    (`last_pass.out_of_fold`). Exact copies stay in one half; halves are stratified by label.
 
     Parameters
     ----------
@@ -29,27 +45,38 @@ def find_label_errors(x, labels, model, noise_pattern="sym", iterations=4, epoch
         keras.Model, Sequential or functional, which ends in logits or a softmax, one per class in ascending order. For a
         function, the global random generators are seeded (keras.utils.set_random_seed).
     noise_pattern : str
-        "asym" if each class is mistaken for one other class.
+        "asym" if each class is mistaken for one other class, else "sym".
     iterations, seed : int
         Of INCV.
     epochs, batch_size : int
         Of the training of a Keras model, with Adam and the schedule of INCV.
     quiet : bool
         Whether to show no progress.
+    passes : int
+        The number of last passes whose probabilities are averaged.
+    pred_probs : float array [n, num_classes], optional
+        Out-of-fold probabilities of your own, classes ascending, to use instead of a model; no training then.
 
     Returns
     -------
     pandas.DataFrame
-        n rows in the order of x: sample (position), given, suggested (the most probable label by networks not trained on the
-        sample), p_given, p_suggested (their probabilities), status ("selected", "removed" or "candidate"; "not checked" for a
-        missing label or the only sample of a class), suspect (whether it is a label issue). Sort by p_given - p_suggested to
-        see the worst first.
+        n rows in the order of x: sample (position), given, suggested (the most probable label), p_given, p_suggested (their
+        out-of-fold probabilities), status ("selected", "removed" or "candidate" by INCV; "not checked" for a missing label or
+        the only sample of a class; "" with pred_probs), suspect (whether it is a label issue), margin (the largest probability
+        of another class minus p_given). Label issues have a margin above 0.2; sort by margin to see the worst first.
 
     Raises
     ------
+    ValueError
+        For arguments out of range.
     data.DataError
         For labels that cannot be checked, another number of labels than samples, or an unsuitable model.
     """
+    if noise_pattern not in noise.DRAWN:
+        raise ValueError(f"noise_pattern={noise_pattern!r}: use one of {', '.join(map(repr, noise.DRAWN))}")
+    for name, value in (("iterations", iterations), ("epochs", epochs), ("batch_size", batch_size), ("passes", passes)):
+        if not isinstance(value, (int, np.integer)) or value < 1:
+            raise ValueError(f"{name}={value!r}: give a whole number of at least 1")
     n = x.shape[0] if hasattr(x, "shape") else len(x)
     if n != len(labels):
         raise data.DataError(f"x has {n} samples and labels {len(labels)}")
@@ -57,46 +84,102 @@ def find_label_errors(x, labels, model, noise_pattern="sym", iterations=4, epoch
     for note in notes:
         warnings.warn(note, stacklevel=2)
     class_names, given = classes_of(kept, "labels")
+    rows = np.flatnonzero(keep)
     if not keep.all():
-        rows = np.flatnonzero(keep)
         x = x.iloc[rows] if hasattr(x, "iloc") else x[rows] if hasattr(x, "shape") else np.asarray(x)[rows]
+    selection = None
+    if pred_probs is not None:
+        p = _checked_probabilities(np.asarray(pred_probs), n, len(class_names))[rows]
+    else:
+        settings = {"epochs": epochs, "batch_size": batch_size, "iterations": iterations + passes, "seed": seed}
+        train = _train_of(model, x, given, len(class_names), settings, quiet)
+        groups = last_pass.copies(x)
+        selection = INCV.incv(given, len(class_names), noise_pattern, train, iterations, seed, split=functools.partial(
+            last_pass.stratified_halves, y=given, groups=groups))
+        p = last_pass.out_of_fold(given, len(class_names), selection.select, groups, train, seed, iterations + 1, passes)
+    return _table(selection, given, class_names, keep, p)
+
+
+def _table(selection, given, class_names, keep, p):
+    """Return the DataFrame of `find_label_errors`. selection: INCV.Selection or None; p: float [number kept, num_classes]."""
+    nobody = np.zeros(len(given), dtype=bool)
+    selection = selection or INCV.Selection(nobody, nobody, None, [], None, p)
+    table = report.label_issues(selection._replace(out_of_fold=p), given, class_names, np.flatnonzero(keep))
+    table["margin"] = last_pass.margins(given, p)
+    table["suspect"] = table["margin"] > last_pass.MARGIN
+    if not selection.records:
+        table["status"] = ""
+    if not keep.all():
+        table = table.set_index("sample").reindex(range(len(keep))).rename_axis("sample").reset_index()
+        table.loc[~keep, "status"], table["suspect"] = "not checked", table["suspect"].eq(True)
+    return table
+
+
+def _checked_probabilities(p, n, num_classes):
+    if p.shape != (n, num_classes):
+        raise ValueError(f"pred_probs has shape {p.shape}; give ({n}, {num_classes}), a column per class in ascending order")
+    if not np.isfinite(p).all() or (p < 0).any() or not np.allclose(p.sum(axis=1), 1, atol=1e-3):
+        raise ValueError("each row of pred_probs must be non-negative and sum to 1: give probabilities, not logits")
+    return p.astype(float)
+
+
+def _train_of(model, x, given, num_classes, settings, quiet):
+    """Return the `train` function of `INCV.incv` for a model, as `find_label_errors` takes it."""
     if hasattr(model, "predict_proba") and not isinstance(model, type):
-        train = _classifier_train(model, x, given, len(class_names))
-    elif hasattr(model, "fit") or not callable(model):  # a class, a classifier without probabilities, a Keras model itself
+        return _classifier_train(model, x, given, num_classes)
+    if hasattr(model, "fit") or not callable(model):  # a class, a classifier without probabilities, a Keras model itself
         raise data.DataError("model must be a scikit-learn classifier with predict_proba, or a function without arguments "
                              "that builds a keras.Model (not the model itself)")
-    else:
-        train = _keras_train(model, np.asarray(x), given, len(class_names), iterations, epochs, batch_size, seed, quiet)
-    selection = INCV.incv(given, len(class_names), noise_pattern, train, iterations, seed)
-    table = report.label_issues(selection, given, class_names, np.flatnonzero(keep))
-    if not keep.all():
-        table = table.set_index("sample").reindex(range(n)).reset_index()
-        table.loc[~keep, "status"], table["suspect"] = "not checked", table["suspect"].fillna(False).astype(bool)
-    return table
+    return _keras_train(model, np.asarray(x), given, num_classes, settings, quiet)
 
 
 def _classifier_train(classifier, x, given, num_classes):
     """Return the `train` function of `INCV.incv` for a scikit-learn classifier, which has no epochs to choose from."""
-    from sklearn.base import clone
-
     rows = x.iloc if hasattr(x, "iloc") else x.tocsr() if hasattr(x, "tocsr") else np.asarray(x)
 
     def train(train_index, held_out, removed, keep_best, iteration, half):
-        fitted = clone(classifier).fit(rows[train_index], given[train_index])
         asked = np.concatenate([held_out, removed])
-        probabilities = np.zeros((len(asked), num_classes))  # a class may be missing from this part
-        probabilities[:, fitted.classes_] = fitted.predict_proba(rows[asked])
+        probabilities = np.zeros((len(asked), num_classes))
+        fitted, present = _fitted(classifier, rows, train_index, given)
+        if fitted is None:
+            probabilities[:, present] = 1
+        elif len(asked):
+            probabilities[:, present] = fitted.predict_proba(rows[asked])
         return probabilities
 
     return train
 
 
-def _keras_train(build, x, given, num_classes, iterations, epochs, batch_size, seed, quiet):
+def _fitted(classifier, rows, index, given):
+    """Return (a clone fitted to the samples `index`, the classes it knows); None instead of a clone for a single class.
+
+    Labels are 0 ... k - 1 of the classes present. Classes that are too small for the classifier (as for its own
+    cross-validation) are left out, from the smallest on.
+    """
+    complaint = None
+    for least in [1, *np.unique(np.bincount(given[index]))]:
+        index = index[np.bincount(given[index])[given[index]] >= least]
+        present, encoded = np.unique(given[index], return_inverse=True)
+        if len(present) < 2:
+            break
+        try:
+            return clone(classifier).fit(rows[index], encoded), present
+        except ValueError as error:
+            complaint = complaint or error
+            index = index[np.bincount(given[index])[given[index]] > np.bincount(encoded).min()]
+    if complaint is not None:
+        raise data.DataError(f"{type(classifier).__name__} cannot be trained: {data.first_line(complaint)}")
+    return None, present
+
+
+def _keras_train(build, x, given, num_classes, settings, quiet):
     import keras
 
+    if x.dtype.kind not in "fiub":
+        raise ValueError(f"x is {x.dtype}: a Keras model takes numbers")
     if x.dtype.kind == "f" and not np.isfinite(x).all():
         raise data.DataError("x has NaN or infinite values: fix or remove them")
-    keras.utils.set_random_seed(int(utils.rng(seed, "weights").integers(2 ** 32)))
+    keras.utils.set_random_seed(int(utils.rng(settings["seed"], "weights").integers(2 ** 32)))
     model = build()
     if not model.built:
         model.build((None, *x.shape[1:]))
@@ -105,7 +188,6 @@ def _keras_train(build, x, given, num_classes, iterations, epochs, batch_size, s
         raise data.DataError(f"the model takes samples of shape {network.input_shape[1:]} and has {network.output_shape[-1]} "
                              f"classes; the samples have shape {x.shape[1:]} and {num_classes} classes")
     dataset = data.Dataset(x, None, None, None, num_classes, pixel_max=1, shift=0, flip=False, checksum=None)
-    settings = {"epochs": epochs, "batch_size": batch_size, "iterations": iterations, "seed": seed}
     return INCV.Train(dataset, given, settings, command.Progress(quiet), {}, lambda **_: None, network=network)
 
 
@@ -114,10 +196,78 @@ def with_logits(model):
     import keras
 
     last = model.layers[-1]
+    activation = getattr(last, "activation", None)
+    if activation is keras.activations.sigmoid:
+        raise ValueError("the model ends in sigmoids; it must end in logits or a softmax, one output per class")
     if isinstance(last, keras.layers.Softmax) or (isinstance(last, keras.layers.Activation)
-                                                  and last.activation is keras.activations.softmax):
+                                                  and activation is keras.activations.softmax):
         return keras.Model(model.inputs, last.input)
-    if getattr(last, "activation", None) is keras.activations.softmax:
+    if activation is keras.activations.softmax:
         last.activation = keras.activations.linear
         return keras.Model(model.inputs, last(last.input))
     return model
+
+
+class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):
+    """A scikit-learn classifier for noisy labels: find the label issues, then train on the other samples.
+
+    Parameters
+    ----------
+    estimator : classifier with predict_proba, optional
+        By default StandardScaler and LogisticRegression.
+    noise_pattern, iterations
+        As for `find_label_errors`.
+    random_state : int, RandomState instance or None
+        Decides the splits.
+
+    Attributes
+    ----------
+    label_issues_ : pandas.DataFrame
+        Of `find_label_errors`.
+    noise_ratio_ : float
+        The fraction of label issues.
+    classes_ : array [num_classes]
+    estimator_ : the fitted classifier
+    """
+
+    def __init__(self, estimator=None, noise_pattern="sym", iterations=2, random_state=0):
+        self.estimator, self.noise_pattern = estimator, noise_pattern
+        self.iterations, self.random_state = iterations, random_state
+
+    def fit(self, X, y):
+        """Find the label issues of y and train on the other samples; return self."""
+        frame = X if hasattr(X, "iloc") else None
+        X, y = validate_data(self, X, y, accept_sparse="csr", dtype=None if frame is not None else "numeric")
+        check_classification_targets(y)
+        X = X if frame is None else frame
+        seed = int(check_random_state(self.random_state).randint(2 ** 31 - 1))
+        estimator = self.estimator if self.estimator is not None else make_pipeline(
+            StandardScaler(with_mean=not hasattr(X, "tocsr")), LogisticRegression(max_iter=1000))
+        self.classes_ = np.unique(y)
+        if len(self.classes_) < 2:
+            raise ValueError(f"y has 1 class, {self.classes_.tolist()[0]!r}; at least two are needed")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of samples that are not checked: label_issues_ has them
+            self.label_issues_ = find_label_errors(X, y, estimator, self.noise_pattern, self.iterations, seed=seed)
+        keep = ~self.label_issues_["suspect"].to_numpy()
+        keep = keep if len(np.unique(y[keep])) == len(self.classes_) else np.ones(len(y), dtype=bool)
+        self.noise_ratio_ = float(self.label_issues_["suspect"].mean())
+        index = np.flatnonzero(keep)
+        self.estimator_ = clone(estimator).fit(X.iloc[index] if frame is not None else X[index], y[index])
+        return self
+
+    def predict_proba(self, X):
+        """Return the probabilities of classes_, float [n, num_classes]."""
+        check_is_fitted(self)
+        checked = validate_data(self, X, accept_sparse="csr", reset=False, dtype=None if hasattr(X, "iloc") else "numeric")
+        return self.estimator_.predict_proba(X if hasattr(X, "iloc") else checked)
+
+    def predict(self, X):
+        """Return the predicted labels [n]."""
+        probabilities = self.predict_proba(X)
+        return self.classes_[probabilities.argmax(axis=1)]
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags

@@ -1,0 +1,93 @@
+"""The last pass: after INCV, every sample gets a prediction by models that were trained on nearly clean labels, but not on it.
+
+    p = out_of_fold(y, num_classes, selected, copies(x), train, seed, first_iteration=3)
+    issues = margins(y, p) > MARGIN
+"""
+import numpy as np
+
+import utils
+
+MARGIN = 0.2  # by how much another class must be more probable than the given label for a label issue
+
+
+def stratified_halves(positions, generator, y, groups):
+    """Split positions at random into two halves with about as many samples of each class; copies stay together.
+
+    Parameters
+    ----------
+    positions : int array [m]
+    generator : numpy.random.Generator
+    y : int array [n]
+        The labels of all samples.
+    groups : int array [n]
+        Samples with the same number are copies of each other.
+
+    Returns
+    -------
+    Two int arrays, ascending.
+    """
+    positions = np.asarray(positions)
+    names, first, members = np.unique(groups[positions], return_index=True, return_inverse=True)
+    order = generator.permutation(len(names))
+    order = order[np.argsort(y[positions[first[order]]], kind="stable")]  # by class, at random within a class
+    in_first = np.zeros(len(names), dtype=bool)
+    in_first[order[generator.integers(2)::2]] = True
+    return np.sort(positions[in_first[members]]), np.sort(positions[~in_first[members]])
+
+
+def copies(x):
+    """Return for each sample the number of its group, int [n]: exact copies have the same one."""
+    if hasattr(x, "iloc"):
+        import pandas as pd
+
+        rows = pd.util.hash_pandas_object(x if hasattr(x, "columns") else x.to_frame(), index=False).to_numpy()
+    elif hasattr(x, "tocsr"):
+        x = x.tocsr()
+        bounds = [slice(*x.indptr[number:number + 2]) for number in range(x.shape[0])]
+        rows = [(x.indices[bound].tobytes(), x.data[bound].tobytes()) for bound in bounds]
+    else:
+        rows = [np.ascontiguousarray(row).tobytes() for row in x]
+    numbers = {}
+    return np.array([numbers.setdefault(row, len(numbers)) for row in rows], dtype=np.int64)
+
+
+def out_of_fold(y, num_classes, selected, groups, train, seed, first_iteration, passes=2):
+    """Predict all samples by models trained on the trusted samples of the other half.
+
+    The first pass trusts the samples that INCV selected, each further pass those whose label the passes so far predict, in
+    other halves; the probabilities of all passes are averaged.
+
+    Parameters
+    ----------
+    y : int array [n]
+        The given labels.
+    num_classes : int
+    selected : bool array [n]
+    groups : int array [n]
+        See `stratified_halves`.
+    train : callable
+        As for `INCV.incv`; called with the iterations first_iteration, first_iteration + 1 ...
+    seed, first_iteration, passes : int
+
+    Returns
+    -------
+    float array [n, num_classes]
+    """
+    every, total, trusted = np.arange(len(y)), np.zeros((len(y), num_classes)), np.asarray(selected)
+    for number in range(passes):
+        halves = stratified_halves(every, utils.rng(seed, "last pass", number), y, groups)
+        for half, (mine, others) in enumerate((halves, halves[::-1]), start=1):
+            train_index = mine[trusted[mine]]
+            if len(np.unique(y[train_index])) < 2:  # nothing to learn from: the classes as often as they are
+                total[others] += np.bincount(y, minlength=num_classes) / len(y)
+            else:
+                total[others] += train(train_index, others, np.empty(0, dtype=int), False, first_iteration + number, half)
+        trusted = total.argmax(axis=1) == y
+    return total / passes
+
+
+def margins(y, p):
+    """Return the largest probability of another class minus that of the given label, float [n]."""
+    others = p.copy()
+    others[np.arange(len(y)), y] = -np.inf
+    return others.max(axis=1) - p[np.arange(len(y)), y]
