@@ -34,10 +34,10 @@ import runs
 import sweep
 import utils
 
-# Section 5 of the paper and the published code. The paper has no digits: they use a small network without shortcuts, which
-# selects better than resnet8 (docs/files.md), and small batches. With batches of 128, an epoch on half of the digits has six
-# steps; in iteration 2 a network after one epoch, which predicts a single class, can then agree with as many of the few,
-# mostly wrong labels that are left as a trained network does, and count as the best.
+# Section 5 of the paper and the published code. The digits, which the paper does not use, get a small network without
+# shortcuts, which selects better than resnet8 (docs/methods.md), and small batches. With batches of 128, an epoch on half of
+# them has six steps, after which the network may predict a single class. On the few, mostly wrong labels left in iteration 2
+# it can then score as well as a trained network, and be chosen as the best.
 PUBLISHED = {"architecture": "resnet32", "epochs": 50, "iterations": 4, "batch_size": 128, "subset": None,
              "precision": "float32"}
 SMALL = PUBLISHED | {"architecture": "plain14", "epochs": 12, "batch_size": 32}
@@ -61,11 +61,11 @@ def incv(y_noisy, num_classes, noise_pattern, train, iterations=4, seed=0, after
     S is the set of selected samples, C the set of candidates, at first all samples. Each iteration
 
     1. splits C at random into two halves;
-    2. trains a network on S and one half, predicts the other half, and puts its samples whose label is predicted into T;
+    2. trains a network on S and one half, predicts the other half, and puts its samples whose label is predicted into A;
     3. in iteration 1, estimates the noise ratio from the fraction of labels that are predicted;
-    4. puts the samples of that other half with the largest cross-entropy, in proportion to T, into R;
+    4. puts the floor(r |A|) samples of that other half with the largest cross-entropy into R (`noise.removal_ratio`);
     5. repeats steps 2 and 4 with the halves exchanged;
-    6. moves both sets T from C to S, and removes both sets R from C.
+    6. moves both sets A from C to S, and removes both sets R from C, except samples that are also in A.
 
     Parameters
     ----------
@@ -139,12 +139,15 @@ def incv(y_noisy, num_classes, noise_pattern, train, iterations=4, seed=0, after
 def remove_set(probabilities, y_noisy, held_out, num_selected, ratio):
     """Return R, the floor(r * num_selected) held-out samples whose labels have the largest cross-entropy (step 4)."""
     loss = -np.log(probabilities[np.arange(len(held_out)), y_noisy[held_out]] + 1e-8)
-    count = math.floor(noise.removal_ratio(ratio) * int(num_selected) + 1e-9)  # a rounding error must not make 1.5 * 10 14
+    count = math.floor(noise.removal_ratio(ratio) * int(num_selected) + 1e-9)  # a product of 14.999999999 is 15
     return held_out[np.argsort(-loss, kind="stable")[:count]]
 
 
 def iterations_with_best_epoch(noise_pattern, ratio):
-    """Return k: up to iteration k the best epoch's network predicts, afterwards the last epoch's. ratio: None if unknown."""
+    """Return k: iterations 1 to k predict with the best epoch's network, later ones with the last epoch's.
+
+    ratio: the estimated noise ratio, None if unknown.
+    """
     if noise.pattern(noise_pattern).pairwise or ratio is None or ratio > 0.6:
         return 1
     return 2 if ratio > 0.3 else 4
@@ -193,7 +196,7 @@ class Train:
         self.dataset, self.y_noisy, self.settings, self.progress = dataset, y_noisy, settings, progress
         self.resumed, self.save_checkpoint = resumed, save_checkpoint
         self.finished = [resumed[name] for name in sorted(resumed) if name.startswith("finished")]
-        self.history = json.loads(str(resumed.get("history", "[]")))  # checkpoints of version 0.1.0 have none
+        self.history = json.loads(str(resumed.get("history", "[]")))  # checkpoints of the first version have none
 
     def __call__(self, train_index, held_out, removed, keep_best, iteration, half):
         import training

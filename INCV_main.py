@@ -41,8 +41,8 @@ PUBLISHED = {"method": "incv", "architecture": "resnet32", "epochs": 200, "batch
 SMALL = PUBLISHED | {"architecture": "plain14", "epochs": 100, "batch_size": 32, "incv_epochs": 12}
 DEFAULTS = {"cifar10": PUBLISHED, "cifar100": PUBLISHED, "digits": SMALL,
             "images": PUBLISHED, "small_images": SMALL, "table": SMALL | {"architecture": "dense"}}  # as in INCV.py
-# The published loop drops the learning rate, and restarts Adam, in epochs 80, 120, 160 and 180, counted from 0: one epoch
-# earlier than the callbacks of INCV and of the theory, which drop it after the epoch of that number.
+# The published loop drops the learning rate, and restarts Adam, in epochs 80, 120, 160 and 180, counted from 0. The callbacks
+# of INCV and of the theory drop it one epoch later, in epoch 81 for 80.
 SCHEDULE = {"published_epochs": 200, "initial": 1e-3, "drops": {80: 1e-4, 120: 1e-5, 160: 1e-6, 180: 5e-7},
             "inclusive": True}
 TEST_DATA = "test data"  # what a run is tested on, if its dataset has a test set
@@ -67,13 +67,13 @@ def make_coteaching(dataset, y_noisy, selection, settings):
 
     select, candidate, ratio = selection
     if not select.any():
-        raise runs.RunError("INCV selected no samples to train on; try another --seed, or more --incv_epochs")
+        raise runs.RunError("INCV selected no samples to train on; try another --seed or a larger --incv_epochs")
     noise_left = noise.noise_left(ratio, settings["noise_pattern"], dataset.num_classes)
     epochs, batch_size = settings["epochs"], settings["batch_size"]
     kept_at_last = coteaching.samples_to_keep(min(batch_size, int(select.sum())), noise_left, epochs - 1, epochs)
     if kept_at_last == 0:
         raise runs.RunError(f"INCV estimates a noise ratio of {ratio:.3f}, so that none of the {select.sum()} selected labels "
-                            f"is expected to be clean; try another --seed, or more --incv_epochs")
+                            f"is expected to be clean; try another --seed or a larger --incv_epochs")
     networks = [methods.make_network(dataset, settings, number, fast_path.compiles_for_one_shape()) for number in (1, 2)]
     coteacher = coteaching.make_coteacher(networks, dataset.pixel_max)
     last_of_warm_up = utils.scaled_epoch(warm_up(settings["noise_pattern"], ratio), epochs, 200)
@@ -161,7 +161,7 @@ def hold_out(dataset, y_noisy, selection, seed):
 
 
 def name_of_test(tested_on):
-    """Return what the accuracies of a run are called. tested_on: as in its JSON."""
+    """Return the display name of a run's accuracy. tested_on: as in its JSON."""
     return "test accuracy" if tested_on == TEST_DATA else "agreement with held-out labels"
 
 
@@ -169,8 +169,8 @@ def name_of_test(tested_on):
 
 def main():
     parser = command.parser(__doc__, DEFAULTS, custom=True)
-    parser.add_argument("--method", nargs="+", choices=[*METHODS, "all"], help="incv, or for comparison standard (one network "
-                        "on all noisy labels) and the other methods of methods.py (default: incv)")
+    parser.add_argument("--method", nargs="+", choices=[*METHODS, "all"], metavar="METHOD",
+                        help=f"{', '.join(METHODS)} or all; standard: one network on all noisy labels (default: incv)")
     parser.add_argument("--assumed_ratio", type=command.number(float, 0, 1), metavar="RATIO", help="noise ratio that "
                         "coteaching and mentornet assume (default: the true one)")
     parser.add_argument("--transition", choices=("estimated", "true"), help="transition matrix of f_correction (default: "
@@ -178,7 +178,7 @@ def main():
     parser.add_argument("--incv_epochs", type=command.number(int, 1), metavar="N",
                         help="epochs of each training of INCV (default: 50; for digits 12)")
     parser.add_argument("--predict", metavar="FILE.npz", help="do not train: write what the saved networks of the run predict "
-                        "for the samples x in FILE.npz (raw pixels, like the dataset's) or, for tables, the rows of FILE.csv")
+                        "for the samples x in FILE.npz (raw pixels, like the dataset's), for another table, folder or image")
     args, planned = command.plan("INCV_main", parser, DEFAULTS, METHODS)
     for plan in planned:
         plan.settings["schedule"] = runs.SCHEDULE
@@ -222,7 +222,7 @@ def run(plan, progress):
     settings, path = plan.settings, plan.path
     selection, before = None, 0  # before: the fraction of the run that precedes the last training
     if settings["method"] == "incv":
-        # In passes over the samples; two networks are scored and trained instead of one.
+        # Estimated cost in passes over the data: an epoch of Co-teaching counts as 1.5.
         before = settings["incv_epochs"] * settings["iterations"]
         before /= before + 1.5 * settings["epochs"]
         selection, labels = select(plan, progress.part(0, before))
@@ -247,8 +247,9 @@ def run(plan, progress):
     method = (make_coteaching(dataset, y_noisy, selection, settings) if selection else
               methods.make(settings["method"], dataset, y_noisy, settings, stage))
     if method.derived:
-        progress.say("ε_S {noise_left:.3f}, |S| {selected}, |C| {candidates}, B_C {candidates_per_batch}, n(e) in the last "
-                     "epoch {keep_in_last_epoch}, E_w {last_epoch_of_warm_up}".format(**method.derived))
+        progress.say("expected noise among the selected ε_S {noise_left:.3f}, selected |S| {selected}, candidates |C| "
+                     "{candidates}, candidates per batch B_C {candidates_per_batch}, kept per batch in the last epoch n(e) "
+                     "{keep_in_last_epoch}, last epoch of the warm-up E_w {last_epoch_of_warm_up}".format(**method.derived))
     last = train(method, dataset, settings, path, progress.part(before, 1), resumed, save_checkpoint)[-1]
     names = {"accuracy_1": "network 1", "accuracy_2": "network 2", "accuracy_mean": "mean", "accuracy_pair": "averaged pair"}
     names = names if len(method.networks) == 2 else {"accuracy_1": "network 1"}
@@ -259,7 +260,7 @@ def run(plan, progress):
         "tested_on": tested_on, **({"derived": method.derived} if method.derived else {}), "last_epoch": last})
     runs.remove_checkpoint(path)
     print(f"written: {path}.csv, .json, .png, "
-          f"{' '.join(f'_network{number}.keras' for number in range(1, len(method.networks) + 1))}")
+          f"{', '.join(f'_network{number}.keras' for number in range(1, len(method.networks) + 1))}")
 
 
 def plan_of_incv(plan):

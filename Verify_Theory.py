@@ -49,7 +49,7 @@ MEMORISED = 0.95  # the fraction of its noisy training labels, un-augmented, tha
 def compare_with_theory(y, y_noisy, y_pred, noise_pattern, noise_ratio, num_classes):
     """Return what was measured on held-out samples, and what theory predicts for it (section 3), as a dict for JSON.
 
-    y, y_noisy, y_pred: integers [n], the true, observed and predicted labels. The fraction of nothing is None.
+    y, y_noisy, y_pred: integers [n], the true, observed and predicted labels. None where a denominator is zero.
     """
     agree = y_pred == y_noisy
     precision, recall = noise.precision_and_recall(y, y_noisy, agree)
@@ -96,13 +96,14 @@ class Memorise:
         self.dataset, self.y_noisy, self.settings, self.progress = dataset, y_noisy, settings, progress
         self.resumed, self.save_checkpoint = resumed, save_checkpoint
         self.finished = {name: resumed[name] for name in resumed if name.startswith(("predicted", "memorised", "test"))}
-        self.history = json.loads(str(resumed.get("history", "[]")))  # checkpoints of version 0.1.0 have none
+        self.history = json.loads(str(resumed.get("history", "[]")))  # checkpoints of the first version have none
 
     def __call__(self, number, train_index, held_out):
-        """Train the network of half `number`, 0 or 1, which decides the batches; both start from the same weights.
+        """Train the network of half `number` (0 or 1, which also seeds the batches); both start from the same weights.
 
         Returns the predicted labels int64 [len(held_out)], the fraction of the labels of train_index that the network
-        predicts, un-augmented, and its accuracy and cross-entropy on the test set (NaN for a half of version 0.1.0).
+        predicts, un-augmented, and its accuracy and cross-entropy on the test set (NaN for a half that the first version
+        finished).
         """
         import training
 
@@ -196,16 +197,16 @@ def run(plan, progress):
     table = {column: values[rows] for column, values in table.items()}
     comparison = compare_with_theory(table["y"], table["y_noisy"], table["y_pred"], settings["noise_pattern"],
                                      settings["noise_ratio"], dataset.num_classes)
-    report(comparison, fractions, tested, progress)
+    report(comparison, fractions, tested, progress, settings["augmentation"])
     write_results(path, table, memorise.history, provenance() | {
         "accuracy_on_training_half": fractions, "memorised": bool(table["memorised"].all()), "test": tested, **comparison})
     runs.remove_checkpoint(path)
     print(f"written: {path}.csv, .json, _history.csv, _history.png")
 
 
-def report(comparison, fractions, tested, progress):
+def report(comparison, fractions, tested, progress, augmentation):
     """Print what was measured beside theory, and whether theory applies."""
-    names = {"accuracy": "test accuracy", "LP": "label precision", "LR": "label recall"}
+    names = {"accuracy": "agreement with held-out noisy labels", "LP": "label precision", "LR": "label recall"}
     shown = [f"{name} {noise.share(comparison['measured'][key])} ({comparison['theory'][key]:.3f})"
              for key, name in names.items()]
     largest, mean = comparison["M_minus_T"]["largest"], comparison["M_minus_T"]["mean"]
@@ -216,7 +217,7 @@ def report(comparison, fractions, tested, progress):
                          f"{on_test['loss']:.3f}")
     if min(fractions) < MEMORISED:
         progress.say(f"not memorised: the network predicts {min(fractions):.3f} of its training labels, below {MEMORISED}, so "
-                     f"theory does not apply yet; give more --epochs or --no_augmentation")
+                     f"theory does not apply yet; give more --epochs{' or --no_augmentation' if augmentation else ''}")
 
 
 def write_results(path, table, history, provenance):

@@ -83,7 +83,8 @@ def parser(description, defaults, custom=False):
                             "subfolder of images per class, or a .csv or .parquet table (default: cifar10)")
         parser.add_argument("--label", metavar="COLUMN", help="for tables: the column that contains the labels")
         parser.add_argument("--drop", nargs="+", metavar="COLUMN", help="for tables: columns not to use")
-        parser.add_argument("--decimal", choices=(",", "."), help="for tables: the decimal separator, where it is not clear")
+        parser.add_argument("--decimal", choices=(",", "."), metavar="SEP", help="for tables: the decimal separator, comma or "
+                            "point, where it is not clear")
         parser.add_argument("--inspect", action="store_true", help="print what would be read, and train nothing")
         parser.add_argument("--image_size", type=number(int, 4, 1024), metavar="N", help="for folders: resize images to N x N "
                             f"pixels (default: unchanged if all have one size of at most {folders.LARGEST_AS_IT_IS}, else "

@@ -1,4 +1,4 @@
-"""The compiled step that selects samples within a batch, and its epoch (modified Co-teaching, section 4, Algorithm 2)."""
+"""Modified Co-teaching (section 4, Algorithm 2): one compiled step that selects samples within a batch, and an epoch of it."""
 from collections import namedtuple
 
 import keras
@@ -193,7 +193,7 @@ def coteach_epoch(coteacher, dataset, y_noisy, selected, candidates, generator, 
     coteacher : keras.Model
         Of `compile_selecting`.
     dataset : data.Dataset
-        Its true labels, if known, are used for the report only.
+        Its true labels, if known, are used only to report the clean fraction.
     y_noisy : int array [n]
         The observed labels.
     selected, candidates : int arrays
@@ -212,9 +212,9 @@ def coteach_epoch(coteacher, dataset, y_noisy, selected, candidates, generator, 
     Returns
     -------
     dict of float
-        Means over the samples trained on: loss_1 and loss_2, without L2 penalty, clean_1 and clean_2, the clean fraction (0
-        and NaN if no sample was). Without loss_2 and clean_2 for one network; without clean_1 and clean_2 if the true labels
-        are unknown.
+        Means over the samples trained on: loss_1 and loss_2, without L2 penalty, clean_1 and clean_2, the clean fraction (loss
+        0 and clean fraction NaN if no sample was kept). Without loss_2 and clean_2 for one network; without clean_1 and
+        clean_2 if the true labels are unknown.
     """
     known = dataset.y_train is not None
     clean = y_noisy == dataset.y_train if known else np.zeros(len(y_noisy), dtype=bool)

@@ -54,7 +54,7 @@ METHODS = {
 # before it trains, for the run's JSON.
 Method = namedtuple("Method", "trainer networks train_epoch samples remembered derived", defaults=[dict, {}])
 
-# What methods need that train or remember more than the state of one trainer. resumed: the arrays of the checkpoint to resume
+# What a method needs if it trains or remembers more than one trainer's state. resumed: the arrays of the checkpoint to resume
 # from, {} for none; save_checkpoint(**arrays); progress: command.Progress for the first half of the run; schedule: arguments
 # of utils.learning_rate.
 Stage = namedtuple("Stage", "resumed save_checkpoint progress schedule")
@@ -219,7 +219,7 @@ def noise_ratio_for(settings):
 def samples_remembered(size, ratio, epoch, epochs):
     """Return floor(R(e) B) with R(e) = 1 - ratio * min(e / 10, 1); size: B; epoch: e, counted from 0; the 10 is for 200."""
     fraction = 1 - ratio * min(1.0, epoch / utils.scaled_epoch(10, epochs, 200))
-    return math.floor(fraction * size + 1e-9)  # a rounding error must not make 0.2 * 10 1
+    return math.floor(fraction * size + 1e-9)  # (1 - 0.8) * 10 is 1.9999999999999996
 
 
 def select_in_batches(dataset, y_noisy, settings, number, rule, ratio, optimizer=keras.optimizers.Adam):
@@ -246,8 +246,8 @@ def select_in_batches(dataset, y_noisy, settings, number, rule, ratio, optimizer
 def make_selector(networks, pixel_max, rule, optimizer=keras.optimizers.Adam):
     """Compile one step of a method that selects within a batch; return a model for `coteaching.coteach_batch`.
 
-    As in the original methods, samples are selected by the losses of the differentiated pass: in training mode, with the
-    statistics of the whole batch. optimizer: a kind of Adam.
+    As in the original methods, samples are selected by the losses of the training forward pass, with the statistics of the
+    whole batch. optimizer: a kind of Adam.
     """
     def outcomes(x, labels, clean, present, keep, training):
         logits = [network(x, training=training) for network in networks]
@@ -290,7 +290,7 @@ LID_SAMPLES, LID_BATCH, LID_NEIGHBOURS, LID_WINDOW = 1280, 128, 20, 5
 def d2l(dataset, y_noisy, settings, stage):
     """Dimensionality-driven learning: once the local intrinsic dimensionality of the features rises, trust predictions more.
 
-    At this turning point, restores the weights from before the epoch that raised it.
+    At this turning point the weights from before the epoch that raised the LID are restored.
     """
     network = make_network(dataset, settings, 1)
     trainer, _ = training.make_trainer(network, dataset.pixel_max, adapted_loss)
@@ -313,7 +313,7 @@ def d2l(dataset, y_noisy, settings, stage):
         alpha = trust_in_labels(epoch, epochs, lids) if turned >= 0 else 1.0
         labels = np.stack([y_noisy, np.full(len(y_noisy), alpha)], axis=1).astype(np.float32)
         found = one_epoch(trainer, dataset, labels, every, settings, generator, learning_rate, after_batch)
-        # 0 before there is one; then the epoch, counted from 1 as in this table, before which weights were restored.
+        # 0 until the turning point; then the epoch, counted from 1, at whose start the weights were restored.
         return {**found, "lid": lids[-1], "alpha": alpha, "turning_point": turned + 1}
 
     return Method(trainer, [network], train_epoch, len(every),

@@ -7,7 +7,7 @@ from collections import namedtuple
 
 import numpy as np
 
-# help: text for the command line. flip(c): float [c, c], row i the distribution of a label i that is flipped; None where
+# help: text for the command line. flip(c): float [c, c], row i says where a flipped label i goes; None where
 # labels are used as given and there is no matrix. others(c): the number of classes that this row spreads over, evenly.
 # pairwise: each class is mistaken for one other class; INCV then removes no sample and uses the best epoch in iteration 1
 # only, and robust training has the longer warm-up.
@@ -223,7 +223,7 @@ def heldout_accuracies(y_pred, y_noisy, y=None):
     dict of float
         heldout_accuracy: P(y_pred = y_noisy). If y is known, clean_accuracy: the same for samples with y_noisy = y; and for
         mislabelled samples mislabelled_as_given: P(y_pred = y_noisy), the noise that the network has memorised, and
-        mislabelled_as_true: P(y_pred = y). NaN for the fraction of nothing.
+        mislabelled_as_true: P(y_pred = y). NaN where a denominator is zero.
     """
     def fraction(hits, among):
         return float(hits[among].mean()) if among.any() else float("nan")
@@ -238,5 +238,5 @@ def heldout_accuracies(y_pred, y_noisy, y=None):
 
 
 def share(value):
-    """Format a fraction; "-" for None, the fraction of nothing."""
+    """Format a fraction; "-" for None, where a denominator is zero."""
     return "-" if value is None else f"{value:.3f}"

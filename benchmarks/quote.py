@@ -4,6 +4,7 @@
 
 tests/test_evidence.py checks that nothing changes.
 """
+import argparse
 import os
 import re
 import sys
@@ -13,6 +14,7 @@ import numpy as np
 
 PROJECT = Path(os.path.dirname(os.path.abspath(__file__))).parent
 sys.path.insert(0, str(PROJECT))
+import command  # noqa: E402
 import figures  # noqa: E402
 import tables  # noqa: E402
 
@@ -106,11 +108,23 @@ def fill(text, found):
         f"<!-- {match[1]} -->\n{found[match[1]]}<!-- end -->"), text, flags=re.DOTALL)
 
 
+def results_folders(description):
+    """Return the results folders of a command line; `--help` prints the description."""
+    parser = command.Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("results_dir", nargs="+")
+    found = parser.parse_args().results_dir
+    for folder in found:
+        if not Path(folder).is_dir():
+            parser.error(f"{folder!r}: no such folder")
+    return found
+
+
 def pages():
     return [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
 
 
 if __name__ == "__main__":
+    command.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     found = quoted()
     for page in pages():
         page.write_text(fill(page.read_text(), found))

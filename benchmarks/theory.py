@@ -13,11 +13,12 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import runs  # noqa: E402
 import tables  # noqa: E402
+from quote import results_folders  # noqa: E402
 
 
 def main():
     rows = []
-    for results_dir in sys.argv[1:]:
+    for results_dir in results_folders(__doc__):
         found = tables.read_runs(results_dir)
         paths = found.loc[found["script"] == "Verify_Theory", "path"]
         for folder, settings_name in sorted({(path.parent.parent, runs.name_of_settings(path)) for path in paths}):

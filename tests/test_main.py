@@ -67,7 +67,7 @@ def test_files_and_the_networks_they_tell_of(finished):
         "noise_left": pytest.approx(left), "selected": selected, "candidates": candidates,
         "candidates_per_batch": min(candidates * 32 // selected, 16), "keep_in_last_epoch": last["keep"],
         "last_epoch_of_warm_up": round(12 * (80 if ratio > 0.6 else 40) / 200)}
-    assert f"ε_S {left:.3f}, |S| {selected}, |C| {candidates}, B_C {derived['candidates_per_batch']}" in result.out
+    assert f"ε_S {left:.3f}, selected |S| {selected}, candidates |C| {candidates}, candidates per batch B_C" in result.out
     accuracies, _ = networks_of(folder)
     assert accuracies == pytest.approx([last["accuracy_1"], last["accuracy_2"]])
     assert f"mean {last['accuracy_mean']:.4f}" in result.out
