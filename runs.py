@@ -1,8 +1,7 @@
 """A run and its files: plan, start, names, lock, checkpoint, provenance. No algorithm.
 
-A run is identified by its settings. Settings that change the result and differ from the dataset's defaults are part of the
-names of its files, so that runs of other settings have other files. Files appear whole or not at all: each is written beside
-its place and then moved there.
+A run is identified by its settings. Those that change the result and differ from the dataset's defaults are part of the names
+of its files. Files appear whole or not at all: each is written beside its place and then moved there.
 """
 import contextlib
 import csv
@@ -63,14 +62,13 @@ def check_time(deadline):
 
 # --- the start of a run -----------------------------------------------------------------------------------------------
 
-# settings: all settings, a dict for JSON; path: of the run's files, without an ending (see `result_path`); source:
-# data.Source; results_dir: the folder that the path is in; gpu_id: the number of the GPU or None; deadline: see `check_time`;
-# overwrite: whether an unfinished run of other settings may be replaced.
+# settings: a dict for JSON; path: of the run's files, without an ending (see `result_path`); source: data.Source;
+# results_dir: that the path is in; gpu_id: or None; deadline: see `check_time`; overwrite: whether an unfinished run of other
+# settings may be replaced.
 Plan = namedtuple("Plan", "settings path source results_dir gpu_id deadline overwrite")
 
 # dataset: data.Dataset of the samples in use; index: their positions in the whole training set; y_noisy: int [n]; resumed:
-# {name: array} of the checkpoint to resume from, {} for none; save_checkpoint(**arrays) writes one; provenance() returns the
-# provenance for the run's JSON, a dict.
+# {name: array} of the checkpoint to resume from or {}; save_checkpoint(**arrays); provenance(): a dict for the run's JSON.
 Started = namedtuple("Started", "dataset index y_noisy resumed save_checkpoint provenance")
 
 
@@ -235,8 +233,8 @@ def check_writable(folder):
 def write_whole(path, write, shared=False):
     """Write a file by write(open binary file) so that it appears whole or not at all, even if the process is killed.
 
-    shared: whether several processes may write it at a time, as it is under no run's lock; the last one wins. A link that
-    somebody put in the place of the incomplete file is not followed.
+    shared: whether several processes may write it at a time, under no run's lock; the last one wins. A planted link is not
+    followed.
     """
     partial = beside(path, f".{os.getpid()}.part" if shared else ".part")
     try:
@@ -280,7 +278,7 @@ def checksum(file):
 def checked(path, ending=".csv", quiet=False):
     """Return the file of a finished run that has this ending, after comparing it with the checksum in the run's JSON.
 
-    The JSON of earlier versions has none; that is printed, unless quiet. Raises RunError if the file is missing or changed.
+    The JSON of earlier versions has none; that is printed, unless quiet. RunError if the file is missing or changed.
     """
     file = csv_of(path) if ending == ".csv" else beside(path, ending)
     if not file.exists():
