@@ -314,7 +314,8 @@ def scaled(preprocessing, x, path, fit=False):
             x = preprocessing.fit_transform(x) if fit else preprocessing.transform(x)
         except ValueError as error:
             raise DataError(f"{path}: {first_line(error)}") from None
-    if not np.isfinite(x.astype(np.float32)).all():
+        finite = np.isfinite(x.astype(np.float32)).all()
+    if not finite:
         raise DataError(f"{path}: some numbers are too large to standardise; use another unit")
     return x
 
