@@ -168,7 +168,7 @@ class Train:
     dataset : data.Dataset
     y_noisy : int array [n]
     settings : dict
-        Of the run.
+        The settings of the run.
     progress : command.Progress
     resumed : dict of arrays
         The checkpoint to resume from; empty for none.

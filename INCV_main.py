@@ -12,7 +12,7 @@ a warm-up, on the remaining candidates too. A finished INCV result of the same s
 methods (methods.py) instead; standard trains one network on all noisy labels. Writes a row per epoch (CSV), provenance
 (JSON), test accuracy (PNG) and the networks to results/(dataset)/(noise_pattern)/(noise_ratio)/.
 
-Results on digits (test accuracy, mean ± s.d. of 5 seeds, two minutes each on one CPU core): 98.28±0.93 % for sym 0.5, where
+Results on digits (test accuracy, mean ± s.d. of 5 seeds, 3 to 5 minutes each on one CPU core): 98.28±0.93 % for sym 0.5, where
 standard training has 73.33±4.35; 92.59±3.63 for asym 0.4 (80.94±2.84). `python table.py results/reference` computes them.
 """
 if __name__ == "__main__":

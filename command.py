@@ -68,7 +68,7 @@ def parser(description, defaults, custom=False):
     ----------
     description : str
     defaults : {kind of dataset: {option: default}}
-        Of the script; data.Facts lists the kinds.
+        The script's defaults; data.Facts lists the kinds.
     custom : bool
         Whether the script accepts custom datasets and human labels.
     """

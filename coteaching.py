@@ -199,7 +199,7 @@ def coteach_epoch(coteacher, dataset, y_noisy, selected, candidates, generator, 
     selected, candidates : int arrays
         Positions of samples; no candidates during the warm-up.
     generator : numpy.random.Generator
-        Of this epoch.
+        The generator of this epoch.
     batch_size : int
     learning_rate : float
     keep : callable

@@ -98,7 +98,7 @@ def samples_like(file, source):
         An .npz with x, raw like the dataset's; for a folder of images also a folder or an image; for a table another one with
         the same columns.
     source : data.Source
-        Of the dataset.
+        The source of the dataset.
 
     Returns
     -------

@@ -49,7 +49,7 @@ def find_label_errors(x, labels, model=None, noise_pattern="sym", iterations=2, 
     iterations, seed : int
         Of INCV.
     epochs, batch_size : int
-        Of the training of a Keras model, with Adam and the schedule of INCV.
+        For a Keras model, trained with Adam and the schedule of INCV.
     quiet : bool
         Whether to show no progress.
     passes : int

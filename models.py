@@ -111,7 +111,7 @@ def resnet32(input_shape, num_classes, seed=0, momentum=0.99, stock=False, dtype
     seed : int or sequence of int
         All initial weights are drawn from it.
     momentum : float
-        Of batch normalisation (see `utils.momentum_for`).
+        The momentum of batch normalisation (see `utils.momentum_for`).
     stock : bool
         Whether to use plain Keras layers only.
     dtype : str

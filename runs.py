@@ -83,7 +83,7 @@ def start(plan, published, progress):
     plan : Plan
         The checksum of the data is added to its settings.
     published : {setting: value}
-        Of the paper's experiment, to report how this run differs.
+        The paper's experiment, to report how this run differs.
     progress : command.Progress
 
     Returns

@@ -51,11 +51,12 @@ def kind_of_column(column, name, path, decimal=None):
         if found.notna().mean() >= 0.9 and odd.nunique() <= 5:
             if len(odd):
                 how.append(f"{many(len(odd), 'cell')} {listed(sorted(map(repr, odd.unique())))} as missing")
-            return Column("numbers", decimal or ("," if "decimal commas" in how else None)), (
+            separator = "," if "decimal commas" in how else "." if "commas between thousands" in how else None
+            return Column("numbers", decimal or separator), (
                 "read as numbers" + (f": {'; '.join(how)}" if how else ""))
-        dayfirst = _dates(text)
-        if dayfirst is not None:
-            return Column("dates", dayfirst=dayfirst), "used as dates" + (" (day before month)" if dayfirst else "")
+        order = _dates(text)
+        if order is not None:
+            return Column("dates", dayfirst=order == "day before month"), "used as dates" + (f" ({order})" if order else "")
         words = text.str.split().str.len().mean()
         if words >= 4 and text.nunique() > max(MAX_CATEGORIES, len(text) / 2):
             return Column("text"), "used as text (TF-IDF of its words)"
@@ -107,14 +108,15 @@ def numbers_of(text, name, path, decimal=None):
 
 
 def _dates(text):
-    """Return None if strings are not dates, else whether the day comes before the month."""
+    """Return None if strings are not dates, else "day before month", "month before day", or "" if that is clear."""
     import pandas as pd
 
     numeric = text.str.extract(r"^(\d{1,2})[./-](\d{1,2})[./-](\d{4}|\d{2})(?:\D|$)")
     if numeric[0].notna().mean() >= 0.95:
         first, second = (pd.to_numeric(numeric[place]) for place in (0, 1))
         if first.max() <= 12 or first.max() <= 31 and second.max() <= 12:
-            return bool(first.max() > 12 or second.max() <= 12 and text.str.contains(".", regex=False).mean() > 0.5)
+            dots = text.str.contains(".", regex=False).mean() > 0.5
+            return "day before month" if first.max() > 12 or second.max() <= 12 and dots else "month before day"
         return None
     looks = text.str.match(r"^\d{4}[-/.]\d{1,2}([-/.]\d{1,2})?([T ]|$)") | text.str.match(
         r"^(\d{1,2}\.? )?(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.? \d", case=False)
@@ -123,7 +125,7 @@ def _dates(text):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         parsed = pd.to_datetime(text, errors="coerce", format="mixed", utc=True)
-    return False if parsed.notna().mean() >= 0.95 else None
+    return "" if parsed.notna().mean() >= 0.95 else None
 
 
 def not_used(table, keep, labels, path, decimal=None):
@@ -242,7 +244,11 @@ class Features:
                 isinstance(value, Decimal) for value in values.dropna()):
             return values.astype(float).to_numpy(dtype=np.float64, na_value=np.nan)
         text = values.astype(object).where(values.notna(), "").astype(str).str.strip()
-        return numbers_of(text, name, self.path, column.decimal)[0].to_numpy()
+        found = numbers_of(text, name, self.path, column.decimal)[0]
+        odd = text[found.isna() & (text != "")]
+        if len(odd) and (name not in self.as_text or odd.nunique() > 5 or len(odd) > len(text) / 2):
+            raise DataError(f"column {name!r} has {many(len(odd), 'value')} such as {odd.iloc[0]!r}, which are not numbers")
+        return found.to_numpy()
 
     def _preprocessing(self, converted):
         from sklearn.compose import ColumnTransformer

@@ -150,7 +150,7 @@ def train_epoch(trainer, x, y, index, generator, batch_size, learning_rate, shif
     y : int array [n], or what the trainer's loss takes
     index : int array
     generator : numpy.random.Generator
-        Of this epoch.
+        The generator of this epoch.
     batch_size : int
         The last batch may be shorter.
     learning_rate : float

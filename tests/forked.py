@@ -57,16 +57,14 @@ class Process:
 @contextlib.contextmanager
 def _quiet_start():
     """TensorFlow's notes of its import go nowhere: the first process starts the one that imports it."""
-    saved, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    import utils  # on the path only after conftest.py has put it there
+
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     before, os.environ["KERAS_BACKEND"] = os.environ.get("KERAS_BACKEND"), "tensorflow"
     try:
-        os.dup2(null, 2)
-        yield
+        with utils.native_stderr_silenced():
+            yield
     finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(null)
         os.environ.pop("KERAS_BACKEND") if before is None else os.environ.update(KERAS_BACKEND=before)
 
 

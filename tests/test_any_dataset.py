@@ -152,7 +152,7 @@ def test_a_column_of_text(tmp_path):
 
 
 @pytest.mark.parametrize("form, note", [("%Y-%m-%d", "used as dates"), ("%d.%m.%Y", "day before month"),
-                                        ("%m/%d/%Y", "used as dates"), ("%Y-%m-%dT%H:%M:%S", "used as dates")])
+                                        ("%m/%d/%Y", "month before day"), ("%Y-%m-%dT%H:%M:%S", "used as dates")])
 def test_a_column_of_dates(tmp_path, numbers, form, note):
     days = pd.Timestamp("2020-01-03") + pd.to_timedelta(np.arange(N) ** 2 * 3, unit="h") * 5
     numbers.assign(v0=days.strftime(form)).to_csv(tmp_path / "t.csv", index=False)
@@ -178,6 +178,20 @@ def test_columns_that_give_the_label_away_or_count_rows_are_not_used(tmp_path, n
     dropped, warnings = read(tmp_path / "leak.csv", drop=["almost"])
     assert same_features(dropped, numbers) and not warnings
     refused(tmp_path / "leak.csv", ["no column 'almots'"], drop=["almots"])
+
+
+def test_new_rows_are_read_as_the_training_rows_were(tmp_path, numbers):
+    """Thousands' separators keep their meaning; text in a column of numbers is no missing value."""
+    table = numbers.assign(v1=[f"{1000 * n + 1:,}.50" for n in range(N)])
+    table.to_csv(tmp_path / "t.csv", index=False)
+    source = data.Source(custom_data.facts(tmp_path / "t.csv", "kind"), path=str(tmp_path / "t.csv"), label="kind")
+    table.head(3).assign(v1=["1,001", "2,001", "3,001"]).to_csv(tmp_path / "new.csv", index=False)
+    x = custom_data.load(tmp_path / "t.csv", "kind").x_train
+    assert np.allclose(custom_data.samples_like(tmp_path / "new.csv", source)[0][:, 1], x[1:4, 1], atol=1e-3)
+    for column in ("v0", "v1"):
+        table.head(3).assign(**{column: ["1.5", "tall", "small"]}).to_csv(tmp_path / "new.csv", index=False)
+        with pytest.raises(data.DataError, match=f"column '{column}' has 2 values such as 'tall'"):
+            custom_data.samples_like(tmp_path / "new.csv", source)
 
 
 # --- labels -----------------------------------------------------------------------------------------------------------

@@ -94,11 +94,16 @@ try:
     find_label_errors(x, given, model(keras.layers.Dense(3)))
 except test_report.data.DataError as error:
     print("refused:", error)
+try:
+    find_label_errors(x, given, model(keras.layers.Dense(2, "sigmoid")))
+except ValueError as error:
+    print("also:", error)
 """ % (str(PROJECT), str(PROJECT / "tests"))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
                           env=os.environ | {"KERAS_BACKEND": "tensorflow"})
     assert done.returncode == 0 and "refused: the model takes samples of shape (30,) and has 3 classes" in done.stdout, (
         done.stdout + done.stderr)
+    assert "also: the model ends in sigmoids" in done.stdout
 
 
 def test_what_cannot_be_checked_is_refused(iris):
