@@ -67,17 +67,16 @@ def test_each_is_entered_in_one_file(extended):
         return done.stdout
 
     assert all(name in run("INCV_main.py", "--help") for name in ("smoothing", "linear", "pair: to the next two classes"))
-    small = ["--dataset", "digits", "--subset", 400, "--noise_pattern", "pair", "--noise_ratio", 0.4, "--architecture",
-             "linear", "--quiet"]
+    small = ["--dataset", "digits", "--noise_pattern", "pair", "--noise_ratio", 0.2, "--architecture", "linear", "--quiet"]
     run("INCV_main.py", *small, "--epochs", 2, "--incv_epochs", 25, "--iterations", 1, "--method", "smoothing", "incv")
     run("Verify_Theory.py", *small, "--epochs", 2)
-    folder = extended / "results" / "digits" / "pair" / "0.4"
+    folder = extended / "results" / "digits" / "pair" / "0.2"
     table = pd.read_csv(extended / "results" / "table.csv")
-    assert table["method"].tolist() == ["incv", "smoothing"] and set(table["noise"]) == {"pair 0.4"}
-    assert (extended / "results/digits/INCV_main_methods_linear_epochs2_subset400_incv_epochs25_iterations1.png").exists()
-    # 400 labels drawn from the matrix of the new pattern, and the theory that follows from it.
-    y, y_noisy = pd.read_csv(folder / "INCV_seed0_linear_epochs25_iterations1_subset400.csv")[["y", "y_noisy"]].to_numpy().T
+    assert table["method"].tolist() == ["incv", "smoothing"] and set(table["noise"]) == {"pair 0.2"}
+    assert (extended / "results/digits/INCV_main_methods_linear_epochs2_incv_epochs25_iterations1.png").exists()
+    # Labels drawn from the matrix of the new pattern, and the theory that follows from it.
+    y, y_noisy = pd.read_csv(folder / "INCV_seed0_linear_epochs25_iterations1.csv")[["y", "y_noisy"]].to_numpy().T
     assert set((y_noisy - y) % 10) == {0, 1, 2}
-    theory = json.loads((folder / "Verify_Theory_seed0_linear_epochs2_subset400.json").read_text())["theory"]
-    assert theory["accuracy"] == pytest.approx(.6 ** 2 + .4 ** 2 / 2)
+    theory = json.loads((folder / "Verify_Theory_seed0_linear_epochs2.json").read_text())["theory"]
+    assert theory["accuracy"] == pytest.approx(.8 ** 2 + .2 ** 2 / 2)
     assert "pair" not in noise.PATTERNS
