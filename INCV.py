@@ -28,22 +28,31 @@ import numpy as np
 import command
 import data
 import export
+import last_pass
 import noise
 import report
 import runs
 import sweep
 import utils
+import verdict
 
 # Section 5 of the paper and the published code. The digits, which the paper does not use, get a small network without
 # shortcuts, which selects better than resnet8 (docs/methods.md), and small batches. With batches of 128, an epoch on half of
 # them has six steps, after which the network may predict a single class. On the few, mostly wrong labels left in iteration 2
 # it can then score as well as a trained network, and be chosen as the best.
 PUBLISHED = {"architecture": "resnet32", "epochs": 50, "iterations": 4, "batch_size": 128, "subset": None,
-             "precision": "float32"}
+             "precision": "float32", "label_issues": False}
 SMALL = PUBLISHED | {"architecture": "plain14", "epochs": 12, "batch_size": 32}
+TABLE = SMALL | {"architecture": "dense"}
+# Custom datasets: images of 24 pixels a side or more, smaller images, tables and feature vectors. "alone": without the last
+# pass, as in earlier versions.
+EPOCHS = {"images": utils.enough_epochs(steps=1000, epochs=50), "small": utils.enough_epochs(steps=400, epochs=12)}
+CHECKED = {"iterations": 2, "label_issues": True}
 DEFAULTS = {"cifar10": PUBLISHED, "cifar100": PUBLISHED, "digits": SMALL,
-            # Custom datasets: images of 24 pixels a side or more, smaller images, tables and feature vectors.
-            "images": PUBLISHED, "small_images": SMALL, "table": SMALL | {"architecture": "dense"}}
+            "images": PUBLISHED | CHECKED | {"epochs": EPOCHS["images"]},
+            "small_images": SMALL | CHECKED | {"epochs": EPOCHS["small"]},
+            "table": TABLE | CHECKED | {"epochs": EPOCHS["small"]},
+            "images alone": PUBLISHED, "small_images alone": SMALL, "table alone": TABLE}
 SCHEDULE = {"published_epochs": 50, "initial": 1e-3, "drops": {20: 5e-4, 30: 2.5e-4, 40: 1e-4}}
 
 
@@ -55,7 +64,8 @@ SCHEDULE = {"published_epochs": 50, "initial": 1e-3, "drops": {20: 5e-4, 30: 2.5
 Selection = namedtuple("Selection", "select candidate ratio records early out_of_fold")
 
 
-def incv(y_noisy, num_classes, noise_pattern, train, iterations=4, seed=0, after_iteration=None, split=utils.halves):
+def incv(y_noisy, num_classes, noise_pattern, train, iterations=4, seed=0, after_iteration=None, split=utils.halves,
+         trusted=None):
     """Select the samples whose labels can be trusted (Algorithm 1).
 
     S is the set of selected samples, C the set of candidates, at first all samples. Each iteration
@@ -87,6 +97,8 @@ def incv(y_noisy, num_classes, noise_pattern, train, iterations=4, seed=0, after
         Called with the record of each iteration and the selection so far.
     split : callable
         ``split(positions, generator)`` returns the two halves of the candidates; by default at random, as published.
+    trusted : bool array [n], optional
+        Samples whose labels are known to be right: selected from the start. By default none, as published.
 
     Returns
     -------
@@ -98,8 +110,8 @@ def incv(y_noisy, num_classes, noise_pattern, train, iterations=4, seed=0, after
         For an unknown noise pattern.
     """
     removes = not noise.pattern(noise_pattern).pairwise
-    select, candidate = np.zeros(len(y_noisy), dtype=bool), np.ones(len(y_noisy), dtype=bool)
-    out_of_fold = np.full((len(y_noisy), num_classes), np.nan)
+    select = np.zeros(len(y_noisy), dtype=bool) if trusted is None else np.array(trusted)
+    candidate, out_of_fold = ~select, np.full((len(y_noisy), num_classes), np.nan)
     ratio, records, early = None, [], None
     for iteration in range(1, iterations + 1):
         if candidate.sum() < 2:
@@ -176,6 +188,8 @@ class Train:
         ``save_checkpoint(**arrays)`` is called after each epoch.
     network : keras.Model, optional
         Ends in logits; by default the network that the settings name.
+    passes : int
+        How many last passes (last_pass.py) follow the iterations.
 
     Attributes
     ----------
@@ -183,7 +197,7 @@ class Train:
         One per epoch, the rows of the run's _history.csv.
     """
 
-    def __init__(self, dataset, y_noisy, settings, progress, resumed, save_checkpoint, network=None):
+    def __init__(self, dataset, y_noisy, settings, progress, resumed, save_checkpoint, network=None, passes=0):
         import fast_path
         import models
         import training
@@ -194,6 +208,7 @@ class Train:
         self.trainer, self.predictor = training.make_trainer(network, dataset.pixel_max)
         self.initial_state = training.get_state(self.trainer)
         self.dataset, self.y_noisy, self.settings, self.progress = dataset, y_noisy, settings, progress
+        self.passes = passes
         self.resumed, self.save_checkpoint = resumed, save_checkpoint
         self.finished = [resumed[name] for name in sorted(resumed) if name.startswith("finished")]
         self.history = json.loads(str(resumed.get("history", "[]")))  # checkpoints of the first version have none
@@ -210,11 +225,14 @@ class Train:
             state, start, chosen = self.resumed["state"], int(self.resumed["epoch"]), self.resumed["chosen"]
             best = accuracy = float(self.resumed["best"])
         y_heldout = None if dataset.y_train is None else dataset.y_train[held_out]
+        iterations, which = settings["iterations"], f"last pass {iteration - settings['iterations']}/{self.passes}"
+        which = f"iter {iteration}/{iterations}" if iteration <= iterations else which
 
         def show(epoch, done, loss, end_of_epoch=False):
-            fraction = (number + (epoch + done / len(train_index)) / epochs) / (2 * settings["iterations"])
-            self.progress.show(fraction, f"iter {iteration}/{settings['iterations']} half {half}/2 epoch {epoch + 1}/{epochs} "
-                               f"loss {loss:.3f} held-out acc {accuracy:.3f}", end_of_epoch)
+            fraction = (number + (epoch + done / len(train_index)) / epochs) / (
+                2 * (iterations + self.passes))
+            self.progress.show(fraction, f"{which} half {half}/2 epoch {epoch + 1}/{epochs} loss {loss:.3f} held-out acc "
+                               f"{accuracy:.3f}", end_of_epoch)
 
         def train_epoch(epoch, learning_rate):
             return training.train_epoch(
@@ -222,7 +240,7 @@ class Train:
                 settings["batch_size"], learning_rate, dataset.shift, dataset.flip, functools.partial(show, epoch))
 
         for epoch, learning_rate, means in training.fit(self.trainer, epochs, SCHEDULE, train_epoch, start, state,
-                                                        where=f"iteration {iteration}, half {half}, "):
+                                                        where=f"{which}, half {half}, "):
             probabilities = training.predict(self.predictor, x, held_out)
             found = noise.heldout_accuracies(probabilities.argmax(axis=1), y_noisy[held_out], y_heldout)
             accuracy = found["heldout_accuracy"]
@@ -280,39 +298,49 @@ def run(plan, progress):
                      f"{record['removed']} removed, {record['left']} left, estimated noise ratio "
                      f"{record['estimated_noise_ratio']:.3f}{truth}")
 
-    train = Train(dataset, y_noisy, settings, progress, resumed, started.save_checkpoint)
-    selection = incv(y_noisy, dataset.num_classes, settings["noise_pattern"], train, settings["iterations"],
-                     settings["seed"], after_iteration)
+    seed, num_classes = settings["seed"], dataset.num_classes
+    passes = last_pass.PASSES if settings["label_issues"] else 0
+    copies = last_pass.copies(dataset.x_train) if passes else None
+    split = utils.halves if plan.source.path is None or not passes else functools.partial(
+        last_pass.stratified_halves, y=y_noisy, groups=copies)
+    train = Train(dataset, y_noisy, settings, progress, resumed, started.save_checkpoint, passes=passes)
+    first = np.full((len(y_noisy), num_classes), np.nan)
+    selection = incv(y_noisy, num_classes, settings["noise_pattern"], last_pass.keep_first(train, first),
+                     settings["iterations"], seed, after_iteration, split, dataset.trusted)
     if selection.early:
         print(f"ended early: {selection.early}")
+    p = last_pass.out_of_fold(y_noisy, num_classes, selection.select, copies, train, seed, settings["iterations"] + 1,
+                              passes) if passes else selection.out_of_fold[None]
     names = started.index if dataset.names is None else dataset.names
-    table = report.label_issues(selection, y_noisy, dataset.class_names, names)
+    table = report.label_issues(selection, y_noisy, dataset.class_names, names, p.mean(axis=0) if passes else None,
+                                dataset.trusted)
+    judged = None
+    if passes or dataset.given is not None:  # made noise is a published experiment, unless --label_issues asks
+        judged = verdict.verdict(y_noisy, first, p, table["suspect"].to_numpy())
+        progress.say(f"verdict: {judged['sentence']}")
     progress.say(data.many(int(table["suspect"].sum()), "label issue"))
-    doubts = report.doubts(selection, y_noisy) if dataset.given is not None else []
-    for doubt in doubts:
-        progress.say(f"warning: {doubt}")
-    write_results(path, started, selection, table, train.history, settings, doubts)
+    write_results(path, started, selection, table, train.history, judged, copies)
     runs.remove_checkpoint(path)
     print(f"written: {path}.csv, .json, .png, _history.csv, _history.png, _out_of_fold.csv, _suspects.csv, _classes.png\n"
           f"report: {path}_report.html")
 
 
-def write_results(path, started, selection, table, history, settings, doubts=()):
+def write_results(path, started, selection, table, history, judged, copies):
     """Write the files of a run (runs.Started); the JSON, by which a run counts as finished, comes last.
 
-    table: of `report.label_issues`; history: of `Train`; doubts: of `report.doubts`.
+    table: of `report.label_issues`; history: of `Train`; judged: of `verdict.verdict`, copies: of `last_pass.copies`, or None.
     """
     import pandas as pd
 
     import figures
 
-    dataset = started.dataset
+    dataset, provenance = started.dataset, started.provenance()
+    settings = provenance["settings"]
     named = (lambda labels: labels) if dataset.class_names is None else dataset.class_names.__getitem__
     columns = {"y": "" if dataset.y_train is None else named(dataset.y_train), "y_noisy": named(started.y_noisy),
                "select": selection.select, "candidate": selection.candidate, "eval_ratio": selection.ratio}
-    provenance = started.provenance() | {"iterations": selection.records, "ended_early": selection.early,
-                                       "suspects": int(table["suspect"].sum())}
-    provenance["warnings"] += doubts
+    provenance |= {"iterations": selection.records, "ended_early": selection.early, "suspects": int(table["suspect"].sum())}
+    provenance |= {} if judged is None else {"verdict": judged}
     runs.write_table(runs.beside(path, ".csv"), pd.DataFrame(columns))
     if settings["subset"]:
         runs.write_table(runs.beside(path, "_index.csv"), pd.DataFrame({"index": started.index}))
@@ -324,7 +352,7 @@ def write_results(path, started, selection, table, history, settings, doubts=())
     if dataset.left_out:
         runs.write_table(runs.beside(path, "_left_out.csv"), pd.DataFrame(
             {"file": dataset.left_out.keys(), "why": dataset.left_out.values()}))
-    report.write(path, table, started, provenance)
+    report.write(path, table, started, provenance, copies)
     runs.write_json(path, provenance)
 
 

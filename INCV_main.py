@@ -286,7 +286,7 @@ def select(plan, progress):
         except runs.OtherSettings:  # after the labels were corrected, for example
             if not plan.overwrite:
                 raise
-            runs.remove_results(path)
+            sweep.remove_result(path)
             finished = False
         if finished:
             print(f"reusing {path}.csv", flush=True)

@@ -26,6 +26,7 @@ from tqdm import tqdm
 import custom_data
 import data
 import folders
+import issue_file
 import noise
 import runs
 import utils
@@ -68,7 +69,8 @@ def parser(description, defaults, custom=False):
     ----------
     description : str
     defaults : {kind of dataset: {option: default}}
-        The script's defaults; data.Facts lists the kinds.
+        The script's defaults; data.Facts lists the kinds. "(kind) alone": of custom datasets with --no-label_issues. A
+        default may be a function of the number of samples and the batch size.
     custom : bool
         Whether the script accepts custom datasets and human labels.
     """
@@ -85,6 +87,11 @@ def parser(description, defaults, custom=False):
         parser.add_argument("--drop", nargs="+", metavar="COLUMN", help="for tables: columns not to use")
         parser.add_argument("--decimal", choices=(",", "."), metavar="SEP", help="for tables: the decimal separator, comma or "
                             "point, where it is not clear")
+        parser.add_argument("--decisions", nargs="+", metavar="FILE", help="for custom datasets: lists of label issues "
+                            "(..._suspects.csv) in whose column decision you wrote keep, drop or the right class")
+        parser.add_argument("--label_issues", action=argparse.BooleanOptionalAction, help="after INCV, predict every label by "
+                            "networks trained on trusted labels, list the label issues by it, and judge the list (default: "
+                            "for custom datasets; --no-label_issues is INCV alone, as in earlier versions)")
         parser.add_argument("--inspect", action="store_true", help="print what would be read, and train nothing")
         parser.add_argument("--image_size", type=number(int, 4, 1024), metavar="N", help="for folders: resize images to N x N "
                             f"pixels (default: unchanged if all have one size of at most {folders.LARGEST_AS_IT_IS}, else "
@@ -103,7 +110,8 @@ def parser(description, defaults, custom=False):
                         help="fraction of the training labels to flip, 0 to 1 (default: 0.5); one run for each")
     parser.add_argument("--seed", default=[0], nargs="+", type=number(int, 0, 2 ** 32 - 1), metavar="N",
                         help="determines all random draws (default: 0); one run for each")
-    parser.set_defaults(label=None, image_size=None, labels=None, label_set=None, drop=None, decimal=None, inspect=False)
+    parser.set_defaults(label=None, image_size=None, labels=None, label_set=None, drop=None, decimal=None, inspect=False,
+                        decisions=None, label_issues=None)
     for option, text in (("epochs", "of each training"), ("iterations", "of cross-validation"), ("batch_size", "samples")):
         if option in defaults["cifar10"]:
             parser.add_argument(f"--{option}", type=number(int, 1), metavar="N", help=f"{text} ({default(option)})")
@@ -202,10 +210,12 @@ def _source(args):
     """Return the data.Source of --dataset."""
     if args.dataset not in data.SIZES:
         path = Path(args.dataset)
-        source = data.Source(None, None, str(path.absolute()), args.label, args.image_size, None, args.drop, args.decimal)
+        decisions = args.decisions and [str(Path(file).absolute()) for file in args.decisions]
+        source = data.Source(None, None, str(path.absolute()), args.label, args.image_size, None, args.drop, args.decimal,
+                             decisions)
         custom_data.kind_of(path, source)
         return source._replace(facts=custom_data.facts(source))
-    for option in ("label", "image_size", "drop", "decimal"):
+    for option in ("label", "image_size", "drop", "decimal", "decisions"):
         if getattr(args, option) is not None:
             raise data.DataError(f"--{option} cannot be combined with --dataset {args.dataset}: it is for custom datasets")
     facts = data.Facts(args.dataset, args.dataset, *data.SIZES[args.dataset], data.SHAPES[args.dataset])
@@ -246,10 +256,15 @@ def one_run(script, source, noisy, seed, threads, chosen, defaults, results_dir)
     source: data.Source; noisy: its settings noise_pattern, noise_ratio and, for human labels, label_set and labels_checksum;
     chosen: {option: value} for the options in `defaults`, None for the default.
     """
-    usual, backend, facts = defaults[source.facts.kind], utils.check_backend(), source.facts
-    chosen = {option: default if chosen[option] is None else chosen[option] for option, default in usual.items()}
+    backend, facts = utils.check_backend(), source.facts
+    alone = source.path is not None and chosen["label_issues"] is False
+    usual = dict(defaults[facts.kind + " alone" if alone else facts.kind])
     if chosen["subset"] == facts.size:
         chosen["subset"] = None
+    for option, default in usual.items():
+        if callable(default):  # the epochs follow from the number of samples
+            usual[option] = default(chosen["subset"] or facts.size, chosen["batch_size"] or usual["batch_size"])
+    chosen = {option: default if chosen[option] is None else chosen[option] for option, default in usual.items()}
     changed = {option: value for option, value in chosen.items() if value != usual[option]}
     if backend != utils.BACKENDS[0]:
         changed["engine"] = backend
@@ -261,9 +276,15 @@ def one_run(script, source, noisy, seed, threads, chosen, defaults, results_dir)
         settings |= {"drop": source.drop, "decimal": source.decimal, "reading": facts.reading}
         changed |= {"image_size": source.image_size} if source.image_size else {}
         changed |= {"drop": re.sub(r"[^\w.-]+", "-", "_".join(["drop", *source.drop]))} if source.drop else {}
+        if source.decisions:
+            settings["decisions"] = issue_file.checksum(source.decisions)
+            changed["decisions"] = f"decisions_{settings['decisions'][:6]}"
         changed |= {"decimal": f"decimal_{'comma' if source.decimal == ',' else 'point'}"} if source.decimal else {}
         changed |= {"noise_pattern": noisy["noise_pattern"]} if noisy["noise_pattern"] != "sym" else {}
-    return settings, runs.result_path(results_dir, script, settings, changed)
+    path = runs.result_path(results_dir, script, settings, changed)
+    for file in set(map(Path, source.decisions or ())) & {each.absolute() for each in runs.files_of(path)}:
+        raise runs.RunError(f"--decisions {file}: this run writes this file; rename it first")
+    return settings, path
 
 
 # --- messages ---------------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ import numpy as np
 
 import data
 import folders
+import issue_file
 import labels
 import table_file
 import tabular
@@ -40,12 +41,14 @@ def facts(source, label=None, **options):
     if kind == "folder":
         found = folders.scan(str(path), source.image_size)
         class_names, given, keep, warnings = _of_folder(path, found)
-        return Facts(name, _kind_of_images(found.shape), len(given), len(class_names), found.shape, found.checksum,
-                     class_names, _reading(found.changed, len(keep) - keep.sum()))
+        names = [folders.shown(file) for file, kept in zip(found.files, keep) if kept]
+        return Facts(name, _kind_of_images(found.shape), _size(source, names, given, class_names), len(class_names),
+                     found.shape, found.checksum, class_names, _reading(found.changed, len(keep) - keep.sum()))
     dataset, _, reading = _file(source, kind)
     shape = dataset.x_train.shape[1:]
-    return Facts(name, "table" if len(shape) == 1 else _kind_of_images(shape), len(dataset.given), dataset.num_classes,
-                 shape, dataset.checksum, dataset.class_names, reading)
+    size = _size(source, dataset.names, dataset.given, dataset.class_names)
+    return Facts(name, "table" if len(shape) == 1 else _kind_of_images(shape), size, dataset.num_classes, shape,
+                 dataset.checksum, dataset.class_names, reading)
 
 
 def load(source, label=None, scratch=None, quiet=True, **options):
@@ -74,7 +77,7 @@ def load(source, label=None, scratch=None, quiet=True, **options):
     path = Path(source.path)
     kind = kind_of(path, source)
     if kind != "folder":
-        return _file(source, kind)[0]
+        return _decided(source, _file(source, kind)[0])
     found = folders.scan(str(path), source.image_size)
     class_names, given, keep, warnings = _of_folder(path, found)
     files = [file for file, kept in zip(found.files, keep) if kept]
@@ -86,7 +89,24 @@ def load(source, label=None, scratch=None, quiet=True, **options):
         warnings = [*warnings, f"{path}: {data.many(len(broken), 'file')} not used: not a readable image"]
         left_out |= {names[number]: "not a readable image" for number in broken}
     dataset = _of_images(x, given, class_names, names, found.checksum)._replace(warnings=warnings, left_out=left_out)
-    return data.part(dataset, np.setdiff1d(np.arange(len(files)), broken)) if broken else dataset
+    return _decided(source, data.part(dataset, np.setdiff1d(np.arange(len(files)), broken)) if broken else dataset)
+
+
+def _size(source, names, given, class_names):
+    """Return the number of samples that are left when the decisions of a source are applied."""
+    return int(issue_file.decide(source.decisions or (), names, given, class_names)[1].sum())
+
+
+def _decided(source, dataset):
+    """Return a data.Dataset to which the decisions of its source are applied."""
+    if not source.decisions:
+        return dataset
+    given, used, trusted = issue_file.decide(source.decisions, dataset.names, dataset.given, dataset.class_names)
+    changed, confirmed = int((given != dataset.given).sum()), int((trusted & (given == dataset.given)).sum())
+    told = (f"{source.path}: as decided, {data.many(changed, 'label')} changed, {confirmed} confirmed, "
+            f"{data.many(int((~used).sum()), 'sample')} not used")
+    dataset = dataset._replace(given=given, trusted=trusted, warnings=[*dataset.warnings, told])
+    return dataset if used.all() else data.part(dataset, np.flatnonzero(used))
 
 
 def samples_like(file, source):

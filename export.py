@@ -7,7 +7,7 @@ import numpy as np
 
 import custom_data
 import data
-import report
+import issue_file
 import runs
 import table_file
 
@@ -26,7 +26,7 @@ def check(target, planned):
         raise runs.RunError(f"--export {target}: the rows of a table are written to a file that ends in .csv")
     if not os.access(target.absolute().parent, os.W_OK | os.X_OK) or target.is_dir():
         raise runs.RunError(f"--export {target}: cannot be written; give another place")
-    inputs = [source, *filter(None, [planned[0].source.labels and Path(planned[0].source.labels)])]
+    inputs = [source, *map(Path, filter(None, [planned[0].source.labels, *(planned[0].source.decisions or ())]))]
     if any(file.is_file() and target.exists() and target.samefile(file) for file in inputs):
         raise runs.RunError(f"--export {target}: the command reads this file; give another place")
     if target.resolve() in [file.resolve() for file in runs.files_of(planned[0].path)]:
@@ -46,7 +46,7 @@ def write(target, plan):
     target, settings, path, custom = Path(target), plan.settings, plan.path, plan.source.path is not None
     source = Path(plan.source.path or settings["dataset"])
     if custom:
-        every = report.read_issues(runs.checked(path, "_out_of_fold.csv"))
+        every = issue_file.read_issues(runs.checked(path, "_out_of_fold.csv"))
         every = every[every["status"] == "selected"]
         names, labels = every["sample"].to_numpy(), every["given"].to_numpy()
         kept = None if source.is_dir() else names.astype(int)  # positions in the file
@@ -58,7 +58,9 @@ def write(target, plan):
             kept = pd.read_csv(runs.checked(path, "_index.csv"))["index"].to_numpy()[kept]
     if target.suffix == ".csv":
         if custom and table_file.is_table(source):
-            table = table_file.read_table(source, as_text=True)[0].iloc[kept]
+            table = table_file.read_table(source, as_text=True)[0]
+            labels = corrected(table[settings["label"]].to_numpy(), kept, plan)
+            table = table.iloc[kept].assign(**{settings["label"]: labels})
         else:
             table = pd.DataFrame({"index": kept, "label": labels} if kept is not None else {"file": names, "label": labels})
         runs.write_table(target, table)
@@ -69,6 +71,8 @@ def write(target, plan):
         content = {"index": kept} | {
             name: array[kept] if array.shape[:1] == (n,) and name not in ("x_test", "y_test") else array
             for name, array in arrays.items()}
+        name = next(name for name in custom_data.ARRAYS["y"] if name in arrays)
+        content[name] = corrected(arrays[name], kept, plan)
     elif custom:
         dataset = custom_data.load(plan.source, scratch=path.parent)
         chosen = np.isin(dataset.names, names)
@@ -78,6 +82,21 @@ def write(target, plan):
         content = {"x": data.load(settings["dataset"], plan.source.data_dir).x_train[kept], "y": labels, "index": kept}
     runs.write_whole(target, lambda file: _write_arrays(file, content))
     return target
+
+
+def corrected(values, kept, plan):
+    """Return the labels of the samples at the positions `kept`, as a file has them but for those that a person corrected.
+
+    values: array [n, ...], all labels in the file.
+    """
+    labels, decided = values[kept], issue_file.read(plan.source.decisions or ())
+    written = custom_data.load(plan.source._replace(decisions=None)) if decided else None
+    for place, position in enumerate(kept):
+        decision = decided.get(str(position), ("", issue_file.KEEP))[1]
+        if decision != issue_file.KEEP:  # the label is written as another sample of this class has it
+            number = np.flatnonzero(written.class_names.astype(str) == decision)[0]
+            labels[place] = values[written.names[np.flatnonzero(written.given == number)[0]]]
+    return labels
 
 
 def _write_arrays(file, arrays):

@@ -88,9 +88,9 @@ CURVES = {"clean_accuracy": ("clean samples: their label", "C0"),
 def history(table, by, settings, file):
     """Draw what the networks of one run predict for held-out samples, by epoch: clean labels first, wrong labels later.
 
-    table: DataFrame, the run's _history.csv; by: the column with one panel per value, "iteration" or "half"; settings: of the
-    run. Lines are solid for half 1 and dashed for half 2; a dot marks the epoch whose network predicted, dotted vertical lines
-    the drops of the learning rate.
+    table: DataFrame, the run's _history.csv; by: the column with one panel per value, "iteration" (the last passes follow) or
+    "half"; settings: of the run. Lines are solid for half 1 and dashed for half 2; a dot marks the epoch whose network
+    predicted, dotted vertical lines the drops of the learning rate.
     """
     numbers = sorted(table[by].unique()) if len(table) else []
     columns = max(1, min(4, len(numbers)))
@@ -113,7 +113,8 @@ def history(table, by, settings, file):
                     chosen["epoch"], chosen["heldout_accuracy"], "o", color="0.25", ms=5)
             for epoch in training["epoch"][1:][np.diff(training["learning_rate"]) != 0]:
                 panel.axvline(epoch, color="0.8", lw=0.8, ls=":", zorder=0)
-        panel.set(xlabel="epoch", title=f"{by} {number}", ylim=(-0.03, 1.03))
+        of_pass = number - settings["iterations"] if by == "iteration" else 0
+        panel.set(xlabel="epoch", title=f"last pass {of_pass}" if of_pass > 0 else f"{by} {number}", ylim=(-0.03, 1.03))
         panel.grid(alpha=0.3)
     panels[0, 0].set_ylabel("fraction predicted")
     if by != "half":

@@ -2,7 +2,8 @@
 
     from label_errors import find_label_errors
     table = find_label_errors(x, labels, LogisticRegression())     # or a function that builds a Keras model
-    issues = table[table["suspect"]]
+    print(table.attrs["verdict"]["sentence"])                      # whether the list can be used
+    issues = table[table["suspect"]].sort_values("margin", ascending=False)
 
     from label_errors import NoisyLabelClassifier
     classifier = NoisyLabelClassifier(LogisticRegression()).fit(x, labels)      # trained on what is left without the issues
@@ -25,11 +26,12 @@ import last_pass
 import noise
 import report
 import utils
+import verdict
 from labels import checkable, classes_of
 
 
-def find_label_errors(x, labels, model=None, noise_pattern="sym", iterations=2, epochs=12, batch_size=32, seed=0, quiet=True,
-                      passes=2, pred_probs=None):
+def find_label_errors(x, labels, model=None, noise_pattern="sym", iterations=2, epochs=None, batch_size=32, seed=0, quiet=True,
+                      passes=last_pass.PASSES, pred_probs=None):
     """Find label errors by iterative noisy cross-validation (section 4) and a last pass over all samples.
 
     INCV selects samples; models trained on the selected samples of one half then predict all samples of the other half
@@ -49,7 +51,8 @@ def find_label_errors(x, labels, model=None, noise_pattern="sym", iterations=2, 
     iterations, seed : int
         Of INCV.
     epochs, batch_size : int
-        For a Keras model, trained with Adam and the schedule of INCV.
+        For a Keras model, trained with Adam and the schedule of INCV. By default as many epochs as 400 steps take, and at
+        least 12.
     quiet : bool
         Whether to show no progress.
     passes : int
@@ -64,6 +67,7 @@ def find_label_errors(x, labels, model=None, noise_pattern="sym", iterations=2, 
         out-of-fold probabilities), status ("selected", "removed" or "candidate" by INCV; "not checked" for a missing label or
         the only sample of a class; "" with pred_probs), suspect (whether it is a label issue), margin (the largest probability
         of another class minus p_given). Label issues have a margin above 0.2; sort by margin to see the worst first.
+        ``attrs["verdict"]`` says whether the list can be used (`verdict.verdict`).
 
     Raises
     ------
@@ -75,7 +79,7 @@ def find_label_errors(x, labels, model=None, noise_pattern="sym", iterations=2, 
     if noise_pattern not in noise.DRAWN:
         raise ValueError(f"noise_pattern={noise_pattern!r}: use one of {', '.join(map(repr, noise.DRAWN))}")
     for name, value in (("iterations", iterations), ("epochs", epochs), ("batch_size", batch_size), ("passes", passes)):
-        if not isinstance(value, (int, np.integer)) or value < 1:
+        if (name, value) != ("epochs", None) and (not isinstance(value, (int, np.integer)) or value < 1):
             raise ValueError(f"{name}={value!r}: give a whole number of at least 1")
     n = x.shape[0] if hasattr(x, "shape") else len(x)
     if n != len(labels):
@@ -89,29 +93,35 @@ def find_label_errors(x, labels, model=None, noise_pattern="sym", iterations=2, 
         x = x.iloc[rows] if hasattr(x, "iloc") else x[rows] if hasattr(x, "shape") else np.asarray(x)[rows]
     selection = None
     if pred_probs is not None:
-        p = _checked_probabilities(np.asarray(pred_probs), n, len(class_names))[rows]
+        p = _checked_probabilities(np.asarray(pred_probs), n, len(class_names))[None, rows]
+        first = p[0]
     else:
-        settings = {"epochs": epochs, "batch_size": batch_size, "iterations": iterations + passes, "seed": seed}
-        train = _train_of(model, x, given, len(class_names), settings, quiet)
-        groups = last_pass.copies(x)
-        selection = INCV.incv(given, len(class_names), noise_pattern, train, iterations, seed, split=functools.partial(
-            last_pass.stratified_halves, y=given, groups=groups))
+        epochs = epochs or INCV.EPOCHS["small"](len(given), batch_size)
+        settings = {"epochs": epochs, "batch_size": batch_size, "iterations": iterations, "seed": seed}
+        train = _train_of(model, x, given, len(class_names), settings, passes, quiet)
+        groups, first = last_pass.copies(x), np.full((len(given), len(class_names)), np.nan)
+        selection = INCV.incv(
+            given, len(class_names), noise_pattern, last_pass.keep_first(train, first), iterations, seed,
+            split=functools.partial(last_pass.stratified_halves, y=given, groups=groups))
         p = last_pass.out_of_fold(given, len(class_names), selection.select, groups, train, seed, iterations + 1, passes)
-    return _table(selection, given, class_names, keep, p)
+    return _table(selection, given, class_names, keep, p, first)
 
 
-def _table(selection, given, class_names, keep, p):
-    """Return the DataFrame of `find_label_errors`. selection: INCV.Selection or None; p: float [number kept, num_classes]."""
+def _table(selection, given, class_names, keep, p, first):
+    """Return the DataFrame of `find_label_errors`.
+
+    selection: INCV.Selection or None; p: float [passes, number kept, num_classes]; first: float [number kept, num_classes].
+    """
     nobody = np.zeros(len(given), dtype=bool)
-    selection = selection or INCV.Selection(nobody, nobody, None, [], None, p)
-    table = report.label_issues(selection._replace(out_of_fold=p), given, class_names, np.flatnonzero(keep))
-    table["margin"] = last_pass.margins(given, p)
-    table["suspect"] = table["margin"] > last_pass.MARGIN
+    selection = selection or INCV.Selection(nobody, nobody, None, [], None, None)
+    table = report.label_issues(selection, given, class_names, np.flatnonzero(keep), p.mean(axis=0))
+    found = verdict.verdict(given, first, p, table["suspect"].to_numpy())
     if not selection.records:
         table["status"] = ""
     if not keep.all():
         table = table.set_index("sample").reindex(range(len(keep))).rename_axis("sample").reset_index()
         table.loc[~keep, "status"], table["suspect"] = "not checked", table["suspect"].eq(True)
+    table.attrs["verdict"] = found
     return table
 
 
@@ -123,14 +133,14 @@ def _checked_probabilities(p, n, num_classes):
     return p.astype(float)
 
 
-def _train_of(model, x, given, num_classes, settings, quiet):
+def _train_of(model, x, given, num_classes, settings, passes, quiet):
     """Return the `train` function of `INCV.incv` for a model, as `find_label_errors` takes it."""
     if hasattr(model, "predict_proba") and not isinstance(model, type):
         return _classifier_train(model, x, given, num_classes)
     if hasattr(model, "fit") or not callable(model):  # a class, a classifier without probabilities, a Keras model itself
         raise data.DataError("model must be a scikit-learn classifier with predict_proba, or a function without arguments "
                              "that builds a keras.Model (not the model itself)")
-    return _keras_train(model, np.asarray(x), given, num_classes, settings, quiet)
+    return _keras_train(model, np.asarray(x), given, num_classes, settings, passes, quiet)
 
 
 def _classifier_train(classifier, x, given, num_classes):
@@ -172,7 +182,7 @@ def _fitted(classifier, rows, index, given):
     return None, present
 
 
-def _keras_train(build, x, given, num_classes, settings, quiet):
+def _keras_train(build, x, given, num_classes, settings, passes, quiet):
     import keras
 
     if x.dtype.kind not in "fiub":
@@ -188,7 +198,7 @@ def _keras_train(build, x, given, num_classes, settings, quiet):
         raise data.DataError(f"the model takes samples of shape {network.input_shape[1:]} and has {network.output_shape[-1]} "
                              f"classes; the samples have shape {x.shape[1:]} and {num_classes} classes")
     dataset = data.Dataset(x, None, None, None, num_classes, pixel_max=1, shift=0, flip=False, checksum=None)
-    return INCV.Train(dataset, given, settings, command.Progress(quiet), {}, lambda **_: None, network=network)
+    return INCV.Train(dataset, given, settings, command.Progress(quiet), {}, lambda **_: None, network, passes)
 
 
 def with_logits(model):
@@ -211,6 +221,8 @@ def with_logits(model):
 class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):
     """A scikit-learn classifier for noisy labels: find the label issues, then train on the other samples.
 
+    Where the verdict is that only the top of the list can be used, or none of it, only these samples are left out.
+
     Parameters
     ----------
     estimator : classifier with predict_proba, optional
@@ -224,6 +236,8 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):
     ----------
     label_issues_ : pandas.DataFrame
         Of `find_label_errors`.
+    verdict_ : dict
+        Whether these can be used (`verdict.verdict`).
     noise_ratio_ : float
         The fraction of label issues.
     classes_ : array [num_classes]
@@ -249,7 +263,8 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # of samples that are not checked: label_issues_ has them
             self.label_issues_ = find_label_errors(X, y, estimator, self.noise_pattern, self.iterations, seed=seed)
-        keep = ~self.label_issues_["suspect"].to_numpy()
+        self.verdict_, keep = self.label_issues_.attrs["verdict"], np.ones(len(y), dtype=bool)
+        keep[report.worst_first(self.label_issues_).index[:self.verdict_["top"]]] = False
         keep = keep if len(np.unique(y[keep])) == len(self.classes_) else np.ones(len(y), dtype=bool)
         self.noise_ratio_ = float(self.label_issues_["suspect"].mean())
         index = np.flatnonzero(keep)

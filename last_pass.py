@@ -1,12 +1,15 @@
 """The last pass: after INCV, every sample gets a prediction by models that were trained on nearly clean labels, but not on it.
 
     p = out_of_fold(y, num_classes, selected, copies(x), train, seed, first_iteration=3)
-    issues = margins(y, p) > MARGIN
+    issues = margins(y, p.mean(axis=0)) > MARGIN
 """
+import hashlib
+
 import numpy as np
 
 import utils
 
+PASSES = 2  # how many are averaged
 MARGIN = 0.2  # by how much another class must be more probable than the given label for a label issue
 
 
@@ -44,18 +47,22 @@ def copies(x):
     elif hasattr(x, "tocsr"):
         x = x.tocsr()
         bounds = [slice(*x.indptr[number:number + 2]) for number in range(x.shape[0])]
-        rows = [(x.indices[bound].tobytes(), x.data[bound].tobytes()) for bound in bounds]
+        rows = (_digest(x.indices[bound].tobytes() + x.data[bound].tobytes()) for bound in bounds)
     else:
-        rows = [np.ascontiguousarray(row).tobytes() for row in x]
+        rows = (_digest(repr(row.tolist()).encode() if row.dtype == object else row.tobytes()) for row in map(np.asarray, x))
     numbers = {}
     return np.array([numbers.setdefault(row, len(numbers)) for row in rows], dtype=np.int64)
 
 
-def out_of_fold(y, num_classes, selected, groups, train, seed, first_iteration, passes=2):
+def _digest(content):
+    return hashlib.blake2b(content, digest_size=16).digest()
+
+
+def out_of_fold(y, num_classes, selected, groups, train, seed, first_iteration, passes=PASSES):
     """Predict all samples by models trained on the trusted samples of the other half.
 
     The first pass trusts the samples that INCV selected, each further pass those whose label the passes so far predict, in
-    other halves; the probabilities of all passes are averaged.
+    other halves.
 
     Parameters
     ----------
@@ -71,19 +78,34 @@ def out_of_fold(y, num_classes, selected, groups, train, seed, first_iteration, 
 
     Returns
     -------
-    float array [n, num_classes]
+    float array [passes, n, num_classes]
+        Label issues follow from the mean of the passes.
     """
-    every, total, trusted = np.arange(len(y)), np.zeros((len(y), num_classes)), np.asarray(selected)
+    every, p, trusted = np.arange(len(y)), np.empty((passes, len(y), num_classes)), np.asarray(selected)
     for number in range(passes):
         halves = stratified_halves(every, utils.rng(seed, "last pass", number), y, groups)
         for half, (mine, others) in enumerate((halves, halves[::-1]), start=1):
             train_index = mine[trusted[mine]]
             if len(np.unique(y[train_index])) < 2:  # nothing to learn from: the classes as often as they are
-                total[others] += np.bincount(y, minlength=num_classes) / len(y)
+                p[number, others] = np.bincount(y, minlength=num_classes) / len(y)
             else:
-                total[others] += train(train_index, others, np.empty(0, dtype=int), False, first_iteration + number, half)
-        trusted = total.argmax(axis=1) == y
-    return total / passes
+                p[number, others] = train(train_index, others, np.empty(0, dtype=int), False, first_iteration + number, half)
+        trusted = p[:number + 1].mean(axis=0).argmax(axis=1) == y
+    return p
+
+
+def keep_first(train, first):
+    """Return a `train` function of `INCV.incv` that also writes the probabilities of iteration 1 to `first`, [n, c].
+
+    They do not depend on the sample's own label, as later ones do, by way of the samples that were selected.
+    """
+    def remembering(train_index, held_out, removed, keep_best, iteration, half):
+        probabilities = train(train_index, held_out, removed, keep_best, iteration, half)
+        if iteration == 1:
+            first[held_out] = probabilities[:len(held_out)]
+        return probabilities
+
+    return remembering
 
 
 def margins(y, p):

@@ -1,12 +1,15 @@
 """The report of one INCV run: its list of label issues, and an HTML page that shows them.
 
-A label issue is a sample that INCV did not select and whose out-of-fold prediction disagrees with the given label.
+A label issue is a sample whose given label is much less probable than another one by the last pass (last_pass.py). In a run
+of INCV alone it is one that INCV did not select and whose out-of-fold prediction disagrees with the given label.
 """
 import base64
 import json
 
 import numpy as np
 
+import issue_file
+import last_pass
 import noise
 import runs
 
@@ -15,34 +18,33 @@ MOST_IN_ALL, MOST_OF_A_CLASS = 100, 30  # label issues on the page: overall, and
 
 # --- label issues -----------------------------------------------------------------------------------------------------
 
-def label_issues(selection, given, class_names, names):
+def label_issues(selection, given, class_names, names, p=None, trusted=None):
     """Return the DataFrame of all samples that `label_errors.find_label_errors` describes.
 
-    selection: INCV.Selection; given: int [n]; class_names: [c], or None for the integers themselves; names: [n].
+    Parameters
+    ----------
+    selection : INCV.Selection
+    given : int array [n]
+    class_names : array [num_classes], or None for the integers themselves
+    names : array [n]
+    p : float array [n, num_classes], optional
+        Of the last pass; without it, there is no column margin.
+    trusted : bool array [n], optional
+        The samples whose labels a person confirmed: no label issues.
     """
     import pandas as pd
 
-    every, p = np.arange(len(given)), selection.out_of_fold
+    every, passed = np.arange(len(given)), p is not None
+    p = selection.out_of_fold if p is None else p
     suggested = p.argmax(axis=1)
     named = (lambda integers: integers) if class_names is None else class_names.__getitem__
     status = np.where(selection.select, "selected", np.where(selection.candidate, "candidate", "removed"))
-    return pd.DataFrame({"sample": names, "given": named(given), "suggested": named(suggested), "p_given": p[every, given],
-                         "p_suggested": p[every, suggested], "status": status,
-                         "suspect": ~selection.select & (suggested != given)})
-
-
-def doubts(selection, y_noisy):
-    """Return why a list of label issues cannot be believed, a list of sentences.
-
-    In iteration 1 every sample is predicted by a network that was not trained on it. Networks that agree with the labels no
-    more often than the largest class occurs (by two standard errors) have learned nothing that says something about labels.
-    """
-    n, first = len(y_noisy), selection.records[0]
-    largest, agreement = np.bincount(y_noisy).max() / n, first["selected"] / n
-    if agreement > largest + 2 * np.sqrt(largest * (1 - largest) / n):
-        return []
-    return [f"the networks predict {agreement:.1%} of the labels, hardly more than the largest class has ({largest:.1%}): "
-            f"nothing follows from this list; give more --epochs, more samples, or features that tell classes apart"]
+    margins = last_pass.margins(given, p)
+    suspect = margins > last_pass.MARGIN if passed else ~selection.select & (suggested != given)
+    suspect &= True if trusted is None else ~trusted
+    table = pd.DataFrame({"sample": names, "given": named(given), "suggested": named(suggested), "p_given": p[every, given],
+                          "p_suggested": p[every, suggested], "status": status, "suspect": suspect})
+    return table.assign(margin=margins) if passed else table
 
 
 def worst_first(table):
@@ -51,46 +53,20 @@ def worst_first(table):
     return found.iloc[np.argsort((found["p_given"] - found["p_suggested"]).to_numpy(), kind="stable")]
 
 
-def for_spreadsheets(table):
-    """Return a DataFrame whose text no spreadsheet runs as a formula: an apostrophe is put before =, +, - and @ at its start.
-
-    Numbers stay as they are; text that starts with an apostrophe gets another one. `read_issues` reads the names as they were.
-    """
-    def harmless(value):
-        if not isinstance(value, str) or not value.startswith(("=", "+", "-", "@", "\t", "\r", "'")):
-            return value
-        try:
-            float(value)
-        except ValueError:
-            return f"'{value}"
-        return value
-
-    return table.assign(**{name: table[name].map(harmless) for name in ("sample", "given", "suggested", "status")})
-
-
-def read_issues(file):
-    """Read a list of label issues (_suspects.csv) or the out-of-fold table: a DataFrame with the names as they were."""
-    import pandas as pd
-
-    table = pd.read_csv(file, dtype={"sample": str, "given": str, "suggested": str}, keep_default_na=False)
-    for column in ("sample", "given", "suggested"):
-        table[column] = table[column].str.removeprefix("'")
-    return table
-
-
-def write(path, table, started, provenance):
+def write(path, table, started, provenance, copies=None):
     """Write the lists of label issues, the contact sheet, the figure of the classes and the report of a run.
 
-    path: of the run; table: of `label_issues`; started: runs.Started; provenance: the content of the run's JSON.
+    path: of the run; table: of `label_issues`; started: runs.Started; provenance: the content of the run's JSON; copies: of
+    `last_pass.copies`, or None.
     """
     import figures
 
     dataset, settings = started.dataset, provenance["settings"]
-    probabilities = {"p_given": table["p_given"].round(6), "p_suggested": table["p_suggested"].round(6)}
-    worst = worst_first(table)
-    runs.write_table(runs.beside(path, "_out_of_fold.csv"), for_spreadsheets(table.assign(**probabilities)))
-    listed = worst.assign(**probabilities).drop(columns="suspect")
-    runs.write_table(runs.beside(path, "_suspects.csv"), for_spreadsheets(listed))
+    probabilities = {name: table[name].round(6) for name in ("p_given", "p_suggested", "margin") if name in table}
+    worst, rounded = worst_first(table), table.assign(**probabilities)
+    runs.write_table(runs.beside(path, "_out_of_fold.csv"), issue_file.for_spreadsheets(rounded))
+    listed = rounded.loc[worst.index].assign(decision="").drop(columns="suspect")
+    runs.write_table(runs.beside(path, "_suspects.csv"), issue_file.for_spreadsheets(listed))
     class_names = np.arange(dataset.num_classes) if dataset.class_names is None else dataset.class_names
     given, suggested = (np.searchsorted(class_names, table[column].to_numpy()) for column in ("given", "suggested"))
     wrong = np.bincount(given[table["suspect"].to_numpy()], minlength=dataset.num_classes)
@@ -108,11 +84,24 @@ def write(path, table, started, provenance):
             dataset.x_train, worst.index.to_numpy(), worst, dataset.pixel_max, title, file))
     pictures = {"iterations": runs.beside(path, ".png").read_bytes(), "classes": drawn.read_bytes()}
     counts = dict(zip(class_names, np.bincount(given, minlength=dataset.num_classes)))
-    runs.write_text(runs.beside(path, "_report.html"), page(title, provenance, worst, counts, pictures,
-                                                          thumbnail if dataset.x_train.ndim == 4 else None))
+    contradictory = contradictions(table, copies)
+    runs.write_text(runs.beside(path, "_report.html"), page(
+        title, provenance, worst, counts, pictures, thumbnail if dataset.x_train.ndim == 4 else None, contradictory))
 
 
-def page(title, provenance, worst, counts, pictures, thumbnail=None):
+def contradictions(table, copies):
+    """Return the rows of `label_issues` whose samples have exact copies with other labels, with a column group.
+
+    copies: of `last_pass.copies`, or None.
+    """
+    if copies is None:
+        return table.iloc[:0].assign(group=0)
+    table = table.assign(group=copies)
+    several = table.groupby("group")["given"].transform("nunique") > 1
+    return table[several].sort_values("group", kind="stable")
+
+
+def page(title, provenance, worst, counts, pictures, thumbnail=None, contradictory=None):
     """Return the HTML of a report, rendered from report.html.jinja.
 
     Parameters
@@ -126,6 +115,8 @@ def page(title, provenance, worst, counts, pictures, thumbnail=None):
     pictures : {"iterations", "classes": the bytes of a PNG}
     thumbnail : callable, optional
         ``thumbnail(position)`` is the PNG of a sample, for images.
+    contradictory : pandas.DataFrame, optional
+        Of `contradictions`.
     """
     import jinja2
 
@@ -145,8 +136,9 @@ def page(title, provenance, worst, counts, pictures, thumbnail=None):
         title=title, number=len(worst), worst=rows(worst.head(MOST_IN_ALL)), classes=classes, settings=provenance["settings"],
         samples=provenance["samples"], iterations=len(provenance["iterations"]), last=provenance["iterations"][-1],
         ended_early=provenance["ended_early"], provenance=json.dumps(provenance, indent=1), thumbnails=thumbnail is not None,
-        warnings=provenance.get("warnings", []),
-        doubtful=any("nothing follows" in warning for warning in provenance.get("warnings", [])),
+        warnings=provenance.get("warnings", []), verdict=provenance.get("verdict"), passed="margin" in worst,
+        copies=[] if contradictory is None else rows(contradictory.head(MOST_IN_ALL)),
+        number_of_copies=0 if contradictory is None else len(contradictory),
         pictures={name: _base64(png) for name, png in pictures.items()})
 
 

@@ -33,7 +33,7 @@ VERSION = "0.1.0"
 PROJECT = Path(__file__).resolve().parent
 # A setting of INCV_main.py. Files without it are of versions that dropped the learning rate one epoch later than published.
 SCHEDULE = "learning rate drops from epochs 80, 120, 160, 180"
-SETTINGS_OF_OLDER_FILES = {"schedule": "learning rate drops after epochs 80, 120, 160, 180"}
+SETTINGS_OF_OLDER_FILES = {"schedule": "learning rate drops after epochs 80, 120, 160, 180", "label_issues": False}
 CHECKED = (".csv", "_index.csv", "_out_of_fold.csv", "_network1.keras", "_network2.keras")  # files that later commands read
 
 

@@ -22,6 +22,7 @@ import urllib.parse
 from pathlib import Path
 
 import command
+import issue_file
 import custom_data
 import data
 import runs
@@ -123,8 +124,16 @@ def _remove_results(planned):
     for plan in planned:
         if runs.beside(plan.path, ".json").exists() and not runs.is_time_up(plan.deadline):
             with contextlib.suppress(runs.RunError), runs.locked(plan.path):  # `_one` will report a lock
-                runs.remove_results(plan.path)
+                remove_result(plan.path)
                 runs.remove_checkpoint(plan.path)
+
+
+def remove_result(path):
+    """Remove the files of a finished run, but keep its list of label issues, renamed, if it holds a person's decisions."""
+    kept = issue_file.set_aside(runs.beside(path, "_suspects.csv"))
+    if kept:
+        print(f"{kept}: your decisions are kept in this file", flush=True)
+    runs.remove_results(path)
 
 
 def _use_one_number_of_threads(missing, threads, n_jobs):

@@ -82,6 +82,17 @@ def learning_rate(epoch, epochs, published_epochs, initial, drops, inclusive=Fal
     return rate
 
 
+def enough_epochs(steps, epochs):
+    """Return a function (samples, batch_size) -> the epochs of a training on half of the samples.
+
+    It takes at least `steps` steps and at least `epochs` epochs (docs/label_issues.md shows how they were chosen).
+    """
+    def of(samples, batch_size):
+        return max(epochs, -(-steps // -(-samples // (2 * batch_size))))
+
+    return of
+
+
 def scaled_epoch(epoch, epochs, published_epochs):
     """Return an epoch of the published schedule for a run of another length: in proportion, rounded, at least 1."""
     return epoch if epochs == published_epochs else max(1, round(epoch * epochs / published_epochs))

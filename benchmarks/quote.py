@@ -98,8 +98,8 @@ def quoted():
         "no noise": others(rows[rows["noise"] == "sym 0.0"], ""),
         "selections": tables.markdown(["dataset", "noise", "settings", "LP", "LR", "seeds"], tables.selections(found)),
         **{name: (REFERENCE / file).read_text() for name, file in (
-            ("throughput", "throughput.md"), ("cleanlab digits", "digits/beside_cleanlab.md"),
-            ("cleanlab cifar10", "cifar10/beside_cleanlab.md"))}}
+            ("throughput", "throughput.md"), ("label issues", "label_issues.md"), ("epochs", "epochs.md"),
+            ("random features", "label_issues_random.md"))}}
 
 
 def fill(text, found):

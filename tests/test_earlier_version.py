@@ -15,7 +15,7 @@ import tables
 from conftest import PROJECT, run
 
 EARLIER = PROJECT / "tests" / "earlier_version"
-SETTINGS = ["--dataset", "table.csv", "--label", "kind", "--iterations", 2, "--threads", 1]
+SETTINGS = ["--dataset", "table.csv", "--label", "kind", "--iterations", 2, "--threads", 1, "--no-label_issues"]
 RUN = [*SETTINGS, "--epochs", 8]
 MAIN = [*SETTINGS, "--incv_epochs", 8, "--epochs", 4, "--quiet"]
 MAIN_NAME = "INCV_main_seed0_epochs4_incv_epochs8_iterations2"

@@ -67,7 +67,8 @@ def test_the_last_pass_by_hand():
         assert not set(train_index) & set(held_out)
     first = [each for each in asked if each[2] == 3]
     assert all(selected[train_index].all() for train_index, *_ in first)
-    assert p.sum(axis=1) == pytest.approx(np.ones(8)) and {each[2] for each in asked} <= {3, 4}
+    assert p.shape == (2, 8, 2) and p.sum(axis=2).ravel() == pytest.approx(np.ones(16))
+    assert {each[2] for each in asked} <= {3, 4}
     assert last_pass.margins(np.array([0, 2]), np.array([[.2, .5, .3], [.1, .1, .8]])) == pytest.approx([.3, -.7])
 
 

@@ -18,7 +18,7 @@ import data
 import export
 import INCV
 import INCV_main
-import report
+import issue_file
 import runs
 import sweep
 import tables
@@ -355,10 +355,10 @@ def test_no_name_is_a_formula_of_a_spreadsheet(tmp_path):
     names = ["=1+1", "+x", "-x", "@x", "'quoted", "-5", "+1e3", "plain", "\t=1"]
     table = pd.DataFrame({"sample": names, "given": names, "suggested": names[::-1], "p_given": -.5, "p_suggested": .5,
                           "status": "removed"})
-    safe = report.for_spreadsheets(table)
+    safe = issue_file.for_spreadsheets(table)
     assert safe["sample"].tolist() == ["'=1+1", "'+x", "'-x", "'@x", "''quoted", "-5", "+1e3", "plain", "'\t=1"]
     runs.write_table(tmp_path / "issues.csv", safe)
-    back = report.read_issues(tmp_path / "issues.csv")
+    back = issue_file.read_issues(tmp_path / "issues.csv")
     assert all(back[column].tolist() == table[column].tolist() for column in ("sample", "given", "suggested"))
 
 

@@ -1,0 +1,216 @@
+"""Label issues by the commands: the last pass, the verdict, a person's decisions, copies, enough steps."""
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.datasets import load_wine
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+
+import custom_data
+import data
+import issue_file
+import last_pass
+import noise
+import utils
+import verdict
+from conftest import run
+from label_errors import NoisyLabelClassifier, find_label_errors
+
+NAMES = np.array(["red", "rose", "white"])
+
+
+@pytest.fixture(scope="module")
+def wine(tmp_path_factory):
+    """A folder with wine.csv, 30 of whose 178 labels are wrong, and two copies of rows with another label; a finished run."""
+    folder = tmp_path_factory.mktemp("wine")
+    known, generator = load_wine(as_frame=True), np.random.default_rng(0)
+    wrong = generator.choice(178, 30, replace=False)
+    labels = known.target.to_numpy().copy()
+    labels[wrong] = (labels[wrong] + generator.integers(1, 3, 30)) % 3
+    table = known.data.assign(kind=NAMES[labels])
+    copies = table.iloc[[3, 4]].assign(kind=NAMES[(labels[[3, 4]] + 1) % 3])
+    pd.concat([table, copies]).to_csv(folder / "wine.csv", index=False)
+    truth = NAMES[np.r_[known.target, known.target[[3, 4]]]]
+    result = run(["--dataset", "wine.csv", "--label", "kind", "--epochs", 40, "--quiet"], folder)
+    assert result.code == 0 and result.err == "", result.err
+    return folder, truth, result
+
+
+def test_every_label_is_predicted_and_judged(wine):
+    folder, truth, result = wine
+    base = folder / "results/wine/given/INCV_seed0_epochs40"
+    every = pd.read_csv(f"{base}_out_of_fold.csv")
+    listed = pd.read_csv(f"{base}_suspects.csv")
+    assert len(every) == 180 and every["p_given"].notna().all()
+    assert (every["suspect"] == (every["margin"] > last_pass.MARGIN)).all() and len(listed) == every["suspect"].sum()
+    assert listed["margin"].is_monotonic_decreasing and listed["decision"].isna().all()
+    wrong = truth != every["given"]
+    assert wrong[every["suspect"]].mean() > 0.7 and every["suspect"][wrong].mean() > 0.8
+    found = json.loads(base.with_name(f"{base.name}.json").read_text())
+    judged = found["verdict"]
+    assert judged["outcome"] == "use" and judged["wrong_low"] <= wrong.sum() <= judged["wrong_high"]
+    assert judged["issues"] == judged["top"] == found["suspects"] == len(listed)
+    lines = result.out.splitlines()
+    assert lines.index(f"verdict: {judged['sentence']}") == lines.index(f"{len(listed)} label issues") - 1
+    page = base.with_name(f"{base.name}_report.html").read_text()
+    assert page.index("can be used") < page.index("label issues, worst first".capitalize())
+    assert pd.read_csv(f"{base}_history.csv")["iteration"].unique().tolist() == [1, 2, 3, 4]
+
+
+def test_copies_with_different_labels_are_a_table_of_the_report(wine):
+    page = (wine[0] / "results/wine/given/INCV_seed0_epochs40_report.html").read_text()
+    section = page[page.index('id="copies"'):]
+    section = section[:section.index("</section>")]
+    assert "4 samples have an exact copy" in section and section.count("<tr>") == 5
+    assert all(f"<td>{sample}</td>" in section for sample in (3, 4, 178, 179))
+
+
+def test_decisions_are_applied_to_the_next_run_and_its_export(wine):
+    folder, truth, _ = wine
+    name = "results/wine/given/INCV_seed0_epochs40"
+    listed = pd.read_csv(folder / f"{name}_suspects.csv", dtype=str, keep_default_na=False)
+    kept, dropped, changed = listed["sample"][:3]
+    new = next(each for each in NAMES if each != listed["given"][2])
+    listed.loc[[0, 1, 2], "decision"] = ["keep", " drop ", new]
+    listed.to_csv(folder / "mine.csv", index=False, sep=";", encoding="utf-16")  # as a spreadsheet may save it
+    command = ["--dataset", "wine.csv", "--label", "kind", "--epochs", 40, "--quiet", "--decisions", "mine.csv"]
+    result = run([*command, "--export", "clean.csv"], folder)
+    assert result.code == 0 and result.err == "", result.err
+    assert "warning: " in result.out and "1 label changed, 1 confirmed, 1 sample not used" in result.out
+    digest = issue_file.checksum([folder / "mine.csv"])
+    base = folder / f"{name}_decisions_{digest[:6]}"
+    assert json.loads(base.with_name(f"{base.name}.json").read_text())["settings"]["decisions"] == digest
+    every = pd.read_csv(f"{base}_out_of_fold.csv", dtype=str).set_index("sample")
+    before = pd.read_csv(folder / f"{name}_out_of_fold.csv", dtype=str).set_index("sample")
+    assert every["status"][kept] == every["status"][changed] == "selected" and dropped not in every.index
+    assert every["suspect"][kept] == every["suspect"][changed] == "False"
+    assert every["given"][changed] == new
+    others = every.index.difference([changed])
+    assert (every["given"][others] == before["given"][others]).all()
+
+    written, exported = (pd.read_csv(folder / file, dtype=str) for file in ("wine.csv", "clean.csv"))
+    selected = every.index[every["status"] == "selected"].astype(int)
+    expected = written.iloc[selected].reset_index(drop=True)
+    expected.loc[list(selected).index(int(changed)), "kind"] = new
+    pd.testing.assert_frame_equal(exported, expected)
+    again = run(command, folder)
+    assert again.code == 0 and again.out.splitlines()[-1].startswith("finished already"), again.err
+
+    for change, words in (({"sample": "9999"}, "sample '9999' is not in the dataset"),
+                          ({"decision": "purple"}, "'purple' is not a decision: write keep, drop or a class, one of 'red'"),
+                          ({"given": new}, f"was labelled '{new}' then, and is labelled")):
+        listed.loc[:2].tail(1).assign(**change).to_csv(folder / "bad.csv", index=False)
+        refused = run([*command[:-1], "bad.csv"], folder)
+        assert refused.code == 2 and refused.err.count("\n") == 1 and words in refused.err, refused.err
+    own = run([*command[:-1], f"{base}_suspects.csv", "mine.csv", "--overwrite"], folder)
+    assert own.code == 0 or "rename it first" in own.err  # another name, unless nothing was decided in it
+
+
+def test_edited_lists_survive_overwrite(tmp_path):
+    np.savez(tmp_path / "a.npz", x=np.random.default_rng(0).normal(size=(40, 3)), y=np.arange(40) % 2)
+    quick = ["--dataset", "a.npz", "--epochs", 1, "--iterations", 1, "--quiet", "--overwrite"]
+    assert run(quick, tmp_path).code == 0
+    listed = tmp_path / "results/a/given/INCV_seed0_epochs1_iterations1_suspects.csv"
+    mine = "sample,given,decision\n3,1,keep\n"
+    listed.write_text(mine)
+    result = run(quick, tmp_path)
+    kept = listed.with_name("INCV_seed0_epochs1_iterations1_suspects_decided1.csv")
+    assert result.code == 0 and kept.read_text() == mine and f"{kept.name}: your decisions are kept" in result.out
+    listed.write_text(mine.replace("keep", ""))
+    assert run(quick, tmp_path).code == 0 and listed.read_text().startswith("sample,given,suggested")
+
+
+@pytest.mark.parametrize("kind, dtype", [("y", np.int8), ("labels", "<U1"), ("y", bool)])
+def test_decisions_keep_the_arrays_own_type(tmp_path, kind, dtype):
+    import export
+    import runs
+
+    y = (np.arange(20) % 2).astype(dtype)
+    np.savez(tmp_path / "a.npz", x=np.eye(20), **{kind: y[:, None]})
+    names = [str(name) for name in np.unique(y)]
+    (tmp_path / "d.csv").write_text(f"sample,given,decision\n4,{names[0]},{names[1]}\n7,{names[1]},drop\n")
+    source = data.Source(None, None, str(tmp_path / "a.npz"), decisions=[str(tmp_path / "d.csv")])
+    dataset = custom_data.load(source)
+    assert len(dataset.given) == 19 and dataset.given[4] == 1 and dataset.trusted.sum() == 1 and 7 not in dataset.names
+    assert custom_data.facts(source).size == 19
+    changed = export.corrected(y[:, None], dataset.names, runs.Plan(None, None, source, None, None, None, False))
+    assert changed.dtype == y.dtype and changed.ravel().tolist() == [
+        y[1] if number == 4 else y[number] for number in range(20) if number != 7]
+
+
+def test_a_class_that_is_called_drop_is_not_guessed(tmp_path):
+    (tmp_path / "d.csv").write_text("sample,given,decision\n1,drop,drop\n")
+    with pytest.raises(data.DataError, match="'drop' is also the name of a class: rename the class"):
+        issue_file.decide([tmp_path / "d.csv"], np.arange(3), [0, 1, 1], np.array(["drag", "drop"]))
+
+
+# --- the verdict ------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("model", [LogisticRegression(max_iter=500), RandomForestClassifier(30, random_state=0)])
+def test_nothing_follows_from_random_features(model):
+    for seed, (n, classes) in enumerate([(800, 5), (300, 2), (200, 3)]):
+        generator = np.random.default_rng(seed)
+        found = find_label_errors(generator.normal(size=(n, 20)), generator.integers(classes, size=n), model).attrs["verdict"]
+        assert found["outcome"] == "nothing" and found["top"] == 0 and found["wrong"] is None
+        assert found["sentence"].startswith("nothing follows") and abs(found["agreement"] - found["permuted"]) < 0.15
+
+
+def test_the_number_of_wrong_labels_is_fitted():
+    """Labels drawn from known probabilities, a quarter of them then made wrong: the interval holds the number."""
+    generator = np.random.default_rng(0)
+    p = generator.dirichlet(np.full(5, 0.1), 2000)
+    true = (p.cumsum(axis=1) > generator.random((2000, 1))).argmax(axis=1)
+    given = noise.flip_labels(true, noise.transition_matrix("sym", 0.25, 5), generator)
+    overconfident = p ** 3 / (p ** 3).sum(axis=1, keepdims=True)
+    for shown in (p, overconfident):
+        ratio, low, high, wrong = verdict.fit(given, shown)
+        assert low <= (given != true).mean() <= high and high - low < 0.12
+    margins = last_pass.margins(given, p)
+    found = verdict.verdict(given, p, p[None], margins > 0.2)
+    assert found["outcome"] == "use" and found["expected_precision"] <= (given != true)[margins > 0.2].mean() + 0.05
+
+
+def test_only_the_top_can_be_used():
+    """A model that knows one class and guesses the others: its list begins with errors and ends with guesses."""
+    generator = np.random.default_rng(0)
+    true = generator.integers(4, size=1200)
+    given = noise.flip_labels(true, noise.transition_matrix("sym", 0.1, 4), generator)
+    p = generator.dirichlet(np.full(4, 0.8), 1200)
+    p[true == 0] = [0.97, 0.01, 0.01, 0.01]
+    p[true != 0, 0] = 0.01
+    p /= p.sum(axis=1, keepdims=True)
+    suspect = last_pass.margins(given, p) > 0.2
+    found = verdict.verdict(given, p, p[None], suspect)
+    listed = np.argsort(-last_pass.margins(given, p), kind="stable")
+    assert found["outcome"] == "top" and 0 < found["top"] < suspect.sum()
+    assert (given != true)[listed[:found["top"]]].mean() > 0.5 and f"first {found['top']} of" in found["sentence"]
+
+
+def test_the_classifier_leaves_out_only_what_can_be_used():
+    generator = np.random.default_rng(0)
+    x, y = generator.normal(size=(300, 10)), generator.integers(3, size=300)
+    classifier = NoisyLabelClassifier(LogisticRegression()).fit(x, y)
+    assert classifier.verdict_["outcome"] == "nothing" and classifier.label_issues_["suspect"].any()
+    assert np.allclose(classifier.predict_proba(x), LogisticRegression().fit(x, y).predict_proba(x))
+
+
+# --- enough steps -----------------------------------------------------------------------------------------------------
+
+def test_the_number_of_epochs_follows_the_number_of_steps(tmp_path):
+    small = utils.enough_epochs(steps=400, epochs=12)
+    assert [small(n, 32) for n in (100, 400, 2000, 10000)] == [200, 58, 13, 12]
+    np.savez(tmp_path / "a.npz", x=np.random.default_rng(0).normal(size=(300, 3)), y=np.arange(300) % 2)
+    import command
+    import INCV
+
+    np.savez(tmp_path / "a.npz", x=np.random.default_rng(0).normal(size=(300, 3)), y=np.arange(300) % 2)
+    source = data.Source(None, None, str(tmp_path / "a.npz"))
+    source = source._replace(facts=custom_data.facts(source))
+    noisy, none = {"noise_pattern": "sym", "noise_ratio": None}, dict.fromkeys(INCV.PUBLISHED)
+    for given, epochs, name in (({}, 80, "INCV_seed0"), ({"epochs": 80}, 80, "INCV_seed0"),
+                                ({"epochs": 12}, 12, "INCV_seed0_epochs12"), ({"label_issues": False}, 12, "INCV_seed0"),
+                                ({"batch_size": 150}, 400, "INCV_seed0_batch_size150")):
+        settings, path = command.one_run("INCV", source, noisy, 0, 1, none | given, INCV.DEFAULTS, "results")
+        assert (settings["epochs"], path.name) == (epochs, name)
