@@ -123,8 +123,9 @@ def test_beside_cleanlab(tmp_path):
     """The benchmark's files, from a run of seconds, repeated without training."""
     for _ in range(2):
         done = subprocess.run(
-            [sys.executable, str(PROJECT / "benchmarks" / "label_issues.py"), "--sets", "classifiers", "random", "--data",
-             "breast cancer", "random, 300 x 3", "--seeds", "0", "--n_jobs", "1"], cwd=tmp_path, capture_output=True, text=True)
+            [sys.executable, PROJECT / "benchmarks" / "label_issues.py", "--sets", "classifiers", "random", "--data",
+             "breast cancer", "random, 300 x 3", "--seeds", "0", "--n_jobs", "1"], cwd=tmp_path, capture_output=True,
+            text=True)
         assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     found = pd.read_csv(tmp_path / "results/label_issues.csv")
