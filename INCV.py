@@ -29,6 +29,7 @@ import command
 import data
 import export
 import noise
+import noisy_labels
 import report
 import runs
 import sweep
@@ -38,8 +39,8 @@ import utils
 # shortcuts, which selects better than resnet8 (docs/methods.md), and small batches. With batches of 128, an epoch on half of
 # them has six steps, after which the network may predict a single class. On the few, mostly wrong labels left in iteration 2
 # it can then score as well as a trained network, and be chosen as the best.
-PUBLISHED = {"architecture": "resnet32", "epochs": 50, "iterations": 4, "batch_size": 128, "subset": None,
-             "precision": "float32"}
+PUBLISHED = {"architecture": "resnet32", "epochs": 50, "iterations": 4, "batch_size": 128, "learning_rate": 1e-3,
+             "subset": None, "precision": "float32"}
 SMALL = PUBLISHED | {"architecture": "plain14", "epochs": 12, "batch_size": 32}
 DEFAULTS = {"cifar10": PUBLISHED, "cifar100": PUBLISHED, "digits": SMALL,
             # Custom datasets: images of 24 pixels a side or more, smaller images, tables and feature vectors.
@@ -70,15 +71,15 @@ def incv(y_noisy, num_classes, noise_pattern, train, iterations=4, seed=0, after
     Parameters
     ----------
     y_noisy : int array [n]
-        The observed labels, in [0, num_classes).
+        The observed labels, integers in [0, num_classes).
     num_classes : int
     noise_pattern : str
         One of `noise.PATTERNS`. Patterns that confuse pairs of classes ("asym") remove no candidates.
     train : callable
         ``train(train_index, held_out, removed, keep_best, iteration, half)`` trains a fresh network on the samples
-        `train_index` and returns its probabilities [.., num_classes] for the samples `held_out`, then `removed`: at the epoch
-        with the best accuracy on the noisy labels of `held_out` if `keep_best`, else at the last epoch. `iteration` counts
-        from 1; `half` is 1 or 2.
+        `train_index` and returns its probabilities, float array [len(held_out) + len(removed), num_classes], for the samples
+        `held_out`, then `removed`: at the epoch with the best accuracy on the noisy labels of `held_out` if `keep_best`, else
+        at the last epoch. `iteration` counts from 1; `half` is 1 or 2.
     iterations : int
         N in the paper.
     seed : int
@@ -95,7 +96,7 @@ def incv(y_noisy, num_classes, noise_pattern, train, iterations=4, seed=0, after
     Raises
     ------
     ValueError
-        For an unknown noise pattern.
+        For an unknown noise pattern, other labels, or if `train` returns anything else.
     """
     removes = not noise.pattern(noise_pattern).pairwise
     select, candidate = np.zeros(len(y_noisy), dtype=bool), np.ones(len(y_noisy), dtype=bool)
@@ -221,8 +222,9 @@ class Train:
                 self.trainer, x, y_noisy, train_index, utils.rng(settings["seed"], "train", iteration, half, epoch),
                 settings["batch_size"], learning_rate, dataset.shift, dataset.flip, functools.partial(show, epoch))
 
-        for epoch, learning_rate, means in training.fit(self.trainer, epochs, SCHEDULE, train_epoch, start, state,
-                                                        where=f"iteration {iteration}, half {half}, "):
+        for epoch, learning_rate, means in training.fit(
+                self.trainer, epochs, utils.schedule(SCHEDULE, settings), train_epoch, start, state,
+                where=f"iteration {iteration}, half {half}, "):
             probabilities = training.predict(self.predictor, x, held_out)
             found = noise.heldout_accuracies(probabilities.argmax(axis=1), y_noisy[held_out], y_heldout)
             accuracy = found["heldout_accuracy"]
@@ -264,7 +266,7 @@ def main():
 def run(plan, progress):
     """Carry out one run (runs.Plan), from the noisy labels to the files."""
     settings, path = plan.settings, plan.path
-    started = runs.start(plan, {"dataset": "cifar10", **PUBLISHED, "bn_momentum": 0.99}, progress)
+    started = runs.start(plan, {"dataset": "cifar10", **PUBLISHED, "bn_momentum": 0.99}, progress, SCHEDULE)
     dataset, y_noisy, resumed = started.dataset, started.y_noisy, started.resumed
     if resumed:
         done = sum(name.startswith("finished") for name in resumed)
@@ -281,7 +283,7 @@ def run(plan, progress):
                      f"{record['estimated_noise_ratio']:.3f}{truth}")
 
     train = Train(dataset, y_noisy, settings, progress, resumed, started.save_checkpoint)
-    selection = incv(y_noisy, dataset.num_classes, settings["noise_pattern"], train, settings["iterations"],
+    selection = incv(y_noisy, dataset.num_classes, noisy_labels.treated_as(settings), train, settings["iterations"],
                      settings["seed"], after_iteration)
     if selection.early:
         print(f"ended early: {selection.early}")
