@@ -68,6 +68,23 @@ def incv(y_noisy, num_classes, noise_pattern, train, iterations=4, seed=0, after
     5. repeats steps 2 and 4 with the halves exchanged;
     6. moves both sets A from C to S, and removes both sets R from C, except samples that are also in A.
 
+    With any classifier; run in this folder, or with it on PYTHONPATH::
+
+        import numpy as np
+        from sklearn.datasets import load_wine
+        from sklearn.linear_model import LogisticRegression
+        from INCV import incv
+
+        x, y = load_wine(return_X_y=True)
+        x = (x - x.mean(axis=0)) / x.std(axis=0)
+
+        def train(train_index, held_out, removed, keep_best, iteration, half):
+            model = LogisticRegression().fit(x[train_index], y[train_index])
+            return model.predict_proba(x[np.concatenate([held_out, removed])])
+
+        selection = incv(y, num_classes=3, noise_pattern="sym", train=train, iterations=2)
+        print(selection.select.sum(), "of", len(y), "labels selected, noise ratio", selection.ratio)
+
     Parameters
     ----------
     y_noisy : int array [n]
@@ -99,6 +116,7 @@ def incv(y_noisy, num_classes, noise_pattern, train, iterations=4, seed=0, after
         For an unknown noise pattern, other labels, or if `train` returns anything else.
     """
     removes = not noise.pattern(noise_pattern).pairwise
+    y_noisy = checked_labels(y_noisy, num_classes)
     select, candidate = np.zeros(len(y_noisy), dtype=bool), np.ones(len(y_noisy), dtype=bool)
     out_of_fold = np.full((len(y_noisy), num_classes), np.nan)
     ratio, records, early = None, [], None
@@ -113,8 +131,9 @@ def incv(y_noisy, num_classes, noise_pattern, train, iterations=4, seed=0, after
         agree, remove = np.zeros_like(select), np.zeros_like(select)
         for half, (part, held_out) in enumerate([(first, second), (second, first)], start=1):
             train_index = np.union1d(np.flatnonzero(select), part)
+            returned = train(train_index, held_out, removed, keep_best, iteration, half)
             probabilities, of_removed = np.split(
-                train(train_index, held_out, removed, keep_best, iteration, half), [len(held_out)])
+                checked_probabilities(returned, len(held_out) + len(removed), num_classes), [len(held_out)])
             out_of_fold[held_out] = probabilities
             out_of_fold[removed] += of_removed / 2
             agreeing = probabilities.argmax(axis=1) == y_noisy[held_out]
@@ -135,6 +154,35 @@ def incv(y_noisy, num_classes, noise_pattern, train, iterations=4, seed=0, after
             early = f"nothing was selected in iteration {iteration}"
             break
     return Selection(select, candidate, ratio, records, early, out_of_fold)
+
+
+def checked_labels(y_noisy, num_classes):
+    """Return labels as an array; ValueError unless they are one integer in [0, num_classes) per sample."""
+    labels = np.asarray(y_noisy)
+    if labels.ndim != 1 or labels.dtype.kind not in "iu":
+        raise ValueError(f"y_noisy is {labels.dtype} of shape {labels.shape}: give one integer per sample, for names the "
+                         f"positions of numpy.unique(names, return_inverse=True)")
+    if len(labels) and not 0 <= labels.min() <= labels.max() < num_classes:
+        raise ValueError(f"y_noisy runs from {labels.min()} to {labels.max()}: {num_classes} classes are numbered 0 to "
+                         f"{num_classes - 1}")
+    return labels
+
+
+def checked_probabilities(returned, samples, num_classes):
+    """Return what a `train` function of `incv` returned, as an array; ValueError unless it is what `incv` needs."""
+    if isinstance(returned, (list, tuple)):
+        raise ValueError(f"train returned a {type(returned).__name__}: return one array, the probabilities of held_out, then "
+                         f"those of removed (numpy.concatenate)")
+    probabilities = np.asarray(returned)
+    if probabilities.shape != (samples, num_classes):
+        raise ValueError(f"train returned an array of shape {probabilities.shape}: return {(samples, num_classes)}, a row for "
+                         f"each sample of held_out, then of removed, and a column per class")
+    if not np.isfinite(probabilities).all():
+        raise ValueError("train returned NaN or infinite values: return probabilities")
+    if (probabilities < 0).any() or np.abs(probabilities.sum(axis=1) - 1).max(initial=0) > 0.02:
+        raise ValueError("train returned rows that are negative or do not sum to 1, such as logits: return probabilities, "
+                         "as of a softmax")
+    return probabilities
 
 
 def remove_set(probabilities, y_noisy, held_out, num_selected, ratio):
