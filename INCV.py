@@ -91,7 +91,8 @@ def incv(y_noisy, num_classes, noise_pattern, train, iterations=4, seed=0, after
         The observed labels, integers in [0, num_classes).
     num_classes : int
     noise_pattern : str
-        One of `noise.PATTERNS`. Patterns that confuse pairs of classes ("asym") remove no candidates.
+        One of `noise.PATTERNS`. Patterns that confuse pairs of classes ("asym") remove no candidates. For a transition matrix
+        of your own, give what `noisy_labels.nearest_pattern` returns.
     train : callable
         ``train(train_index, held_out, removed, keep_best, iteration, half)`` trains a fresh network on the samples
         `train_index` and returns its probabilities, float array [len(held_out) + len(removed), num_classes], for the samples

@@ -207,7 +207,8 @@ def build(architecture, input_shape, num_classes, seed=0, **options):
 
 def _build_own(architecture, input_shape, num_classes, seed):
     """Build a network of one's own and check it. Its weights follow from the seed, whether the function uses it or not."""
-    keras.utils.set_random_seed(seed)
+    with utils.native_stderr_silenced():  # on JAX too, Keras imports TensorFlow to seed it, if it is installed
+        keras.utils.set_random_seed(seed)
     network = own_network.build(architecture, input_shape, num_classes, seed)
     if not isinstance(network, keras.Model):
         raise own_network.NetworkError(f"{architecture} returned {type(network).__name__}: it must return a keras.Model")
