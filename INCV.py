@@ -30,6 +30,7 @@ import data
 import export
 import last_pass
 import noise
+import noisy_labels
 import report
 import runs
 import sweep
@@ -40,8 +41,8 @@ import verdict
 # shortcuts, which selects better than resnet8 (docs/methods.md), and small batches. With batches of 128, an epoch on half of
 # them has six steps, after which the network may predict a single class. On the few, mostly wrong labels left in iteration 2
 # it can then score as well as a trained network, and be chosen as the best.
-PUBLISHED = {"architecture": "resnet32", "epochs": 50, "iterations": 4, "batch_size": 128, "subset": None,
-             "precision": "float32", "label_issues": False}
+PUBLISHED = {"architecture": "resnet32", "epochs": 50, "iterations": 4, "batch_size": 128, "learning_rate": 1e-3,
+             "subset": None, "precision": "float32", "label_issues": False}
 SMALL = PUBLISHED | {"architecture": "plain14", "epochs": 12, "batch_size": 32}
 TABLE = SMALL | {"architecture": "dense"}
 # Custom datasets: images of 24 pixels a side or more, smaller images, tables and feature vectors. "alone": without the last
@@ -77,18 +78,36 @@ def incv(y_noisy, num_classes, noise_pattern, train, iterations=4, seed=0, after
     5. repeats steps 2 and 4 with the halves exchanged;
     6. moves both sets A from C to S, and removes both sets R from C, except samples that are also in A.
 
+    With any classifier; run in this folder, or with it on PYTHONPATH::
+
+        import numpy as np
+        from sklearn.datasets import load_wine
+        from sklearn.linear_model import LogisticRegression
+        from INCV import incv
+
+        x, y = load_wine(return_X_y=True)
+        x = (x - x.mean(axis=0)) / x.std(axis=0)
+
+        def train(train_index, held_out, removed, keep_best, iteration, half):
+            model = LogisticRegression().fit(x[train_index], y[train_index])
+            return model.predict_proba(x[np.concatenate([held_out, removed])])
+
+        selection = incv(y, num_classes=3, noise_pattern="sym", train=train, iterations=2)
+        print(selection.select.sum(), "of", len(y), "labels selected, noise ratio", selection.ratio)
+
     Parameters
     ----------
     y_noisy : int array [n]
-        The observed labels, in [0, num_classes).
+        The observed labels, integers in [0, num_classes).
     num_classes : int
     noise_pattern : str
-        One of `noise.PATTERNS`. Patterns that confuse pairs of classes ("asym") remove no candidates.
+        One of `noise.PATTERNS`. Patterns that confuse pairs of classes ("asym") remove no candidates. For a transition matrix
+        of your own, give what `noisy_labels.nearest_pattern` returns.
     train : callable
         ``train(train_index, held_out, removed, keep_best, iteration, half)`` trains a fresh network on the samples
-        `train_index` and returns its probabilities [.., num_classes] for the samples `held_out`, then `removed`: at the epoch
-        with the best accuracy on the noisy labels of `held_out` if `keep_best`, else at the last epoch. `iteration` counts
-        from 1; `half` is 1 or 2.
+        `train_index` and returns its probabilities, float array [len(held_out) + len(removed), num_classes], for the samples
+        `held_out`, then `removed`: at the epoch with the best accuracy on the noisy labels of `held_out` if `keep_best`, else
+        at the last epoch. `iteration` counts from 1; `half` is 1 or 2.
     iterations : int
         N in the paper.
     seed : int
@@ -107,9 +126,10 @@ def incv(y_noisy, num_classes, noise_pattern, train, iterations=4, seed=0, after
     Raises
     ------
     ValueError
-        For an unknown noise pattern.
+        For an unknown noise pattern, other labels, or if `train` returns anything else.
     """
     removes = not noise.pattern(noise_pattern).pairwise
+    y_noisy = checked_labels(y_noisy, num_classes)
     select = np.zeros(len(y_noisy), dtype=bool) if trusted is None else np.array(trusted)
     candidate, out_of_fold = ~select, np.full((len(y_noisy), num_classes), np.nan)
     ratio, records, early = None, [], None
@@ -124,8 +144,9 @@ def incv(y_noisy, num_classes, noise_pattern, train, iterations=4, seed=0, after
         agree, remove = np.zeros_like(select), np.zeros_like(select)
         for half, (part, held_out) in enumerate([(first, second), (second, first)], start=1):
             train_index = np.union1d(np.flatnonzero(select), part)
+            returned = train(train_index, held_out, removed, keep_best, iteration, half)
             probabilities, of_removed = np.split(
-                train(train_index, held_out, removed, keep_best, iteration, half), [len(held_out)])
+                checked_probabilities(returned, len(held_out) + len(removed), num_classes), [len(held_out)])
             out_of_fold[held_out] = probabilities
             out_of_fold[removed] += of_removed / 2
             agreeing = probabilities.argmax(axis=1) == y_noisy[held_out]
@@ -146,6 +167,35 @@ def incv(y_noisy, num_classes, noise_pattern, train, iterations=4, seed=0, after
             early = f"nothing was selected in iteration {iteration}"
             break
     return Selection(select, candidate, ratio, records, early, out_of_fold)
+
+
+def checked_labels(y_noisy, num_classes):
+    """Return labels as an array; ValueError unless they are one integer in [0, num_classes) per sample."""
+    labels = np.asarray(y_noisy)
+    if labels.ndim != 1 or labels.dtype.kind not in "iu":
+        raise ValueError(f"y_noisy is {labels.dtype} of shape {labels.shape}: give one integer per sample, for names the "
+                         f"positions of numpy.unique(names, return_inverse=True)")
+    if len(labels) and not 0 <= labels.min() <= labels.max() < num_classes:
+        raise ValueError(f"y_noisy runs from {labels.min()} to {labels.max()}: {num_classes} classes are numbered 0 to "
+                         f"{num_classes - 1}")
+    return labels
+
+
+def checked_probabilities(returned, samples, num_classes):
+    """Return what a `train` function of `incv` returned, as an array; ValueError unless it is what `incv` needs."""
+    if isinstance(returned, (list, tuple)):
+        raise ValueError(f"train returned a {type(returned).__name__}: return one array, the probabilities of held_out, then "
+                         f"those of removed (numpy.concatenate)")
+    probabilities = np.asarray(returned)
+    if probabilities.shape != (samples, num_classes):
+        raise ValueError(f"train returned an array of shape {probabilities.shape}: return {(samples, num_classes)}, a row for "
+                         f"each sample of held_out, then of removed, and a column per class")
+    if not np.isfinite(probabilities).all():
+        raise ValueError("train returned NaN or infinite values: return probabilities")
+    if (probabilities < 0).any() or np.abs(probabilities.sum(axis=1) - 1).max(initial=0) > 0.02:
+        raise ValueError("train returned rows that are negative or do not sum to 1, such as logits: return probabilities, "
+                         "as of a softmax")
+    return probabilities
 
 
 def remove_set(probabilities, y_noisy, held_out, num_selected, ratio):
@@ -239,8 +289,9 @@ class Train:
                 self.trainer, x, y_noisy, train_index, utils.rng(settings["seed"], "train", iteration, half, epoch),
                 settings["batch_size"], learning_rate, dataset.shift, dataset.flip, functools.partial(show, epoch))
 
-        for epoch, learning_rate, means in training.fit(self.trainer, epochs, SCHEDULE, train_epoch, start, state,
-                                                        where=f"{which}, half {half}, "):
+        for epoch, learning_rate, means in training.fit(
+                self.trainer, epochs, utils.schedule(SCHEDULE, settings), train_epoch, start, state,
+                where=f"{which}, half {half}, "):
             probabilities = training.predict(self.predictor, x, held_out)
             found = noise.heldout_accuracies(probabilities.argmax(axis=1), y_noisy[held_out], y_heldout)
             accuracy = found["heldout_accuracy"]
@@ -282,7 +333,7 @@ def main():
 def run(plan, progress):
     """Carry out one run (runs.Plan), from the noisy labels to the files."""
     settings, path = plan.settings, plan.path
-    started = runs.start(plan, {"dataset": "cifar10", **PUBLISHED, "bn_momentum": 0.99}, progress)
+    started = runs.start(plan, {"dataset": "cifar10", **PUBLISHED, "bn_momentum": 0.99}, progress, SCHEDULE)
     dataset, y_noisy, resumed = started.dataset, started.y_noisy, started.resumed
     if resumed:
         done = sum(name.startswith("finished") for name in resumed)
@@ -305,7 +356,7 @@ def run(plan, progress):
         last_pass.stratified_halves, y=y_noisy, groups=copies)
     train = Train(dataset, y_noisy, settings, progress, resumed, started.save_checkpoint, passes=passes)
     first = np.full((len(y_noisy), num_classes), np.nan)
-    selection = incv(y_noisy, num_classes, settings["noise_pattern"], last_pass.keep_first(train, first),
+    selection = incv(y_noisy, num_classes, noisy_labels.treated_as(settings), last_pass.keep_first(train, first),
                      settings["iterations"], seed, after_iteration, split, dataset.trusted)
     if selection.early:
         print(f"ended early: {selection.early}")

@@ -31,13 +31,16 @@ import custom_data
 import data
 import INCV
 import noise
+import noisy_labels
+import own_network
 import runs
 import sweep
 import utils
 
 # Section 5 of the paper and the published code. incv_epochs and iterations are INCV's.
-PUBLISHED = {"method": "incv", "architecture": "resnet32", "epochs": 200, "batch_size": 128, "incv_epochs": 50,
-             "iterations": 4, "subset": None, "precision": "float32", "assumed_ratio": None, "transition": "estimated"}
+PUBLISHED = {"method": "incv", "architecture": "resnet32", "epochs": 200, "batch_size": 128, "learning_rate": 1e-3,
+             "incv_epochs": 50, "iterations": 4, "subset": None, "precision": "float32", "assumed_ratio": None,
+             "transition": "estimated"}
 SMALL = PUBLISHED | {"architecture": "plain14", "epochs": 100, "batch_size": 32, "incv_epochs": 12}
 DEFAULTS = {"cifar10": PUBLISHED, "cifar100": PUBLISHED, "digits": SMALL,
             "images": PUBLISHED, "small_images": SMALL, "table": SMALL | {"architecture": "dense"}}  # as in INCV.py
@@ -45,6 +48,7 @@ DEFAULTS = {"cifar10": PUBLISHED, "cifar100": PUBLISHED, "digits": SMALL,
 # of INCV and of the theory drop it one epoch later, in epoch 81 for 80.
 SCHEDULE = {"published_epochs": 200, "initial": 1e-3, "drops": {80: 1e-4, 120: 1e-5, 160: 1e-6, 180: 5e-7},
             "inclusive": True}
+LAST_EPOCHS = 10  # of which other papers report the mean
 TEST_DATA = "test data"  # what a run is tested on, if its dataset has a test set
 METHODS = utils.literal("methods", "METHODS")
 
@@ -68,7 +72,8 @@ def make_coteaching(dataset, y_noisy, selection, settings):
     select, candidate, ratio = selection
     if not select.any():
         raise runs.RunError("INCV selected no samples to train on; try another --seed or a larger --incv_epochs")
-    noise_left = noise.noise_left(ratio, settings["noise_pattern"], dataset.num_classes)
+    pattern = noisy_labels.treated_as(settings)
+    noise_left = noise.noise_left(ratio, pattern, dataset.num_classes)
     epochs, batch_size = settings["epochs"], settings["batch_size"]
     kept_at_last = coteaching.samples_to_keep(min(batch_size, int(select.sum())), noise_left, epochs - 1, epochs)
     if kept_at_last == 0:
@@ -76,7 +81,7 @@ def make_coteaching(dataset, y_noisy, selection, settings):
                             f"is expected to be clean; try another --seed or a larger --incv_epochs")
     networks = [methods.make_network(dataset, settings, number, fast_path.compiles_for_one_shape()) for number in (1, 2)]
     coteacher = coteaching.make_coteacher(networks, dataset.pixel_max)
-    last_of_warm_up = utils.scaled_epoch(warm_up(settings["noise_pattern"], ratio), epochs, 200)
+    last_of_warm_up = utils.scaled_epoch(warm_up(pattern, ratio), epochs, 200)
     num_selected, num_candidates = int(select.sum()), int(candidate.sum())
     derived = {"noise_left": noise_left, "selected": num_selected, "candidates": num_candidates,
                "candidates_per_batch": coteaching.candidates_per_batch(num_selected, num_candidates, batch_size),
@@ -96,8 +101,10 @@ def make_coteaching(dataset, y_noisy, selection, settings):
 
 # --- training and testing, for all methods ----------------------------------------------------------------------------
 
-def train(method, dataset, settings, path, progress, resumed, save_checkpoint):
+def train(method, predictors, dataset, settings, path, progress, resumed, save_checkpoint):
     """Train a methods.Method to the last epoch, or resume it; return the rows of the CSV, a dict per epoch.
+
+    predictors: of `training.make_predictor`, one for each network, which is tested after each epoch.
 
     A checkpoint holds the epochs done (epoch), the state of networks and Adam (state), the rows of the CSV as JSON (history)
     and what else the method remembers.
@@ -107,7 +114,6 @@ def train(method, dataset, settings, path, progress, resumed, save_checkpoint):
     import training
 
     epochs, history = settings["epochs"], json.loads(str(resumed.get("history", "[]")))
-    predictors = [training.make_predictor(network, dataset.pixel_max) for network in method.networks]
 
     def show(epoch, done, end_of_epoch=False):
         accuracy = history[-1]["accuracy_mean"] if history else math.nan
@@ -118,8 +124,9 @@ def train(method, dataset, settings, path, progress, resumed, save_checkpoint):
         generator = utils.rng(settings["seed"], settings["method"], epoch)
         return method.train_epoch(epoch, generator, learning_rate, functools.partial(show, epoch))
 
-    for epoch, learning_rate, found in training.fit(method.trainer, epochs, SCHEDULE, train_epoch, len(history),
-                                                    resumed.get("state"), restart_at_drops=True):
+    for epoch, learning_rate, found in training.fit(
+            method.trainer, epochs, utils.schedule(SCHEDULE, settings), train_epoch, len(history), resumed.get("state"),
+            restart_at_drops=True):
         history.append({"epoch": epoch + 1, "learning_rate": learning_rate, **found,
                         **test_accuracies(dataset, predictors)})
         runs.write_table(runs.beside(path, ".csv"), pd.DataFrame(history))
@@ -131,18 +138,36 @@ def train(method, dataset, settings, path, progress, resumed, save_checkpoint):
 
 
 def test_accuracies(dataset, predictors):
-    """Return the accuracy on the test labels of each network, their mean, and of the averaged probabilities of a pair."""
+    """Return the `accuracies` on the test set."""
+    return accuracies(predictors, dataset.x_test, dataset.y_test)
+
+
+def accuracies(predictors, x, y):
+    """Return the accuracy of each network on samples and labels, their mean, and that of a pair's averaged probabilities."""
     import training
 
-    every = np.arange(len(dataset.y_test))
-    probabilities = [training.predict(predictor, dataset.x_test, every) for predictor in predictors]
+    probabilities = [training.predict(predictor, x, np.arange(len(y))) for predictor in predictors]
 
     def accuracy(predicted):
-        return float((predicted.argmax(axis=1) == dataset.y_test).mean())
+        return float((predicted.argmax(axis=1) == y).mean())
 
     each = {f"accuracy_{number}": accuracy(predicted) for number, predicted in enumerate(probabilities, start=1)}
     pair = {"accuracy_pair": accuracy(np.mean(probabilities, axis=0))} if len(probabilities) == 2 else {}
     return {**each, "accuracy_mean": float(np.mean(list(each.values()))), **pair}
+
+
+def what_others_report(history, tested_on):
+    """Return the accuracies that other papers report beside those of the last epoch, for a run's JSON.
+
+    history: of `train`; tested_on: what its accuracies are on. best_epoch is chosen by them, which no user without true labels
+    can do; mean_of_last_epochs is of the last ten, or all if there are fewer.
+    """
+    names = [name for name in history[-1] if name.startswith("accuracy_")]
+    best = max(history, key=lambda row: row["accuracy_mean"])  # the first of several
+    last = history[-LAST_EPOCHS:]
+    return {"best_epoch": {"chosen_on": tested_on, "epoch": best["epoch"], **{name: best[name] for name in names}},
+            "mean_of_last_epochs": {"epochs": len(last), **{
+                name: float(np.mean([row[name] for row in last])) for name in names}}}
 
 
 def hold_out(dataset, y_noisy, selection, seed):
@@ -180,8 +205,6 @@ def main():
     parser.add_argument("--predict", metavar="FILE.npz", help="do not train: write what the saved networks of the run predict "
                         "for the samples x in FILE.npz (raw pixels, like the dataset's), for another table, folder or image")
     args, planned = command.plan("INCV_main", parser, DEFAULTS, METHODS)
-    for plan in planned:
-        plan.settings["schedule"] = runs.SCHEDULE
     needing = [method for method in args.method if METHODS[method]["needs_ratio"]]
     ratio_known = planned[0].settings["noise_ratio"] is not None
     if needing and not ratio_known and args.assumed_ratio is None:
@@ -211,7 +234,7 @@ def summarize(planned):
         if runs.beside(path, ".json").exists():
             tested_on = json.loads(runs.beside(path, ".json").read_text()).get("tested_on", TEST_DATA)
             name = f"{settings['dataset']}, {runs.name_of_noise(settings)}, {settings['method']}"
-            found.setdefault((name, name_of_test(tested_on)), []).append(tables.last_accuracies(path)[0])
+            found.setdefault((name, name_of_test(tested_on)), []).append(tables.accuracies_of_run(path)[0])
     for (name, tested), last in found.items():
         if len(last) > 1:
             print(f"{name}, {len(last)} runs: {tested} {np.mean(last):.2f} ± {np.std(last, ddof=1):.2f} %")
@@ -229,7 +252,7 @@ def run(plan, progress):
     elif settings.get("transition") == "estimated":
         before = 0.5
     dataset, _, y_noisy, resumed, save_checkpoint, provenance = runs.start(
-        plan, {"dataset": "cifar10", **PUBLISHED, "bn_momentum": 0.99}, progress)
+        plan, {"dataset": "cifar10", **PUBLISHED, "bn_momentum": 0.99}, progress, SCHEDULE)
     if selection and not np.array_equal(labels, runs.as_written(dataset, y_noisy)):
         raise runs.RunError(f"{plan_of_incv(plan).path}.csv: not a selection from these labels; repeat with --overwrite")
     tested_on = TEST_DATA
@@ -237,27 +260,35 @@ def run(plan, progress):
         dataset, y_noisy, selection = hold_out(dataset, y_noisy, selection, settings["seed"])
         tested_on = f"the labels of {len(dataset.y_test)} held-out samples"
     import methods
+    import training
 
     if resumed:
         estimating = "estimating" in resumed
         done = int(resumed["estimating" if estimating else "epoch"])
         print("resuming after the estimate of T" if estimating and done == settings["epochs"] else
               f"resuming at epoch {done + 1}" + (" of the estimate of T" if estimating else ""), flush=True)
-    stage = methods.Stage(resumed, save_checkpoint, progress.part(0, before), SCHEDULE)
+    stage = methods.Stage(resumed, save_checkpoint, progress.part(0, before), utils.schedule(SCHEDULE, settings),
+                          noisy_labels.true_transition(settings, dataset.num_classes, plan.transition))
     method = (make_coteaching(dataset, y_noisy, selection, settings) if selection else
               methods.make(settings["method"], dataset, y_noisy, settings, stage))
-    if method.derived:
+    if selection:
         progress.say("expected noise among the selected ε_S {noise_left:.3f}, selected |S| {selected}, candidates |C| "
                      "{candidates}, candidates per batch B_C {candidates_per_batch}, kept per batch in the last epoch n(e) "
                      "{keep_in_last_epoch}, last epoch of the warm-up E_w {last_epoch_of_warm_up}".format(**method.derived))
-    last = train(method, dataset, settings, path, progress.part(before, 1), resumed, save_checkpoint)[-1]
+    predictors = [training.make_predictor(network, dataset.pixel_max) for network in method.networks]
+    history = train(method, predictors, dataset, settings, path, progress.part(before, 1), resumed, save_checkpoint)
+    last, others = history[-1], what_others_report(history, tested_on)
     names = {"accuracy_1": "network 1", "accuracy_2": "network 2", "accuracy_mean": "mean", "accuracy_pair": "averaged pair"}
     names = names if len(method.networks) == 2 else {"accuracy_1": "network 1"}
     progress.say(f"{name_of_test(tested_on)} of the last epoch: " + ", ".join(
         f"{name} {last[key]:.4f}" for key, name in names.items()))
+    best, mean = others["best_epoch"], others["mean_of_last_epochs"]
+    progress.say(f"as others report it: best epoch, chosen on these labels, {best['accuracy_mean']:.4f} (epoch "
+                 f"{best['epoch']}); mean of the last {data.many(mean['epochs'], 'epoch')} {mean['accuracy_mean']:.4f}")
+    others["accuracy_on_noisy_training_labels"] = accuracies(predictors, dataset.x_train, y_noisy)
     last = {key: value if math.isfinite(value) else None for key, value in last.items()}
     save(path, method.networks, settings, dataset, provenance() | {
-        "tested_on": tested_on, **({"derived": method.derived} if method.derived else {}), "last_epoch": last})
+        "tested_on": tested_on, **({"derived": method.derived} if method.derived else {}), "last_epoch": last, **others})
     runs.remove_checkpoint(path)
     print(f"written: {path}.csv, .json, .png, "
           f"{', '.join(f'_network{number}.keras' for number in range(1, len(method.networks) + 1))}")
@@ -267,8 +298,7 @@ def plan_of_incv(plan):
     """Return the runs.Plan of the INCV.py run whose selection a run of robust training uses."""
     settings = plan.settings
     chosen = {option: settings["incv_epochs"] if option == "epochs" else settings[option] for option in INCV.PUBLISHED}
-    noisy = {name: settings[name] for name in ("noise_pattern", "noise_ratio", "label_set", "labels_checksum")
-             if name in settings}
+    noisy = {name: settings[name] for name in command.DETAILS if name in settings}
     settings, path = command.one_run("INCV", plan.source, noisy, settings["seed"], settings["threads"], chosen,
                                      INCV.DEFAULTS, plan.results_dir)
     return plan._replace(settings=settings, path=path)
@@ -289,7 +319,7 @@ def select(plan, progress):
             sweep.remove_result(path)
             finished = False
         if finished:
-            print(f"reusing {path}.csv", flush=True)
+            print(f"reusing {path}.csv{runs.how_written(path)}", flush=True)
         else:
             INCV.run(of_incv, progress)
     table = pd.read_csv(runs.checked(path), dtype=str, keep_default_na=False)
@@ -313,11 +343,15 @@ def predict(file, plan):
     note = target.with_suffix(".csv.from")
     if target.exists() and note.exists() and note.read_text() != of_what:
         raise runs.RunError(f"{target} holds the predictions of {note.read_text()}; rename {file}, or remove that file")
-    utils.start_backend(settings["threads"] or utils.default_threads(source.facts.kind), plan.gpu_id)
+    utils.start_backend(settings["threads"] or utils.default_threads(source.facts.kind), plan.gpu_id, plan.network is None)
     import keras
 
+    classes = {}
+    if plan.network is not None:
+        own_network.load(plan.network, settings["architecture"], settings["architecture_checksum"])
+        classes = own_network.classes(settings["architecture"])
     try:
-        networks = [keras.models.load_model(file) for file in files]
+        networks = [keras.models.load_model(file, custom_objects=classes) for file in files]
     except Exception as error:
         raise runs.RunError(f"{path}: its networks cannot be read ({data.first_line(error)}); train them again with "
                             f"--overwrite") from None

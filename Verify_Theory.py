@@ -36,8 +36,8 @@ import utils
 
 # Section 5 of the paper and the published code. The digits use a small network and no augmentation: 750 digits, shifted anew
 # in each epoch, are more than it can memorise in 100 epochs (docs/theory.md), and then the theory does not apply.
-PUBLISHED = {"architecture": "resnet110", "epochs": 200, "batch_size": 128, "subset": None, "precision": "float32",
-             "augmentation": True, "both_halves": False}
+PUBLISHED = {"architecture": "resnet110", "epochs": 200, "batch_size": 128, "learning_rate": 1e-3, "subset": None,
+             "precision": "float32", "augmentation": True, "both_halves": False}
 DEFAULTS = {"cifar10": PUBLISHED, "cifar100": PUBLISHED,
             "digits": PUBLISHED | {"architecture": "resnet8", "epochs": 100, "batch_size": 32, "augmentation": False}}
 SCHEDULE = {"published_epochs": 200, "initial": 1e-3, "drops": {80: 1e-4, 120: 1e-5, 160: 1e-6, 180: 5e-7}}
@@ -46,15 +46,19 @@ MEMORISED = 0.95  # the fraction of its noisy training labels, un-augmented, tha
 
 # --- the experiment ---------------------------------------------------------------------------------------------------
 
-def compare_with_theory(y, y_noisy, y_pred, noise_pattern, noise_ratio, num_classes):
+def compare_with_theory(y, y_noisy, y_pred, noise_pattern, noise_ratio, num_classes, transition=None):
     """Return what was measured on held-out samples, and what theory predicts for it (section 3), as a dict for JSON.
 
-    y, y_noisy, y_pred: integers [n], the true, observed and predicted labels. None where a denominator is zero.
+    y, y_noisy, y_pred: integers [n], the true, observed and predicted labels; transition: float [c, c], of a noise pattern in
+    a file. None where a denominator is zero.
     """
     agree = y_pred == y_noisy
     precision, recall = noise.precision_and_recall(y, y_noisy, agree)
-    expected = noise.theory(noise_pattern, noise_ratio, num_classes)
-    transition = noise.transition_matrix(noise_pattern, noise_ratio, num_classes)
+    if transition is None:
+        expected = noise.theory(noise_pattern, noise_ratio, num_classes)
+        transition = noise.transition_matrix(noise_pattern, noise_ratio, num_classes)
+    else:
+        expected = noise.theory_of(transition, np.bincount(y, minlength=num_classes))
     difference = np.abs(noise.confusion_matrix(y, y_pred, num_classes) - transition)
     return {"measured": {"accuracy": float(agree.mean()), "LP": precision, "LR": recall},
             "theory": dict(zip(("accuracy", "LP", "LR"), expected)),
@@ -121,8 +125,9 @@ class Memorise:
                 self.trainer, x, y_noisy, train_index, utils.rng(settings["seed"], "memorise", number, epoch),
                 settings["batch_size"], learning_rate, shift, flip, functools.partial(show, epoch))
 
+        schedule = utils.schedule(SCHEDULE, settings)
         for epoch, learning_rate, means in () if f"predicted{number}" in finished else training.fit(
-                self.trainer, epochs, SCHEDULE, train_epoch, int(self.resumed["epoch"]) if resumes else 0,
+                self.trainer, epochs, schedule, train_epoch, int(self.resumed["epoch"]) if resumes else 0,
                 self.resumed["state"] if resumes else self.initial_state, where=f"half {number + 1}, "):
             predicted = training.predict(self.predictor, x, held_out).argmax(axis=1)
             self.history.append({
@@ -180,7 +185,7 @@ def run(plan, progress):
     """Carry out one run (runs.Plan), from the noisy labels to the files."""
     settings, path = plan.settings, plan.path
     dataset, index, y_noisy, resumed, save_checkpoint, provenance = runs.start(
-        plan, {"dataset": "cifar10", **PUBLISHED, "bn_momentum": 0.99}, progress)
+        plan, {"dataset": "cifar10", **PUBLISHED, "bn_momentum": 0.99}, progress, SCHEDULE)
     if "epoch" in resumed:
         print(f"resuming at half {int(resumed['training']) + 1}, epoch {int(resumed['epoch']) + 1}", flush=True)
     memorise = Memorise(dataset, y_noisy, settings, progress, resumed, save_checkpoint)
@@ -196,7 +201,7 @@ def run(plan, progress):
     table = {"index": index, "y": dataset.y_train, "y_noisy": y_noisy, "y_pred": y_pred, "memorised": memorised}
     table = {column: values[rows] for column, values in table.items()}
     comparison = compare_with_theory(table["y"], table["y_noisy"], table["y_pred"], settings["noise_pattern"],
-                                     settings["noise_ratio"], dataset.num_classes)
+                                     settings["noise_ratio"], dataset.num_classes, plan.transition)
     report(comparison, fractions, tested, progress, settings["augmentation"])
     write_results(path, table, memorise.history, provenance() | {
         "accuracy_on_training_half": fractions, "memorised": bool(table["memorised"].all()), "test": tested, **comparison})

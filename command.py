@@ -28,10 +28,15 @@ import data
 import folders
 import issue_file
 import noise
+import noisy_labels
+import own_network
 import runs
 import utils
 
 ARCHITECTURES = utils.literal("models", "ARCHITECTURES")
+# Settings of a run that say more about its noise or its network than the options do, and do not differ between scripts.
+DETAILS = ("noise_pattern", "noise_ratio", "label_set", "labels_checksum", "noise_checksum", "treated_as",
+           "architecture_checksum")
 
 
 # --- options ----------------------------------------------------------------------------------------------------------
@@ -56,6 +61,16 @@ def number(kind, low, high=float("inf")):
             what = "a whole number" if kind is int else "a number"
             raise argparse.ArgumentTypeError(f"{text!r} is not {what} {bounds}")
         return value + 0  # -0.0 becomes 0.0, so that both have one name
+
+    return convert
+
+
+def named(names, is_file, form):
+    """Return a converter for argparse that accepts one of these names, or what is_file(text) recognises as a file."""
+    def convert(text):
+        if text not in names and not is_file(text):
+            raise argparse.ArgumentTypeError(f"{text!r} is not one of {', '.join(names)}, or {form}")
+        return text
 
     return convert
 
@@ -99,9 +114,11 @@ def parser(description, defaults, custom=False):
     else:
         parser.add_argument("--dataset", default="cifar10", choices=sorted(data.SIZES), help="default: cifar10")
     patterns = [name for name in noise.PATTERNS if custom or name in noise.DRAWN]
-    parser.add_argument("--noise_pattern", choices=patterns, help="; ".join(
-        f"{name}: {noise.PATTERNS[name].help}" for name in patterns) + (
-        "; for custom datasets, asym means that each class is mistaken for one other" if custom else "") + " (default: sym)")
+    parser.add_argument("--noise_pattern", type=named(patterns, noisy_labels.is_file, "a FILE.npy"), metavar="NAME|FILE.npy",
+                        help="; ".join(f"{name}: {noise.PATTERNS[name].help}" for name in patterns) + "; FILE.npy: by this "
+                        "transition matrix, a row per class" + (
+                            "; for custom datasets, asym means that each class is mistaken for one other" if custom else "")
+                        + " (default: sym)")
     if custom:
         parser.add_argument("--labels", metavar="FILE", help="for human: labels that people gave to the training images of "
                             "CIFAR, the published .pt or an .npz of arrays such as aggre_label and clean_label")
@@ -115,11 +132,16 @@ def parser(description, defaults, custom=False):
     for option, text in (("epochs", "of each training"), ("iterations", "of cross-validation"), ("batch_size", "samples")):
         if option in defaults["cifar10"]:
             parser.add_argument(f"--{option}", type=number(int, 1), metavar="N", help=f"{text} ({default(option)})")
+    parser.add_argument("--learning_rate", type=number(float, 1e-8, 10), metavar="RATE", help="initial learning rate of Adam; "
+                        f"later ones, in proportion, as published ({default('learning_rate')})")
     parser.add_argument("--subset", type=number(int, 1), metavar="N",
                         help="use a class-balanced subset of N training samples (default: all)")
     tables = [name for name, kind in ARCHITECTURES.items() if kind == "table"]
-    parser.add_argument("--architecture", choices=[name for name in ARCHITECTURES if custom or name not in tables],
-                        help=default("architecture") + (f"; for tables {', '.join(tables)}" if custom else ""))
+    names = [name for name in ARCHITECTURES if custom or name not in tables]
+    parser.add_argument("--architecture", type=named(names, own_network.is_file, "FILE.py:FUNCTION"),
+                        metavar="NAME|FILE.py:FUNCTION", help=f"{', '.join(names)}, or a function (input_shape, num_classes, "
+                        "seed) that returns a keras.Model, images in [0, 1] to logits (" + default("architecture") + (
+                            f"; for tables {', '.join(tables)})" if custom else ")"))
     parser.add_argument("--precision", choices=("float32", "bfloat16"), help=default("precision"))
     parser.add_argument("--gpu_id", type=number(int, 0), metavar="N", help="GPU to use (default: the first, if any)")
     parser.add_argument("--threads", type=number(int, 1, 4096), metavar="N", help="CPU threads per operation; results differ "
@@ -166,10 +188,17 @@ def plan(script, parser, defaults, methods=None):
         print("\n".join(inspect(source)))
         sys.exit()
     noisy, ratios = _noise(args, parser, source)
-    source = source._replace(labels=noisy.pop("labels", None))
+    source, transition = source._replace(labels=noisy.pop("labels", None)), noisy.pop("transition", None)
     facts = source.facts
     size, num_classes, kind = facts.size, facts.num_classes, "table" if len(facts.shape) == 1 else "images"
-    if args.architecture and ARCHITECTURES[args.architecture] != kind:
+    network = None
+    if own_network.is_file(args.architecture):
+        if args.precision == "bfloat16":
+            parser.error("--precision bfloat16 cannot be combined with a network of your own: remove it, and give the "
+                         "network's layers a dtype")
+        network, found = own_network.find(args.architecture)
+        args.architecture, noisy["architecture_checksum"] = found["architecture"], found["architecture_checksum"]
+    elif args.architecture and ARCHITECTURES[args.architecture] != kind:
         fitting = [name for name, of_name in ARCHITECTURES.items() if of_name == kind]
         parser.error(f"--architecture {args.architecture} is not for {'tables' if kind == 'table' else kind}: use "
                      f"{' or '.join(fitting)}")
@@ -197,7 +226,8 @@ def plan(script, parser, defaults, methods=None):
         settings, path = one_run(script, source, noisy | {"noise_ratio": ratio}, seed, args.threads, chosen, of_method,
                                  args.results_dir)
         runs.check_writable(path.parent)
-        planned.append(runs.Plan(settings, path, source, args.results_dir, args.gpu_id, deadline, args.overwrite))
+        planned.append(runs.Plan(settings, path, source, args.results_dir, args.gpu_id, deadline, args.overwrite, transition,
+                                 network))
     return args, planned
 
 
@@ -231,8 +261,17 @@ def inspect(source):
 
 
 def _noise(args, parser, source):
-    """Check the options that say where noisy labels come from; return (their settings of a run, [noise ratio or None])."""
+    """Check the options that say where noisy labels come from; return (their settings of a run, [noise ratio or None]).
+
+    Two more entries, labels (a file of human labels) and transition (float [c, c], of a file), are no settings.
+    """
     custom, human = source.path is not None, args.noise_pattern == "human"
+    own = noisy_labels.is_file(args.noise_pattern)
+    if custom and own:
+        parser.error("--noise_pattern FILE.npy flips labels, but the labels of custom datasets are used as they are: give sym "
+                     "or asym")
+    if own and args.noise_ratio:
+        parser.error("--noise_ratio cannot be combined with --noise_pattern FILE.npy, which has a noise ratio: remove it")
     if custom and human:
         parser.error("--noise_pattern human is for cifar10 and cifar100; the labels of custom datasets are used as they are")
     if (custom or human) and args.noise_ratio:
@@ -242,6 +281,9 @@ def _noise(args, parser, source):
                      f"--noise_pattern human is for cifar10 and cifar100, not for {args.dataset}")
     if not human and (args.labels or args.label_set):
         parser.error("--labels and --label_set are for --noise_pattern human: remove them")
+    if own:
+        transition, settings = noisy_labels.read(args.noise_pattern, data.CLASS_SIZES[args.dataset])
+        return settings | {"transition": transition}, [settings["noise_ratio"]]
     ratios = [None] if custom or human else args.noise_ratio or [0.5]
     if not human:
         return {"noise_pattern": args.noise_pattern or "sym"}, ratios
@@ -253,7 +295,7 @@ def _noise(args, parser, source):
 def one_run(script, source, noisy, seed, threads, chosen, defaults, results_dir):
     """Return (settings, path) of one run.
 
-    source: data.Source; noisy: its settings noise_pattern, noise_ratio and, for human labels, label_set and labels_checksum;
+    source: data.Source; noisy: its settings among DETAILS, at least noise_pattern and noise_ratio;
     chosen: {option: value} for the options in `defaults`, None for the default.
     """
     backend, facts = utils.check_backend(), source.facts
@@ -270,7 +312,9 @@ def one_run(script, source, noisy, seed, threads, chosen, defaults, results_dir)
         changed["engine"] = backend
     settings = {"dataset": facts.name, "noise_pattern": noisy["noise_pattern"], "noise_ratio": noisy["noise_ratio"],
                 "seed": seed, **chosen, "bn_momentum": utils.momentum_for(chosen["subset"] or facts.size), "engine": backend,
-                "threads": threads} | noisy
+                "threads": threads, "schedule": runs.SCHEDULES[script]} | noisy
+    if own_network.is_file(chosen["architecture"]):
+        settings["bn_momentum"] = own_network.BN_MOMENTUM
     if source.path is not None:
         settings |= {"label": source.label, "image_size": source.image_size, "dataset_checksum": facts.checksum}
         settings |= {"drop": source.drop, "decimal": source.decimal, "reading": facts.reading}
@@ -289,7 +333,7 @@ def one_run(script, source, noisy, seed, threads, chosen, defaults, results_dir)
 
 # --- messages ---------------------------------------------------------------------------------------------------------
 
-USERS_ERRORS = (runs.RunError, data.DataError, utils.BackendError)
+USERS_ERRORS = (runs.RunError, data.DataError, utils.BackendError, own_network.NetworkError)
 
 
 def run_command(prog, main):

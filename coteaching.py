@@ -54,7 +54,10 @@ def make_coteacher(networks, pixel_max):
         for number, (network, other_scores) in enumerate(zip(networks, reversed(scores)), start=1):
             order = ops.argsort(other_scores)
             if masked:
-                kept, weights = order, ops.cast(ops.arange(ops.shape(order)[0]) < keep, "float32")
+                place = ops.arange(ops.shape(order)[0])
+                kept, weights = order, ops.cast(place < keep, "float32")
+                if len(network.inputs) == 1:  # a network of one's own: copies of the samples kept in the place of the others
+                    kept = ops.take(order, place % keep)
             else:
                 kept, weights = order[:keep], 1.0
             logits = models.forward(network, ops.take(x, kept, axis=0), weights > 0 if masked else None, training)

@@ -39,6 +39,8 @@ CIFAR = {
 }
 # Training samples and classes, known before any file is read.
 SIZES = {"cifar10": (50000, 10), "cifar100": (50000, 100), "digits": (1500, 10)}
+CLASS_SIZES = {"cifar10": [5000] * 10, "cifar100": [500] * 100,
+               "digits": [149, 152, 148, 153, 151, 152, 151, 149, 145, 150]}  # of the training samples
 SHAPES = {"cifar10": (32, 32, 3), "cifar100": (32, 32, 3), "digits": (8, 8, 1)}
 
 # x_*: uint8 [n, height, width, channels]; y_*: int64 [n], true labels; pixel_max: the pixel value that means 1.0; shift: the

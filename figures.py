@@ -305,7 +305,9 @@ def confusion_matrices(found, dataset, noise_pattern, settings_name, file, colum
     for number, (ratio, of_ratio) in enumerate(found.items()):
         table = pd.concat(run.table for run in of_ratio)
         measured = noise.confusion_matrix(table["y"], table["y_pred"], num_classes)
-        transition = noise.transition_matrix(noise_pattern, ratio, num_classes)
+        transition = of_ratio[0].transition
+        if transition is None:
+            transition = noise.transition_matrix(noise_pattern, ratio, num_classes)
         mark = "" if all(run.memorised for run in of_ratio) else " (not memorised)"
         band, column = 2 * (number // columns), number % columns
         for panel, matrix, title in ((panels[band, column], measured, f"M, {noise_pattern} {ratio}{mark}"),

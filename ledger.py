@@ -21,6 +21,7 @@ import data
 import figures
 import INCV
 import noise
+import noisy_labels
 import runs
 import tables
 import utils
@@ -128,7 +129,7 @@ def selections(settings, trainings, data_dir):
     trainings: the probabilities that each returned; the algorithm is replayed with them.
     """
     dataset = data.load("cifar10", data_dir)
-    _, _, y_noisy = runs.noisy_labels(settings, dataset)
+    _, _, y_noisy = noisy_labels.load(settings, dataset)
     found = []
 
     def train(train_index, held_out, removed, keep_best, iteration, half):

@@ -1,4 +1,4 @@
-"""The compared methods of section 5, with the network, schedule and augmentation of INCV.
+"""The compared methods: those of section 5 and later ones, with the network, schedule and augmentation of INCV.
 
 Each is a function of (dataset, y_noisy, settings, stage) that returns a `Method`, what INCV_main.train needs to train it.
 dataset: data.Dataset; y_noisy: int [n], the observed labels; settings: dict, of the run; stage: a `Stage`.
@@ -13,10 +13,12 @@ import numpy as np
 
 import models
 import noise
+import noisy_labels
 import runs
 import training
 import utils
 from coteaching import compile_selecting, coteach_epoch
+from losses import EarlyLearningLoss, adapted_loss, forward_loss, generalised_cross_entropy
 
 ops = keras.ops
 
@@ -46,6 +48,11 @@ METHODS = {
         "published": {"sym 0.2": "89.71±0.18", "sym 0.5": "84.78±0.33", "sym 0.8": "52.27±3.50", "asym 0.4": "86.04±0.54"}},
     "standard": {
         "label": "Standard", "color": "0.3", "networks": 1, "options": [], "needs_ratio": False, "published": {}},
+    # Later methods, which the paper does not compare.
+    "gce": {
+        "label": "GCE", "color": "C6", "networks": 1, "options": [], "needs_ratio": False, "published": {}},
+    "elr": {
+        "label": "ELR", "color": "C8", "networks": 1, "options": [], "needs_ratio": False, "published": {}},
 }
 
 # trainer: the keras.Model whose state a checkpoint holds; networks: those to test and save; train_epoch(epoch, generator,
@@ -56,8 +63,8 @@ Method = namedtuple("Method", "trainer networks train_epoch samples remembered d
 
 # What a method needs if it trains or remembers more than one trainer's state. resumed: the arrays of the checkpoint to resume
 # from, {} for none; save_checkpoint(**arrays); progress: command.Progress for the first half of the run; schedule: arguments
-# of utils.learning_rate.
-Stage = namedtuple("Stage", "resumed save_checkpoint progress schedule")
+# of utils.learning_rate; transition: the true transition matrix, float [c, c], None if it is unknown.
+Stage = namedtuple("Stage", "resumed save_checkpoint progress schedule transition", defaults=[None])
 
 
 def make_network(dataset, settings, number, masked=False):
@@ -72,24 +79,37 @@ def one_epoch(trainer, dataset, y, index, settings, generator, learning_rate, af
     return {"keep": settings["batch_size"], "loss_1": loss}
 
 
-def standard(dataset, y_noisy, settings, stage):
-    """Train one network on all noisy labels."""
+def train_one(dataset, y, settings, loss=None, **others):
+    """Return the method that trains one network on all samples with a loss.
+
+    Parameters
+    ----------
+    y : array [n, ...]
+        What the loss takes as labels: int [n], the noisy labels, or more per sample.
+    loss : callable, optional
+        See `training.make_trainer`; the cross-entropy by default.
+    others
+        More fields of the `Method`.
+    """
     network = make_network(dataset, settings, 1)
-    trainer, _ = training.make_trainer(network, dataset.pixel_max)
+    trainer, _ = training.make_trainer(network, dataset.pixel_max, loss)
 
     def train_epoch(epoch, *arguments):
-        return one_epoch(trainer, dataset, y_noisy, np.arange(len(y_noisy)), settings, *arguments)
+        return one_epoch(trainer, dataset, y, np.arange(len(y)), settings, *arguments)
 
-    return Method(trainer, [network], train_epoch, len(y_noisy))
+    return Method(trainer, [network], train_epoch, len(y), **others)
+
+
+def standard(dataset, y_noisy, settings, stage):
+    """Train one network on all noisy labels."""
+    return train_one(dataset, y_noisy, settings)
 
 
 # --- F-correction (Patrini et al. 2017, arXiv 1609.03683) ---------------------------------------------------------------
 
 def f_correction(dataset, y_noisy, settings, stage):
     """Forward correction: estimate the transition matrix T, then train a fresh network to predict the labels through it."""
-    true = None  # unknown where labels are used as given
-    if settings["noise_ratio"] is not None:
-        true = noise.transition_matrix(settings["noise_pattern"], settings["noise_ratio"], dataset.num_classes)
+    true = stage.transition
     if settings["transition"] == "true":
         transition = true
     elif "transition" in stage.resumed:
@@ -105,20 +125,6 @@ def f_correction(dataset, y_noisy, settings, stage):
         return {**one_epoch(trainer, dataset, y_noisy, np.arange(len(y_noisy)), settings, *arguments), **error}
 
     return Method(trainer, [network], train_epoch, len(y_noisy), lambda: {"transition": transition})
-
-
-def forward_loss(transition):
-    """Return the loss -log((T^T p)[observed label]) of logits, computed in logarithms since p may be too small to multiply.
-
-    transition: float [c, c], T[i, j] = P(observed j | true i).
-    """
-    log_transition = np.log(np.maximum(transition, 1e-30)).astype(np.float32)
-
-    def loss(labels, logits):
-        column = ops.take(log_transition.T, ops.cast(ops.reshape(labels, (-1,)), "int32"), axis=0)
-        return -ops.logsumexp(ops.log_softmax(logits) + column, axis=-1)
-
-    return loss
 
 
 def transition_of(probabilities):
@@ -353,12 +359,26 @@ def trust_in_labels(epoch, epochs, lids):
     return math.exp(-epoch / epochs * lids[-1] / min(lids))
 
 
-def adapted_loss(labels_and_alpha, logits):
-    """Return the cross-entropy of the target alpha * label + (1 - alpha) * prediction; labels_and_alpha: float [n, 2]."""
-    labels, alpha = ops.cast(labels_and_alpha[:, 0], "int32"), labels_and_alpha[:, 1]
-    predicted = ops.stop_gradient(ops.argmax(logits, axis=-1))
-    of_label = ops.sparse_categorical_crossentropy(labels, logits, from_logits=True)
-    return alpha * of_label + (1 - alpha) * ops.sparse_categorical_crossentropy(predicted, logits, from_logits=True)
+# --- GCE (Zhang & Sabuncu 2018, arXiv 1805.07836) -----------------------------------------------------------------------
+
+def gce(dataset, y_noisy, settings, stage):
+    """Train one network with the generalised cross-entropy, which gives unlikely labels less weight."""
+    return train_one(dataset, y_noisy, settings, generalised_cross_entropy)
+
+
+# --- ELR (Liu et al. 2020, arXiv 2007.00151) ----------------------------------------------------------------------------
+
+def elr(dataset, y_noisy, settings, stage):
+    """Early-learning regularisation: keep predictions close to an average of the sample's earlier ones, the targets.
+
+    Weight and average as published for CIFAR-10, by the kind of noise. The targets are a variable of the trainer, and so part
+    of its state in checkpoints.
+    """
+    pairwise = noise.pattern(noisy_labels.treated_as(settings)).pairwise
+    constants = {"elr_lambda": 1.0, "elr_beta": 0.9} if pairwise else {"elr_lambda": 3.0, "elr_beta": 0.7}
+    loss = EarlyLearningLoss(len(y_noisy), dataset.num_classes, *constants.values())
+    labels_and_index = np.stack([y_noisy, np.arange(len(y_noisy))], axis=1).astype(np.int32)
+    return train_one(dataset, labels_and_index, settings, loss, derived=constants)
 
 
 def make(name, dataset, y_noisy, settings, stage):

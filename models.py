@@ -18,6 +18,7 @@ import numpy as np
 from keras import layers
 
 import fast_path
+import own_network
 import utils
 
 # The one list of networks, a literal, which the command line reads without importing this module: the name of a function
@@ -192,15 +193,52 @@ def forward(network, images, kept=None, training=False):
     return network([images, kept], training=training)
 
 
-def build(architecture, input_shape, num_classes, **options):
-    """Build one of ARCHITECTURES, with arguments as for `resnet32`; ValueError if the name is unknown."""
+def build(architecture, input_shape, num_classes, seed=0, **options):
+    """Build one of ARCHITECTURES, with arguments as for `resnet32`, or a network of one's own (own_network.py), as it is.
+
+    Raises ValueError if the name is unknown, own_network.NetworkError if the network cannot be used.
+    """
+    if own_network.is_file(architecture):
+        return _build_own(architecture, tuple(input_shape), num_classes, int(seed))
     if architecture not in ARCHITECTURES:
         raise ValueError(f"unknown architecture {architecture!r}: use one of {', '.join(ARCHITECTURES)}")
-    return globals()[architecture](input_shape, num_classes, **options)
+    return globals()[architecture](input_shape, num_classes, seed=seed, **options)
+
+
+def _build_own(architecture, input_shape, num_classes, seed):
+    """Build a network of one's own and check it. Its weights follow from the seed, whether the function uses it or not."""
+    with utils.native_stderr_silenced():  # on JAX too, Keras imports TensorFlow to seed it, if it is installed
+        keras.utils.set_random_seed(seed)
+    network = own_network.build(architecture, input_shape, num_classes, seed)
+    if not isinstance(network, keras.Model):
+        raise own_network.NetworkError(f"{architecture} returned {type(network).__name__}: it must return a keras.Model")
+    try:
+        if getattr(network, "inputs", None) is None or None in network.inputs[0].shape[1:]:
+            images = keras.Input(input_shape)
+            network = keras.Model(images, network(images))
+        fits = network.inputs[0].shape[1:] == input_shape and len(network.inputs) == len(network.outputs) == 1
+        outputs = np.asarray(network(np.random.default_rng(0).random((4, *input_shape), dtype=np.float32), training=False))
+    except Exception as error:  # whatever the layers of a user's network raise
+        raise own_network.NetworkError(f"{architecture} takes no samples of shape {input_shape} "
+                                       f"({' '.join(str(error).split())[:200]})") from None
+    if not fits or network.output_shape != (None, num_classes):
+        raise own_network.NetworkError(f"{architecture} returned a network from {network.input_shape} to "
+                                       f"{network.output_shape}: it must be from {(None, *input_shape)} to "
+                                       f"{(None, num_classes)}")
+    if (outputs >= 0).all() and np.allclose(outputs.sum(axis=1), 1, atol=1e-3):
+        raise own_network.NetworkError(f"{architecture} returned a network that ends in a softmax: it must end in logits; "
+                                       f"remove the last activation")
+    if network.outputs[0].dtype != "float32":
+        raise own_network.NetworkError(f"{architecture} returned a network with outputs of {network.outputs[0].dtype}: give "
+                                       f"its last layer dtype=\"float32\"")
+    return network
 
 
 def build_for_run(settings, dataset, *stage, masked=False):
-    """Build the network that a run's settings name for a data.Dataset; (seed, *stage) decides its initial weights."""
+    """Build the network that a run's settings name for a data.Dataset; (seed, *stage) decides its initial weights.
+
+    masked: whether it may have the second input of `resnet32`.
+    """
     return build(
         settings["architecture"], dataset.x_train.shape[1:], dataset.num_classes, momentum=settings["bn_momentum"],
         seed=utils.rng(settings["seed"], *stage).integers(2 ** 32),
@@ -208,7 +246,9 @@ def build_for_run(settings, dataset, *stage, masked=False):
 
 
 def save_network(path, network, architecture, pixel_max):
-    """Save a trained network of stock Keras layers, raw pixels -> probabilities, which `keras.models.load_model` reads.
+    """Save a trained network, raw pixels -> probabilities, which `keras.models.load_model` reads.
+
+    It is saved with stock Keras layers; a network of one's own as it is.
 
     Parameters
     ----------
@@ -217,13 +257,15 @@ def save_network(path, network, architecture, pixel_max):
     network : keras.Model
         As built by `build`.
     architecture : str
-        Its name in ARCHITECTURES.
+        As for `build`.
     pixel_max : float
         The pixel value that means 1.0.
     """
-    momentum = next((layer.momentum for layer in network.layers if isinstance(layer, layers.BatchNormalization)), None)
-    plain = build(architecture, network.inputs[0].shape[1:], network.output_shape[-1], momentum=momentum, stock=True)
-    plain.set_weights(network.get_weights())
+    plain = network
+    if not own_network.is_file(architecture):
+        momentum = next((layer.momentum for layer in network.layers if isinstance(layer, layers.BatchNormalization)), None)
+        plain = build(architecture, network.inputs[0].shape[1:], network.output_shape[-1], momentum=momentum, stock=True)
+        plain.set_weights(network.get_weights())
     pixels = keras.Input(network.inputs[0].shape[1:])
     probabilities = layers.Softmax()(plain(layers.Rescaling(1 / pixel_max)(pixels)))
     partial = path.with_name(path.stem + ".part.keras")

@@ -137,9 +137,32 @@ def theory(noise_pattern, noise_ratio, num_classes):
     return accuracy, kept ** 2 / accuracy, kept
 
 
+def theory_of(transition, class_sizes=None):
+    """Predict as `theory` does, for any transition matrix, of which the noise patterns are special cases.
+
+    Parameters
+    ----------
+    transition : float array [c, c]
+        The labels and, independently, the predictions follow it.
+    class_sizes : float array [c], optional
+        The number or fraction of samples of each class; by default all are of equal size.
+
+    Returns
+    -------
+    accuracy, precision, recall : float
+        As for `theory`; recall is 0 where no label is right.
+    """
+    transition = np.asarray(transition, dtype=np.float64)
+    weights = np.ones(len(transition)) if class_sizes is None else np.asarray(class_sizes, dtype=np.float64)
+    weights = weights / weights.sum()
+    kept = np.diag(transition)
+    accuracy, right, clean = weights @ (transition ** 2).sum(axis=1), weights @ kept ** 2, weights @ kept
+    return float(accuracy), float(right / accuracy), float(right / clean) if clean else 0.0
+
+
 def theoretical_accuracy(transition):
     """Return P(y_pred = y_noisy) for any transition matrix [c, c] that the predictions follow too, classes of equal size."""
-    return float((np.asarray(transition) ** 2).sum(axis=1).mean())
+    return theory_of(transition)[0]
 
 
 def confusion_matrix(y, y_pred, num_classes):

@@ -5,7 +5,6 @@ of its files. Files appear whole or not at all: each is written beside its place
 """
 import contextlib
 import csv
-import functools
 import gzip
 import hashlib
 import io
@@ -13,7 +12,6 @@ import json
 import os
 import platform
 import re
-import subprocess
 import time
 import zlib
 from collections import namedtuple
@@ -26,14 +24,20 @@ import numpy as np
 
 import custom_data
 import data
-import noise
+import noisy_labels
+import own_network
+import revision
 import utils
 
 VERSION = "0.1.0"
 PROJECT = Path(__file__).resolve().parent
-# A setting of INCV_main.py. Files without it are of versions that dropped the learning rate one epoch later than published.
+# When the learning rate drops, a setting of each script's runs.
 SCHEDULE = "learning rate drops from epochs 80, 120, 160, 180"
-SETTINGS_OF_OLDER_FILES = {"schedule": "learning rate drops after epochs 80, 120, 160, 180", "label_issues": False}
+SCHEDULES = {"INCV": "learning rate drops after epochs 20, 30, 40 of 50", "INCV_main": SCHEDULE,
+             "Verify_Theory": "learning rate drops after epochs 80, 120, 160, 180"}
+# What files without a setting have. Earlier versions of INCV_main.py dropped the learning rate one epoch later than published.
+SETTINGS_OF_OLDER_FILES = {"learning_rate": 1e-3, "label_issues": False}
+SCHEDULES_OF_OLDER_FILES = SCHEDULES | {"INCV_main": "learning rate drops after epochs 80, 120, 160, 180"}
 CHECKED = (".csv", "_index.csv", "_out_of_fold.csv", "_network1.keras", "_network2.keras")  # files that later commands read
 
 
@@ -64,8 +68,10 @@ def check_time(deadline):
 
 # settings: a dict for JSON; path: of the run's files, without an ending (see `result_path`); source: data.Source;
 # results_dir: that the path is in; gpu_id: or None; deadline: see `check_time`; overwrite: whether an unfinished run of other
-# settings may be replaced.
-Plan = namedtuple("Plan", "settings path source results_dir gpu_id deadline overwrite")
+# settings may be replaced; transition: of a noise pattern in a file (noisy_labels.py), float [c, c], else None; network: the
+# file of an architecture of one's own (own_network.py), else None.
+Plan = namedtuple("Plan", "settings path source results_dir gpu_id deadline overwrite transition network",
+                  defaults=[None, None])
 
 # dataset: data.Dataset of the samples in use; index: their positions in the whole training set; y_noisy: int [n]; resumed:
 # {name: array} of the checkpoint to resume from or {}; save_checkpoint(**arrays); provenance(): a dict for the run's JSON.
@@ -75,7 +81,7 @@ Started = namedtuple("Started", "dataset index y_noisy resumed save_checkpoint p
 _warned = set()  # folders of results of which the warnings of their data were printed, once per process
 
 
-def start(plan, published, progress):
+def start(plan, published, progress, schedule):
     """Start or resume a run: its data, its noisy labels, its checkpoint, the backend.
 
     Parameters
@@ -85,6 +91,8 @@ def start(plan, published, progress):
     published : {setting: value}
         The paper's experiment, to report how this run differs.
     progress : command.Progress
+    schedule : dict
+        Arguments of `utils.learning_rate`, as published.
 
     Returns
     -------
@@ -103,9 +111,14 @@ def start(plan, published, progress):
         resumed, complaint = {}, ""
     if complaint:
         print(f"{complaint}: {'resuming from the one before' if resumed else 'starting again'}")
+    sessions = json.loads(str(resumed.get("sessions", "[]")))
+    if sessions and (note := revision.difference(sessions[-1].get("code_revision"))):
+        print(f"{path}.checkpoint: {note}", flush=True)
     started_at = time.monotonic() - float(resumed.get("wall_seconds", 0))
-    this_session = session(*utils.start_backend(settings["threads"], plan.gpu_id))
-    earlier = [other for other in json.loads(str(resumed.get("sessions", "[]"))) if other != this_session]
+    this_session = session(*utils.start_backend(settings["threads"], plan.gpu_id, plan.network is None))
+    if plan.network is not None:
+        own_network.load(plan.network, settings["architecture"], settings["architecture_checksum"])
+    earlier = [other for other in sessions if other != this_session]
 
     if source.path is not None:
         dataset = custom_data.load(source, scratch=path.parent, quiet=progress.quiet)
@@ -116,7 +129,7 @@ def start(plan, published, progress):
         for warning in dataset.warnings if path.parent not in _warned else ():
             progress.say(f"warning: {warning}")
         _warned.add(path.parent)
-    dataset, index, y_noisy = noisy_labels(settings, dataset, source.labels)
+    dataset, index, y_noisy = noisy_labels.load(settings, dataset, source.labels, plan.transition)
     flipped = None if dataset.y_train is None else int((dataset.y_train != y_noisy).sum())
 
     def save(**arrays):
@@ -130,35 +143,18 @@ def start(plan, published, progress):
         return {"settings": settings, "differs_from_published": differs, **this_session, "earlier_sessions": earlier,
                 "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
                 "wall_seconds": round(time.monotonic() - started_at, 1), "samples": len(y_noisy), "flipped": flipped,
-                "warnings": list(dataset.warnings)}
+                "warnings": list(dataset.warnings),
+                "learning_rates": utils.changes_of_learning_rate(utils.schedule(schedule, settings), settings["epochs"]),
+                **({} if plan.transition is None else {"transition_matrix": plan.transition.tolist()})}
 
     label_note = "labels as given (" if flipped is None else (
         f"{flipped} of their labels {'flipped' if dataset.given is None else 'wrong'} ({name_of_noise(settings)}, ")
+    if "treated_as" in settings and not path.name.startswith("Verify_Theory"):
+        label_note += f"treated as {settings['treated_as']}, "
     print(f"{path.name.split('_seed')[0]} on {len(y_noisy)} samples of {settings['dataset']}, {label_note}seed "
           f"{settings['seed']}); {settings['architecture']}, {settings['epochs']} epochs, {settings['engine']} on "
           f"{this_session['device']}", flush=True)
     return Started(dataset, index, y_noisy, resumed, save, provenance)
-
-
-def noisy_labels(settings, dataset, labels=None):
-    """Return (the data.Dataset of the samples in use, their positions in the whole training set, their noisy labels).
-
-    The labels are flipped as the settings say, human labels (of the file `labels`), or those of a custom dataset.
-    """
-    seed, index = settings["seed"], np.arange(len(dataset.x_train))
-    if settings["noise_pattern"] == "human":
-        given = data.human_labels(labels, settings["label_set"], dataset.y_train)
-        if hashlib.sha256(given).hexdigest() != settings["labels_checksum"]:
-            raise RunError(f"{labels}: changed since the command started; rerun the same command")
-        dataset = dataset._replace(given=given)
-    if settings["subset"]:
-        classes = dataset.y_train if settings["noise_ratio"] is not None else dataset.given
-        index = data.class_balanced_subset(classes, settings["subset"], utils.rng(seed, "subset"))
-        dataset = data.part(dataset, index)
-    if dataset.given is not None:
-        return dataset, index, dataset.given
-    transition = noise.transition_matrix(settings["noise_pattern"], settings["noise_ratio"], dataset.num_classes)
-    return dataset, index, noise.flip_labels(dataset.y_train, transition, utils.rng(seed, "noise"))
 
 
 def as_written(dataset, labels):
@@ -177,7 +173,7 @@ def result_path(results_dir, script, settings, changed):
     def named(setting, value):
         if isinstance(value, bool):
             return setting if value else f"no_{setting}"
-        return value if isinstance(value, str) else f"{setting}{value}"
+        return re.sub(r"(\.py:|[^\w.-])+", "_", value) if isinstance(value, str) else f"{setting}{value}"
 
     name = "_".join([script, f"seed{settings['seed']}", *(named(*change) for change in changed.items())])
     folder = re.sub(r"[^\w.-]+", "_", settings.get("label_set") or str(settings["noise_ratio"])).lstrip(".")
@@ -306,21 +302,28 @@ def is_finished(path, settings):
         return False
     if not isinstance(found, dict):
         return False
-    different = _differences(settings | {"threads": found.get("threads")}, found)
+    different = _differences(path, settings | {"threads": found.get("threads")}, found)
     if different:
         raise OtherSettings(f"{path}.json has other settings ({different}): --overwrite replaces it, another --results_dir "
                             f"keeps it")
     return csv_of(path).exists()
 
 
-def _differences(wanted, found):
-    found = SETTINGS_OF_OLDER_FILES | found
+def how_written(path):
+    """Return what `revision.difference` says about the finished run of this path, as an addition to a line."""
+    note = revision.difference(json.loads(beside(path, ".json").read_text()).get("code_revision"))
+    return note and f"; {note}"
+
+
+def _differences(path, wanted, found):
+    schedule = SCHEDULES_OF_OLDER_FILES.get(path.name.split("_seed")[0])
+    found = SETTINGS_OF_OLDER_FILES | {"schedule": schedule} | found
     return ", ".join(f"{key} {found.get(key)}, not {wanted[key]}" for key in wanted if wanted[key] != found.get(key))
 
 
 def is_of_this_schedule(settings):
     """Return whether a run of INCV_main.py has this version's learning rates, by the settings in its files."""
-    return (SETTINGS_OF_OLDER_FILES | settings)["schedule"] == SCHEDULE
+    return settings.get("schedule", SCHEDULES_OF_OLDER_FILES["INCV_main"]) == SCHEDULE
 
 
 def remove_results(path):
@@ -392,7 +395,7 @@ def load_checkpoint(path, settings):
             complaints.append(str(error))
             continue
         wanted = settings | ({"threads": found.get("threads")} if settings.get("threads") is None else {})
-        different = _differences(wanted, found)
+        different = _differences(path, wanted, found)
         if different:
             raise OtherSettings(f"{file} is an unfinished run of other settings ({different}): --overwrite starts again, "
                                 f"another --results_dir keeps it")
@@ -429,22 +432,4 @@ def session(keras_version, backend_version, device):
     versions = {"project": VERSION, "python": platform.python_version(), "keras": keras_version,
                 os.environ["KERAS_BACKEND"]: backend_version}
     versions |= {name: metadata.version(name) for name in ("numpy", "scikit-learn", "pandas")}
-    return {"versions": versions, "device": device, "code_revision": code_revision()}
-
-
-@functools.cache
-def code_revision():
-    """Return the commit of this code, with "+changes" if a Python file differs from it; None outside a git checkout.
-
-    It is read once, when a process starts its work, and not affected by later commits.
-    """
-    def git(*command):
-        return subprocess.run(["git", "-C", str(PROJECT), *command], capture_output=True, text=True)
-
-    try:
-        revision, changes = git("rev-parse", "HEAD"), git("status", "--porcelain", "--", "*.py")
-    except OSError:
-        return None
-    if revision.returncode != 0 or not (PROJECT / ".git").exists():
-        return None
-    return revision.stdout.strip() + ("+changes" if changes.stdout.strip() else "")
+    return {"versions": versions, "device": device, "code_revision": revision.code_revision()}

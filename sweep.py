@@ -25,6 +25,7 @@ import command
 import issue_file
 import custom_data
 import data
+import revision
 import runs
 import utils
 
@@ -57,7 +58,7 @@ def carry_out(script, run, planned, n_jobs=1, scheduler=None, threads=None, quie
     """
     if scheduler is not None:
         _check_scheduler(scheduler)
-    runs.code_revision()  # of the code at the start; kept for all runs of this process
+    revision.code_revision()  # of the code at the start; kept for all runs of this process
     if any(plan.overwrite for plan in planned):
         _check_before_removing(planned[0])
         _remove_results(planned)
@@ -66,7 +67,7 @@ def carry_out(script, run, planned, n_jobs=1, scheduler=None, threads=None, quie
     missing = [plan for plan in planned if plan.path not in done]
     for path in done:
         print(f"finished already: {path}.csv, .json{', .png' if runs.beside(path, '.png').exists() else ''} (--overwrite "
-              f"repeats it)", flush=True)
+              f"repeats it){runs.how_written(path)}", flush=True)
     progress, failed, stopped = command.Progress(quiet, len(missing)), 0, 0
 
     def complain(error, path=""):
@@ -207,7 +208,7 @@ def _in_workers(script, missing, at_once, scheduler, progress):
     lost, backend = concurrent.futures.BrokenExecutor, {"backend": "loky", "n_jobs": at_once}
     if scheduler is not None:
         lost, backend = _cluster(scheduler)
-    do = _portable_work(str(runs.PROJECT), None if scheduler is not None else os.getpid(), runs.code_revision())
+    do = _portable_work(str(runs.PROJECT), None if scheduler is not None else os.getpid(), revision.code_revision())
     here = [plan._replace(source=source, path=plan.path.absolute(), results_dir=str(Path(plan.results_dir).absolute()))
             for plan in missing]
     calls = [joblib.delayed(do)(script, pickle.dumps(plan)) for plan in here]
@@ -249,7 +250,7 @@ def work(script, plan, parent, revision):
     with _one_at_a_time, _given_up_without(parent), contextlib.redirect_stdout(said):
         os.environ["KERAS_BACKEND"] = plan.settings["engine"]
         try:
-            if runs.code_revision() != revision:
+            if revision.code_revision() != revision:
                 raise runs.RunError("the worker runs another version of the code: restart the workers")
             run = importlib.import_module(script).run
             _one(run, plan, command.Progress(quiet=True, reported=runs.beside(plan.path, ".progress")))

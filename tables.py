@@ -29,7 +29,9 @@ COLUMNS = ["script", "dataset", "noise_pattern", "noise_ratio", "noise", "seed",
 # --- the runs ---------------------------------------------------------------------------------------------------------
 
 def read_runs(results_dir):
-    """Read the finished runs of all scripts in a results folder, except those on custom datasets.
+    """Read the finished runs of all scripts in a results folder.
+
+    Runs of INCV_main.py that were tested on noisy labels, for want of test data, are left out: that is no test accuracy.
 
     Returns
     -------
@@ -43,7 +45,8 @@ def read_runs(results_dir):
         return list(names).index(name) if name in names else len(names)
 
     found = []
-    for file in sorted(Path(results_dir).glob("*/*/*/*_seed*.json")):
+    folder = Path(results_dir)
+    for file in sorted([*folder.glob("*/*/*/*_seed*.json"), *folder.glob("*/given/*_seed*.json")]):
         script, path = file.name.split("_seed")[0], file.with_name(file.name.removesuffix(".json"))
         if script not in ("INCV", "INCV_main", "Verify_Theory"):
             continue
@@ -51,6 +54,8 @@ def read_runs(results_dir):
             provenance = json.loads(file.read_text())
             settings, differs = provenance["settings"], what_differs(provenance)
             _check(script, path, provenance, file.relative_to(results_dir).parts[0])
+            if script == "INCV_main" and provenance.get("tested_on", "test data") != "test data":
+                continue
         except FileNotFoundError:
             continue  # just removed by another command
         except (runs.RunError, OSError, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
@@ -60,11 +65,11 @@ def read_runs(results_dir):
             continue
         found.append({
             "script": script, "dataset": settings["dataset"], "noise_pattern": settings["noise_pattern"],
-            "noise_ratio": settings["noise_ratio"], "noise": runs.name_of_noise(settings), "seed": settings["seed"],
+            "noise_ratio": settings["noise_ratio"], "noise": name_of_noise(settings), "seed": settings["seed"],
             "method": settings.get("method", ""), "not_as_published": ", ".join(differs),
             "full_scale": is_full_scale(provenance), "path": path, "provenance": provenance, "order": (
                 settings["dataset"], settings["noise_ratio"] is None, place(settings["noise_pattern"], noise.PATTERNS),
-                settings["noise_ratio"] or 0, runs.name_of_noise(settings), place(settings.get("method"), METHODS),
+                settings["noise_ratio"] or 0, name_of_noise(settings), place(settings.get("method"), METHODS),
                 settings.get("method", ""), differs)})
     return pd.DataFrame(sorted(found, key=lambda run: run["order"]), columns=COLUMNS)
 
@@ -86,9 +91,15 @@ def _check(script, path, provenance, dataset):
     if script == "INCV":
         [record["iteration"] for record in provenance.get("iterations", [])]
     elif script == "INCV_main":
-        last_accuracies(path)
+        accuracies_of_run(path)
     else:
         float(provenance["measured"]["accuracy"])
+
+
+def name_of_noise(settings):
+    """Return the name of a run's noise; for a custom dataset with --noise_pattern asym "labels as given, asym"."""
+    given = settings["noise_ratio"] is None and settings["noise_pattern"] not in ("sym", "human")
+    return runs.name_of_noise(settings) + (f", {settings['noise_pattern']}" if given else "")
 
 
 def what_differs(provenance):
@@ -103,7 +114,7 @@ def what_differs(provenance):
 def is_full_scale(provenance):
     """Return whether a run has the data, network, length and learning rates of the published one."""
     settings, differs = provenance["settings"], set(provenance["differs_from_published"]) - VARIANTS - {"method"}
-    return settings["dataset"] == "cifar10" and not differs and (
+    return settings["dataset"] == "cifar10" and "reading" not in settings and not differs and (
         "method" not in settings or runs.is_of_this_schedule(settings))
 
 
@@ -116,28 +127,34 @@ def markdown(head, rows):
 # --- test accuracy (section 5 of the paper) ---------------------------------------------------------------------------
 
 def accuracies(found):
-    """Return the test accuracy of the last epoch for each dataset, noise setting, method and other settings.
+    """Return the test accuracy for each dataset, noise setting, method and other settings.
 
     found: of `read_runs`. Returns a DataFrame, accuracies in per cent: accuracy and sd, mean and standard deviation over the
-    runs (NaN for a single run) of the mean of the networks; pair_accuracy and pair_sd, of the averaged probabilities of a
-    pair; runs, their number; published, such as "85.08±0.43" or "".
+    runs (NaN for a single run) of the mean of the networks in the last epoch; pair_accuracy and pair_sd, of the averaged
+    probabilities of a pair; best_accuracy and best_sd, of the epoch with the best test accuracy, which test labels chose;
+    mean10_accuracy and mean10_sd, of the mean over the last ten epochs; runs, their number; published, such as "85.08±0.43"
+    or "".
     """
     table = []
     groups = found[found["script"] == "INCV_main"].groupby(["dataset", "noise", "method", "not_as_published"], sort=False)
     for (dataset, noise_name, method, differs), group in groups:
-        last = pd.DataFrame([last_accuracies(path) for path in group["path"]], columns=["mean", "pair"])
+        last = pd.DataFrame([accuracies_of_run(path) for path in group["path"]], columns=["mean", "pair", "best", "mean10"])
         mean, sd = last.mean(), last.std()
         table.append({"dataset": dataset, "noise": noise_name, "method": method, "accuracy": mean["mean"], "sd": sd["mean"],
-                      "pair_accuracy": mean["pair"], "pair_sd": sd["pair"], "runs": len(group),
+                      "pair_accuracy": mean["pair"], "pair_sd": sd["pair"], "best_accuracy": mean["best"],
+                      "best_sd": sd["best"], "mean10_accuracy": mean["mean10"], "mean10_sd": sd["mean10"], "runs": len(group),
                       "published": published_accuracy(method, noise_name) if dataset == "cifar10" else "",
                       "not_as_published": differs})
     return pd.DataFrame(table)
 
 
-def last_accuracies(path):
-    """Return (mean of the networks, averaged pair or NaN) of the last epoch in a run's CSV, in per cent."""
-    last = pd.read_csv(runs.checked(path, quiet=True)).iloc[-1]
-    return 100 * float(last["accuracy_mean"]), 100 * float(last.get("accuracy_pair", np.nan))
+def accuracies_of_run(path):
+    """Return accuracies in a run's CSV, in per cent: (last epoch's mean of the networks and averaged pair or NaN, the mean of
+    the networks in the best epoch, and on average over the last ten epochs)."""
+    history = pd.read_csv(runs.checked(path, quiet=True))
+    last, every = history.iloc[-1], history["accuracy_mean"]
+    return tuple(100 * float(value) for value in (last["accuracy_mean"], last.get("accuracy_pair", np.nan), every.max(),
+                                                  every[-10:].mean()))
 
 
 def published_accuracy(method, noise_name):
@@ -152,10 +169,11 @@ def with_sd(mean, sd):
 
 def accuracy_markdown(table):
     """Return the DataFrame of `accuracies` as Markdown."""
-    return markdown(["dataset", "noise", "method", "test accuracy, %", "averaged pair", "runs", "published",
-                     "not as published"],
+    return markdown(["dataset", "noise", "method", "test accuracy, %", "averaged pair", "best epoch, chosen on test labels",
+                     "mean of last ten epochs", "runs", "published", "not as published"],
                     [[row.dataset, row.noise, row.method, with_sd(row.accuracy, row.sd),
-                      with_sd(row.pair_accuracy, row.pair_sd), row.runs, row.published, row.not_as_published]
+                      with_sd(row.pair_accuracy, row.pair_sd), with_sd(row.best_accuracy, row.best_sd),
+                      with_sd(row.mean10_accuracy, row.mean10_sd), row.runs, row.published, row.not_as_published]
                      for row in table.itertuples()])
 
 
@@ -223,7 +241,8 @@ def read_theory(folder, settings_name):
 
     folder: (results folder)/(dataset)/(noise_pattern); settings_name: see `runs.name_of_settings`.
     Returns {noise ratio: [run, by seed]}, ascending; a run has seed, table (DataFrame index, y, y_noisy, y_pred, memorised),
-    accuracy, LP, LR (NaN for the fraction of nothing) and memorised (bool). Folders not named by a noise ratio are ignored.
+    accuracy, LP, LR (NaN for the fraction of nothing), memorised (bool) and, for a noise pattern in a file, transition, else
+    None. Folders not named by a noise ratio are ignored.
     Raises runs.RunError for a CSV that Verify_Theory.py has not written.
     """
     found = {}
@@ -248,18 +267,23 @@ def _read_theory_run(path):
         raise runs.RunError(f"{path}: not a CSV of Verify_Theory.py; remove it and repeat the command that wrote "
                             f"it") from None
     precision, recall = noise.precision_and_recall(y, y_noisy, agree)
-    return {"table": table, "memorised": memorised, "accuracy": agree.mean(),
+    transition, file = None, path.with_name(path.name.removesuffix(".gz").removesuffix(".csv") + ".json")
+    if path.parent.parent.name not in noise.DRAWN and file.exists():
+        transition = json.loads(file.read_text()).get("transition_matrix")
+    return {"table": table, "memorised": memorised, "accuracy": agree.mean(), "transition": transition,
             "LP": math.nan if precision is None else precision, "LR": math.nan if recall is None else recall}
 
 
 def draw_theory(folder, settings_name):
     """Draw the two figures of the theory from the CSVs, to folder/Verify_Theory_curves... and ..._confusion....png.
 
-    Arguments as for `read_theory`. Nothing is drawn if there are no CSVs.
+    Arguments as for `read_theory`. Nothing is drawn if there are no CSVs, no curves for a noise pattern in a file, whose noise
+    ratio is fixed.
     """
     found = read_theory(folder, settings_name)
     if found:
-        for kind, draw in (("curves", figures.theory_curves), ("confusion", figures.confusion_matrices)):
+        own = any(run.transition is not None for of_ratio in found.values() for run in of_ratio)
+        for kind, draw in (("curves", figures.theory_curves), ("confusion", figures.confusion_matrices))[own:]:
             file = folder / f"Verify_Theory_{kind}{settings_name}.png"
             runs.write_whole(file, lambda out, draw=draw: draw(found, folder.parent.name, folder.name, settings_name, out),
                              shared=True)
@@ -275,7 +299,9 @@ def differences_from_theory(folder, settings_name):
     for ratio, of_ratio in read_theory(folder, settings_name).items():
         values = np.array([[run.accuracy, run.LP, run.LR] for run in of_ratio if run.memorised])
         if len(values):
-            expected = noise.theory(folder.name, ratio, data.SIZES[folder.parent.name][1])
+            transition = of_ratio[0].transition
+            expected = (noise.theory(folder.name, ratio, data.SIZES[folder.parent.name][1]) if transition is None else
+                        noise.theory_of(transition, np.bincount(of_ratio[0].table["y"], minlength=len(transition))))
             error = values.std(axis=0, ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.full(3, np.nan)
             found[ratio] = dict(zip(figures.QUANTITIES, zip(values.mean(axis=0) - expected, error)))
     return found
@@ -356,6 +382,8 @@ def accuracy_table(found):
         for method in METHODS:
             published = published_accuracy(method, noise_name)
             here = table[(table["noise"] == noise_name) & (table["method"] == method)] if len(table) else table
+            if not len(here) and not published and method != "standard":
+                continue  # a later method, not run at full scale
             by_variant = {row.not_as_published: row for row in here.itertuples()}
             for variant in ["", *sorted(set(by_variant) - {""})]:
                 cells, row = ["", "", "", ""], by_variant.get(variant)

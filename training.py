@@ -23,7 +23,8 @@ def make_trainer(network, pixel_max, loss=None, accuracy=False):
     pixel_max : float
         The pixel value that means 1.0.
     loss : callable, optional
-        Of (labels, logits); the cross-entropy by default.
+        Of (labels, logits), returns the loss of each sample; the cross-entropy by default. A keras.Layer may have variables,
+        which become part of the trainer (methods.EarlyLearningLoss); its labels are int32 [n, 2]. Not for masked networks.
     accuracy : bool
         Whether the trainer measures the training accuracy too.
 
@@ -31,27 +32,33 @@ def make_trainer(network, pixel_max, loss=None, accuracy=False):
     -------
     trainer : keras.Model
         Takes [images uint8 or float32, transforms float32 [n, 8]], with a masked network also which samples count, bool
-        [n, 1, 1]. Its `means` names what `train_epoch` returns.
+        [n, 1, 1], with a layer as loss the labels. Its `means` names what `train_epoch` returns.
     predictor : keras.Model
         Images -> probabilities float32 [n, c]. Both share the weights of the network.
     """
     images, transforms = keras.Input(network.inputs[0].shape[1:]), keras.Input((8,))
     counts = keras.Input((1, 1), dtype="bool")
     moved, masked = augmented(images / pixel_max, transforms), len(network.inputs) > 1
-    trainer = keras.Model([images, transforms, counts] if masked else [images, transforms],
-                          network([moved, counts] if masked else moved))
+    inside = isinstance(loss, keras.Layer)
+    if inside:  # the losses are the outputs
+        labels = keras.Input((2,), dtype="int32")
+        trainer = keras.Model([images, transforms, labels], loss(labels, network(moved)))
+        loss = _outputs_as_losses
+    else:
+        trainer = keras.Model([images, transforms, counts] if masked else [images, transforms],
+                              network([moved, counts] if masked else moved))
     trainer.compile(keras.optimizers.Adam(1e-3, beta_1=0.9, beta_2=0.999, epsilon=1e-8),
                     loss or keras.losses.SparseCategoricalCrossentropy(from_logits=True),
                     metrics=["accuracy"] if accuracy else None)
     trainer.optimizer.build(trainer.trainable_variables)
-    trainer.means = ("loss", "accuracy") if accuracy else ("loss",)
+    trainer.means, trainer.takes_labels = ("loss", "accuracy") if accuracy else ("loss",), inside
     predictor = make_predictor(network, pixel_max)
     if not fast_path.loops_on_device():
         return trainer, predictor
 
     def gather(samples, batch):
         (x, y), (index, transforms, present) = samples, batch
-        inputs = [x[index], transforms]
+        inputs = [x[index], transforms, y[index]] if inside else [x[index], transforms]
         return inputs + [present[:, None, None]] if masked else inputs, (y[index], ops.cast(present, "float32"))
 
     def objective(logits, besides, penalties):
@@ -67,6 +74,10 @@ def make_trainer(network, pixel_max, loss=None, accuracy=False):
     return trainer, predictor
 
 
+def _outputs_as_losses(_, losses):
+    return losses
+
+
 def make_predictor(network, pixel_max):
     """Return a keras.Model of a network, masked or not: images -> probabilities float32 [n, c]."""
     images = keras.Input(network.inputs[0].shape[1:])
@@ -75,6 +86,9 @@ def make_predictor(network, pixel_max):
 
 def make_feature_extractor(network, pixel_max):
     """Return a keras.Model of a network: images -> the input of its last layer, float32 [n, d]."""
+    if isinstance(network.layers[-1], keras.Model):
+        raise runs.RunError("d2l needs the input of the last layer, but the network of --architecture wraps another one: "
+                            "return that one, or give another --method")
     penultimate = keras.Model(network.inputs, network.layers[-1].input)
     images = keras.Input(network.inputs[0].shape[1:])
     return _predicting(keras.Model(images, ops.cast(penultimate(images / pixel_max), "float32")))
@@ -179,7 +193,8 @@ def train_epoch(trainer, x, y, index, generator, batch_size, learning_rate, shif
                 after_batch(done, float(totals[0] / done))
     for start in range(done, len(order), batch_size):
         batch = order[start:start + batch_size]
-        means = trainer.train_on_batch([x[batch], transforms[start:start + batch_size]], y[batch])
+        inputs = [x[batch], transforms[start:start + batch_size]]
+        means = trainer.train_on_batch(inputs + [y[batch]] if trainer.takes_labels else inputs, y[batch])
         totals += np.array(means, dtype=float) * len(batch)
         done += len(batch)
         if after_batch:
@@ -242,16 +257,27 @@ def augmented(x, transforms):
 # --- state ------------------------------------------------------------------------------------------------------------
 
 def get_state(trainer):
-    """Return all weights and the optimizer's variables as one float32 vector, bit for bit."""
+    """Return all weights, the optimizer's variables and the state of random layers as one float32 vector, bit for bit."""
     variables = [*trainer.weights, *trainer.optimizer.variables]
-    return np.concatenate([np.ravel(np.asarray(v)).astype(np.float32) for v in variables])
+    # Two uint32 per layer such as Dropout, which a network of one's own may have: as four halves, which a float32 holds.
+    halves = [np.asarray(v).view(np.uint16) for v in _random_state(trainer)]
+    return np.concatenate([np.ravel(np.asarray(v)).astype(np.float32) for v in [*variables, *halves]])
 
 
 def set_state(trainer, state):
     """Restore what `get_state` returned; ValueError if the vector does not fit the network."""
-    variables = [*trainer.weights, *trainer.optimizer.variables]
-    sizes = [int(np.prod(v.shape)) for v in variables]
+    variables, random = [*trainer.weights, *trainer.optimizer.variables], _random_state(trainer)
+    sizes = [int(np.prod(v.shape)) for v in variables] + [2 * int(np.prod(v.shape)) for v in random]
     if sum(sizes) != len(state):
         raise ValueError(f"a state of {len(state)} numbers does not fit a network of {sum(sizes)}")
-    for variable, part in zip(variables, np.split(state, np.cumsum(sizes)[:-1])):
+    parts = np.split(state, np.cumsum(sizes)[:-1])
+    for variable, part in zip(variables, parts):
         variable.assign(part.reshape(variable.shape).astype(variable.dtype))
+    for variable, part in zip(random, parts[len(variables):]):
+        variable.assign(part.astype(np.uint16).view(np.uint32).reshape(variable.shape))
+
+
+def _random_state(trainer):
+    """Return the variables of a model that are no weights: the seeds and counters of its random layers."""
+    weights = {id(weight) for weight in trainer.weights}
+    return [variable for variable in trainer.non_trainable_variables if id(variable) not in weights]

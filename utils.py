@@ -93,6 +93,22 @@ def enough_epochs(steps, epochs):
     return of
 
 
+def schedule(published, settings):
+    """Return the schedule of a run: all learning rates in proportion to its initial one, settings["learning_rate"].
+
+    published, and what is returned: arguments of `learning_rate`. Without that setting it is the published one.
+    """
+    initial = settings.get("learning_rate", published["initial"])
+    factor = initial / published["initial"]  # 1.0 as published: to the last bit
+    return published | {"initial": initial, "drops": {epoch: factor * rate for epoch, rate in published["drops"].items()}}
+
+
+def changes_of_learning_rate(schedule, epochs):
+    """Return {epoch, counted from 1: the learning rate from there on} of a schedule."""
+    rates = [learning_rate(epoch, epochs, **schedule) for epoch in range(epochs)]
+    return {epoch + 1: rate for epoch, rate in enumerate(rates) if epoch == 0 or rate != rates[epoch - 1]}
+
+
 def scaled_epoch(epoch, epochs, published_epochs):
     """Return an epoch of the published schedule for a run of another length: in proportion, rounded, at least 1."""
     return epoch if epochs == published_epochs else max(1, round(epoch * epochs / published_epochs))
@@ -123,7 +139,7 @@ def default_threads(kind):
     return 1 if kind in ("digits", "small_images", "table") else os.cpu_count()
 
 
-def start_backend(threads, gpu_id=None):
+def start_backend(threads, gpu_id=None, in_parallel=True):
     """Import Keras with the backend that KERAS_BACKEND names.
 
     Parameters
@@ -132,6 +148,8 @@ def start_backend(threads, gpu_id=None):
         CPU threads per operation. Results differ in their last bits between numbers of threads, so it is a setting of a run.
     gpu_id : int, optional
         The GPU to use; by default what the backend finds.
+    in_parallel : bool
+        Whether two operations may run at a time, for networks of models.py (see `_make_tensorflow_deterministic`).
 
     Returns
     -------
@@ -161,7 +179,7 @@ def start_backend(threads, gpu_id=None):
         os.environ["CUDA_VISIBLE_DEVICES"] = str(gpu_id)
     with native_stderr_silenced():
         if backend == "tensorflow":
-            _make_tensorflow_deterministic(threads)
+            _make_tensorflow_deterministic(threads, in_parallel)
         import keras
         device = keras.distribution.list_devices()[0]
     # These experiments use float32 and channels last, whatever a user's keras.json says.
@@ -176,19 +194,19 @@ def start_backend(threads, gpu_id=None):
     return (keras.__version__, importlib.import_module(backend).__version__, gpus[gpu_id or 0] if gpus else _cpu_name())
 
 
-def _make_tensorflow_deterministic(threads):
+def _make_tensorflow_deterministic(threads, in_parallel):
     """Make repeated runs give the same bits: deterministic operations and sums that have one order.
 
     TensorFlow adds three or more gradients of one tensor (AddN) in the order in which buffers become free, which two parallel
     operations make random: every second run with stock batch normalisation gives other bits. In the networks of models.py no
     tensor has more than two gradients, and a + b = b + a, so that two operations may run in parallel, such as the gradients of
-    an image and of a kernel, which saves a tenth of the time.
+    an image and of a kernel, which saves a tenth of the time. A network of one's own runs one after the other.
     """
     import tensorflow as tf
 
     tf.get_logger().setLevel("ERROR")  # a sweep builds a network per run, which TensorFlow warns about
     tf.config.threading.set_intra_op_parallelism_threads(threads)
-    tf.config.threading.set_inter_op_parallelism_threads(2 if threads > 1 else 1)
+    tf.config.threading.set_inter_op_parallelism_threads(2 if threads > 1 and in_parallel else 1)
     tf.config.experimental.enable_op_determinism()
 
 

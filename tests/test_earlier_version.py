@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import revision
 import runs
 import tables
 from conftest import PROJECT, run
@@ -50,6 +51,8 @@ def test_a_result_is_reused(folder):
     before = (folder / "results/table/given/INCV_seed0_epochs8_iterations2.csv").read_bytes()
     again = run(RUN, folder)
     assert again.code == 0 and again.out.startswith("finished already"), again.err
+    # The code has changed since, which is said, in the same line.
+    assert revision.code_revision() is None or "written by revision d32b8947a5 of the code" in again.out.splitlines()[0]
     result = run(MAIN, folder, "INCV_main.py")
     assert result.code == 0 and "INCV_seed0_epochs8_iterations2.csv" in result.out.splitlines()[0], result.err
     assert (folder / "results/table/given/INCV_seed0_epochs8_iterations2.csv").read_bytes() == before

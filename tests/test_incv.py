@@ -1,11 +1,17 @@
 """Algorithm 1 on examples worked by hand, and against a literal version with Python sets."""
 import math
+import os
+import re
+import subprocess
+import sys
+import textwrap
 
 import numpy as np
 import pytest
 
 import INCV
 import noise
+from conftest import PROJECT
 
 
 def confident(labels, num_classes, p=0.9):
@@ -163,3 +169,46 @@ def test_halves_are_even_random_and_seeded():
     assert len(first) == len(second) == 5 and sorted([*first, *second]) == [0, 1, 2, 3, 5, 6, 7, 8, 9, 10]
     assert (first == utils.halves(np.flatnonzero(candidate), utils.rng(0, "split", 1))[0]).all()
     assert (first != utils.halves(np.flatnonzero(candidate), utils.rng(0, "split", 2))[0]).any()
+
+
+# --- any training function --------------------------------------------------------------------------------------------
+
+def with_train(train, y=np.arange(20) % 10, pattern="sym"):
+    return lambda: INCV.incv(y, 10, pattern, train, iterations=1)
+
+
+def returning(change):
+    return lambda train_index, held_out, removed, *rest: change(confident(np.zeros(len(held_out) + len(removed), int), 10))
+
+
+@pytest.mark.parametrize("change, words", [
+    (lambda p: p[:-1], "shape (9, 10): return (10, 10)"), (lambda p: p[:, :9], "shape (10, 9)"),
+    (lambda p: p.argmax(axis=1), "shape (10,)"), (lambda p: p * np.nan, "NaN"), (np.log, "such as logits"),
+    (lambda p: 3 * p, "such as logits"), (lambda p: [p, p[:0]], "returned a list: return one array"),
+    (lambda p: (p, p[:0]), "returned a tuple"), (lambda p: None, "shape ()")])
+def test_what_train_returns_is_checked(change, words):
+    with pytest.raises(ValueError, match=re.escape(words)) as error:
+        with_train(returning(change))()
+    assert "\n" not in str(error.value)
+
+
+def test_labels_and_pattern_are_checked():
+    right = returning(lambda p: p)
+    assert with_train(right, list(range(10)) * 2)().select.sum() == 2  # a list of integers will do
+    for y, words in (([0.0, 1.0] * 9, "float64"), (["a", "b"] * 9, "numpy.unique"), ([[0], [1]], "shape (2, 1)"),
+                     ([0, 10] * 9, "from 0 to 10: 10 classes"), ([-1, 1] * 9, "from -1 to 1")):
+        with pytest.raises(ValueError, match=re.escape(words)):
+            with_train(right, y)()
+    with pytest.raises(ValueError, match="unknown noise pattern 'mine.npy'"):
+        with_train(right, pattern="mine.npy")()
+
+
+def test_the_example_of_the_docstring_runs_from_another_folder(tmp_path):
+    """It is that of docs/own_network.md, of about twelve lines; all but a few of the wine labels are selected."""
+    example = textwrap.dedent(INCV.incv.__doc__.split("PYTHONPATH::")[1].split("    Parameters")[0]).strip()
+    assert example in (PROJECT / "docs/own_network.md").read_text()
+    assert len([line for line in example.splitlines() if line]) <= 12
+    done = subprocess.run([sys.executable, "-c", example], cwd=tmp_path, text=True, capture_output=True,
+                          env=os.environ | {"PYTHONPATH": str(PROJECT)})
+    found = re.fullmatch(r"(\d+) of 178 labels selected, noise ratio 0\.\d+\n", done.stdout)
+    assert done.returncode == 0 and done.stderr == "" and int(found[1]) > 165, done.stderr

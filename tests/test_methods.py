@@ -15,7 +15,9 @@ from conftest import FOLDER, run, start
 
 utils.start_backend(threads=2)
 
+import keras  # noqa: E402
 import coteaching  # noqa: E402
+import losses  # noqa: E402
 import methods  # noqa: E402
 import models  # noqa: E402
 import training  # noqa: E402
@@ -224,6 +226,68 @@ def test_d2l_goes_back_to_before_the_epoch_that_raised_the_lid(digits, monkeypat
     assert [row["alpha"] for row in rows] == pytest.approx([1] * 7 + [np.exp(-7 / 9 * 9 / 4), np.exp(-8 / 9 * 8 / 4)])
     # Epoch 7, of a rate of 0, ends where it went back to: before epoch 6, which raised the LID.
     assert weights[8] == weights[6] != weights[7]
+
+
+def test_generalised_cross_entropy_loss():
+    logits = np.array([[2.0, -1.0, 0.5], [0.0, 0.0, 0.0], [60.0, -60.0, 0.0]], np.float32)
+    labels = np.array([0, 2, 1])
+    p = softmax(logits.astype(float))[np.arange(3), labels]
+    for q, expected in ((0.7, (1 - p ** 0.7) / 0.7), (1, 1 - p), (1e-6, -np.log(p))):
+        assert np.asarray(losses.generalised_cross_entropy(labels, logits, q)) == pytest.approx(expected, rel=1e-4)
+    assert np.asarray(losses.generalised_cross_entropy(labels, logits)) == pytest.approx((1 - p ** 0.7) / 0.7, rel=1e-5)
+
+
+def test_early_learning_loss():
+    """Two samples with targets so far, one of which the network is sure of: clipped, then normalised."""
+    logits, labels = np.array([[2.0, -1.0, 0.5], [60.0, -60.0, 0.0]], np.float32), np.array([1, 0])
+    before = np.array([[0.2, 0.3, 0.1], [0.0, 0.0, 0.0]], np.float32)
+    p = np.clip(softmax(logits.astype(float)), 1e-4, 1 - 1e-4)
+    targets = 0.7 * before + 0.3 * p / p.sum(axis=1, keepdims=True)
+    expected = -np.log(softmax(logits.astype(float)))[np.arange(2), labels] + 3 * np.log(1 - (p * targets).sum(axis=1))
+    loss, after = losses.early_learning_loss(labels, logits, before, 3, 0.7)
+    assert np.asarray(loss) == pytest.approx(expected, rel=1e-4) and np.asarray(after) == pytest.approx(targets, rel=1e-5)
+
+
+def test_a_step_of_elr_against_numpy(digits):
+    """Losses and targets, of which each sample has its own, after steps on batches that share a sample."""
+    dataset, y = digits
+    y, settings = y[:6], SETTINGS | {"batch_size": 4}
+    few = dataset._replace(x_train=dataset.x_train[:6], y_train=dataset.y_train[:6], shift=0)
+    method = methods.elr(few, y, settings | {"treated_as": "asym"}, STAGE)
+    assert method.derived == {"elr_lambda": 1.0, "elr_beta": 0.9}
+    assert methods.elr(few, y, settings, STAGE).derived == {"elr_lambda": 3.0, "elr_beta": 0.7}
+    network = models.dense((4,), 3, seed=0)
+    loss = losses.EarlyLearningLoss(6, 3, 3.0, 0.7)
+    trainer, _ = training.make_trainer(network, 1, loss)
+    x, labels = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32), np.array([0, 1, 2, 0, 1, 2])
+    both = np.stack([labels, np.arange(6)], axis=1).astype(np.int32)
+    targets = np.zeros((6, 3))
+    for batch in ([5, 0, 3], [1, 5, 2]):
+        p = np.clip(softmax(np.asarray(network(x[batch]), float)), 1e-4, 1 - 1e-4)
+        targets[batch] = 0.7 * targets[batch] + 0.3 * p / p.sum(axis=1, keepdims=True)
+        expected = np.mean(-np.log(p[np.arange(3), labels[batch]]) + 3 * np.log(1 - (p * targets[batch]).sum(axis=1)))
+        found = trainer.train_on_batch([x[batch], np.zeros((3, 8), np.float32), both[batch]], both[batch])
+        assert float(found) == pytest.approx(expected, rel=1e-4)
+        assert np.asarray(loss.targets) == pytest.approx(targets, abs=1e-5)
+    assert targets[4].sum() == 0 and targets[5].sum() == pytest.approx(0.51)
+    state = training.get_state(trainer)
+    loss.targets.assign(np.zeros((6, 3)))
+    training.set_state(trainer, state)
+    assert np.asarray(loss.targets) == pytest.approx(targets, abs=1e-5)  # part of the state
+
+
+def test_the_loss_of_elr_has_no_gradient_through_its_targets():
+    """Where p = 1/2 and the targets are t so far: d loss / d logit by hand, of fixed new targets."""
+    x, both = np.zeros((1, 2), np.float32), np.array([[0, 0]], np.int32)
+    images = keras.Input((2,))
+    network = keras.Model(images, keras.layers.Dense(2)(images))
+    trainer, _ = training.make_trainer(network, 1, losses.EarlyLearningLoss(1, 2, 3.0, 0.7))
+    trainer.compile(keras.optimizers.SGD(1.0), lambda _, found: found)
+    trainer.layers[-1].targets.assign([[0.1, 0.6]])
+    trainer.train_on_batch([x, np.zeros((1, 8), np.float32), both], both)
+    p, t = np.array([0.5, 0.5]), 0.7 * np.array([0.1, 0.6]) + 0.3 * 0.5
+    gradient = (p - [1, 0]) - 3 / (1 - p @ t) * p * (t - p @ t)
+    assert -np.asarray(network.layers[-1].bias) == pytest.approx(gradient, rel=1e-5)
 
 
 @pytest.mark.skipif("COTEACHING_ON_JAX" in os.environ, reason="commands are run by that test's parent")

@@ -156,7 +156,7 @@ def test_a_network_that_has_not_memorised_is_marked(tmp_path):
 def test_published_defaults_and_real_cifar10(cifar10, tmp_path):
     """Without any option but those that make it small it is the published experiment."""
     settings = Verify_Theory.DEFAULTS["cifar10"]
-    assert settings == {"architecture": "resnet110", "epochs": 200, "batch_size": 128, "subset": None,
+    assert settings == {"architecture": "resnet110", "epochs": 200, "batch_size": 128, "learning_rate": 1e-3, "subset": None,
                         "precision": "float32", "augmentation": True, "both_halves": False}
     rates = [utils.learning_rate(epoch, 200, **Verify_Theory.SCHEDULE) for epoch in (0, 80, 81, 121, 161, 181)]
     assert rates == [1e-3, 1e-3, 1e-4, 1e-5, 1e-6, 5e-7]

@@ -1,0 +1,52 @@
+"""What is said where the code has changed since a file was written, in a small repository of its own."""
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from conftest import PROJECT
+
+
+@pytest.fixture
+def repository(tmp_path):
+    """A checkout with revision.py and another module; a function that runs git in it."""
+    def git(*command):
+        done = subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", *command], cwd=tmp_path, text=True,
+                              capture_output=True, check=True)
+        return done.stdout.strip()
+
+    shutil.copy(PROJECT / "revision.py", tmp_path)
+    (tmp_path / "noise.py").write_text("x = 1\n")
+    git("init", "-q")
+    git("add", ".")
+    git("commit", "-qm", "first")
+    return tmp_path, git
+
+
+def said(folder, written_by):
+    program = f"import sys; sys.path.insert(0, '.'); import revision; print(revision.difference({written_by!r}))"
+    done = subprocess.run([sys.executable, "-I", "-B", "-c", program], cwd=folder, text=True, capture_output=True, check=True)
+    return done.stdout.strip()
+
+
+def test_what_is_said(repository):
+    folder, git = repository
+    first = git("rev-parse", "HEAD")
+    assert said(folder, first) == said(folder, None) == ""
+    (folder / "README.md").write_text("A page.\n")
+    (folder / "tests").mkdir()
+    (folder / "tests" / "test_noise.py").write_text("x = 1\n")
+    git("add", ".")
+    git("commit", "-qm", "no module")
+    assert said(folder, first) == ""
+    (folder / "noise.py").write_text("x = 2\n")
+    expected = f"written by revision {first[:10]} of the code; since then changed: noise.py; it is used as before"
+    assert said(folder, first) == expected  # not committed yet
+    git("commit", "-qam", "second")
+    assert said(folder, first) == expected
+    assert said(folder, f"{first}+changes") == expected.replace("by revision", "by uncommitted changes of revision")
+    assert said(folder, f"{git('rev-parse', 'HEAD')}+changes").startswith("written by uncommitted changes of revision")
+    assert "which this checkout does not have" in said(folder, "0" * 40)
+    shutil.rmtree(folder / ".git")
+    assert said(folder, first) == ""
