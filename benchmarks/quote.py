@@ -64,19 +64,6 @@ def full_scale(found):
     return tables.markdown(["CIFAR-10", *NOISE], rows)
 
 
-def bfloat16(rows):
-    """Return test accuracies in bfloat16 beside those in float32."""
-    cells = []
-    for row in rows[rows["not_as_published"].str.contains("bfloat16")].itertuples():
-        same = rows[(rows["dataset"] == row.dataset) & (rows["noise"] == row.noise) & (rows["method"] == row.method)]
-        same = same[same["not_as_published"] == re.sub("(, )?precision bfloat16", "", row.not_as_published)]
-        for exact in same.itertuples():
-            cells.append([row.dataset, row.noise, row.method, tables.with_sd(exact.accuracy, exact.sd), exact.runs,
-                          tables.with_sd(row.accuracy, row.sd), row.runs])
-    head = ["dataset", "noise", "method", "float32, %", "seeds", "bfloat16, %", "seeds"]
-    return tables.markdown(head, cells) if cells else f"{NOT_YET.capitalize()} with the published learning rates.\n"
-
-
 def others(rows, wanted):
     """Return the rows of test accuracies whose differences from the published experiment match a pattern."""
     cells = [[row.dataset, row.noise, row.method, tables.with_sd(row.accuracy, row.sd), row.runs, row.not_as_published]
@@ -92,9 +79,8 @@ def quoted():
     rows = every[every["method"].isin(METHODS)]
     ledger = tables.unfinished_table(REFERENCE).split("\n\n", 1)[-1]
     return {
-        "digits": digits(rows), "full scale": full_scale(found), "bfloat16": bfloat16(rows), "unfinished": ledger,
-        "true transition": others(rows, "transition true"), "jax": others(rows, "on jax"),
-        "subset": others(rows[~rows["not_as_published"].str.contains("bfloat16")], "subset"),
+        "digits": digits(rows), "full scale": full_scale(found), "unfinished": ledger,
+        "true transition": others(rows, "transition true"),
         "no noise": others(rows[rows["noise"] == "sym 0.0"], ""),
         "selections": tables.markdown(["dataset", "noise", "settings", "LP", "LR", "seeds"], tables.selections(found)),
         **{name: (REFERENCE / file).read_text() for name, file in (

@@ -173,11 +173,11 @@ def test_the_number_of_wrong_labels_is_fitted():
 
 
 def test_only_the_top_can_be_used():
-    """A model that knows one class and guesses the others: its list begins with errors and ends with guesses."""
+    """A model that knows one class and guesses the others, not too surely: its list begins with errors, guesses follow."""
     generator = np.random.default_rng(0)
     true = generator.integers(4, size=1200)
     given = noise.flip_labels(true, noise.transition_matrix("sym", 0.1, 4), generator)
-    p = generator.dirichlet(np.full(4, 0.8), 1200)
+    p = generator.dirichlet(np.full(4, 1.5), 1200)
     p[true == 0] = [0.97, 0.01, 0.01, 0.01]
     p[true != 0, 0] = 0.01
     p /= p.sum(axis=1, keepdims=True)
