@@ -225,32 +225,32 @@ def _in_workers(script, missing, at_once, scheduler, progress):
                                 f"resumes; fewer at a time need less memory") from None
 
 
-def _portable_work(project, parent, revision):
+def _portable_work(project, parent, code):
     """Return what a worker does for a run; as a nested function it is sent whole, to workers that lack our modules.
 
-    project: this folder, also on the worker; parent, revision: see `work`.
+    project: this folder, also on the worker; parent, code: see `work`.
     """
     def do(script, plan):
         import sys
         if project not in sys.path:
             sys.path.insert(0, project)
         import sweep
-        return sweep.work(script, plan, parent, revision)
+        return sweep.work(script, plan, parent, code)
 
     return do
 
 
-def work(script, plan, parent, revision):
+def work(script, plan, parent, code):
     """Carry out one run in a worker; return (path, what it printed, the error or None).
 
     plan: runs.Plan, pickled, which a worker can read once it knows where our modules are; parent: the process without which
-    the work is given up, None for none; revision: of the code, which an old worker may have loaded in another state.
+    the work is given up, None for none; code: its revision, which an old worker may have loaded in another state.
     """
     said, error, plan = io.StringIO(), None, pickle.loads(plan)
     with _one_at_a_time, _given_up_without(parent), contextlib.redirect_stdout(said):
         os.environ["KERAS_BACKEND"] = plan.settings["engine"]
         try:
-            if revision.code_revision() != revision:
+            if revision.code_revision() != code:
                 raise runs.RunError("the worker runs another version of the code: restart the workers")
             run = importlib.import_module(script).run
             _one(run, plan, command.Progress(quiet=True, reported=runs.beside(plan.path, ".progress")))

@@ -14,7 +14,7 @@ import noise
 from conftest import PROJECT
 
 # Before which line of which file the page says that each of its blocks belongs, in the order of the page.
-PLACES = [("noise.py", '    "human": Pattern'), ("models.py", '"dense": "table"'), ("models.py", "def dense("),
+PLACES = [("noise.py", '    "human": Pattern'), ("models.py", '"dense": "table"'), ("models.py", "def forward("),
           ("methods.py", "}\n\n# trainer:"), ("methods.py", "def make(")]
 PAGE = (PROJECT / "CONTRIBUTING.md").read_text()
 
