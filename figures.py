@@ -113,7 +113,7 @@ def history(table, by, settings, file):
                     chosen["epoch"], chosen["heldout_accuracy"], "o", color="0.25", ms=5)
             for epoch in training["epoch"][1:][np.diff(training["learning_rate"]) != 0]:
                 panel.axvline(epoch, color="0.8", lw=0.8, ls=":", zorder=0)
-        of_pass = number - settings["iterations"] if by == "iteration" else 0
+        of_pass = number - settings.get("iterations", number) if by == "iteration" else 0
         panel.set(xlabel="epoch", title=f"last pass {of_pass}" if of_pass > 0 else f"{by} {number}", ylim=(-0.03, 1.03))
         panel.grid(alpha=0.3)
     panels[0, 0].set_ylabel("fraction predicted")

@@ -223,7 +223,7 @@ def main():
     args = parser.parse_args()
     file = Path(args.results_dir) / "label_issues.csv"
     file.parent.mkdir(parents=True, exist_ok=True)
-    found = pd.read_csv(file, float_precision="round_trip") if file.exists() else pd.DataFrame(
+    found = pd.read_csv(file) if file.exists() else pd.DataFrame(
         columns=["set", "data", "model", "noise", "seed"])
     done = set(zip(found["set"], found["data"], found["model"], found["noise"], found["seed"]))
     tasks = [(of_set, name, model, kind, ratio, seed) for of_set in args.sets
