@@ -259,22 +259,22 @@ def augmented(x, transforms):
 def get_state(trainer):
     """Return all weights, the optimizer's variables and the state of random layers as one float32 vector, bit for bit."""
     variables = [*trainer.weights, *trainer.optimizer.variables]
-    # Two uint32 per layer such as Dropout, which a network of one's own may have: as four halves, which a float32 holds.
-    halves = [np.asarray(v).view(np.uint16) for v in _random_state(trainer)]
-    return np.concatenate([np.ravel(np.asarray(v)).astype(np.float32) for v in [*variables, *halves]])
+    # Integers of 32 or 64 bits, of layers such as Dropout in a network of one's own: 16 bits each, which a float32 holds.
+    integers = [np.asarray(v).view(np.uint16) for v in _random_state(trainer)]
+    return np.concatenate([np.ravel(np.asarray(v)).astype(np.float32) for v in [*variables, *integers]])
 
 
 def set_state(trainer, state):
     """Restore what `get_state` returned; ValueError if the vector does not fit the network."""
     variables, random = [*trainer.weights, *trainer.optimizer.variables], _random_state(trainer)
-    sizes = [int(np.prod(v.shape)) for v in variables] + [2 * int(np.prod(v.shape)) for v in random]
+    sizes = [int(np.prod(v.shape)) for v in variables] + [np.asarray(v).view(np.uint16).size for v in random]
     if sum(sizes) != len(state):
         raise ValueError(f"a state of {len(state)} numbers does not fit a network of {sum(sizes)}")
     parts = np.split(state, np.cumsum(sizes)[:-1])
     for variable, part in zip(variables, parts):
         variable.assign(part.reshape(variable.shape).astype(variable.dtype))
     for variable, part in zip(random, parts[len(variables):]):
-        variable.assign(part.astype(np.uint16).view(np.uint32).reshape(variable.shape))
+        variable.assign(part.astype(np.uint16).view(np.asarray(variable).dtype).reshape(variable.shape))
 
 
 def _random_state(trainer):
