@@ -37,10 +37,15 @@ import utils
 
 # Section 5 of the paper and the published code. incv_epochs and iterations are INCV's.
 PUBLISHED = {"method": "incv", "architecture": "resnet32", "epochs": 200, "batch_size": 128, "incv_epochs": 50,
-             "iterations": 4, "subset": None, "precision": "float32", "assumed_ratio": None, "transition": "estimated"}
+             "iterations": 4, "subset": None, "precision": "float32", "assumed_ratio": None, "transition": "estimated",
+             "label_issues": False}
 SMALL = PUBLISHED | {"architecture": "plain14", "epochs": 100, "batch_size": 32, "incv_epochs": 12}
-DEFAULTS = {"cifar10": PUBLISHED, "cifar100": PUBLISHED, "digits": SMALL,
-            "images": PUBLISHED, "small_images": SMALL, "table": SMALL | {"architecture": "dense"}}  # as in INCV.py
+TABLE = SMALL | {"architecture": "dense"}
+DEFAULTS = {"cifar10": PUBLISHED, "cifar100": PUBLISHED, "digits": SMALL,  # those of custom datasets as in INCV.py
+            "images": PUBLISHED | INCV.CHECKED | {"incv_epochs": INCV.EPOCHS["images"]},
+            "small_images": SMALL | INCV.CHECKED | {"incv_epochs": INCV.EPOCHS["small"]},
+            "table": TABLE | INCV.CHECKED | {"incv_epochs": INCV.EPOCHS["small"]},
+            "images alone": PUBLISHED, "small_images alone": SMALL, "table alone": TABLE}
 # The published loop drops the learning rate, and restarts Adam, in epochs 80, 120, 160 and 180, counted from 0. The callbacks
 # of INCV and of the theory drop it one epoch later, in epoch 81 for 80.
 SCHEDULE = {"published_epochs": 200, "initial": 1e-3, "drops": {80: 1e-4, 120: 1e-5, 160: 1e-6, 180: 5e-7},

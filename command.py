@@ -257,7 +257,7 @@ def one_run(script, source, noisy, seed, threads, chosen, defaults, results_dir)
     chosen: {option: value} for the options in `defaults`, None for the default.
     """
     backend, facts = utils.check_backend(), source.facts
-    alone = source.path is not None and chosen["label_issues"] is False
+    alone = source.path is not None and chosen.get("label_issues") is False
     usual = dict(defaults[facts.kind + " alone" if alone else facts.kind])
     if chosen["subset"] == facts.size:
         chosen["subset"] = None
