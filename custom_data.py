@@ -292,6 +292,9 @@ def _npz(path, checksum):
         if others["x_test"].shape[1:] != x.shape[1:]:
             raise DataError(f"{path}: the samples of x have shape {x.shape[1:]}, those of x_test {others['x_test'].shape[1:]}")
         others["y_test"] = labels.classes_of(np.ravel(arrays["y_test"]), f"{path}: the labels y_test", class_names)[1]
+    if arrays["x"].ndim == 3 and x.shape[1] != x.shape[2]:
+        notes = notes + [f"{path}: x of shape {arrays['x'].shape} is read as grey pictures of {x.shape[1]} × {x.shape[2]} "
+                         f"pixels: if these are no pictures, give features, numpy.reshape(x, (len(x), -1))"]
     others["warnings"], reading, scaler = warnings + notes, _reading("", len(keep) - keep.sum()), None
     if x.ndim == 4:
         return _of_images(x, given, class_names, names, checksum, **others), scaler, reading
