@@ -89,13 +89,15 @@ def corrected(values, kept, plan):
 
     values: array [n, ...], all labels in the file.
     """
-    labels, decided = values[kept], issue_file.read(plan.source.decisions or ())
-    written = custom_data.load(plan.source._replace(decisions=None)) if decided else None
+    labels, source = values[kept], plan.source
+    if not source.decisions:
+        return labels
+    written, decided = custom_data.load(source._replace(decisions=None)), custom_data.load(source)
+    given = dict(zip(written.names.tolist(), written.given))
+    wanted = dict(zip(decided.names.tolist(), decided.given))
     for place, position in enumerate(kept):
-        decision = decided.get(str(position), ("", issue_file.KEEP))[1]
-        if decision != issue_file.KEEP:  # the label is written as another sample of this class has it
-            number = np.flatnonzero(written.class_names.astype(str) == decision)[0]
-            labels[place] = values[written.names[np.flatnonzero(written.given == number)[0]]]
+        if wanted[position] != given[position]:  # the label is written as another sample of this class has it
+            labels[place] = values[written.names[np.flatnonzero(written.given == wanted[position])[0]]]
     return labels
 
 
