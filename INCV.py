@@ -322,7 +322,7 @@ def run(plan, progress):
                               passes, split if units is not None else None) if passes else selection.out_of_fold[None]
     names = started.index if dataset.names is None else dataset.names
     table = report.label_issues(selection, y_noisy, dataset.class_names, names, p.mean(axis=0) if passes else None,
-                                dataset.trusted, dataset.groups)
+                                dataset.trusted, dataset.groups, dataset.rows)
     judged = None
     if passes or dataset.given is not None:  # made noise is a published experiment, unless --label_issues asks
         judged = verdict.verdict(y_noisy, first, p, table["suspect"].to_numpy(), dataset.groups)

@@ -18,6 +18,7 @@ import folders
 import groups
 import issue_file
 import labels
+import picture_list
 import table_file
 import tabular
 from data import DataError, Dataset, Facts, listed, read_arrays
@@ -46,6 +47,11 @@ def facts(source, label=None, **options):
         of_groups, _ = _groups_of_folder(source, names, given, class_names)
         return Facts(name, _kind_of_images(found.shape), _size(source, names, given, class_names, of_groups), len(class_names),
                      found.shape, found.checksum, class_names, _reading(found.changed, len(keep) - keep.sum()))
+    if kind == "list":
+        found = picture_list.read(path, source)
+        size = _size(source, found.rows, found.given, found.class_names, found.groups)
+        return Facts(name, _kind_of_images(found.shape), size, len(found.class_names), found.shape, found.checksum,
+                     found.class_names, found.reading)
     dataset, _, reading = _file(source, kind)
     shape = dataset.x_train.shape[1:]
     size = _size(source, dataset.names, dataset.given, dataset.class_names, dataset.groups)
@@ -78,6 +84,8 @@ def load(source, label=None, scratch=None, quiet=True, **options):
     source = _as_source(source, label, options)
     path = Path(source.path)
     kind = kind_of(path, source)
+    if kind == "list":
+        return _decided(source, _of_list(picture_list.read(path, source), scratch, quiet))
     if kind != "folder":
         return _decided(source, _file(source, kind)[0])
     found = folders.scan(str(path), source.image_size)
@@ -105,8 +113,9 @@ def _decided(source, dataset):
     """Return a data.Dataset to which the decisions of its source are applied."""
     if not source.decisions:
         return dataset
-    given, used, trusted = issue_file.decide(source.decisions, dataset.names, dataset.given, dataset.class_names,
-                                              dataset.groups)
+    given, used, trusted = issue_file.decide(
+        source.decisions, dataset.names if dataset.rows is None else dataset.rows, dataset.given, dataset.class_names,
+        dataset.groups)
     changed, confirmed = int((given != dataset.given).sum()), int((trusted & (given == dataset.given)).sum())
     told = (f"{source.path}: as decided, {data.many(changed, 'label')} changed, {confirmed} confirmed, "
             f"{data.many(int((~used).sum()), 'sample')} not used")
@@ -136,7 +145,8 @@ def samples_like(file, source):
     DataError
     """
     shape, path = source.facts.shape, source.path
-    if path is not None and table_file.is_table(path):
+    listed_pictures = path is not None and Path(path).is_file() and picture_list.is_list(path, source)
+    if path is not None and table_file.is_table(path) and not listed_pictures:
         features = _file(source, "table")[1]
         if Path(file).is_dir():
             raise DataError(f"{file}: a folder, but the networks were trained on a table: give a table")
@@ -145,7 +155,7 @@ def samples_like(file, source):
                 file, decimal=source.decimal, as_text=features.as_text)[0]).astype(np.float32), None
         except DataError as error:
             raise DataError(f"{file}: cannot be read like {path}: {error}") from None
-    if path is not None and Path(path).is_dir() and not str(file).endswith(".npz"):
+    if path is not None and (Path(path).is_dir() or listed_pictures) and not str(file).endswith(".npz"):
         files = [Path(file)] if Path(file).is_file() else sorted(
             each for each in Path(file).rglob("*") if each.suffix.lower() in folders.IMAGE_FILES and each.is_file())
         if not files:
@@ -195,7 +205,8 @@ def kind_of(path, source):
         raise DataError(f"--dataset {path}: no such dataset; give cifar10, cifar100, digits, or the path of an .npz file, a "
                         f"folder of images, or a .csv or .parquet table")
     else:
-        kind = "npz" if path.suffix.lower() == ".npz" else "table" if table_file.is_table(path) else None
+        kind = ("npz" if path.suffix.lower() == ".npz" else "list" if picture_list.is_list(path, source) else
+                "table" if table_file.is_table(path) else None)
     if path.suffix.lower() in (".xlsx", ".xls"):
         raise DataError(f"--dataset {path}: an Excel file; convert it: python -c \"import pandas; pandas.read_excel('{path}')"
                         f".to_csv('{path.stem}.csv', index=False)\"")
@@ -205,10 +216,12 @@ def kind_of(path, source):
     if kind == "table" and source.label is None:
         columns = listed([repr(name) for name in table_file.read_table(path)[0].columns], 30)
         raise DataError(f"--dataset {path}: which column contains the labels? give --label COLUMN, one of {columns}")
-    for option, value, owner, what in (("label", source.label, "table", "tables"), ("drop", source.drop, "table", "tables"),
-                                       ("decimal", source.decimal, "table", "tables"),
-                                       ("image_size", source.image_size, "folder", "folders of images")):
-        if kind != owner and value is not None:
+    for option, value, owners, what in (("label", source.label, ("table", "list"), "tables"),
+                                        ("drop", source.drop, ("table", "list"), "tables"),
+                                        ("decimal", source.decimal, ("table",), "tables of numbers"),
+                                        ("images", source.images, ("list",), "lists of pictures"),
+                                        ("image_size", source.image_size, ("folder", "list"), "folders of images")):
+        if kind not in owners and value is not None:
             raise DataError(f"--{option} is for {what}, and {path} is a {kind}: remove the option")
     if kind == "folder" and source.group not in (None, groups.FOLDER):
         raise DataError(f"--group {source.group}: {path} is a folder of images: give --group {groups.FOLDER}, the subfolders "
@@ -256,6 +269,19 @@ def _of_vectors(x, given, class_names, names, checksum, **others):
     return Dataset(**{"x_train": np.ascontiguousarray(x, dtype=np.float32), "y_train": None, "x_test": None, "y_test": None,
                       **others}, num_classes=len(class_names), pixel_max=1, shift=0, flip=False, checksum=checksum,
                    given=given, class_names=class_names, names=names)
+
+
+def _of_list(found, scratch, quiet):
+    """Return the Dataset of picture_list.Pictures."""
+    every = np.arange(len(found.rows))
+    x, broken = picture_list.decode(found, every, scratch, quiet)
+    dataset = _of_images(x, found.given, found.class_names, found.names, found.checksum, warnings=found.warnings,
+                         left_out=found.left_out, groups=found.groups, rows=found.rows)
+    if not broken:
+        return dataset
+    told = f"{found.path}: {data.many(len(broken), 'file')} not used: not a readable image"
+    left_out = found.left_out | {found.names[number]: "not a readable image" for number in broken}
+    return data.part(dataset._replace(warnings=[*found.warnings, told], left_out=left_out), np.setdiff1d(every, broken))
 
 
 def _of_folder(path, found):

@@ -46,7 +46,8 @@ def read_issues(file):
 
 # --- decisions --------------------------------------------------------------------------------------------------------
 
-# of: "sample" or "group"; name, given: as the list has them; decision: keep, drop or a class. All of them text.
+# of: "sample", "row" (of a list of pictures) or "group"; name, given: as the list has them; decision: keep, drop or a class.
+# All of them text.
 Decision = namedtuple("Decision", "of name given decision")
 
 
@@ -71,7 +72,7 @@ def read(files):
         if not Path(file).is_file():
             raise data.DataError(f"--decisions {file}: no such file")
         rows = table_file.read_table(file, "decision", as_text=True)[0]  # whatever a spreadsheet made of it
-        of = "sample" if "sample" in rows or "group" not in rows else "group"
+        of = next((name for name in ("row", "sample", "group") if name in rows), "sample")
         missing = [name for name in (of, "given", "decision") if name not in rows]
         if missing:
             raise data.DataError(f"--decisions {file}: has no column {missing[0]!r}; give a list that INCV wrote, "
@@ -98,7 +99,7 @@ def decide(files, names, given, class_names, of_groups=None):
     ----------
     files : list of path
     names : array [n]
-        Of the samples, as the lists have them.
+        Of the samples, as the lists have them; their rows in a list of pictures.
     given : int array [n]
     class_names : array [num_classes]
     of_groups : array [n], optional
@@ -120,6 +121,7 @@ def decide(files, names, given, class_names, of_groups=None):
     """
     classes, class_names = {str(name): number for number, name in enumerate(class_names)}, np.asarray(class_names).astype(str)
     found, members = read(files), {"sample": {str(name): [position] for position, name in enumerate(names)}, "group": {}}
+    members["row"] = members["sample"]
     for position, name in enumerate(() if of_groups is None else of_groups):
         members["group"].setdefault(str(name), []).append(position)
     first, given = np.array(given), np.array(given)

@@ -19,7 +19,7 @@ MOST_IN_ALL, MOST_OF_A_CLASS = 100, 30  # label issues on the page: overall, and
 
 # --- label issues -----------------------------------------------------------------------------------------------------
 
-def label_issues(selection, given, class_names, names, p=None, trusted=None, groups=None):
+def label_issues(selection, given, class_names, names, p=None, trusted=None, groups=None, rows=None):
     """Return the DataFrame of all samples that `label_errors.find_label_errors` describes.
 
     Parameters
@@ -34,6 +34,8 @@ def label_issues(selection, given, class_names, names, p=None, trusted=None, gro
         The samples whose labels a person confirmed: no label issues.
     groups : array [n], optional
         The names of groups (see groups.py), which with `p` add the columns group and group_margin.
+    rows : int array [n], optional
+        Positions in a list of pictures, for a column row.
     """
     import pandas as pd
 
@@ -48,6 +50,8 @@ def label_issues(selection, given, class_names, names, p=None, trusted=None, gro
     table = pd.DataFrame({"sample": names, "given": named(given), "suggested": named(suggested), "p_given": p[every, given],
                           "p_suggested": p[every, suggested], "status": status, "suspect": suspect})
     table = table.assign(margin=margins) if passed else table
+    if rows is not None:
+        table.insert(1, "row", rows)
     return table if groups is None or not passed else of_groups.with_margins(table, groups)
 
 
