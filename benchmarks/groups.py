@@ -134,7 +134,7 @@ def main():
     args = parser.parse_args()
     file, keys = Path(args.results_dir) / "groups.csv", ["set", "classes", "model", "seed", "split_seed"]
     file.parent.mkdir(parents=True, exist_ok=True)
-    found = pd.read_csv(file, float_precision="round_trip") if file.exists() else pd.DataFrame(columns=keys)
+    found = pd.read_csv(file) if file.exists() else pd.DataFrame(columns=keys)
     done = set(found[keys].itertuples(index=False, name=None))
     tasks = [(name, classes, model, seed, split_seed) for name in args.sets for classes in SETS[name][1]
              for model in SETS[name][2] for seed in args.seeds or SETS[name][3]
