@@ -28,6 +28,7 @@ import numpy as np
 import command
 import data
 import export
+import groups
 import last_pass
 import noise
 import noisy_labels
@@ -66,7 +67,7 @@ Selection = namedtuple("Selection", "select candidate ratio records early out_of
 
 
 def incv(y_noisy, num_classes, noise_pattern, train, iterations=4, seed=0, after_iteration=None, split=utils.halves,
-         trusted=None):
+         trusted=None, groups=None):
     """Select the samples whose labels can be trusted (Algorithm 1).
 
     S is the set of selected samples, C the set of candidates, at first all samples. Each iteration
@@ -118,6 +119,9 @@ def incv(y_noisy, num_classes, noise_pattern, train, iterations=4, seed=0, after
         ``split(positions, generator)`` returns the two halves of the candidates; by default at random, as published.
     trusted : bool array [n], optional
         Samples whose labels are known to be right: selected from the start. By default none, as published.
+    groups : int array [n], optional
+        Samples with the same number belong together: no network is trained on a selected sample whose group it predicts.
+        `split` must not divide them.
 
     Returns
     -------
@@ -139,11 +143,15 @@ def incv(y_noisy, num_classes, noise_pattern, train, iterations=4, seed=0, after
             break
         keep_best = iteration <= iterations_with_best_epoch(noise_pattern, ratio)
         first, second = split(np.flatnonzero(candidate), utils.rng(seed, "split", iteration))
+        if not len(first) or not len(second):
+            early = f"the candidates left belong together, and cannot be split, after iteration {iteration - 1}"
+            break
         removed = np.flatnonzero(~select & ~candidate)  # no network is trained on these: both halves' networks predict them
         out_of_fold[removed] = 0
         agree, remove = np.zeros_like(select), np.zeros_like(select)
         for half, (part, held_out) in enumerate([(first, second), (second, first)], start=1):
-            train_index = np.union1d(np.flatnonzero(select), part)
+            joining = select if groups is None else select & ~np.isin(groups, groups[held_out])
+            train_index = np.union1d(np.flatnonzero(joining), part)
             returned = train(train_index, held_out, removed, keep_best, iteration, half)
             probabilities, of_removed = np.split(
                 checked_probabilities(returned, len(held_out) + len(removed), num_classes), [len(held_out)])
@@ -352,27 +360,29 @@ def run(plan, progress):
     seed, num_classes = settings["seed"], dataset.num_classes
     passes = last_pass.PASSES if settings["label_issues"] else 0
     copies = last_pass.copies(dataset.x_train) if passes else None
-    split = utils.halves if plan.source.path is None or not passes else functools.partial(
-        last_pass.stratified_halves, y=y_noisy, groups=copies)
+    split, units = utils.halves, None
+    if plan.source.path is not None and passes:
+        split, units = groups.how_to_split(y_noisy, copies, dataset.groups)
     train = Train(dataset, y_noisy, settings, progress, resumed, started.save_checkpoint, passes=passes)
     first = np.full((len(y_noisy), num_classes), np.nan)
     selection = incv(y_noisy, num_classes, noisy_labels.treated_as(settings), last_pass.keep_first(train, first),
-                     settings["iterations"], seed, after_iteration, split, dataset.trusted)
+                     settings["iterations"], seed, after_iteration, split, dataset.trusted, units)
     if selection.early:
         print(f"ended early: {selection.early}")
     p = last_pass.out_of_fold(y_noisy, num_classes, selection.select, copies, train, seed, settings["iterations"] + 1,
-                              passes) if passes else selection.out_of_fold[None]
+                              passes, split if units is not None else None) if passes else selection.out_of_fold[None]
     names = started.index if dataset.names is None else dataset.names
     table = report.label_issues(selection, y_noisy, dataset.class_names, names, p.mean(axis=0) if passes else None,
-                                dataset.trusted)
+                                dataset.trusted, dataset.groups, dataset.rows)
     judged = None
     if passes or dataset.given is not None:  # made noise is a published experiment, unless --label_issues asks
-        judged = verdict.verdict(y_noisy, first, p, table["suspect"].to_numpy())
+        judged = verdict.verdict(y_noisy, first, p, table["suspect"].to_numpy(), dataset.groups)
         progress.say(f"verdict: {judged['sentence']}")
     progress.say(data.many(int(table["suspect"].sum()), "label issue"))
     write_results(path, started, selection, table, train.history, judged, copies)
     runs.remove_checkpoint(path)
-    print(f"written: {path}.csv, .json, .png, _history.csv, _history.png, _out_of_fold.csv, _suspects.csv, _classes.png\n"
+    listed = "_groups.csv, _suspects.csv" if "group" in table else "_suspects.csv"
+    print(f"written: {path}.csv, .json, .png, _history.csv, _history.png, _out_of_fold.csv, {listed}, _classes.png\n"
           f"report: {path}_report.html")
 
 

@@ -29,6 +29,7 @@ import numpy as np
 import command
 import custom_data
 import data
+import groups
 import INCV
 import noise
 import noisy_labels
@@ -177,10 +178,15 @@ def what_others_report(history, tested_on):
 def hold_out(dataset, y_noisy, selection, seed):
     """Hold out a tenth of the samples, whatever their labels, to test on, where the dataset has no test set.
 
-    Returns (data.Dataset, y_noisy, selection) of the other samples; the test labels are noisy ones. selection: INCV's, or
-    None.
+    Groups are not divided. Returns (data.Dataset, y_noisy, selection) of the other samples; the test labels are noisy ones.
+    selection: INCV's, or None.
     """
-    held_out, rest = np.split(utils.rng(seed, "held out for testing").permutation(len(y_noisy)), [-(-len(y_noisy) // 10)])
+    generator = utils.rng(seed, "held out for testing")
+    if dataset.groups is None:
+        held_out, rest = np.split(generator.permutation(len(y_noisy)), [-(-len(y_noisy) // 10)])
+    else:
+        held_out = groups.tenth(generator, groups.numbers(dataset.groups))
+        rest = np.setdiff1d(np.arange(len(y_noisy)), held_out)
     rest = np.sort(rest)
     tested = dataset._replace(x_test=np.asarray(dataset.x_train[held_out]), y_test=y_noisy[held_out])
     if selection:

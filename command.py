@@ -97,13 +97,19 @@ def parser(description, defaults, custom=False):
     if custom:
         parser.add_argument("--dataset", default="cifar10", metavar="NAME|PATH", help=f"{', '.join(sorted(data.SIZES))}, or a "
                             "custom dataset, whose labels are checked as they are: an .npz with x and y, a folder with a "
-                            "subfolder of images per class, or a .csv or .parquet table (default: cifar10)")
+                            "subfolder of images per class, or a .csv, .jsonl or .parquet table or list of pictures "
+                            "(default: cifar10)")
         parser.add_argument("--label", metavar="COLUMN", help="for tables: the column that contains the labels")
         parser.add_argument("--drop", nargs="+", metavar="COLUMN", help="for tables: columns not to use")
         parser.add_argument("--decimal", choices=(",", "."), metavar="SEP", help="for tables: the decimal separator, comma or "
                             "point, where it is not clear")
         parser.add_argument("--decisions", nargs="+", metavar="FILE", help="for custom datasets: lists of label issues "
                             "(..._suspects.csv) in whose column decision you wrote keep, drop or the right class")
+        parser.add_argument("--group", metavar="COLUMN|NAME|folder", help="samples with the same value in this column of a "
+                            "table or array of an .npz, for folders in the same subfolder of a class, belong together, such "
+                            "as those of one patient: no network predicts what it was trained on a part of")
+        parser.add_argument("--images", metavar="DIR", help="for lists of pictures (a column of file names): the folder "
+                            "that the names begin in (default: that of the list)")
         parser.add_argument("--label_issues", action=argparse.BooleanOptionalAction, help="after INCV, predict every label by "
                             "networks trained on trusted labels, list the label issues by it, and judge the list (default: "
                             "for custom datasets; --no-label_issues is INCV alone, as in earlier versions)")
@@ -128,7 +134,7 @@ def parser(description, defaults, custom=False):
     parser.add_argument("--seed", default=[0], nargs="+", type=number(int, 0, 2 ** 32 - 1), metavar="N",
                         help="determines all random draws (default: 0); one run for each")
     parser.set_defaults(label=None, image_size=None, labels=None, label_set=None, drop=None, decimal=None, inspect=False,
-                        decisions=None, label_issues=None)
+                        decisions=None, label_issues=None, group=None, images=None)
     for option, text in (("epochs", "of each training"), ("iterations", "of cross-validation"), ("batch_size", "samples")):
         if option in defaults["cifar10"]:
             parser.add_argument(f"--{option}", type=number(int, 1), metavar="N", help=f"{text} ({default(option)})")
@@ -242,10 +248,12 @@ def _source(args):
         path = Path(args.dataset)
         decisions = args.decisions and [str(Path(file).absolute()) for file in args.decisions]
         source = data.Source(None, None, str(path.absolute()), args.label, args.image_size, None, args.drop, args.decimal,
-                             decisions)
+                             decisions, args.group, args.images and str(Path(args.images).absolute()))
+        if args.group is not None and args.label_issues is False:
+            raise data.DataError("--group needs the last pass: remove --no-label_issues")
         custom_data.kind_of(path, source)
         return source._replace(facts=custom_data.facts(source))
-    for option in ("label", "image_size", "drop", "decimal", "decisions"):
+    for option in ("label", "image_size", "drop", "decimal", "decisions", "group", "images"):
         if getattr(args, option) is not None:
             raise data.DataError(f"--{option} cannot be combined with --dataset {args.dataset}: it is for custom datasets")
     facts = data.Facts(args.dataset, args.dataset, *data.SIZES[args.dataset], data.SHAPES[args.dataset])
@@ -317,9 +325,11 @@ def one_run(script, source, noisy, seed, threads, chosen, defaults, results_dir)
         settings["bn_momentum"] = own_network.BN_MOMENTUM
     if source.path is not None:
         settings |= {"label": source.label, "image_size": source.image_size, "dataset_checksum": facts.checksum}
-        settings |= {"drop": source.drop, "decimal": source.decimal, "reading": facts.reading}
+        settings |= {"drop": source.drop, "decimal": source.decimal, "reading": facts.reading,
+                     "group": source.group, "images": source.images}
         changed |= {"image_size": source.image_size} if source.image_size else {}
         changed |= {"drop": re.sub(r"[^\w.-]+", "-", "_".join(["drop", *source.drop]))} if source.drop else {}
+        changed |= {"group": re.sub(r"[^\w.-]+", "-", f"group_{source.group}")} if source.group else {}
         if source.decisions:
             settings["decisions"] = issue_file.checksum(source.decisions)
             changed["decisions"] = f"decisions_{settings['decisions'][:6]}"

@@ -15,8 +15,10 @@ import numpy as np
 
 import data
 import folders
+import groups
 import issue_file
 import labels
+import picture_list
 import table_file
 import tabular
 from data import DataError, Dataset, Facts, listed, read_arrays
@@ -42,11 +44,17 @@ def facts(source, label=None, **options):
         found = folders.scan(str(path), source.image_size)
         class_names, given, keep, warnings = _of_folder(path, found)
         names = [folders.shown(file) for file, kept in zip(found.files, keep) if kept]
-        return Facts(name, _kind_of_images(found.shape), _size(source, names, given, class_names), len(class_names),
+        of_groups, _ = _groups_of_folder(source, names, given, class_names)
+        return Facts(name, _kind_of_images(found.shape), _size(source, names, given, class_names, of_groups), len(class_names),
                      found.shape, found.checksum, class_names, _reading(found.changed, len(keep) - keep.sum()))
+    if kind == "list":
+        found = picture_list.read(path, source)
+        size = _size(source, found.rows, found.given, found.class_names, found.groups)
+        return Facts(name, _kind_of_images(found.shape), size, len(found.class_names), found.shape, found.checksum,
+                     found.class_names, found.reading)
     dataset, _, reading = _file(source, kind)
     shape = dataset.x_train.shape[1:]
-    size = _size(source, dataset.names, dataset.given, dataset.class_names)
+    size = _size(source, dataset.names, dataset.given, dataset.class_names, dataset.groups)
     return Facts(name, "table" if len(shape) == 1 else _kind_of_images(shape), size, dataset.num_classes, shape,
                  dataset.checksum, dataset.class_names, reading)
 
@@ -76,6 +84,8 @@ def load(source, label=None, scratch=None, quiet=True, **options):
     source = _as_source(source, label, options)
     path = Path(source.path)
     kind = kind_of(path, source)
+    if kind == "list":
+        return _decided(source, _of_list(picture_list.read(path, source), scratch, quiet))
     if kind != "folder":
         return _decided(source, _file(source, kind)[0])
     found = folders.scan(str(path), source.image_size)
@@ -88,20 +98,24 @@ def load(source, label=None, scratch=None, quiet=True, **options):
     if broken:
         warnings = [*warnings, f"{path}: {data.many(len(broken), 'file')} not used: not a readable image"]
         left_out |= {names[number]: "not a readable image" for number in broken}
-    dataset = _of_images(x, given, class_names, names, found.checksum)._replace(warnings=warnings, left_out=left_out)
+    of_groups, notes = _groups_of_folder(source, names.tolist(), given, class_names)
+    dataset = _of_images(x, given, class_names, names, found.checksum)._replace(
+        warnings=[*warnings, *notes], left_out=left_out, groups=of_groups)
     return _decided(source, data.part(dataset, np.setdiff1d(np.arange(len(files)), broken)) if broken else dataset)
 
 
-def _size(source, names, given, class_names):
+def _size(source, names, given, class_names, of_groups):
     """Return the number of samples that are left when the decisions of a source are applied."""
-    return int(issue_file.decide(source.decisions or (), names, given, class_names)[1].sum())
+    return int(issue_file.decide(source.decisions or (), names, given, class_names, of_groups)[1].sum())
 
 
 def _decided(source, dataset):
     """Return a data.Dataset to which the decisions of its source are applied."""
     if not source.decisions:
         return dataset
-    given, used, trusted = issue_file.decide(source.decisions, dataset.names, dataset.given, dataset.class_names)
+    given, used, trusted = issue_file.decide(
+        source.decisions, dataset.names if dataset.rows is None else dataset.rows, dataset.given, dataset.class_names,
+        dataset.groups)
     changed, confirmed = int((given != dataset.given).sum()), int((trusted & (given == dataset.given)).sum())
     told = (f"{source.path}: as decided, {data.many(changed, 'label')} changed, {confirmed} confirmed, "
             f"{data.many(int((~used).sum()), 'sample')} not used")
@@ -131,7 +145,8 @@ def samples_like(file, source):
     DataError
     """
     shape, path = source.facts.shape, source.path
-    if path is not None and table_file.is_table(path):
+    listed_pictures = path is not None and Path(path).is_file() and picture_list.is_list(path, source)
+    if path is not None and table_file.is_table(path) and not listed_pictures:
         features = _file(source, "table")[1]
         if Path(file).is_dir():
             raise DataError(f"{file}: a folder, but the networks were trained on a table: give a table")
@@ -140,7 +155,7 @@ def samples_like(file, source):
                 file, decimal=source.decimal, as_text=features.as_text)[0]).astype(np.float32), None
         except DataError as error:
             raise DataError(f"{file}: cannot be read like {path}: {error}") from None
-    if path is not None and Path(path).is_dir() and not str(file).endswith(".npz"):
+    if path is not None and (Path(path).is_dir() or listed_pictures) and not str(file).endswith(".npz"):
         files = [Path(file)] if Path(file).is_file() else sorted(
             each for each in Path(file).rglob("*") if each.suffix.lower() in folders.IMAGE_FILES and each.is_file())
         if not files:
@@ -175,6 +190,9 @@ def inspect(source):
         marked = {name for name in features.columns if features.has_missing(name)}
         lines += [f"column {name!r}: {column.kind}" + (", and a mark where missing" if name in marked else "")
                   for name, column in features.columns.items()]
+    if dataset.groups is not None:
+        sizes = np.bincount(groups.numbers(dataset.groups))
+        lines.append(f"groups by {source.group!r}: {len(sizes)}, of {sizes.min()} to {sizes.max()} samples")
     lines += [f"warning: {warning}" for warning in dataset.warnings]
     return lines + [f"not used: {file}: {why}" for file, why in list((dataset.left_out or {}).items())[:50]]
 
@@ -187,7 +205,8 @@ def kind_of(path, source):
         raise DataError(f"--dataset {path}: no such dataset; give cifar10, cifar100, digits, or the path of an .npz file, a "
                         f"folder of images, or a .csv or .parquet table")
     else:
-        kind = "npz" if path.suffix.lower() == ".npz" else "table" if table_file.is_table(path) else None
+        kind = ("npz" if path.suffix.lower() == ".npz" else "list" if picture_list.is_list(path, source) else
+                "table" if table_file.is_table(path) else None)
     if path.suffix.lower() in (".xlsx", ".xls"):
         raise DataError(f"--dataset {path}: an Excel file; convert it: python -c \"import pandas; pandas.read_excel('{path}')"
                         f".to_csv('{path.stem}.csv', index=False)\"")
@@ -197,11 +216,16 @@ def kind_of(path, source):
     if kind == "table" and source.label is None:
         columns = listed([repr(name) for name in table_file.read_table(path)[0].columns], 30)
         raise DataError(f"--dataset {path}: which column contains the labels? give --label COLUMN, one of {columns}")
-    for option, value, owner, what in (("label", source.label, "table", "tables"), ("drop", source.drop, "table", "tables"),
-                                       ("decimal", source.decimal, "table", "tables"),
-                                       ("image_size", source.image_size, "folder", "folders of images")):
-        if kind != owner and value is not None:
+    for option, value, owners, what in (("label", source.label, ("table", "list"), "tables"),
+                                        ("drop", source.drop, ("table", "list"), "tables"),
+                                        ("decimal", source.decimal, ("table",), "tables of numbers"),
+                                        ("images", source.images, ("list",), "lists of pictures"),
+                                        ("image_size", source.image_size, ("folder", "list"), "folders of images")):
+        if kind not in owners and value is not None:
             raise DataError(f"--{option} is for {what}, and {path} is a {kind}: remove the option")
+    if kind == "folder" and source.group not in (None, groups.FOLDER):
+        raise DataError(f"--group {source.group}: {path} is a folder of images: give --group {groups.FOLDER}, the subfolders "
+                        f"of its classes")
     return kind
 
 
@@ -247,6 +271,19 @@ def _of_vectors(x, given, class_names, names, checksum, **others):
                    given=given, class_names=class_names, names=names)
 
 
+def _of_list(found, scratch, quiet):
+    """Return the Dataset of picture_list.Pictures."""
+    every = np.arange(len(found.rows))
+    x, broken = picture_list.decode(found, every, scratch, quiet)
+    dataset = _of_images(x, found.given, found.class_names, found.names, found.checksum, warnings=found.warnings,
+                         left_out=found.left_out, groups=found.groups, rows=found.rows)
+    if not broken:
+        return dataset
+    told = f"{found.path}: {data.many(len(broken), 'file')} not used: not a readable image"
+    left_out = found.left_out | {found.names[number]: "not a readable image" for number in broken}
+    return data.part(dataset._replace(warnings=[*found.warnings, told], left_out=left_out), np.setdiff1d(every, broken))
+
+
 def _of_folder(path, found):
     """Return (class names, labels int [n], which images are kept, warnings) of a folders.Scan."""
     what = f"{path}: the subfolders"
@@ -254,20 +291,31 @@ def _of_folder(path, found):
     return *labels.classes_of(kept, what), keep, found.warnings + warnings
 
 
+def _groups_of_folder(source, names, given, class_names):
+    """Return (the groups of images, object [n] or None; warnings): the first subfolder below the class, by their names."""
+    below = groups.as_text([parts[1] if len(parts := name.split("/")) > 2 else "" for name in names])
+    if source.group is not None:
+        if not (below != "").any():
+            raise DataError(f"--group {groups.FOLDER}: the classes in {source.path} have no subfolders; remove the option")
+        return below, groups.checked(below, given, class_names, f"{source.path}: --group {groups.FOLDER}")
+    return None, groups.in_subfolders(below, given, class_names, source.path)
+
+
 def _file(source, kind):
     """Return (Dataset, preprocessing, reading) of an .npz or a table, read once per process while it does not change."""
     with open(source.path, "rb") as file:
         checksum = hashlib.file_digest(file, "sha256").hexdigest()
     if kind == "npz":
-        return _npz(str(source.path), checksum)
-    return _table(str(source.path), source.label, source.decimal, tuple(source.drop or ()), checksum)
+        return _npz(str(source.path), source.group, checksum)
+    return _table(str(source.path), source.label, source.decimal, tuple(source.drop or ()), source.group, checksum)
 
 
 # --- .npz -------------------------------------------------------------------------------------------------------------
 
 @functools.lru_cache(maxsize=2)
-def _npz(path, checksum):
-    arrays = read_arrays(path, [name for names in ARRAYS.values() for name in names])
+def _npz(path, group, checksum):
+    usual = [name for names in ARRAYS.values() for name in names]
+    arrays = read_arrays(path, usual)
     found = {role: next((name for name in names if name in arrays), None) for role, names in ARRAYS.items()}
     for role, what in (("x", "samples"), ("y", "labels")):
         if found[role] is None:
@@ -292,6 +340,21 @@ def _npz(path, checksum):
         if others["x_test"].shape[1:] != x.shape[1:]:
             raise DataError(f"{path}: the samples of x have shape {x.shape[1:]}, those of x_test {others['x_test'].shape[1:]}")
         others["y_test"] = labels.classes_of(np.ravel(arrays["y_test"]), f"{path}: the labels y_test", class_names)[1]
+    if arrays["x"].ndim == 3 and x.shape[1] != x.shape[2]:
+        notes = notes + [f"{path}: x of shape {arrays['x'].shape} is read as grey pictures of {x.shape[1]} × {x.shape[2]} "
+                         f"pixels: if these are no pictures, give features, numpy.reshape(x, (len(x), -1))"]
+    if group is not None:
+        if group in found.values() or group not in data.names_of_arrays(path):
+            raise DataError(f"{path}: --group {group}: give the name of an array of groups; its other arrays are "
+                            f"{listed([repr(name) for name in data.names_of_arrays(path) if name not in found.values()])}")
+        named = read_arrays(path, [group])[group]
+        if named.shape != (len(keep),):
+            raise DataError(f"{path}: --group {group}: the array has shape {named.shape}; give one name per sample, "
+                            f"({len(keep)},)")
+        others["groups"] = groups.as_text(named)[keep]
+        notes = notes + groups.checked(others["groups"], given, class_names, f"{path}: --group {group}")
+    else:
+        notes = notes + groups.in_arrays(path, usual, keep, given)
     others["warnings"], reading, scaler = warnings + notes, _reading("", len(keep) - keep.sum()), None
     if x.ndim == 4:
         return _of_images(x, given, class_names, names, checksum, **others), scaler, reading
@@ -327,34 +390,39 @@ def _samples(path, name, x):
 # --- tables -----------------------------------------------------------------------------------------------------------
 
 @functools.lru_cache(maxsize=2)
-def _table(path, label, decimal, drop, checksum):
+def _table(path, label, decimal, drop, group, checksum):
     """Return (the Dataset, tabular.Features, the setting `reading`) of a table."""
-    import pandas as pd
-
-    table, warnings = table_file.read_table(path, label, decimal)
-    for name in (label, *drop):
+    of_group = [] if group is None else [group]
+    table, warnings = table_file.read_table(path, label, decimal, of_group)
+    for name in (label, *drop, *of_group):
         if name not in table:
             raise DataError(f"{path}: no column {name!r}; its columns are {listed([repr(each) for each in table.columns])}")
-    given, what = table[label], f"{path}: the labels in column {label!r}"
-    if pd.api.types.is_float_dtype(given) and (given.dropna() == given.dropna().round()).all():
-        given = given.astype("Int64")
+    if group == label or group in drop:
+        raise DataError(f"--group {group}: this is the column of --{'label' if group == label else 'drop'}; give another one")
+    given, what = groups.whole(table[label]), f"{path}: the labels in column {label!r}"
     texts = np.array([None if missing else str(value) for value, missing in zip(given, given.isna())], dtype=object)
     spaces = sum(text is not None and text != text.strip() for text in texts)
     keep, kept, notes = labels.checkable(texts, what)
     warnings = warnings + ([f"{what}: white space around {spaces} of them is removed"] if spaces else []) + notes
     class_names, given = labels.classes_of(tabular.integers_if_all(kept.astype(np.str_)), what)
-    table = table.drop(columns=[label, *drop])
+    names = groups.as_text(groups.whole(table[group]))[keep] if of_group else None
+    notes = groups.checked(names, given, class_names, f"{path}: --group {group}") if of_group else []
+    table = table.drop(columns=[label, *drop, *of_group])
     unused = tabular.not_used(table, keep, given, path, decimal)
     table = table[keep].drop(columns=list(unused))
     if not len(table.columns):
         raise DataError(f"{path}: no column except {label!r} distinguishes samples")
     features = tabular.Features(table, path, decimal)
-    told = [tabular.told(path, [name], f"{why}: not used") for name, why in unused.items()] + features.warnings
+    told = [tabular.told(path, [name], f"{why}: not used") for name, why in unused.items()]
+    belonging, shown = groups.in_columns(table, given, path), list(told)
+    shown += features.warnings(belonging) + list(belonging.values())
+    told += features.warnings()
     leaking = [f"{path}: column {name!r} alone predicts {fraction:.0%} of the labels: if it follows from them, give --drop "
-               f"{name!r}" for name, fraction in tabular.leaks(features, table, given).items()]
+               f"{name!r}" for name, fraction in tabular.leaks(features, table, given).items()
+               if name not in belonging]
     # What earlier versions read in the same way; a column of a single value they did not use either.
     same = [tabular.told(path, [name], f"{why}: not used") for name, why in unused.items() if why == "has a single value"]
     reading = _reading("; ".join(note.removeprefix(f"{path}: ") for note in told if note not in same), len(keep) - keep.sum())
-    dataset = _of_vectors(features.x, given, class_names, np.flatnonzero(keep), checksum,
-                          warnings=[*warnings, *told, *leaking])
+    dataset = _of_vectors(features.x, given, class_names, np.flatnonzero(keep), checksum, groups=names,
+                          warnings=[*warnings, *notes, *shown, *leaking])
     return dataset, features, reading

@@ -48,9 +48,10 @@ SHAPES = {"cifar10": (32, 32, 3), "cifar100": (32, 32, 3), "digits": (8, 8, 1)}
 # Custom datasets (custom_data.py) may also be float32 or [n, features], and have no true labels or test data (None). given:
 # the labels to check, int64 [n]; class_names [c]: what these integers stand for; names [n]: names of the samples.
 # warnings: what is read otherwise than written; left_out: {file: why it is not used}; trusted: the labels that a person
-# confirmed or corrected, bool [n].
+# confirmed or corrected, bool [n]; groups: names of what samples belong to, object [n] (groups.py); rows:
+# positions of samples in a list of pictures (picture_list.py), int [n].
 Dataset = namedtuple("Dataset", "x_train y_train x_test y_test num_classes pixel_max shift flip checksum given class_names "
-                     "names warnings left_out trusted", defaults=[None, None, None, (), None, None])
+                     "names warnings left_out trusted groups rows", defaults=[None, None, None, (), None, None, None, None])
 
 # What is known before a dataset is read. kind: decides the defaults (the name of a published dataset; "images",
 # "small_images" or "table" for custom ones); size: training samples; shape: of a sample. For custom datasets: checksum;
@@ -58,9 +59,10 @@ Dataset = namedtuple("Dataset", "x_train y_train x_test y_test num_classes pixel
 Facts = namedtuple("Facts", "name kind size num_classes shape checksum class_names reading", defaults=[None] * 3)
 
 # Where samples and labels come from. facts: Facts; data_dir: the folder of the CIFAR batches, None for the default; path,
-# label, image_size, drop, decimal, decisions (a list of files): of a custom dataset (custom_data.py), None for a published
-# one; labels: a file of human labels.
-Source = namedtuple("Source", "facts data_dir path label image_size labels drop decimal decisions", defaults=[None] * 8)
+# label, image_size, drop, decimal, decisions (a list of files), group, images: of a custom dataset (custom_data.py), None
+# for a published one; labels: a file of human labels.
+Source = namedtuple("Source", "facts data_dir path label image_size labels drop decimal decisions group images",
+                    defaults=[None] * 10)
 
 
 class DataError(Exception):
@@ -111,7 +113,7 @@ def part(dataset, index):
         for start in range(0, len(index), 1000):
             chosen[start:start + 1000] = x[index[start:start + 1000]]
     return dataset._replace(x_train=chosen, **{
-        name: getattr(dataset, name)[index] for name in ("y_train", "given", "names", "trusted")
+        name: getattr(dataset, name)[index] for name in ("y_train", "given", "names", "trusted", "groups", "rows")
         if getattr(dataset, name) is not None})
 
 

@@ -1,4 +1,5 @@
 """Write the samples that a run of INCV has selected to a file: the cleaned data."""
+import json
 import os
 import zipfile
 from pathlib import Path
@@ -8,6 +9,7 @@ import numpy as np
 import custom_data
 import data
 import issue_file
+import picture_list
 import runs
 import table_file
 
@@ -20,9 +22,13 @@ def check(target, planned):
     target, source = Path(target), Path(planned[0].source.path or planned[0].settings["dataset"])
     if len(planned) > 1:
         raise runs.RunError("--export is for one run: give one --noise_ratio and --seed")
-    if target.suffix not in (".npz", ".csv"):
+    if _is_list(source, planned[0].source):
+        if target.suffix.lower() != source.suffix.lower():
+            raise runs.RunError(f"--export {target}: the rows of a list are written as it is: give a file that ends in "
+                                f"{source.suffix}")
+    elif target.suffix not in (".npz", ".csv"):
         raise runs.RunError(f"--export {target}: give a file that ends in .npz or .csv")
-    if target.suffix == ".npz" and table_file.is_table(source):
+    elif target.suffix == ".npz" and table_file.is_table(source):
         raise runs.RunError(f"--export {target}: the rows of a table are written to a file that ends in .csv")
     if not os.access(target.absolute().parent, os.W_OK | os.X_OK) or target.is_dir():
         raise runs.RunError(f"--export {target}: cannot be written; give another place")
@@ -43,6 +49,8 @@ def write(target, plan):
     """
     import pandas as pd
 
+    if plan.source.path is not None and _is_list(plan.source.path, plan.source):
+        return _write_list(Path(target), plan)
     target, settings, path, custom = Path(target), plan.settings, plan.path, plan.source.path is not None
     source = Path(plan.source.path or settings["dataset"])
     if custom:
@@ -84,18 +92,80 @@ def write(target, plan):
     return target
 
 
+def _is_list(path, source):
+    return source.path is not None and Path(path).is_file() and picture_list.is_list(path, source)
+
+
+def _write_list(target, plan):
+    """Write the selected rows of a list of pictures, in its own format; return the name of the file."""
+    every, source = issue_file.read_issues(runs.checked(plan.path, "_out_of_fold.csv")), plan.source
+    every = every[every["status"] == "selected"]
+    found = picture_list.read(source.path, source)
+    given = dict(zip(found.rows.tolist(), found.class_names[found.given].astype(str)))
+    kept = every["row"].to_numpy(dtype=int)
+    changed = {row: label for row, label in zip(kept.tolist(), every["given"]) if label != given[row]}
+    _write_rows(target, found, source.label, kept, changed)
+    return target
+
+
+def _write_rows(target, found, label, kept, changed):
+    """Write rows of a list, as they are but for corrected labels, in its own format.
+
+    found: picture_list.Pictures; label: the column of labels; kept: int, rows; changed: {row: the label that a person gave}.
+    """
+    ending = target.suffix.lower()
+    if ending == ".parquet":
+        return runs.write_whole(target, lambda file: _write_parquet(file, found, label, kept, changed))
+    if ending in (".txt", ".jsonl") and label is None or ending == ".jsonl":
+        lines = [line for line in found.path.read_text("utf-8-sig", "surrogateescape").splitlines() if line.strip()]
+        for row, name in changed.items():
+            if ending == ".jsonl":
+                content = json.loads(lines[row])
+                lines[row] = json.dumps(content | {label: type(content[label])(name)}, ensure_ascii=False)
+            else:
+                lines[row] = lines[row].rstrip()[:-len(lines[row].split()[-1])] + name
+        text = "".join(f"{lines[row]}\n" for row in kept)
+        return runs.write_whole(target, lambda file: file.write(text.encode("utf-8", "surrogateescape")))
+    table = table_file.read_table(found.path, as_text=True)[0]
+    for row, name in changed.items():
+        table.loc[row, label] = name
+    text = table.iloc[kept].to_csv(index=False, lineterminator="\n", sep="\t" if ".tsv" in target.name.lower() else ",")
+    return runs.write_text(target, text)
+
+
+def _write_parquet(file, found, label, kept, changed):
+    import pyarrow
+    import pyarrow.parquet
+
+    with pyarrow.parquet.ParquetFile(found.path, pre_buffer=False) as source:
+        texts, start = picture_list.class_names_of(source.schema_arrow).get(label), 0
+        with pyarrow.parquet.ParquetWriter(file, source.schema_arrow) as writer:
+            for batch in source.iter_batches(picture_list.BATCH):
+                rows = kept[(kept >= start) & (kept < start + len(batch))]
+                part = pyarrow.Table.from_batches([batch]).take(rows - start)
+                values, place = part[label].to_pylist(), part.schema.get_field_index(label)
+                for number, row in enumerate(rows.tolist()):
+                    if row in changed:
+                        values[number] = texts.index(changed[row]) if texts else type(values[number])(changed[row])
+                column = pyarrow.chunked_array([pyarrow.array(values, part.schema.field(place).type)])
+                writer.write_table(part.set_column(place, part.schema.field(place), column))
+                start += len(batch)
+
+
 def corrected(values, kept, plan):
     """Return the labels of the samples at the positions `kept`, as a file has them but for those that a person corrected.
 
     values: array [n, ...], all labels in the file.
     """
-    labels, decided = values[kept], issue_file.read(plan.source.decisions or ())
-    written = custom_data.load(plan.source._replace(decisions=None)) if decided else None
+    labels, source = values[kept], plan.source
+    if not source.decisions:
+        return labels
+    written, decided = custom_data.load(source._replace(decisions=None)), custom_data.load(source)
+    given = dict(zip(written.names.tolist(), written.given))
+    wanted = dict(zip(decided.names.tolist(), decided.given))
     for place, position in enumerate(kept):
-        decision = decided.get(str(position), ("", issue_file.KEEP))[1]
-        if decision != issue_file.KEEP:  # the label is written as another sample of this class has it
-            number = np.flatnonzero(written.class_names.astype(str) == decision)[0]
-            labels[place] = values[written.names[np.flatnonzero(written.given == number)[0]]]
+        if wanted[position] != given[position]:  # the label is written as another sample of this class has it
+            labels[place] = values[written.names[np.flatnonzero(written.given == wanted[position])[0]]]
     return labels
 
 

@@ -99,16 +99,25 @@ def _files(folder, place, left_out, seen=None):
 @functools.lru_cache(maxsize=2)
 def _scan(folder, stamps, labels, image_size, left_out):
     """stamps: (file, size, time) of each image."""
+    contents = ((file, label, functools.partial(content_of, folder / file)) for (file, _, _), label in zip(stamps, labels))
+    return scan_contents(folder, contents, image_size, left_out)
+
+
+def scan_contents(folder, contents, image_size, left_out=()):
+    """Return the Scan of images.
+
+    folder: how messages begin; contents: iterable of (file, label, function that returns its bytes); left_out: of others.
+    """
     from PIL import Image
 
-    digest, sizes, grey, used, left_out, changed = hashlib.sha256(), set(), True, [], dict(left_out), Counter()
-    for (file, _, _), label in zip(stamps, labels):
+    number, digest, sizes, grey, used, left_out, changed = 0, hashlib.sha256(), set(), True, [], dict(left_out), Counter()
+    for number, (file, label, content) in enumerate(contents, start=1):
         try:
-            content = content_of(folder / file)
+            content = content()
             with Image.open(io.BytesIO(content), formats=FORMATS) as image:
                 if image.mode[0] in "IF":
-                    raise DataError(f"{folder / shown(file)}: an image of 16 bits or floats; convert the images to 8 bits, or "
-                                    f"use an .npz")
+                    raise DataError(f"{Path(folder, shown(file))}: an image of 16 bits or floats; convert the images to 8 "
+                                    f"bits, or use an .npz")
                 turned = image.getexif().get(0x0112, 1)
                 sizes.add(image.size if turned in (5, 6, 7, 8) else image.size[::-1])
                 grey = grey and image.mode in ("1", "L", "LA")
@@ -120,7 +129,7 @@ def _scan(folder, stamps, labels, image_size, left_out):
         digest.update(f"{file}\0{len(content)}\0".encode("utf-8", "surrogateescape") + content)
         used.append((file, label))
     if not used:
-        raise DataError(f"{folder}: none of its {len(stamps)} image files can be read")
+        raise DataError(f"{folder}: none of its {number} image files can be read")
     height, width = (image_size or IMAGE_SIZE,) * 2
     if image_size is None and len(sizes) == 1 and max(max(sizes)) <= LARGEST_AS_IT_IS:
         [(height, width)] = sizes
@@ -148,10 +157,11 @@ def shown(name):
 
 
 def pixels(file, shape):
-    """Return an image file as uint8 [height, width, channels], as a viewer shows it: turned by EXIF, laid on white."""
+    """Return an image file, or its bytes, as uint8 [height, width, channels], as a viewer shows it: EXIF applied, on white."""
     from PIL import Image, ImageOps
 
-    with Image.open(io.BytesIO(content_of(file)), formats=FORMATS) as image:
+    content = file if isinstance(file, bytes) else content_of(file)
+    with Image.open(io.BytesIO(content), formats=FORMATS) as image:
         image = ImageOps.exif_transpose(image)
         if image.has_transparency_data:
             image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
@@ -161,8 +171,8 @@ def pixels(file, shape):
         return np.asarray(image, dtype=np.uint8).reshape(shape)
 
 
-def decode(folder, files, shape, scratch=None, quiet=True):
-    """Decode images.
+def decode(folder, files, shape, scratch=None, quiet=True, contents=None):
+    """Decode images, of files or, in the same order, of an iterable of their bytes.
 
     Returns
     -------
@@ -173,10 +183,12 @@ def decode(folder, files, shape, scratch=None, quiet=True):
     """
     size, broken = (len(files), *shape), []
     x = in_a_file(size, scratch) if np.prod(size, dtype=float) > IN_MEMORY else np.empty(size, dtype=np.uint8)
-    bar = tqdm(files, "reading images", leave=False, file=sys.stdout, disable=quiet or not sys.stdout.isatty())
-    for number, file in enumerate(bar):
+    contents = (Path(folder) / file for file in files) if contents is None else contents
+    bar = tqdm(contents, "reading images", len(files), leave=False, file=sys.stdout,
+               disable=quiet or not sys.stdout.isatty())
+    for number, content in enumerate(bar):
         try:
-            x[number] = pixels(Path(folder) / file, shape)
+            x[number] = pixels(content, shape)
         except (OSError, ValueError, SyntaxError) as error:
             if isinstance(error, OSError) and error.errno:  # of the disk, not of the image
                 raise

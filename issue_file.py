@@ -1,17 +1,20 @@
-"""The list of label issues as a file (_suspects.csv), in whose column `decision` a person says what is right.
+"""The lists of label issues as files (_suspects.csv, _groups.csv), in whose column `decision` a person says what is right.
 
 A decision is keep (the label is right), drop (the sample is not used) or the name of a class (the right label).
 """
 import hashlib
 import json
+from collections import namedtuple
 from pathlib import Path
 
 import numpy as np
 
 import data
+import groups
 import table_file
 
 KEEP, DROP = "keep", "drop"
+TEXT = ("sample", "given", "suggested", "status", "group")  # columns
 
 
 def for_spreadsheets(table):
@@ -28,7 +31,7 @@ def for_spreadsheets(table):
             return f"'{value}"
         return value
 
-    return table.assign(**{name: table[name].map(harmless) for name in ("sample", "given", "suggested", "status")})
+    return table.assign(**{name: table[name].map(harmless) for name in TEXT if name in table})
 
 
 def read_issues(file):
@@ -43,53 +46,64 @@ def read_issues(file):
 
 # --- decisions --------------------------------------------------------------------------------------------------------
 
+# of: "sample", "row" (of a list of pictures) or "group"; name, given: as the list has them; decision: keep, drop or a class.
+# All of them text.
+Decision = namedtuple("Decision", "of name given decision")
+
+
 def read(files):
-    """Read the decisions in lists of label issues (_suspects.csv or _out_of_fold.csv with a column `decision`).
+    """Read the decisions in lists of label issues (_suspects.csv, _groups.csv or _out_of_fold.csv with a column `decision`).
 
     Parameters
     ----------
     files : list of path
-        Where two of them decide about the same sample, the last one counts.
 
     Returns
     -------
-    {sample: (the label that was given, decision)}, all of them text
+    list of Decision
+        In the order of the files and their rows; where several are about the same sample, the last one counts.
 
     Raises
     ------
     data.DataError
     """
-    found = {}
+    found = []
     for file in files:
         if not Path(file).is_file():
             raise data.DataError(f"--decisions {file}: no such file")
         rows = table_file.read_table(file, "decision", as_text=True)[0]  # whatever a spreadsheet made of it
-        missing = [name for name in ("sample", "given", "decision") if name not in rows]
+        of = next((name for name in ("row", "sample", "group") if name in rows), "sample")
+        missing = [name for name in (of, "given", "decision") if name not in rows]
         if missing:
             raise data.DataError(f"--decisions {file}: has no column {missing[0]!r}; give a list that INCV wrote, "
-                                 f"..._suspects.csv, with your decisions")
-        rows = rows[["sample", "given", "decision"]].fillna("").apply(
+                                 f"..._suspects.csv or ..._groups.csv, with your decisions")
+        rows = rows[[of, "given", "decision"]].fillna("").apply(
             lambda column: column.str.strip().str.removeprefix("'"))
-        decided = rows[rows["decision"] != ""]
-        found |= {row.sample: (row.given, row.decision) for row in decided.itertuples()}
+        found += [Decision(of, *row) for row in rows[rows["decision"] != ""].itertuples(index=False)]
     return found
 
 
 def checksum(files):
     """Return what identifies decisions, for the settings of a run."""
-    return hashlib.sha256(json.dumps(sorted(read(files).items())).encode()).hexdigest()
+    found = read(files)
+    if any(decision.of == "group" for decision in found):  # their order counts
+        return hashlib.sha256(json.dumps(found).encode()).hexdigest()
+    by_sample = {name: (given, decision) for _, name, given, decision in found}
+    return hashlib.sha256(json.dumps(sorted(by_sample.items())).encode()).hexdigest()
 
 
-def decide(files, names, given, class_names):
+def decide(files, names, given, class_names, of_groups=None):
     """Apply the decisions in `files` to labels.
 
     Parameters
     ----------
     files : list of path
     names : array [n]
-        Of the samples, as the lists have them.
+        Of the samples, as the lists have them; their rows in a list of pictures.
     given : int array [n]
     class_names : array [num_classes]
+    of_groups : array [n], optional
+        The group of each sample, as the lists have them: a decision about a group is one about each of its samples.
 
     Returns
     -------
@@ -103,26 +117,33 @@ def decide(files, names, given, class_names):
     Raises
     ------
     data.DataError
-        For samples, labels or classes that the dataset does not have.
+        For samples, groups, labels or classes that the dataset does not have.
     """
-    found, classes = read(files), {str(name): number for number, name in enumerate(class_names)}
-    positions = {str(name): position for position, name in enumerate(names)}
-    given, used, trusted = np.array(given), np.ones(len(given), dtype=bool), np.zeros(len(given), dtype=bool)
-    for sample, (label, decision) in found.items():
-        where = f"--decisions: sample {sample!r}"
-        if sample not in positions:
+    classes, class_names = {str(name): number for number, name in enumerate(class_names)}, np.asarray(class_names).astype(str)
+    found, members = read(files), {"sample": {str(name): [position] for position, name in enumerate(names)}, "group": {}}
+    members["row"] = members["sample"]
+    for position, name in enumerate(() if of_groups is None else of_groups):
+        members["group"].setdefault(str(name), []).append(position)
+    first, given = np.array(given), np.array(given)
+    used, trusted = np.ones(len(given), dtype=bool), np.zeros(len(given), dtype=bool)
+    for of, name, label, decision in found:
+        where = f"--decisions: {of} {name!r}"
+        if of == "group" and of_groups is None:
+            raise data.DataError(f"{where}: the dataset has no groups: give the --group of the run that wrote this list")
+        if name not in members[of]:
             raise data.DataError(f"{where} is not in the dataset: remove its decision")
-        position = positions[sample]
-        if str(class_names[given[position]]) != label:
-            raise data.DataError(f"{where} was labelled {label!r} then, and is labelled {str(class_names[given[position]])!r} "
-                                 f"now: remove its decision")
+        positions = np.array(members[of][name])
+        now = [groups.labels_of(class_names[labels[positions]]) for labels in (first, given)]
+        now += [groups.labels_of(class_names[given[positions[used[positions]]]])] if used[positions].any() else []
+        if label not in now:  # a list of a run with earlier decisions has the labels that these left
+            raise data.DataError(f"{where} was labelled {label!r} then, and is labelled {now[0]!r} now: remove its decision")
         if decision in (KEEP, DROP) and decision in classes:
             raise data.DataError(f"{where}: {decision!r} is also the name of a class: rename the class")
         if decision not in (KEEP, DROP, *classes):
             raise data.DataError(f"{where}: {decision!r} is not a decision: write keep, drop or a class, one of "
                                  f"{data.listed([repr(name) for name in classes], 20)}")
-        used[position], trusted[position] = decision != DROP, decision != DROP
-        given[position] = classes.get(decision, given[position])
+        used[positions], trusted[positions] = decision != DROP, decision != DROP
+        given[positions] = classes.get(decision, (first if label == now[0] else given)[positions])
     return given, used, trusted
 
 

@@ -8,10 +8,10 @@
     from label_errors import NoisyLabelClassifier
     classifier = NoisyLabelClassifier(LogisticRegression()).fit(x, labels)      # trained on what is left without the issues
 """
-import functools
 import warnings
 
 import numpy as np
+import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -21,6 +21,7 @@ from sklearn.utils.validation import check_is_fitted, check_random_state, valida
 
 import command
 import data
+import groups as of_groups
 import INCV
 import last_pass
 import noise
@@ -31,7 +32,7 @@ from labels import checkable, classes_of
 
 
 def find_label_errors(x, labels, model=None, noise_pattern="sym", iterations=2, epochs=None, batch_size=32, seed=0, quiet=True,
-                      passes=last_pass.PASSES, pred_probs=None):
+                      passes=last_pass.PASSES, pred_probs=None, groups=None):
     """Find label errors by iterative noisy cross-validation (section 4) and a last pass over all samples.
 
     INCV selects samples; models trained on the selected samples of one half then predict all samples of the other half
@@ -59,6 +60,9 @@ def find_label_errors(x, labels, model=None, noise_pattern="sym", iterations=2, 
         The number of last passes whose probabilities are averaged.
     pred_probs : float array [n, num_classes], optional
         Out-of-fold probabilities of your own, classes ascending, to use instead of a model; no training then.
+    groups : array [n], optional
+        Names of what samples belong to, such as patients or videos: no model is trained on any sample of a group that it
+        predicts. A missing one (None, NaN or "") is a group of its own.
 
     Returns
     -------
@@ -66,7 +70,8 @@ def find_label_errors(x, labels, model=None, noise_pattern="sym", iterations=2, 
         n rows in the order of x: sample (position), given, suggested (the most probable label), p_given, p_suggested (their
         out-of-fold probabilities), status ("selected", "removed" or "candidate" by INCV; "not checked" for a missing label or
         the only sample of a class; "" with pred_probs), suspect (whether it is a label issue), margin (the largest probability
-        of another class minus p_given). Label issues have a margin above 0.2; sort by margin to see the worst first.
+        of another class minus p_given). Label issues have a margin above 0.2; sort by margin to see the worst first. With
+        groups, also group and group_margin (the mean margin of the samples of the group).
         ``attrs["verdict"]`` says whether the list can be used (`verdict.verdict`).
 
     Raises
@@ -89,6 +94,14 @@ def find_label_errors(x, labels, model=None, noise_pattern="sym", iterations=2, 
         warnings.warn(note, stacklevel=2)
     class_names, given = classes_of(kept, "labels")
     rows = np.flatnonzero(keep)
+    names = None
+    if groups is not None:
+        if np.ndim(groups) != 1 or len(groups) != n:
+            raise data.DataError(f"groups has shape {np.shape(groups)}; give one name per sample, ({n},)")
+        groups = pd.Series(groups).to_numpy()
+        names = of_groups.as_text(groups[keep])
+        for note in of_groups.checked(names, given, class_names, "groups"):
+            warnings.warn(note, stacklevel=2)
     if not keep.all():
         x = x.iloc[rows] if hasattr(x, "iloc") else x[rows] if hasattr(x, "shape") else np.asarray(x)[rows]
     selection = None
@@ -99,28 +112,33 @@ def find_label_errors(x, labels, model=None, noise_pattern="sym", iterations=2, 
         epochs = epochs or INCV.EPOCHS["small"](len(given), batch_size)
         settings = {"epochs": epochs, "batch_size": batch_size, "iterations": iterations, "seed": seed}
         train = _train_of(model, x, given, len(class_names), settings, passes, quiet)
-        groups, first = last_pass.copies(x), np.full((len(given), len(class_names)), np.nan)
-        selection = INCV.incv(
-            given, len(class_names), noise_pattern, last_pass.keep_first(train, first), iterations, seed,
-            split=functools.partial(last_pass.stratified_halves, y=given, groups=groups))
-        p = last_pass.out_of_fold(given, len(class_names), selection.select, groups, train, seed, iterations + 1, passes)
-    return _table(selection, given, class_names, keep, p, first)
+        copies, first = last_pass.copies(x), np.full((len(given), len(class_names)), np.nan)
+        split, units = of_groups.how_to_split(given, copies, names)
+        c = len(class_names)
+        selection = INCV.incv(given, c, noise_pattern, last_pass.keep_first(train, first), iterations, seed, split=split,
+                              groups=units)
+        p = last_pass.out_of_fold(given, c, selection.select, copies, train, seed, iterations + 1, passes, split)
+    return _table(selection, given, class_names, keep, p, first, groups)
 
 
-def _table(selection, given, class_names, keep, p, first):
+def _table(selection, given, class_names, keep, p, first, groups=None):
     """Return the DataFrame of `find_label_errors`.
 
-    selection: INCV.Selection or None; p: float [passes, number kept, num_classes]; first: float [number kept, num_classes].
+    selection: INCV.Selection or None; p: float [passes, number kept, num_classes]; first: float [number kept, num_classes];
+    groups: of all samples, or None.
     """
     nobody = np.zeros(len(given), dtype=bool)
     selection = selection or INCV.Selection(nobody, nobody, None, [], None, None)
-    table = report.label_issues(selection, given, class_names, np.flatnonzero(keep), p.mean(axis=0))
-    found = verdict.verdict(given, first, p, table["suspect"].to_numpy())
+    names = None if groups is None else groups[keep]
+    table = report.label_issues(selection, given, class_names, np.flatnonzero(keep), p.mean(axis=0), groups=names)
+    found = verdict.verdict(given, first, p, table["suspect"].to_numpy(), names)
     if not selection.records:
         table["status"] = ""
     if not keep.all():
         table = table.set_index("sample").reindex(range(len(keep))).rename_axis("sample").reset_index()
         table.loc[~keep, "status"], table["suspect"] = "not checked", table["suspect"].eq(True)
+        if groups is not None:
+            table["group"] = groups
     table.attrs["verdict"] = found
     return table
 
@@ -248,8 +266,8 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):
         self.estimator, self.noise_pattern = estimator, noise_pattern
         self.iterations, self.random_state = iterations, random_state
 
-    def fit(self, X, y):
-        """Find the label issues of y and train on the other samples; return self."""
+    def fit(self, X, y, groups=None):
+        """Find the label issues of y and train on the other samples; return self. groups: as for `find_label_errors`."""
         frame = X if hasattr(X, "iloc") else None
         X, y = validate_data(self, X, y, accept_sparse="csr", dtype=None if frame is not None else "numeric")
         check_classification_targets(y)
@@ -262,9 +280,16 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError(f"y has 1 class, {self.classes_.tolist()[0]!r}; at least two are needed")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # of samples that are not checked: label_issues_ has them
-            self.label_issues_ = find_label_errors(X, y, estimator, self.noise_pattern, self.iterations, seed=seed)
+            self.label_issues_ = find_label_errors(X, y, estimator, self.noise_pattern, self.iterations, seed=seed,
+                                                    groups=groups)
         self.verdict_, keep = self.label_issues_.attrs["verdict"], np.ones(len(y), dtype=bool)
-        keep[report.worst_first(self.label_issues_).index[:self.verdict_["top"]]] = False
+        listed = report.worst_first(self.label_issues_)
+        if self.verdict_.get("unit") == "group":
+            worst = listed.sort_values("group_margin", ascending=False, kind="stable")
+            number = of_groups.order_of(worst["group"])
+            keep[worst.index[number < self.verdict_["top"]]] = False
+        else:
+            keep[listed.index[:self.verdict_["top"]]] = False
         keep = keep if len(np.unique(y[keep])) == len(self.classes_) else np.ones(len(y), dtype=bool)
         self.noise_ratio_ = float(self.label_issues_["suspect"].mean())
         index = np.flatnonzero(keep)

@@ -1,9 +1,13 @@
 """Labels as people write them, as classes and integers: what they mean, which of them cannot be checked."""
+import re
+
 import numpy as np
 
 from data import DataError, listed
 
 MAX_CLASSES = 1000
+MANY = 20  # more different numbers than this may be a quantity
+SEVERAL = r"\s*[;,|/+&]\s*"  # between the classes of a sample that has several
 MAY_MEAN_NONE = {"-1", "-1.0", "none", "null", "nan", "na", "n/a", "unlabelled", "unlabeled", "unknown", "missing", "tbd",
                  "undefined", "unclear", "todo", "?", "-", "--", "not labelled", "not labeled", "no label"}
 
@@ -95,7 +99,8 @@ def checkable(values, what):
         raise DataError(f"{what}: no sample has one")
     names, integers, counts = np.unique(kept, return_inverse=True, return_counts=True)
     single = counts < 2
-    if len(names) > 20 and single.sum() > 0.3 * len(kept):
+    warnings += _several(names, counts, what) or _quantity(names, len(kept), what)
+    if len(names) > MANY and single.sum() > 0.3 * len(kept):
         raise DataError(f"{what}: {len(names)} different values in {len(kept)} samples are numbers or names, not classes: are "
                         f"these the labels?")
     if single.any() and (~single).sum() >= 2:
@@ -104,6 +109,35 @@ def checkable(values, what):
         keep[np.flatnonzero(keep)[single[integers]]] = False
         kept, names, counts = kept[~single[integers]], names[~single], counts[~single]
     return keep, kept, warnings + _odd(names, counts, what)
+
+
+def _quantity(names, n, what):
+    """Return a warning if the classes may be a quantity; DataError if they are numbers of which most are different."""
+    try:
+        numbers = np.array([float(str(name).replace(",", ".")) for name in names])
+    except ValueError:
+        return []
+    fractions = bool(np.isfinite(numbers).all() and (numbers != np.rint(numbers)).any())
+    if len(names) > n / 2 and (fractions or len(names) > MANY) or fractions and len(names) > max(MANY, n / 10):
+        raise DataError(f"{what}: {len(names)} different numbers in {n} samples are a quantity, and classes are checked here: "
+                        f"give classes, such as ranges of these numbers")
+    return [f"{what}: {len(names)} different numbers with fractions are used as classes: if they are a quantity, give ranges "
+            f"of them"] if fractions and len(names) > MANY else []
+
+
+def _several(names, counts, what):
+    """Return the warning that names classes such as "cat;dog", whose parts are classes by themselves."""
+    if names.dtype.kind != "U":
+        return []
+    classes, found = set(names.tolist()), {}
+    for name, count in zip(names.tolist(), counts):
+        parts = re.split(SEVERAL, name)
+        if len(parts) > 1 and set(parts) <= classes:
+            found[name] = count
+    if not found:
+        return []
+    return [f"{what}: {listed([repr(name) for name in found], 6)} ({sum(found.values())} samples) look like several classes "
+            f"at once, and are used as classes of their own: give each sample one class"]
 
 
 def _missing(values):

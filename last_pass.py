@@ -58,7 +58,7 @@ def _digest(content):
     return hashlib.blake2b(content, digest_size=16).digest()
 
 
-def out_of_fold(y, num_classes, selected, groups, train, seed, first_iteration, passes=PASSES):
+def out_of_fold(y, num_classes, selected, groups, train, seed, first_iteration, passes=PASSES, split=None):
     """Predict all samples by models trained on the trusted samples of the other half.
 
     The first pass trusts the samples that INCV selected, each further pass those whose label the passes so far predict, in
@@ -75,6 +75,8 @@ def out_of_fold(y, num_classes, selected, groups, train, seed, first_iteration, 
     train : callable
         As for `INCV.incv`; called with the iterations first_iteration, first_iteration + 1 ...
     seed, first_iteration, passes : int
+    split : callable, optional
+        ``split(positions, generator)`` returns two halves; by default `stratified_halves`.
 
     Returns
     -------
@@ -83,7 +85,8 @@ def out_of_fold(y, num_classes, selected, groups, train, seed, first_iteration, 
     """
     every, p, trusted = np.arange(len(y)), np.empty((passes, len(y), num_classes)), np.asarray(selected)
     for number in range(passes):
-        halves = stratified_halves(every, utils.rng(seed, "last pass", number), y, groups)
+        generator = utils.rng(seed, "last pass", number)
+        halves = split(every, generator) if split else stratified_halves(every, generator, y, groups)
         for half, (mine, others) in enumerate((halves, halves[::-1]), start=1):
             train_index = mine[trusted[mine]]
             if len(np.unique(y[train_index])) < 2:  # nothing to learn from: the classes as often as they are

@@ -8,6 +8,7 @@ import json
 
 import numpy as np
 
+import groups as of_groups
 import issue_file
 import last_pass
 import noise
@@ -18,7 +19,7 @@ MOST_IN_ALL, MOST_OF_A_CLASS = 100, 30  # label issues on the page: overall, and
 
 # --- label issues -----------------------------------------------------------------------------------------------------
 
-def label_issues(selection, given, class_names, names, p=None, trusted=None):
+def label_issues(selection, given, class_names, names, p=None, trusted=None, groups=None, rows=None):
     """Return the DataFrame of all samples that `label_errors.find_label_errors` describes.
 
     Parameters
@@ -31,6 +32,10 @@ def label_issues(selection, given, class_names, names, p=None, trusted=None):
         Of the last pass; without it, there is no column margin.
     trusted : bool array [n], optional
         The samples whose labels a person confirmed: no label issues.
+    groups : array [n], optional
+        The names of groups (see groups.py), which with `p` add the columns group and group_margin.
+    rows : int array [n], optional
+        Positions in a list of pictures, for a column row.
     """
     import pandas as pd
 
@@ -44,7 +49,10 @@ def label_issues(selection, given, class_names, names, p=None, trusted=None):
     suspect &= True if trusted is None else ~trusted
     table = pd.DataFrame({"sample": names, "given": named(given), "suggested": named(suggested), "p_given": p[every, given],
                           "p_suggested": p[every, suggested], "status": status, "suspect": suspect})
-    return table.assign(margin=margins) if passed else table
+    table = table.assign(margin=margins) if passed else table
+    if rows is not None:
+        table.insert(1, "row", rows)
+    return table if groups is None or not passed else of_groups.with_margins(table, groups)
 
 
 def worst_first(table):
@@ -62,11 +70,17 @@ def write(path, table, started, provenance, copies=None):
     import figures
 
     dataset, settings = started.dataset, provenance["settings"]
-    probabilities = {name: table[name].round(6) for name in ("p_given", "p_suggested", "margin") if name in table}
+    probabilities = {name: table[name].round(6) for name in ("p_given", "p_suggested", "margin", "group_margin")
+                     if name in table}
     worst, rounded = worst_first(table), table.assign(**probabilities)
     runs.write_table(runs.beside(path, "_out_of_fold.csv"), issue_file.for_spreadsheets(rounded))
     listed = rounded.loc[worst.index].assign(decision="").drop(columns="suspect")
     runs.write_table(runs.beside(path, "_suspects.csv"), issue_file.for_spreadsheets(listed))
+    by_group = None
+    if "group" in table:
+        by_group = of_groups.worst_first(table, dataset.trusted)
+        listed = by_group.assign(group_margin=by_group["group_margin"].round(6), decision="")
+        runs.write_table(runs.beside(path, "_groups.csv"), issue_file.for_spreadsheets(listed))
     class_names = np.arange(dataset.num_classes) if dataset.class_names is None else dataset.class_names
     given, suggested = (np.searchsorted(class_names, table[column].to_numpy()) for column in ("given", "suggested"))
     wrong = np.bincount(given[table["suspect"].to_numpy()], minlength=dataset.num_classes)
@@ -86,7 +100,8 @@ def write(path, table, started, provenance, copies=None):
     counts = dict(zip(class_names, np.bincount(given, minlength=dataset.num_classes)))
     contradictory = contradictions(table, copies)
     runs.write_text(runs.beside(path, "_report.html"), page(
-        title, provenance, worst, counts, pictures, thumbnail if dataset.x_train.ndim == 4 else None, contradictory))
+        title, provenance, worst, counts, pictures, thumbnail if dataset.x_train.ndim == 4 else None, contradictory,
+        by_group))
 
 
 def contradictions(table, copies):
@@ -101,7 +116,7 @@ def contradictions(table, copies):
     return table[several].sort_values("group", kind="stable")
 
 
-def page(title, provenance, worst, counts, pictures, thumbnail=None, contradictory=None):
+def page(title, provenance, worst, counts, pictures, thumbnail=None, contradictory=None, by_group=None):
     """Return the HTML of a report, rendered from report.html.jinja.
 
     Parameters
@@ -117,11 +132,14 @@ def page(title, provenance, worst, counts, pictures, thumbnail=None, contradicto
         ``thumbnail(position)`` is the PNG of a sample, for images.
     contradictory : pandas.DataFrame, optional
         Of `contradictions`.
+    by_group : pandas.DataFrame, optional
+        Of `groups.worst_first`.
     """
     import jinja2
 
     def rows(table):
-        found = table.assign(status=table["status"].replace("candidate", "undecided")).to_dict("records")
+        table = table.assign(status=table["status"].replace("candidate", "undecided")) if "status" in table else table
+        found = table.to_dict("records")
         for row, position in zip(found, table.index if thumbnail else ()):
             row["thumbnail"] = _base64(thumbnail(position))
         return found
@@ -139,6 +157,8 @@ def page(title, provenance, worst, counts, pictures, thumbnail=None, contradicto
         warnings=provenance.get("warnings", []), verdict=provenance.get("verdict"), passed="margin" in worst,
         copies=[] if contradictory is None else rows(contradictory.head(MOST_IN_ALL)),
         number_of_copies=0 if contradictory is None else len(contradictory),
+        groups=[] if by_group is None else rows(by_group.head(MOST_IN_ALL)),
+        number_of_groups=0 if by_group is None else len(by_group),
         pictures={name: _base64(png) for name, png in pictures.items()})
 
 

@@ -208,7 +208,7 @@ def files_of(path):
     """Return the files that a finished run may have, its JSON first."""
     endings = (".json", ".csv", ".csv.gz", "_index.csv", ".png", "_history.csv", "_history.png", "_network1.keras",
                "_network2.keras", "_out_of_fold.csv", "_left_out.csv", "_suspects.csv", "_suspects.png", "_classes.png",
-               "_report.html")
+               "_report.html", "_groups.csv")
     predictions = path.parent.glob(f"{path.name}_predictions_*.csv*")  # by its networks
     return [*(beside(path, ending) for ending in endings), *predictions]
 

@@ -130,10 +130,11 @@ def _remove_results(planned):
 
 
 def remove_result(path):
-    """Remove the files of a finished run, but keep its list of label issues, renamed, if it holds a person's decisions."""
-    kept = issue_file.set_aside(runs.beside(path, "_suspects.csv"))
-    if kept:
-        print(f"{kept}: your decisions are kept in this file", flush=True)
+    """Remove the files of a finished run, but keep its lists of label issues, renamed, if they hold a person's decisions."""
+    for ending in ("_suspects.csv", "_groups.csv"):
+        kept = issue_file.set_aside(runs.beside(path, ending))
+        if kept:
+            print(f"{kept}: your decisions are kept in this file", flush=True)
     runs.remove_results(path)
 
 

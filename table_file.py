@@ -3,13 +3,14 @@ import contextlib
 import csv
 import gzip
 import io
+import json
 from pathlib import Path
 
 import numpy as np
 
 from data import DataError
 
-ENDINGS = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".parquet")
+ENDINGS = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".parquet", ".jsonl")
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 
 
@@ -51,6 +52,11 @@ def read_table(path, label=None, decimal=None, as_text=()):
     try:
         if path.suffix.lower() == ".parquet":
             table = pd.read_parquet(path)
+        elif path.suffix.lower() == ".jsonl":
+            table = pd.DataFrame([json.loads(line) for line in path.read_text("utf-8-sig").splitlines() if line.strip()])
+            if as_text is True:
+                table = table.map(lambda value: value if isinstance(value, str) else "" if value is None or value != value
+                                  else json.dumps(value))
         else:
             text, separator = _text_of(path, label, notes)
             options = {"sep": separator, "index_col": False, "low_memory": False}

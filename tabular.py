@@ -177,7 +177,7 @@ class Features:
     columns : {name: Column}
     as_text : list of str
         Columns that another table must not parse as numbers.
-    warnings : list of str
+    notes : {how they are read: names of columns}
         What is read otherwise than written.
     x : float64 array [n, d]
         The features of `table`.
@@ -191,12 +191,12 @@ class Features:
     def __init__(self, table, path, decimal=None):
         import pandas as pd
 
-        self.path, self.columns, how = path, {}, {}
+        self.path, self.columns, self.notes = path, {}, {}
         self.as_text = [name for name in table if not pd.api.types.is_numeric_dtype(table[name])]
         for name in table:
             self.columns[name], note = kind_of_column(table[name], name, path, decimal)
-            how.setdefault(note, []).append(name)
-        self.warnings = [told(path, names, note) for note, names in how.items() if note]
+            if note:
+                self.notes.setdefault(note, []).append(name)
         converted = self._converted(table)
         for name in self._named("numbers"):
             infinite = np.isinf(converted[name].to_numpy())
@@ -206,6 +206,11 @@ class Features:
         self.missing = {name for name in self._named("numbers") if converted[name].isna().any()}
         self.preprocessing = self._preprocessing(converted)
         self.x = scaled(self.preprocessing, converted, path, fit=True)
+
+    def warnings(self, without=()):
+        """Return the warnings of what is read otherwise than written, without those of some columns."""
+        notes = {note: [name for name in names if name not in without] for note, names in self.notes.items()}
+        return [told(self.path, names, note) for note, names in notes.items() if names]
 
     def has_missing(self, name):
         """Return whether a feature marks the missing values of a column of numbers."""

@@ -5,6 +5,7 @@
 """
 import numpy as np
 
+import groups as of_groups
 import last_pass
 
 USE, TOP, NOTHING = "use", "top", "nothing"  # the list can be used; its first entries only; nothing follows from it
@@ -14,7 +15,7 @@ EXPONENTS = np.geomspace(1 / 64, 8, 37)  # of probabilities that are too sure (b
 INTERVAL = 1.92  # the log-likelihood that a 95 % interval may lose: half the quantile of chi-squared
 
 
-def verdict(y, first, passes, suspect):
+def verdict(y, first, passes, suspect, groups=None):
     """Judge a list of label issues.
 
     Labels can be checked only where models predict labels that they were not trained on: the mean probability of the given
@@ -31,6 +32,11 @@ def verdict(y, first, passes, suspect):
         The probabilities of each pass (`last_pass.out_of_fold`); the list follows from their mean.
     suspect : bool array [n]
         The label issues.
+    groups : array [n], optional
+        The names of groups of samples that belong together (groups.py): each group is one piece of evidence. Where labels are
+        of groups (`groups.are_labelled`), all that is said is about groups: the list are those with a mean margin above
+        `last_pass.MARGIN`, by that mean, and a group is as probable as the mean of its samples. Otherwise it is about samples,
+        each of which counts as its part of a group.
 
     Returns
     -------
@@ -42,8 +48,38 @@ def verdict(y, first, passes, suspect):
         number of its entries, from the worst on, of which more than half are expected to be wrong labels. The estimates are
         None where nothing follows.
     """
-    p, generator = passes.mean(axis=0), np.random.default_rng(0)
-    asked = ~np.isnan(first).any(axis=1)
+    weights, pieces, about = None, np.arange(len(y)), {}
+    margins = last_pass.margins(y, passes.mean(axis=0))
+    if groups is not None:
+        members = of_groups.numbers(of_groups.as_text(groups))
+        about = {"unit": "sample", "groups": int(members.max() + 1)}
+        if of_groups.are_labelled(members, y):
+            margins, y = of_groups.mean(members, margins), of_groups.majority(members, y)
+            first, passes = of_groups.mean(members, first), np.array([of_groups.mean(members, p) for p in passes])
+            suspect = (of_groups.mean(members, suspect.astype(float)) > 0) & (margins > last_pass.MARGIN)
+            about["unit"], pieces = "group", np.arange(len(y))
+        else:
+            weights = 1 / np.bincount(members)[members]
+            pieces = np.unique(members * passes.shape[2] + y, return_inverse=True)[1]  # a group's samples of one label
+    p, listed = passes.mean(axis=0), np.flatnonzero(suspect)[np.argsort(-margins[suspect], kind="stable")]
+    agreement, permuted, learned = _learned(of_groups.majority(pieces, y), of_groups.mean(pieces, first))
+    first_two = passes[:2].argmax(axis=2)
+    ratio, low, high, wrong = fit(y, p, (first_two[0] == first_two[-1]).mean() if len(passes) > 1 else None, weights)
+    precision = np.cumsum(wrong[listed]) / np.arange(1, len(listed) + 1)
+    top = (int(np.argmin(precision > 0.5)) if (precision <= 0.5).any() else len(listed)) if learned else 0
+    found = {"outcome": USE if learned and top == len(listed) else TOP if top else NOTHING, "agreement": agreement,
+             "largest_class": float(np.bincount(y).max() / len(y)), "permuted": permuted,
+             "margin": float(np.median(margins[listed])) if len(listed) else None, "wrong": None, "wrong_low": None,
+             "wrong_high": None, "issues": len(listed), "expected_precision": None, "top": top, **about}
+    if found["outcome"] != NOTHING:
+        found |= {"wrong": round(ratio * len(y)), "wrong_low": round(low * len(y)), "wrong_high": round(high * len(y)),
+                  "expected_precision": float(precision[-1]) if len(listed) else None}
+    return {"outcome": found["outcome"], "sentence": _sentence(found, learned), **found}
+
+
+def _learned(y, first):
+    """Return (the fraction of labels that `first` predicts, that of permuted labels, whether models predict the labels)."""
+    asked, generator = ~np.isnan(first).any(axis=1), np.random.default_rng(0)
     labels, first, rows = y[asked], first[asked], np.arange(asked.sum())
 
     def fitting(labels):
@@ -53,29 +89,17 @@ def verdict(y, first, passes, suspect):
     (agreement, mean), permuted = fitting(labels), np.array([fitting(generator.permutation(labels))
                                                              for _ in range(PERMUTATIONS)])
     learned = mean > permuted[:, 1].mean() + 4 * permuted[:, 1].std()
-    margins = last_pass.margins(y, p)
-    listed = np.flatnonzero(suspect)[np.argsort(-margins[suspect], kind="stable")]
-    first_two = passes[:2].argmax(axis=2)
-    ratio, low, high, wrong = fit(y, p, (first_two[0] == first_two[-1]).mean() if len(passes) > 1 else None)
-    precision = np.cumsum(wrong[listed]) / np.arange(1, len(listed) + 1)
-    top = (int(np.argmin(precision > 0.5)) if (precision <= 0.5).any() else len(listed)) if learned else 0
-    found = {"outcome": USE if learned and top == len(listed) else TOP if top else NOTHING, "agreement": float(agreement),
-             "largest_class": float(np.bincount(y).max() / len(y)), "permuted": float(permuted[:, 0].mean()),
-             "margin": float(np.median(margins[listed])) if len(listed) else None, "wrong": None, "wrong_low": None,
-             "wrong_high": None, "issues": len(listed), "expected_precision": None, "top": top}
-    if found["outcome"] != NOTHING:
-        found |= {"wrong": round(ratio * len(y)), "wrong_low": round(low * len(y)), "wrong_high": round(high * len(y)),
-                  "expected_precision": float(precision[-1]) if len(listed) else None}
-    return {"outcome": found["outcome"], "sentence": _sentence(found, learned), **found}
+    return float(agreement), float(permuted[:, 0].mean()), bool(learned)
 
 
-def fit(y, p, consistency=None):
+def fit(y, p, consistency=None, weights=None):
     """Fit the noise ratio ε to given labels and out-of-fold probabilities p, by maximum likelihood.
 
     The model: a sample's true label has the probabilities p ** exponent, normalised; with probability ε its given label is
     another one. Which one depends on the true class, as counted where p predicts another label than the given one. Errors of
     the model and of the labels can look alike. Where two passes agree (consistency: the fraction of samples), the model is
-    taken to be right: the normalised probabilities are at least as sure, on average, as 1 - 2 (1 - consistency).
+    taken to be right: the normalised probabilities are at least as sure, on average, as 1 - 2 (1 - consistency). weights,
+    float [n]: the pieces of evidence that a sample is, by default 1.
 
     Returns
     -------
@@ -98,7 +122,8 @@ def fit(y, p, consistency=None):
             break
         # The probability of each given label if labels are right, and if they are wrong.
         candidates.append((true[np.arange(len(y)), y], (true * flow[:, y].T).sum(axis=1)))
-    likelihood = np.array([[np.log((1 - ratio) * right + ratio * wrong + 1e-300).sum() for ratio in NOISE]
+    weights = np.ones(len(y)) if weights is None else weights
+    likelihood = np.array([[(weights * np.log((1 - ratio) * right + ratio * wrong + 1e-300)).sum() for ratio in NOISE]
                            for right, wrong in candidates])
     exponent, best = np.unravel_index(likelihood.argmax(), likelihood.shape)
     within, (right, wrong) = np.flatnonzero(likelihood.max(axis=0) >= likelihood.max() - INTERVAL), candidates[exponent]
@@ -108,12 +133,16 @@ def fit(y, p, consistency=None):
 
 
 def _sentence(found, learned):
-    agreement = (f"networks predict {found['agreement']:.1%} of labels they were not trained on, {found['permuted']:.1%} if "
+    by_group = found.get("unit") == "group"
+    entries = "groups of the list of groups" if by_group else "label issues"
+    labels = "labels of groups" if by_group else "labels"
+    agreement = (f"networks predict {found['agreement']:.1%} of {labels} they were not trained on, {found['permuted']:.1%} if "
                  f"the labels are permuted")
     if found["outcome"] == NOTHING:
         none = "; no label is more likely to be wrong than right" if learned else ""
         return f"nothing follows from this list: {agreement}{none}; give more samples, or features that tell the classes apart"
-    about = f"about {found['wrong']} labels are wrong ({found['wrong_low']} to {found['wrong_high']})"
+    labels = f"of {found['groups']} groups have a wrong label" if by_group else "labels are wrong"
+    about = f"about {found['wrong']} {labels} ({found['wrong_low']} to {found['wrong_high']})"
     if found["outcome"] == TOP:
-        return f"use the first {found['top']} of the {found['issues']} label issues only: {about}; {agreement}"
+        return f"use the first {found['top']} of the {found['issues']} {entries} only: {about}; {agreement}"
     return f"the list can be used: {about}; {agreement}"

@@ -6,13 +6,19 @@
     python benchmarks/label_issues.py --sets cifar10 --seeds 2 3       # 5,000 images of CIFAR-10
     python benchmarks/label_issues.py --sets random --seeds 0 1 2 3 4  # random features: what is the verdict?
 
-Ours: `label_errors.find_label_errors` as it is. cleanlab (Northcutt et al. 2021, arXiv 1911.00068): out-of-fold probabilities
+Ours: `label_errors.find_label_errors` as it is. vote: 10 nearest neighbours on standardised features (the idea of SimiFeat,
+Zhu et al. 2022); flagged if another class has more votes. AUM, for networks: the area under the margin, its threshold by a
+made-up class (Pleiss et al., NeurIPS 2020). confidence and agreement, for scikit-learn's models: out-of-fold, ten times five
+folds (George et al., TMLR 2024); ranking only. cleanlab (Northcutt et al. 2021, arXiv 1911.00068): out-of-fold probabilities
 of a stratified five-fold cross-validation of the same model, its default rule, its default ranking. Labels are flipped by
-sym (to any other class), asym (to the next class) or likely (to the class that logistic regression finds second likeliest).
+sym (to any other class), asym (to the next class), likely (to the class that logistic regression finds second likeliest) or
+sample (each sample's own flip rate, truncated normal around the ratio, its class by random projections of its features: Xia et
+al. 2020).
 Every finished setting is a row of (--results_dir)/label_issues.csv, and is not repeated; the tables are written to
 label_issues.md beside it. Defaults and the verdict were chosen on seeds 0 and 1, which are not reported.
 """
 import argparse
+import functools
 import os
 import sys
 import time
@@ -27,6 +33,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.neighbors import NearestNeighbors
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -34,13 +41,16 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import command  # noqa: E402
 import data  # noqa: E402
 import INCV  # noqa: E402
+import last_pass  # noqa: E402
 import noise  # noqa: E402
 import runs  # noqa: E402
 import utils  # noqa: E402
 from label_errors import find_label_errors  # noqa: E402
 
-FOLDS = 5
-NOISES = [("sym", 0.1), ("sym", 0.2), ("sym", 0.4), ("asym", 0.2), ("asym", 0.4), ("likely", 0.2)]
+METHODS = ("ours", "cleanlab", "vote", "AUM", "confidence", "agreement")
+FOLDS, REPEATS, NEIGHBOURS = 5, 10, 10
+NOISES = [("sym", 0.1), ("sym", 0.2), ("sym", 0.4), ("asym", 0.2), ("asym", 0.4), ("likely", 0.2),
+          ("sample", 0.2), ("sample", 0.4)]
 CLASSIFIERS = {"logistic regression": make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)),
                "random forest": RandomForestClassifier(100, random_state=0)}
 
@@ -86,7 +96,7 @@ def scikit(name):
 SETS = {
     "classifiers": {
         "digits": (scikit("digits"), CLASSIFIERS, NOISES), "wine": (scikit("wine"), CLASSIFIERS, NOISES),
-        "breast cancer": (scikit("breast_cancer"), CLASSIFIERS, NOISES[:3]),  # of two classes: the others are the same
+        "breast cancer": (scikit("breast_cancer"), CLASSIFIERS, NOISES[:3] + NOISES[-2:]),  # two classes: the others are alike
         "synthetic": (synthetic, CLASSIFIERS, NOISES)},
     "network": {"digits": (digit_images, ["plain14"], [("sym", 0.2), ("sym", 0.5), ("asym", 0.4)]),
                 "MNIST, 2,000": (mnist, ["small network"], [("sym", 0.2), ("asym", 0.4)])},
@@ -102,16 +112,18 @@ def build(name, shape, num_classes):
     import models
 
     if name in models.ARCHITECTURES:
-        return lambda: models.build(name, shape, num_classes, momentum=0.9)
-    return lambda: keras.Sequential([
+        return lambda outputs=num_classes: models.build(name, shape, outputs, momentum=0.9)
+    return lambda outputs=num_classes: keras.Sequential([
         keras.Input(shape), keras.layers.Conv2D(16, 3, strides=2, activation="relu"),
         keras.layers.Conv2D(32, 3, strides=2, activation="relu"), keras.layers.Flatten(),
-        keras.layers.Dense(num_classes)])
+        keras.layers.Dense(outputs)])
 
 
 def flipped(x, y, kind, ratio, seed):
     """Return noisy labels."""
     generator, num_classes = utils.rng(seed, "noise"), len(np.unique(y))
+    if kind == "sample":
+        return flipped_by_sample(x, y, ratio, generator)
     if kind != "likely":
         return noise.flip_labels(y, noise.transition_matrix(kind, ratio, num_classes), generator)
     p = cross_val_predict(CLASSIFIERS["logistic regression"], x, y, cv=5, method="predict_proba")
@@ -119,7 +131,22 @@ def flipped(x, y, kind, ratio, seed):
     return np.where(generator.random(len(y)) < ratio, p.argmax(axis=1), y)
 
 
-# --- the two methods --------------------------------------------------------------------------------------------------
+def flipped_by_sample(x, y, ratio, generator):
+    """Return labels flipped with a probability of each sample, to a class that its features decide."""
+    rates = generator.normal(ratio, 0.1, 10 * len(y))
+    rates = rates[(rates >= 0) & (rates <= 1)][:len(y)]
+    features, num_classes = StandardScaler().fit_transform(x.reshape(len(x), -1)), len(np.unique(y))
+    projections = generator.normal(size=(num_classes, features.shape[1], num_classes))
+    scores = np.einsum("nd,ndc->nc", features, projections[y]) if features.size < 10 ** 5 else np.array(
+        [row @ projections[label] for row, label in zip(features, y)])
+    scores[np.arange(len(y)), y] = -np.inf
+    p = np.exp(scores - scores.max(axis=1, keepdims=True))
+    p *= (rates / p.sum(axis=1))[:, None]
+    p[np.arange(len(y)), y] = 1 - rates
+    return (p.cumsum(axis=1) > generator.random((len(y), 1))).argmax(axis=1)
+
+
+# --- the methods ------------------------------------------------------------------------------------------------------
 
 def by_ours(x, given, model, pattern, seed):
     """Return (label issues bool [n], ranking float [n], trainings, verdict)."""
@@ -155,7 +182,77 @@ def by_network(x, given, model, folds, seed):
     return p
 
 
-def compare(of_set, name, model_name, kind, ratio, seed):
+def by_vote(x, given, model, seed):
+    """Return (another class has more votes bool [n], ranking float [n], no training) of the nearest neighbours."""
+    features, num_classes = StandardScaler().fit_transform(x.reshape(len(x), -1)), len(np.unique(given))
+    near = NearestNeighbors(n_neighbors=NEIGHBOURS).fit(features).kneighbors(return_distance=False)
+    votes = np.eye(num_classes)[given[near]].mean(axis=1)
+    margins = last_pass.margins(given, votes)
+    return margins > 0, margins, 0
+
+
+def by_repeats(x, given, model, seed):
+    """Return (confidence in, agreement with given labels), float [n], out-of-fold means of repeated folds."""
+    confidence, agreement = np.zeros((2, len(given)))
+    for repeat in range(REPEATS):
+        folds = StratifiedKFold(FOLDS, shuffle=True, random_state=1000 * seed + repeat)
+        p = cross_val_predict(model, x, given, cv=folds, method="predict_proba")
+        confidence += p[np.arange(len(given)), given] / REPEATS
+        agreement += (p.argmax(axis=1) == given) / REPEATS
+    return confidence, agreement
+
+
+def by_aum(x, given, model, seed):
+    """Return (label issues bool [n], ranking float [n], trainings) of the area under the margin of Keras models.
+
+    Two trainings, in each of which other n / (c + 1) samples are given a made-up class; a sample's area is that of the
+    training in which it has its own label. Issues are below the 99th percentile of the made-up class.
+    """
+    import keras
+
+    import training
+
+    num_classes, generator = len(np.unique(given)), utils.rng(seed, "aum")
+    drawn = generator.permutation(len(given))[:2 * (len(given) // (num_classes + 1))]
+    areas, issues = np.zeros(len(given)), np.zeros(len(given), dtype=bool)
+    epochs = INCV.EPOCHS["small"](len(given), 32)
+    for part, made_up in enumerate(np.array_split(drawn, 2)):
+        keras.utils.set_random_seed(int(utils.rng(seed, "weights").integers(2 ** 32)))
+        y, total = given.copy(), np.zeros(len(given))
+        y[made_up] = num_classes
+        trainer, predictor = training.make_trainer(model(num_classes + 1), 1)
+        every = np.arange(len(given))
+
+        def train_epoch(epoch, learning_rate):
+            return training.train_epoch(trainer, x, y, every, utils.rng(seed, "train", part, epoch), 32, learning_rate, 0,
+                                        False, lambda *_: None)
+
+        for _ in training.fit(trainer, epochs, INCV.SCHEDULE, train_epoch, 0, training.get_state(trainer), where="AUM, "):
+            logits = np.log(np.clip(training.predict(predictor, x, every), 1e-30, None))
+            total -= last_pass.margins(y, logits)
+        total /= epochs
+        mine = np.setdiff1d(every, made_up) if part == 0 else drawn[:len(drawn) - len(made_up)]
+        areas[mine], issues[mine] = total[mine], total[mine] < np.percentile(total[made_up], 99)
+    return issues, -areas, 2
+
+
+def methods_for(of_set, model_name):
+    """Return the names of the methods that run on a set with a model."""
+    if of_set == "random":  # what counts there is our verdict
+        return ["ours", "cleanlab"]
+    return ["ours", "cleanlab", "vote", *(["confidence", "agreement"] if model_name in CLASSIFIERS else ["AUM"])]
+
+
+def functions(model, x, given, pattern, seed):
+    """Return {method: function that returns (label issues or None, ranking, trainings, verdict)}."""
+    repeats = functools.cache(lambda: by_repeats(x, given, model, seed))  # the first of two methods has its seconds
+    return {"ours": lambda: by_ours(x, given, model, pattern, seed), "cleanlab": lambda: by_cleanlab(x, given, model, seed),
+            "vote": lambda: by_vote(x, given, model, seed), "AUM": lambda: by_aum(x, given, model, seed),
+            "confidence": lambda: (None, -repeats()[0], FOLDS * REPEATS),
+            "agreement": lambda: (None, -repeats()[1], FOLDS * REPEATS)}
+
+
+def compare(of_set, name, model_name, kind, ratio, seed, methods):
     """Return the rows of one setting and seed, one per method."""
     warnings.simplefilter("ignore")
     x, y = SETS[of_set][name][0]()
@@ -166,18 +263,21 @@ def compare(of_set, name, model_name, kind, ratio, seed):
         utils.start_backend(1)
         model = build(model_name, x.shape[1:], len(np.unique(y)))
     rows = []
-    for method, find in (("ours", lambda: by_ours(x, given, model, pattern, seed)),
-                         ("cleanlab", lambda: by_cleanlab(x, given, model, seed))):
+    find = functions(model, x, given, pattern, seed)
+    for method in methods:
         begun = time.monotonic()
-        issues, ranking, trainings, *judged = find()
-        seconds, hits = time.monotonic() - begun, (issues & wrong).sum()
-        verdict = judged[0] if judged else {}
+        issues, ranking, trainings, *judged = find[method]()
+        seconds, verdict = time.monotonic() - begun, judged[0] if judged else {}
+        flagged = issues is not None
+        issues = issues if flagged else np.zeros(len(given), dtype=bool)
+        hits = (issues & wrong).sum()
         rows.append({
             "set": of_set, "data": name, "model": model_name, "noise": f"{kind} {ratio}", "seed": seed, "method": method,
-            "precision": hits / max(1, issues.sum()), "recall": hits / wrong.sum(),
-            "f1": 2 * hits / (issues.sum() + wrong.sum()), "average_precision": average_precision_score(wrong, ranking),
+            "precision": hits / max(1, issues.sum()) if flagged else None, "recall": hits / wrong.sum() if flagged else None,
+            "f1": 2 * hits / (issues.sum() + wrong.sum()) if flagged else None,
+            "average_precision": average_precision_score(wrong, ranking),
             "precision_at_50": wrong[np.argsort(-ranking, kind="stable")[:50]].mean(), "trainings": trainings,
-            "seconds": round(seconds, 2), "wrong": int(wrong.sum()), "issues": int(issues.sum()),
+            "seconds": round(seconds, 2), "wrong": int(wrong.sum()), "issues": int(issues.sum()) if flagged else None,
             **{column: verdict.get(column) for column in ("outcome", "top", "expected_precision", "wrong_low", "wrong_high")}})
     return rows
 
@@ -217,6 +317,7 @@ def main():
     parser = command.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sets", nargs="+", default=["classifiers"], choices=SETS, help="default: classifiers")
     parser.add_argument("--data", nargs="+", metavar="NAME", help="only these (default: all of the set)")
+    parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS, help="default: all that fit the model")
     parser.add_argument("--seeds", nargs="+", type=int, default=[2, 3, 4, 5, 6], metavar="N", help="default: 2 to 6")
     parser.add_argument("--n_jobs", type=int, default=os.cpu_count(), metavar="N", help="default: all cores")
     parser.add_argument("--results_dir", default="results", metavar="DIR", help="default: results")
@@ -224,12 +325,16 @@ def main():
     file = Path(args.results_dir) / "label_issues.csv"
     file.parent.mkdir(parents=True, exist_ok=True)
     found = pd.read_csv(file) if file.exists() else pd.DataFrame(
-        columns=["set", "data", "model", "noise", "seed"])
-    done = set(zip(found["set"], found["data"], found["model"], found["noise"], found["seed"]))
+        columns=["set", "data", "model", "noise", "seed", "method"])
+    done = {}  # {setting: its finished methods}
+    for *setting, method in zip(*(found[name] for name in ("set", "data", "model", "noise", "seed", "method"))):
+        done.setdefault(tuple(setting), set()).add(method)
     tasks = [(of_set, name, model, kind, ratio, seed) for of_set in args.sets
              for name, (_, models, noises) in SETS[of_set].items() for model in models for kind, ratio in noises
              for seed in args.seeds if args.data is None or name in args.data]
-    tasks = [task for task in tasks if (*task[:3], f"{task[3]} {task[4]}", task[5]) not in done]
+    tasks = [(*task, [method for method in methods_for(task[0], task[2]) if method in args.methods and method not in
+                      done.get((*task[:3], f"{task[3]} {task[4]}", task[5]), ())]) for task in tasks]
+    tasks = [task for task in tasks if task[-1]]
     begun = time.monotonic()
     finished = joblib.Parallel(n_jobs=args.n_jobs, batch_size=1, return_as="generator")(
         joblib.delayed(compare)(*task) for task in tasks)
@@ -237,9 +342,9 @@ def main():
         found = pd.concat([found, pd.DataFrame(rows)], ignore_index=True)
         runs.write_table(file, found)
         left = (time.monotonic() - begun) / number * (len(tasks) - number) / 60
-        ours, theirs = rows
-        print(f"{number}/{len(tasks)} {ours['data']}, {ours['model']}, {ours['noise']}, seed {ours['seed']}: F1 "
-              f"{ours['f1']:.3f}, cleanlab {theirs['f1']:.3f}; {left:.0f} min left", file=sys.stderr, flush=True)
+        told = ", ".join(f"{row['method']} {row['average_precision']:.3f}" for row in rows)
+        print(f"{number}/{len(tasks)} {rows[0]['data']}, {rows[0]['model']}, {rows[0]['noise']}, seed {rows[0]['seed']}: "
+              f"average precision {told}; {left:.0f} min left", file=sys.stderr, flush=True)
     if (found["set"] != "random").any():
         runs.write_text(file.with_suffix(".md"), tables(found))
     if (found["set"] == "random").any():

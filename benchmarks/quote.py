@@ -85,7 +85,7 @@ def quoted():
         "selections": tables.markdown(["dataset", "noise", "settings", "LP", "LR", "seeds"], tables.selections(found)),
         **{name: (REFERENCE / file).read_text() for name, file in (
             ("throughput", "throughput.md"), ("label issues", "label_issues.md"), ("epochs", "epochs.md"),
-            ("random features", "label_issues_random.md"))}}
+            ("random features", "label_issues_random.md"), ("groups", "groups.md"))}}
 
 
 def fill(text, found):

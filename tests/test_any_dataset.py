@@ -200,12 +200,60 @@ def test_a_column_that_is_no_label_is_refused(tmp_path, numbers):
     """Numbers, nearly all different, and names of rows."""
     for name, values in (("v0", None), ("id", [f"C{n:05d}" for n in range(N)])):
         (numbers if values is None else numbers.assign(id=values)).to_csv(tmp_path / "t.csv", index=False)
-        refused(tmp_path / "t.csv", ["60 different values in 60 samples are numbers or names, not classes"], name)
+        refused(tmp_path / "t.csv", ["60 different values in 60 samples are numbers or names, not classes" if name == "id" else
+                                     "60 different numbers in 60 samples are a quantity, and classes are checked"], name)
     numbers.assign(rare=["x", "y"] * 28 + list("abcd")).to_csv(tmp_path / "rare.csv", index=False)
     assert read(tmp_path / "rare.csv", "rare")[0].class_names.tolist() == ["x", "y"]
     rare = ["x", "y"] * 28 + ["a", "a", "b", "b"]
     numbers.assign(rare=rare).to_csv(tmp_path / "rare.csv", index=False)
     assert read(tmp_path / "rare.csv", "rare")[0].num_classes == 4
+
+
+@pytest.mark.parametrize("values", [
+    lambda rng: rng.normal(size=600).round(3), lambda rng: rng.integers(0, 10 ** 6, 600), lambda rng: rng.normal(size=12),
+    lambda rng: (50 * rng.random(600)).round().astype(int) * 0.25 + 1000 * (np.arange(600) % 4)])
+def test_a_quantity_is_refused(tmp_path, values):
+    """Numbers of which most are different, or many with fractions, as integers, floats and text with decimal commas."""
+    y = values(np.random.default_rng(0))
+    x = np.random.default_rng(1).normal(size=(len(y), 3))
+    words = f"{len(np.unique(y))} different numbers in {len(y)} samples are a quantity, and classes are checked here"
+    with pytest.raises(data.DataError, match=words):
+        find_label_errors(x, y, LogisticRegression())
+    table = pd.DataFrame(x).assign(kind=y)
+    table.to_csv(tmp_path / "t.csv", index=False)
+    refused(tmp_path / "t.csv", [words, "t.csv: the labels in column 'kind'"])
+    table.to_csv(tmp_path / "t.csv", index=False, sep=";", decimal=",")
+    refused(tmp_path / "t.csv", [words])
+
+
+def test_years_ratings_and_codes_are_classes(tmp_path, numbers):
+    for values in (2000 + np.arange(N) % 25, np.arange(N) % 10 / 2, np.arange(N) % 3 / 10):
+        numbers.assign(kind=values).to_csv(tmp_path / "t.csv", index=False)
+        dataset, warnings = read(tmp_path / "t.csv")
+        assert dataset.num_classes == len(np.unique(values)) and not warnings
+    many = pd.concat([numbers] * 10).assign(kind=np.arange(10 * N) % 25 / 2)
+    many.to_csv(tmp_path / "t.csv", index=False)
+    assert "25 different numbers with fractions are used as classes" in read(tmp_path / "t.csv")[1]
+
+
+@pytest.mark.parametrize("both", ["cat;dog", "cat, dog", "dog|cat", "cat / dog", "cat+dog", "cat & dog"])
+def test_several_classes_at_once_are_said(tmp_path, numbers, both):
+    numbers.assign(kind=numbers["kind"].where(numbers.index % 9 > 0, both)).to_csv(tmp_path / "t.csv", index=False)
+    dataset, warnings = read(tmp_path / "t.csv")
+    assert dataset.num_classes == 4 and f"{both!r} (7 samples) look like several classes at once" in warnings
+    numbers.assign(kind=numbers["kind"] + "; tame").to_csv(tmp_path / "t.csv", index=False)
+    assert not read(tmp_path / "t.csv")[1]
+
+
+def test_arrays_read_as_grey_pictures_are_said(tmp_path):
+    rng = np.random.default_rng(0)
+    for shape, said in (((50, 2), "grey pictures of 50 × 2 pixels"), ((8, 8), None), ((50, 2, 1), None), ((9,), None)):
+        np.savez(tmp_path / "a.npz", x=rng.normal(size=(20, *shape)), y=np.arange(20) % 2)
+        warnings = read(tmp_path / "a.npz", None)[1]
+        assert said in warnings and "numpy.reshape(x, (len(x), -1))" in warnings if said else not warnings
+        source = data.Source(None, path=str(tmp_path / "a.npz"))
+        lines = custom_data.inspect(source._replace(facts=custom_data.facts(source)))
+        assert not said or any(line.startswith("warning: ") and said in line for line in lines)
 
 
 def test_networks_that_learn_nothing_are_said(tmp_path):

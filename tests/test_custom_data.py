@@ -232,7 +232,7 @@ BAD_ARRAYS = {
     "infinite": (dict(x=np.full((6, 3), np.inf), y=Y), "NaN or infinite"),
     "objects": (dict(x=np.array([None] * 6), y=Y), "Python objects"),
     "objects as labels": (dict(x=X, y=np.array(["a", 1, None] * 2, dtype=object)), "Python objects"),
-    "labels that are none": (dict(x=X, y=np.linspace(0, 1, 6)), "integer or string"),
+    "labels that are none": (dict(x=X, y=np.linspace(0, 1, 6)), "are a quantity"),
     "no labels": (dict(x=X), "no array y"),
     "10,000 classes": (dict(x=np.zeros((20000, 2)), y=np.arange(20000) // 2), "10000 classes"),
     "channels first": (dict(x=np.zeros((6, 3, 32, 32), np.uint8), y=Y), "channels go last"),

@@ -124,15 +124,16 @@ def test_beside_cleanlab(tmp_path):
     for _ in range(2):
         done = subprocess.run(
             [sys.executable, PROJECT / "benchmarks" / "label_issues.py", "--sets", "classifiers", "--data", "breast cancer",
-             "--seeds", "0", "--n_jobs", "1"], cwd=tmp_path, capture_output=True, text=True)
+             "--seeds", "0", "--n_jobs", "1", "--methods", "ours", "cleanlab", "vote"],
+            cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     found = pd.read_csv(tmp_path / "results/label_issues.csv")
-    assert found["method"].tolist() == ["ours", "cleanlab"] * 6
+    assert found["method"].tolist() == ["ours", "cleanlab", "vote"] * 10
     harmonic = 2 * found["precision"] * found["recall"] / (found["precision"] + found["recall"])
     assert np.allclose(found["f1"], harmonic) and (found["issues"] > 0).all()
     page = (tmp_path / "results/label_issues.md").read_text()
-    assert "mean of 6 settings, seeds 0" in page and page.count("| breast cancer |") == 6
+    assert "mean of 10 settings, seeds 0" in page and page.count("| breast cancer |") == 10
 
 
 # --- the report -------------------------------------------------------------------------------------------------------

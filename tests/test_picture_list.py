@@ -1,0 +1,179 @@
+"""Pictures named in a list, or inside a .parquet: from the file to report, export and prediction, with what people have."""
+import io
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+import custom_data
+import data
+import export
+import picture_list
+from conftest import run
+
+N = 24
+
+
+def pixels(number):
+    """A picture whose class is its brighter half, and its place in the list the rest."""
+    found = np.random.default_rng(number).integers(0, 60, (8, 8), dtype=np.uint8)
+    found[:, :4] += np.uint8(150 * (number % 2))
+    return found
+
+
+def png(number):
+    file = io.BytesIO()
+    Image.fromarray(pixels(number)).save(file, "PNG")
+    return file.getvalue()
+
+
+KINDS = np.array(["dark", "lit"])[np.arange(N) % 2]
+NAMES = [f"0{n:03d}" if n < 6 else f"sub dir/pic, {n}.png" if n < 10 else f"sub dir\\p{n}.PNG" if n < 14 else f"p{n}.jpeg"
+         for n in range(N)]  # ids with leading zeros, commas and spaces, another separator and case, names of another case
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """A folder of pictures, and the DataFrame that names them."""
+    (tmp_path / "all/sub dir").mkdir(parents=True)
+    for number, name in enumerate(NAMES):
+        stored = name.replace("\\", "/") + (".png" if number < 6 else "")
+        if number >= 14:
+            stored = stored.replace(".jpeg", ".JPEG")
+        (tmp_path / "all" / stored).write_bytes(png(number))
+    return tmp_path, pd.DataFrame({"id_code": NAMES, "kind": KINDS, "age": np.arange(N) + 100})
+
+
+def refused(words, path, *options, **named):
+    with pytest.raises(data.DataError) as error:
+        custom_data.load(path, *options, **named)
+    assert all(word in str(error.value) for word in words) and "\n" not in str(error.value), str(error.value)
+
+
+def written(table, file):
+    """Write a list in the format of its name."""
+    {".csv": lambda: table.to_csv(file, index=False), ".tsv": lambda: table.to_csv(file, index=False, sep="\t"),
+     ".parquet": lambda: table.to_parquet(file), ".jsonl": lambda: table.to_json(file, orient="records", lines=True),
+     ".txt": lambda: file.write_text("".join(f"{name}  {kind}\n" for name, kind in zip(table["id_code"], table["kind"])))}[
+         file.suffix]()
+    return file
+
+
+@pytest.mark.parametrize("ending", [".csv", ".tsv", ".parquet", ".jsonl", ".txt"])
+def test_every_kind_of_list_is_read_and_exported_as_it_is(pictures, ending):
+    folder, table = pictures
+    file, label = written(table, folder / f"list{ending}"), None if ending == ".txt" else "kind"
+    dataset = custom_data.load(file, label, images=str(folder / "all"))
+    assert dataset.x_train.shape == (N, 8, 8, 1) and (dataset.x_train[..., 0] == [pixels(n) for n in range(N)]).all()
+    assert (dataset.class_names[dataset.given] == KINDS).all() and dataset.names.tolist() == NAMES
+    assert dataset.rows.tolist() == list(range(N))
+    assert ending == ".txt" or "not used: columns 'age'" in " ".join(dataset.warnings)
+    (folder / "d.csv").write_text("sample,row,given,decision\nwhatever,3,lit,dark\nx,5,lit,drop\n")
+    source = data.Source(None, path=str(file), label=label, images=str(folder / "all"), decisions=[str(folder / "d.csv")])
+    decided = custom_data.load(source)
+    assert len(decided.given) == N - 1 and decided.class_names[decided.given[3]] == "dark" and 5 not in decided.rows
+    target = folder / f"clean{ending}"
+    export._write_rows(target, picture_list.read(file, source), label, np.array([1, 3, 8, 20, 21]), {3: "dark"})
+    again = custom_data.load(target, label, images=str(folder / "all"))
+    assert again.names.tolist() == [NAMES[n] for n in (1, 3, 8, 20, 21)]
+    assert again.class_names[again.given].tolist() == ["lit", "dark", "dark", "dark", "lit"]
+
+
+def test_ids_are_looked_for_before_they_are_numbers(tmp_path):
+    for number in range(N):
+        (tmp_path / f"{number + 1}.png").write_bytes(png(number))
+    pd.DataFrame({"id": np.arange(N) + 1, "label": KINDS}).to_csv(tmp_path / "trainLabels.csv", index=False)
+    dataset = custom_data.load(tmp_path / "trainLabels.csv", "label")
+    assert dataset.x_train.shape == (N, 8, 8, 1) and dataset.names.tolist() == [str(n + 1) for n in range(N)]
+    two = pd.DataFrame({"id": np.arange(N) + 1, "age": np.arange(N) % 7 + 1, "label": KINDS})
+    two.to_csv(tmp_path / "two.csv", index=False)
+    refused(["'id', 'age'", "--drop"], tmp_path / "two.csv", "label")
+    assert len(custom_data.load(tmp_path / "two.csv", "label", drop=["age"]).given) == N
+    (tmp_path / "3.jpg").write_bytes(png(0))
+    refused(["'3' may be '3.jpg' or '3.png'"], tmp_path / "trainLabels.csv", "label")
+
+
+def test_missing_pictures_are_left_out_and_wrong_places_refused(pictures):
+    folder, table = pictures
+    place = folder / "all/list.csv"
+    table.loc[N] = ["gone.png", "lit", 0]
+    table.loc[N + 1] = [NAMES[3], "dark", 0]  # a name twice, with another label
+    (folder / "all" / "p20.JPEG").write_bytes(b"no picture")
+    written(table, place)
+    dataset = custom_data.load(place, "kind")
+    assert any("1 of 26 pictures are missing: see" in warning for warning in dataset.warnings)
+    assert dataset.left_out == {"gone.png": "missing", "p20.jpeg": "not a readable image"}
+    assert dataset.rows.tolist() == [n for n in range(26) if n not in (20, N)] and len(set(dataset.names)) == 23
+    source = data.Source(None, path=str(place), label="kind")
+    before = custom_data.facts(source).checksum
+    (folder / "all" / "p21.JPEG").write_bytes(png(99))
+    assert custom_data.facts(source).checksum != before
+
+    written(table, folder / "list.csv")
+    refused(["column 'id_code' names pictures such as 'sub dir/pic, 6.png'", "give --images DIR"], folder / "list.csv", "kind")
+    refused(["no column", "names a picture in it"], written(table.drop(columns="id_code"), folder / "plain.csv"), "kind",
+            images=str(folder / "all"))
+    outside = table.assign(id_code=[f"../all/{name}" for name in table["id_code"]])
+    (folder / "lists").mkdir()
+    refused(["outside", "give --images DIR"], written(outside, folder / "lists/up.csv"), "kind")
+    assert len(custom_data.load(folder / "lists/up.csv", "kind", images=str(folder / "all")).given) == 24
+    refused(["--images is for lists of pictures"], folder / "all", images=str(folder))
+
+
+@pytest.mark.parametrize("kind", ["struct", "bytes"])
+def test_pictures_inside_a_parquet(tmp_path, kind):
+    import pyarrow
+    import pyarrow.parquet
+
+    content = [{"bytes": png(n), "path": f"p{n}.png"} if kind == "struct" else png(n) for n in range(N)]
+    table = pyarrow.table({"image": content, "label": pyarrow.array(np.arange(N) % 2), "note": ["x"] * N})
+    features = {"image": {"_type": "Image"}, "label": {"names": ["dark", "lit"], "_type": "ClassLabel"}}
+    table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+    pyarrow.parquet.write_table(table, tmp_path / "p.parquet", row_group_size=N)
+    dataset = custom_data.load(tmp_path / "p.parquet", "label")
+    assert (dataset.x_train[..., 0] == [pixels(n) for n in range(N)]).all() and dataset.class_names.tolist() == ["dark", "lit"]
+    assert dataset.names.tolist() == [f"p{n}.png" if kind == "struct" else str(n) for n in range(N)]
+    source = data.Source(None, path=str(tmp_path / "p.parquet"), label="label")
+    export._write_rows(tmp_path / "clean.parquet", picture_list.read(source.path, source), "label", np.array([0, 1, 3, 4]),
+                       {3: "dark"})
+    again = pyarrow.parquet.read_table(tmp_path / "clean.parquet")
+    assert again["image"].to_pylist() == [content[n] for n in (0, 1, 3, 4)] and again["label"].to_pylist() == [0, 1, 0, 0]
+    assert again.schema.metadata[b"huggingface"] == table.schema.metadata[b"huggingface"]
+
+
+def test_a_list_from_the_command_to_report_export_and_prediction(pictures):
+    folder, table = pictures
+    table.loc[N] = ["gone.png", "lit", 0]
+    written(pd.concat([table.head(N)] * 2 + [table.tail(1)]), folder / "train.csv")
+    command = ["--dataset", "train.csv", "--label", "kind", "--images", "all", "--epochs", 1, "--iterations", 1, "--quiet",
+               "--architecture", "resnet8"]
+    told = run([*command[:6], "--inspect"], folder)
+    assert "48 samples of 8 × 8 × 1 pixels" in told.out and "1 of 49 pictures are missing" in told.out, told.err
+    result = run([*command, "--export", "clean.csv"], folder)
+    assert result.code == 0 and result.err == "", result.err
+    base = next(folder.glob("results/train/given/*.json")).with_suffix("")
+    every = pd.read_csv(f"{base}_out_of_fold.csv", dtype=str)
+    assert every["row"].tolist() == [str(n) for n in range(48)] and every["sample"].tolist() == NAMES * 2
+    assert pd.read_csv(f"{base}_left_out.csv")["file"].tolist() == ["gone.png"]
+    assert "data:image/png" in base.with_name(f"{base.name}_report.html").read_text()
+    selected = every["status"] == "selected"
+    exported = pd.read_csv(folder / "clean.csv", dtype=str)
+    assert exported["id_code"].tolist() == every["sample"][selected].tolist()
+    refused_ = run([*command, "--export", "clean.npz"], folder)
+    assert refused_.code == 2 and "ends in .csv" in refused_.err
+    assert json.loads(base.with_suffix(".json").read_text())["settings"]["images"].endswith("all")
+
+
+@pytest.mark.slow
+def test_robust_training_predicts_other_pictures(pictures):
+    folder, table = pictures
+    written(pd.concat([table] * 2), folder / "train.csv")
+    command = ["--dataset", "train.csv", "--label", "kind", "--images", "all", "--epochs", 1, "--architecture", "resnet8",
+               "--method", "standard", "--quiet"]
+    result = run(command, folder, "INCV_main.py")
+    assert result.code == 0, result.err
+    predicted = run([*command, "--predict", "all"], folder, "INCV_main.py")
+    assert predicted.code == 0, predicted.err
+    assert len(pd.read_csv(next(folder.glob("results/train/given/*predictions_all.csv")))) == N
