@@ -127,13 +127,22 @@ def _column(path, stamp, label, images, group, not_pictures):
     """Return the column of a list that names or contains pictures, None if there is none."""
     if path.suffix.lower() == ".parquet" and (inside := _inside(path)) is not None:
         return inside
+    places = _places(path, images)
+    beside = {each.lower() for base in places[0] for each in (os.listdir(base) if os.path.isdir(base) else ())
+              if each.lower().endswith(folders.IMAGE_FILES)}
+    beside |= {os.path.splitext(each)[0] for each in beside}
+    if not beside and path.suffix.lower() in (".csv", ".tsv", ".jsonl") and not _may_name(path):
+        if images is not None:
+            raise DataError(f"--images {images}: no column of {path} names a picture in it; give another folder")
+        return None  # a large table is not read for nothing
     try:
         table = _table(path, stamp, label)[0]
     except (DataError, ValueError, ImportError):  # of a table, which is read again
         return None
-    places = _places(path, images)
     candidates = [name for name in table if name not in not_pictures and (name, path.suffix.lower()) != ("1", ".txt")]
-    found = [name for name in candidates if any(_find(each, places)[0] for each in table[name].unique())]
+    found = [name for name in candidates if any(
+        ("/" in each or "\\" in each or each.strip().lower() in beside) and _find(each, places)[0]
+        for each in table[name].unique())]
     if len(found) > 1:
         raise DataError(f"{path}: the columns {listed([repr(name) for name in found])} name pictures that exist: --drop all "
                         f"but one")
@@ -146,6 +155,12 @@ def _column(path, stamp, label, images, group, not_pictures):
     if not found and images is not None:
         raise DataError(f"--images {images}: no column of {path} names a picture in it; give another folder")
     return found[0] if found else None
+
+
+def _may_name(path):
+    """Return whether a text file has anything of a picture's path: an ending, or a separator of folders."""
+    content = path.read_bytes().lower()
+    return any(each in content for each in (b"/", b"\\", *(ending.encode() for ending in folders.IMAGE_FILES)))
 
 
 def _places(path, images):
