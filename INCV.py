@@ -367,6 +367,8 @@ def run(plan, progress):
     first = np.full((len(y_noisy), num_classes), np.nan)
     selection = incv(y_noisy, num_classes, noisy_labels.treated_as(settings), last_pass.keep_first(train, first),
                      settings["iterations"], seed, after_iteration, split, dataset.trusted, units)
+    if not selection.records:
+        raise runs.RunError(f"{settings['dataset']}: {selection.early}: give samples that differ")
     if selection.early:
         print(f"ended early: {selection.early}")
     p = last_pass.out_of_fold(y_noisy, num_classes, selection.select, copies, train, seed, settings["iterations"] + 1,

@@ -137,7 +137,7 @@ def _column(path, stamp, label, images, group, not_pictures):
         return None  # a large table is not read for nothing
     try:
         table = _table(path, stamp, label)[0]
-    except (DataError, ValueError, ImportError):  # of a table, which is read again
+    except (DataError, ValueError, ImportError, OSError):  # of a table, which is read again
         return None
     candidates = [name for name in table if name not in not_pictures and (name, path.suffix.lower()) != ("1", ".txt")]
     found = [name for name in candidates if any(

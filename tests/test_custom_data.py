@@ -200,13 +200,10 @@ def test_a_mixed_table_with_missing_values(tmp_path):
     assert x[:, :4].mean(axis=0) == pytest.approx(np.zeros(4), abs=1e-5) and set(np.unique(x[:, 4:])) == {0, 1}
 
 
-@pytest.mark.slow
-def test_on_jax_too(tmp_path):
-    table, y = mixed_table(120)
-    table.assign(kind=y).to_csv(tmp_path / "mixed.csv", index=False)
-    result = run(["--dataset", "mixed.csv", "--label", "kind", "--epochs", 4, "--incv_epochs", 4, "--quiet"], tmp_path,
-                 "INCV_main.py", environment={"KERAS_BACKEND": "jax"})
-    assert result.code == 0 and "agreement" in result.out and result.err == "", result.err
+def test_samples_that_are_all_the_same_are_one_line(tmp_path):
+    np.savez(tmp_path / "same.npz", x=X, y=Y)
+    result = run(["--dataset", "same.npz", *QUICK], tmp_path)
+    assert result.code == 2 and result.err.count("\n") == 1 and "give samples that differ" in result.err, result.err
 
 
 @pytest.mark.slow
@@ -390,7 +387,8 @@ def test_names_that_are_numbers_or_missing_values_to_others(tmp_path):
     kept = pd.read_csv(tmp_path / "kept.csv", keep_default_na=False, dtype=str)
     assert (kept["label"] == kept["file"].str.split("/").str[0]).all() and len(kept) == (table["select"] == "True").sum()
 
-    np.savez(tmp_path / "a.npz", x=X, y=np.array(["007", "08", "NA"] * 2), ids=np.arange(6) + 100)
+    different = X + np.arange(6, dtype=np.uint8)[:, None, None]
+    np.savez(tmp_path / "a.npz", x=different, y=np.array(["007", "08", "NA"] * 2), ids=np.arange(6) + 100)
     with zipfile.ZipFile(tmp_path / "a.npz", "a") as archive, archive.open("file.npy", "w") as member:
         np.lib.format.write_array(member, np.arange(6))
     result = run(["--dataset", "a.npz", *QUICK, "--export", "kept.npz"], tmp_path)
