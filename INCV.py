@@ -345,8 +345,10 @@ def run(plan, progress):
     dataset, y_noisy, resumed = started.dataset, started.y_noisy, started.resumed
     if resumed:
         done = sum(name.startswith("finished") for name in resumed)
+        passed = done // 2 - settings["iterations"]
+        where = f"iteration {done // 2 + 1}" if passed < 0 else f"last pass {passed + 1}"
         print(f"resuming after {done} finished trainings" if "epoch" not in resumed else
-              f"resuming at iteration {done // 2 + 1}, half {done % 2 + 1}, epoch {int(resumed['epoch']) + 1}", flush=True)
+              f"resuming at {where}, half {done % 2 + 1}, epoch {int(resumed['epoch']) + 1}", flush=True)
 
     def after_iteration(record, select):
         truth = ""
@@ -368,11 +370,13 @@ def run(plan, progress):
     selection = incv(y_noisy, num_classes, noisy_labels.treated_as(settings), last_pass.keep_first(train, first),
                      settings["iterations"], seed, after_iteration, split, dataset.trusted, units)
     if not selection.records:
-        raise runs.RunError(f"{settings['dataset']}: {selection.early}: give samples that differ")
+        raise runs.RunError(f"{settings['dataset']}: {selection.early}: give samples that differ and are not decided on")
     if selection.early:
         print(f"ended early: {selection.early}")
-    p = last_pass.out_of_fold(y_noisy, num_classes, selection.select, copies, train, seed, settings["iterations"] + 1,
-                              passes, split if units is not None else None) if passes else selection.out_of_fold[None]
+    p = selection.out_of_fold[None]
+    if passes:
+        p = last_pass.out_of_fold(y_noisy, num_classes, selection.select, copies, train, seed, settings["iterations"] + 1,
+                                  passes, split if units is not None else None, dataset.trusted)
     names = started.index if dataset.names is None else dataset.names
     table = report.label_issues(selection, y_noisy, dataset.class_names, names, p.mean(axis=0) if passes else None,
                                 dataset.trusted, dataset.groups, dataset.rows)

@@ -99,7 +99,7 @@ def decide(files, names, given, class_names, of_groups=None):
     ----------
     files : list of path
     names : array [n]
-        Of the samples, as the lists have them; their rows in a list of pictures.
+        The names of the samples, as the lists have them; their rows in a list of pictures.
     given : int array [n]
     class_names : array [num_classes]
     of_groups : array [n], optional

@@ -58,7 +58,7 @@ def _digest(content):
     return hashlib.blake2b(content, digest_size=16).digest()
 
 
-def out_of_fold(y, num_classes, selected, groups, train, seed, first_iteration, passes=PASSES, split=None):
+def out_of_fold(y, num_classes, selected, groups, train, seed, first_iteration, passes=PASSES, split=None, confirmed=None):
     """Predict all samples by models trained on the trusted samples of the other half.
 
     The first pass trusts the samples that INCV selected, each further pass those whose label the passes so far predict, in
@@ -77,6 +77,8 @@ def out_of_fold(y, num_classes, selected, groups, train, seed, first_iteration, 
     seed, first_iteration, passes : int
     split : callable, optional
         ``split(positions, generator)`` returns two halves; by default `stratified_halves`.
+    confirmed : bool array [n], optional
+        Samples whose labels a person confirmed: trusted in every pass.
 
     Returns
     -------
@@ -94,6 +96,7 @@ def out_of_fold(y, num_classes, selected, groups, train, seed, first_iteration, 
             else:
                 p[number, others] = train(train_index, others, np.empty(0, dtype=int), False, first_iteration + number, half)
         trusted = p[:number + 1].mean(axis=0).argmax(axis=1) == y
+        trusted |= False if confirmed is None else confirmed
     return p
 
 

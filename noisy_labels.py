@@ -104,18 +104,18 @@ def load(settings, dataset, labels=None, transition=None):
     Parameters
     ----------
     settings : dict
-        Of the run.
+        The settings of the run.
     dataset : data.Dataset
         The whole training set.
     labels : path, optional
         The file of human labels.
     transition : float array [c, c], optional
-        Of a noise pattern in a file.
+        The matrix of a noise pattern in a file.
 
     Returns
     -------
     dataset : data.Dataset
-        Of the samples in use.
+        The samples in use.
     index : int array [n]
         Their positions in the whole training set.
     y_noisy : int array [n]

@@ -29,7 +29,7 @@ def label_issues(selection, given, class_names, names, p=None, trusted=None, gro
     class_names : array [num_classes], or None for the integers themselves
     names : array [n]
     p : float array [n, num_classes], optional
-        Of the last pass; without it, there is no column margin.
+        The probabilities of the last pass; without them, there is no column margin.
     trusted : bool array [n], optional
         The samples whose labels a person confirmed: no label issues.
     groups : array [n], optional

@@ -15,7 +15,7 @@ import last_pass
 import noise
 import utils
 import verdict
-from conftest import run
+from conftest import run, start
 from label_errors import NoisyLabelClassifier, find_label_errors
 
 NAMES = np.array(["red", "rose", "white"])
@@ -144,6 +144,38 @@ def test_a_class_that_is_called_drop_is_not_guessed(tmp_path):
     (tmp_path / "d.csv").write_text("sample,given,decision\n1,drop,drop\n")
     with pytest.raises(data.DataError, match="'drop' is also the name of a class: rename the class"):
         issue_file.decide([tmp_path / "d.csv"], np.arange(3), [0, 1, 1], np.array(["drag", "drop"]))
+
+
+def test_killed_in_a_last_pass_it_ends_with_the_same_bytes(tmp_path):
+    y = np.arange(90) % 3
+    x = np.random.default_rng(0).normal(size=(90, 4)) + y[:, None]
+    for name in ("whole", "broken"):
+        (tmp_path / name).mkdir()
+        np.savez(tmp_path / name / "a.npz", x=x, y=y)
+    command = ["--dataset", "a.npz", "--epochs", 6, "--iterations", 1]
+    assert run([*command, "--quiet"], tmp_path / "whole").code == 0
+    process = start(command, tmp_path / "broken")
+    assert any("last pass 2/2 half 1/2 epoch 3/6" in line for line in process.stdout)
+    process.kill()
+    process.communicate()
+    again = run(command, tmp_path / "broken")
+    assert again.code == 0 and "resuming at last pass 2, half 1, epoch" in again.out, again.out + again.err
+    whole, broken = ({path.name: path.read_bytes() for path in (tmp_path / name / "results").rglob("*.csv")}
+                     for name in ("whole", "broken"))
+    assert whole == broken and len(whole) == 4
+
+
+def test_label_issues_of_a_published_dataset_leave_its_selection_as_it_is(tmp_path):
+    command = ["--dataset", "digits", "--subset", 200, "--architecture", "resnet8", "--epochs", 2, "--iterations", 1]
+    plain = run([*command, "--quiet"], tmp_path)
+    assert plain.code == 0 and "verdict" not in plain.out, plain.err
+    asked = run([*command, "--quiet", "--label_issues"], tmp_path)
+    assert asked.code == 0 and "\nverdict: " in asked.out, asked.err
+    [plain] = tmp_path.rglob("*subset200.csv")
+    [with_pass] = tmp_path.rglob("*label_issues.csv")
+    assert plain.read_bytes() == with_pass.read_bytes()
+    every = pd.read_csv(with_pass.with_name(with_pass.stem + "_out_of_fold.csv"))
+    assert every["margin"].notna().all() and json.loads(with_pass.with_suffix(".json").read_text())["verdict"]["outcome"]
 
 
 # --- the verdict ------------------------------------------------------------------------------------------------------
