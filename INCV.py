@@ -270,6 +270,7 @@ class Train:
         self.resumed, self.save_checkpoint = resumed, save_checkpoint
         self.finished = [resumed[name] for name in sorted(resumed) if name.startswith("finished")]
         self.history = json.loads(str(resumed.get("history", "[]")))  # checkpoints of the first version have none
+        self.encoded, self.encoded_rows = [], 0  # the first rows of the history as JSON: they change no more
 
     def __call__(self, train_index, held_out, removed, keep_best, iteration, half):
         import training
@@ -317,11 +318,15 @@ class Train:
             show(epoch, len(train_index), means["loss"], end_of_epoch=True)
         self.finished.append(chosen)
         self._save()
+        self.encoded.append(json.dumps(self.history[self.encoded_rows:])[1:-1])
+        self.encoded_rows = len(self.history)
         return chosen
 
     def _save(self, **unfinished):
         finished = {f"finished{number:03d}": probabilities for number, probabilities in enumerate(self.finished)}
-        self.save_checkpoint(**finished, **unfinished, history=json.dumps(self.history))
+        rows = self.history[self.encoded_rows:]
+        history = [*self.encoded, *([json.dumps(rows)[1:-1]] if rows else [])]
+        self.save_checkpoint(**finished, **unfinished, history=f"[{', '.join(history)}]")
 
 
 # --- the command ------------------------------------------------------------------------------------------------------

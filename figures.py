@@ -139,15 +139,22 @@ def contact_sheet(x, positions, worst, pixel_max, title, file):
     """
     shown = min(len(positions), COLUMNS * ROWS)
     rows = -(-shown // COLUMNS)
-    figure, panels = plt.subplots(rows, COLUMNS, figsize=(1.6 * COLUMNS, 1.9 * rows + 0.4), squeeze=False,
-                                  layout="constrained")
-    for panel, position, row in zip(panels.flat, positions, worst.itertuples()):
-        panel.imshow(_pixels(x[position], pixel_max), cmap="gray", vmin=0, vmax=255)
-        panel.set_title(f"{shortened(row.given)} → {shortened(row.suggested)}\n{shortened(row.sample, 22)}", fontsize=7,
-                        parse_math=False, y=1)  # without y it would lay out ticks that are not shown
-    for panel in panels.flat:
-        panel.axis("off")
-    figure.suptitle(f"{title}: given → suggested label, worst first", fontsize=10, parse_math=False)
+    width, height = 1.6 * COLUMNS, 1.9 * rows + 0.4
+    # One panel, in inches, for all images: one for each would take three times as long to draw.
+    figure = plt.figure(figsize=(width, height))
+    sheet = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(0, height))
+    sheet.axis("off")
+    for number, (position, row) in enumerate(zip(positions[:shown], worst.itertuples())):
+        image = _pixels(x[position], pixel_max)
+        x_middle, y_bottom = 1.6 * (number % COLUMNS) + 0.8, 1.9 * (rows - 1 - number // COLUMNS) + 0.05
+        half_width, half_height = 0.72 * np.array(image.shape[1::-1]) / max(image.shape[:2])
+        sheet.imshow(image, cmap="gray", vmin=0, vmax=255, aspect="auto",
+                     extent=(x_middle - half_width, x_middle + half_width, y_bottom, y_bottom + 2 * half_height))
+        sheet.text(x_middle, y_bottom + 2 * half_height + 0.04, f"{shortened(row.given)} → {shortened(row.suggested)}\n"
+                   f"{shortened(row.sample, 22)}", fontsize=7, ha="center", va="bottom", parse_math=False)
+    sheet.set(xlim=(0, width), ylim=(0, height))  # as it was before the images
+    sheet.text(width / 2, height - 0.1, f"{title}: given → suggested label, worst first", fontsize=10, ha="center", va="top",
+               parse_math=False)
     _save(figure, file)
 
 

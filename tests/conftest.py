@@ -12,13 +12,15 @@ import forked
 
 PROJECT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(PROJECT), str(PROJECT / "benchmarks")]
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")  # JAX compiles longer here than it computes
 
+SMALL_NETWORK = f"{PROJECT / 'tests' / 'networks.py'}:small"
 # A run that exercises everything and takes seconds.
-SMALL = ["--dataset", "digits", "--architecture", "resnet8", "--subset", "200", "--epochs", "2", "--iterations", "2"]
-SMALL_NAME = "INCV_seed0_resnet8_epochs2_iterations2_subset200"
+SMALL = ["--dataset", "digits", "--architecture", SMALL_NETWORK, "--subset", "200", "--epochs", "2", "--iterations", "2"]
+SMALL_NAME = "INCV_seed0_networks_small_epochs2_iterations2_subset200"
 # A run of 100 epochs, some seconds of training: long enough to be interrupted wherever a test wants.
-LONG = ["--dataset", "digits", "--architecture", "resnet8", "--subset", "400", "--epochs", "25", "--iterations", "2"]
-LONG_NAME = "INCV_seed0_resnet8_epochs25_iterations2_subset400"
+LONG = ["--dataset", "digits", "--architecture", SMALL_NETWORK, "--subset", "400", "--epochs", "25", "--iterations", "2"]
+LONG_NAME = "INCV_seed0_networks_small_epochs25_iterations2_subset400"
 # What a finished run of INCV on a part of the digits leaves, in the order of their names.
 INCV_FILES = [".csv", ".json", ".png", "_classes.png", "_history.csv", "_history.png", "_index.csv", "_out_of_fold.csv",
               "_report.html", "_suspects.csv", "_suspects.png"]

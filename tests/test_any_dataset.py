@@ -297,17 +297,18 @@ def test_what_is_left_out_is_neither_listed_nor_exported(tmp_path, numbers):
     table = numbers.assign(v0=numbers["kind"].map({"cat": 0, "dog": 5, "eel": 9}) + numbers["v0"])
     table.loc[[2, 30], "kind"] = None
     table.to_csv(tmp_path / "t.csv", index=False)
-    result = run(["--dataset", "t.csv", "--label", "kind", "--iterations", 1, "--quiet", "--export", "kept.csv"], tmp_path)
+    result = run(["--dataset", "t.csv", "--label", "kind", "--iterations", 1, "--epochs", 60, "--quiet", "--export",
+                  "kept.csv"], tmp_path)
     assert result.code == 0 and result.err == "" and "warning: " in result.out and "2 of 60 samples without one" in result.out
-    every = pd.read_csv(tmp_path / "results/t/given/INCV_seed0_iterations1_out_of_fold.csv")
+    every = pd.read_csv(tmp_path / "results/t/given/INCV_seed0_epochs60_iterations1_out_of_fold.csv")
     assert len(every) == 58 and not {2, 30} & set(every["sample"])
     kept, lines = pd.read_csv(tmp_path / "kept.csv"), table.loc[every["sample"][every["status"] == "selected"]]
     assert kept["v1"].tolist() == lines["v1"].tolist() and len(kept) > 20
-    page = (tmp_path / "results/t/given/INCV_seed0_iterations1_report.html").read_text()
+    page = (tmp_path / "results/t/given/INCV_seed0_epochs60_iterations1_report.html").read_text()
     assert "2 of 60 samples without one" in page
     # The file is corrected and run again.
     table.assign(kind=table["kind"].fillna("cat")).to_csv(tmp_path / "t.csv", index=False)
-    again = run(["--dataset", "t.csv", "--label", "kind", "--iterations", 1, "--quiet"], tmp_path)
+    again = run(["--dataset", "t.csv", "--label", "kind", "--iterations", 1, "--epochs", 60, "--quiet"], tmp_path)
     assert again.code == 2 and again.err.count("\n") == 1, again.err
     assert "58 samples then, 60 now" in again.err and "--overwrite" in again.err
 

@@ -18,7 +18,8 @@ import pytest
 
 import data
 import noise
-from conftest import FOLDER, INCV_FILES, LONG, LONG_NAME, PROJECT, SMALL, SMALL_NAME, run, start, wait_for_epoch
+from conftest import (FOLDER, INCV_FILES, LONG, LONG_NAME, PROJECT, SMALL, SMALL_NAME, SMALL_NETWORK, run, start,
+                      wait_for_epoch)
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +101,8 @@ def test_the_same_run_again_gives_the_same_bytes(finished):
 def test_other_settings_have_other_files(finished):
     folder, _ = finished
     before = {name: (folder / FOLDER / name).read_bytes() for name in names(folder)}
-    assert run([*SMALL, "--batch_size", "64", "--precision", "bfloat16", "--quiet"], folder).code == 0
+    assert run([*SMALL, "--architecture", "resnet8", "--batch_size", "64", "--precision", "bfloat16", "--quiet"],
+               folder).code == 0
     assert {name: (folder / FOLDER / name).read_bytes() for name in before} == before
     new = set(names(folder)) - set(before)
     assert [name.removesuffix(".json") for name in new if name.endswith(".json")] == [
@@ -110,13 +112,13 @@ def test_other_settings_have_other_files(finished):
 @pytest.mark.slow
 def test_asym_and_a_whole_subset(tmp_path):
     # A subset of everything is no subset: same name, no index file. Every ratio is written as Python prints the float.
-    result = run(["--dataset", "digits", "--architecture", "resnet8", "--subset", 1500, "--epochs", 1, "--iterations", 1,
+    result = run(["--dataset", "digits", "--architecture", SMALL_NETWORK, "--subset", 1500, "--epochs", 1, "--iterations", 1,
                   "--noise_pattern", "asym", "--noise_ratio", ".40"], tmp_path)
     assert result.code == 0, result.err
     folder = tmp_path / "results" / "digits" / "asym" / "0.4"
     assert sorted(p.name for p in folder.iterdir()) == [
-        f"INCV_seed0_resnet8_epochs1_iterations1{ending}" for ending in INCV_FILES if ending != "_index.csv"]
-    table = pd.read_csv(folder / "INCV_seed0_resnet8_epochs1_iterations1.csv")
+        f"INCV_seed0_networks_small_epochs1_iterations1{ending}" for ending in INCV_FILES if ending != "_index.csv"]
+    table = pd.read_csv(folder / "INCV_seed0_networks_small_epochs1_iterations1.csv")
     flipped = table["y"] != table["y_noisy"]
     assert len(table) == 1500 and ((table["y"] + 1) % 10 == table["y_noisy"])[flipped].all()
     assert (table["select"] ^ table["candidate"]).all()  # nothing is removed
@@ -130,7 +132,7 @@ def test_selections_on_the_digits_and_jax_beside_tensorflow(tmp_path):
         if importlib.util.find_spec(backend) is None:
             pytest.skip("jax is not installed: pip install -r requirements-dev.txt")
         result = run(["--dataset", "digits", "--noise_pattern", "sym", "--noise_ratio", 0.5, "--iterations", 1,
-                      "--architecture", "resnet8"], tmp_path, environment={"KERAS_BACKEND": backend})
+                      "--architecture", "resnet8"], tmp_path, environment={"KERAS_BACKEND": backend, "XLA_FLAGS": ""})
         assert result.code == 0 and result.err == "", result.err
         name = "INCV_seed0_resnet8_iterations1" + ("_jax" if backend == "jax" else "")
         table = pd.read_csv(tmp_path / FOLDER / f"{name}.csv")
@@ -240,15 +242,15 @@ def test_ctrl_c_leaves_one_line_and_a_state_to_go_on_from(unbroken, tmp_path):
 
 @pytest.mark.slow
 def test_a_full_disk_is_one_line_and_keeps_the_state(tmp_path):
-    def no_file_above_100_kilobytes():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+    def no_file_above_30_kilobytes():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))
 
     process = start(LONG, tmp_path)
     wait_for_epoch(process, 1)
     process.kill()
     process.communicate()
     before = {name: (tmp_path / FOLDER / name).read_bytes() for name in names(tmp_path) if "checkpoint" in name}
-    full = run(LONG, tmp_path, preexec_fn=no_file_above_100_kilobytes)
+    full = run(LONG, tmp_path, preexec_fn=no_file_above_30_kilobytes)
     assert full.code == 2 and full.err.count("\n") == 1 and "too large" in full.err and "checkpoint" in full.err
     assert {name: (tmp_path / FOLDER / name).read_bytes() for name in before} == before
     assert not any(name.endswith((".part", ".lock")) for name in names(tmp_path))

@@ -14,13 +14,13 @@ import data
 import figures
 import runs
 import tables
-from conftest import FOLDER, INCV_FILES, run, start
+from conftest import FOLDER, INCV_FILES, SMALL_NETWORK, run, start
 
 SCRIPT = "INCV_main.py"
-PLAIN = ["--dataset", "digits", "--architecture", "resnet8", "--subset", 300, "--epochs", 12]
+PLAIN = ["--dataset", "digits", "--architecture", SMALL_NETWORK, "--subset", 300, "--epochs", 12]
 SMALL = [*PLAIN, "--incv_epochs", 3, "--iterations", 2]
-NAME = "INCV_main_seed0_resnet8_epochs12_incv_epochs3_iterations2_subset300"
-INCV_NAME = "INCV_seed0_resnet8_epochs3_iterations2_subset300"
+NAME = "INCV_main_seed0_networks_small_epochs12_incv_epochs3_iterations2_subset300"
+INCV_NAME = "INCV_seed0_networks_small_epochs3_iterations2_subset300"
 
 
 def networks_of(folder, name=NAME):
@@ -161,10 +161,10 @@ def test_standard_training_needs_no_incv(tmp_path):
 def test_on_jax(tmp_path):
     if importlib.util.find_spec("jax") is None:
         pytest.skip("jax is not installed: pip install -r requirements-dev.txt")
-    arguments = [*PLAIN, "--incv_epochs", 12, "--iterations", 1, "--quiet"]
+    arguments = [*PLAIN, "--incv_epochs", 12, "--iterations", 1, "--learning_rate", 0.01, "--quiet"]
     result = run(arguments, tmp_path, SCRIPT, environment={"KERAS_BACKEND": "jax"})
     assert result.code == 0 and result.err == "", result.err
-    name = "INCV_main_seed0_resnet8_epochs12_iterations1_subset300_jax"
+    name = "INCV_main_seed0_networks_small_epochs12_learning_rate0.01_iterations1_subset300_jax"
     last = pd.read_csv(tmp_path / FOLDER / f"{name}.csv").iloc[-1]
     assert last["accuracy_mean"] > 0.6 and last["clean_1"] > 0.9
     # The files are of stock layers, whatever backend reads them.

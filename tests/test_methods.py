@@ -11,7 +11,7 @@ import data
 import noise
 import runs
 import utils
-from conftest import FOLDER, run, start
+from conftest import FOLDER, SMALL_NETWORK, run, start
 
 utils.start_backend(threads=2)
 
@@ -294,7 +294,7 @@ def test_the_loss_of_elr_has_no_gradient_through_its_targets():
 @pytest.mark.slow
 def test_killed_and_resumed_each_ends_with_the_same_bytes(tmp_path):
     """F-correction (in its estimate and after it), D2L, and Co-teaching told that no label is wrong."""
-    arguments = ["--dataset", "digits", "--architecture", "resnet8", "--subset", 100, "--epochs", 9, "--assumed_ratio", 0,
+    arguments = ["--dataset", "digits", "--architecture", SMALL_NETWORK, "--subset", 100, "--epochs", 9, "--assumed_ratio", 0,
                  "--method", "f_correction", "d2l", "coteaching"]
     for name in ("whole", "broken"):
         (tmp_path / name).mkdir()
@@ -309,7 +309,7 @@ def test_killed_and_resumed_each_ends_with_the_same_bytes(tmp_path):
     assert broken.code == 0 and "resuming at epoch" in broken.out, broken.err
     tables = {path.name: path.read_bytes() for path in sorted((tmp_path / "whole" / FOLDER).glob("*.csv"))}
     assert tables == {path.name: path.read_bytes() for path in sorted((tmp_path / "broken" / FOLDER).glob("*.csv"))}
-    found = {name.split("_resnet8")[0].split("seed0_")[1]: pd.read_csv(tmp_path / "whole" / FOLDER / name)
+    found = {name.split("_networks_small")[0].split("seed0_")[1]: pd.read_csv(tmp_path / "whole" / FOLDER / name)
              for name in tables}
     assert set(found) == {"f_correction", "d2l", "coteaching"}
     assert (found["coteaching"]["keep"] == 32).all() and found["coteaching"]["clean_1"].nunique() == 1

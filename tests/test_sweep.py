@@ -14,12 +14,13 @@ import pytest
 
 import runs
 import sweep
-from conftest import run, start
+from conftest import SMALL_NETWORK, run, start
 
-SWEEP = ["--dataset", "digits", "--noise_ratio", 0.2, "1.0", "--seed", 0, 1, "--subset", 300, "--epochs", 6, "--threads", 1]
+SWEEP = ["--dataset", "digits", "--architecture", SMALL_NETWORK, "--noise_ratio", 0.2, "1.0", "--seed", 0, 1, "--subset", 300,
+         "--epochs", 6, "--threads", 1]
 SCRIPT = "Verify_Theory.py"
-NAMES = [f"{ratio}/Verify_Theory_seed{seed}_epochs6_subset300" for ratio in ("0.2", "1.0") for seed in (0, 1)]
-LONG_SWEEP = [*SWEEP[:-2], "--epochs", 60, "--threads", 2, "--n_jobs", 2]
+NAMES = [f"{ratio}/Verify_Theory_seed{seed}_networks_small_epochs6_subset300" for ratio in ("0.2", "1.0") for seed in (0, 1)]
+LONG_SWEEP = [*SWEEP[:-2], "--epochs", 200, "--threads", 2, "--n_jobs", 2]
 
 
 def csvs(folder, history=False):
@@ -157,13 +158,14 @@ def test_overwriting_a_sweep_can_be_interrupted(in_one_process, tmp_path):
 
 @pytest.mark.slow
 def test_incv_sweeps_too(tmp_path):
-    arguments = ["--dataset", "digits", "--subset", 200, "--epochs", 1, "--iterations", 1, "--threads", 1]
+    arguments = ["--dataset", "digits", "--architecture", SMALL_NETWORK, "--subset", 200, "--epochs", 1, "--iterations", 1,
+                 "--threads", 1]
     sweep, alone = tmp_path / "sweep", tmp_path / "alone"
     sweep.mkdir()
     alone.mkdir()
     result = run([*arguments, "--noise_ratio", 0.5, 0.5, 0.2, "--seed", 3, "--n_jobs", 2], sweep, fresh=True)
     assert result.code == 0, result.err
-    names = [f"{ratio}/INCV_seed3_epochs1_iterations1_subset200.csv" for ratio in (0.2, 0.5)]
+    names = [f"{ratio}/INCV_seed3_networks_small_epochs1_iterations1_subset200.csv" for ratio in (0.2, 0.5)]
     assert sorted(name for name in csvs(sweep) if name.endswith("subset200.csv")) == names
     assert run([*arguments, "--noise_ratio", 0.2, "--seed", 3], alone).code == 0
     assert csvs(alone)[names[0]] == csvs(sweep)[names[0]]
@@ -173,7 +175,7 @@ def test_incv_sweeps_too(tmp_path):
 def test_one_run_that_cannot_be_done_does_not_stop_the_others(tmp_path):
     folder = tmp_path / "results/digits/sym/0.2"
     folder.mkdir(parents=True)
-    with open(folder / "Verify_Theory_seed0_epochs1_subset300.lock", "a") as held:
+    with open(folder / "Verify_Theory_seed0_networks_small_epochs1_subset300.lock", "a") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         for jobs in (1, 2):
             result = run([*SWEEP, "--epochs", 1, "--noise_ratio", 0.2, "--n_jobs", jobs, "--quiet"], tmp_path, SCRIPT,

@@ -22,11 +22,11 @@ import issue_file
 import runs
 import sweep
 import tables
-from conftest import FOLDER, PROJECT, run
+from conftest import FOLDER, PROJECT, SMALL_NETWORK, run
 from test_ledger import accuracies, write_run
 
-QUICK = ["--dataset", "digits", "--architecture", "resnet8", "--subset", 100, "--epochs", 1, "--iterations", 1, "--quiet"]
-NAME = "INCV_seed0_resnet8_epochs1_iterations1_subset100"
+QUICK = ["--dataset", "digits", "--architecture", SMALL_NETWORK, "--subset", 100, "--epochs", 1, "--iterations", 1, "--quiet"]
+NAME = "INCV_seed0_networks_small_epochs1_iterations1_subset100"
 MAIN = [*QUICK, "--incv_epochs", 1, "--noise_ratio", 0.2]
 
 
