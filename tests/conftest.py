@@ -12,6 +12,8 @@ import forked
 
 PROJECT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(PROJECT), str(PROJECT / "benchmarks")]
+# As utils.start_backend sets it: TensorFlow reads it when forked.py imports it, before a script can.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")  # JAX compiles longer here than it computes
 
 SMALL_NETWORK = f"{PROJECT / 'tests' / 'networks.py'}:small"
