@@ -23,6 +23,7 @@ from types import SimpleNamespace
 
 from tqdm import tqdm
 
+import arrays
 import custom_data
 import data
 import folders
@@ -96,9 +97,9 @@ def parser(description, defaults, custom=False):
     parser = Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
     if custom:
         parser.add_argument("--dataset", default="cifar10", metavar="NAME|PATH", help=f"{', '.join(sorted(data.SIZES))}, or a "
-                            "custom dataset, whose labels are checked as they are: an .npz with x and y, a folder with a "
-                            "subfolder of images per class, or a .csv, .jsonl or .parquet table or list of pictures "
-                            "(default: cifar10)")
+                            "custom dataset, whose labels are checked as they are: an .npz with x and y, an .npy with "
+                            "--labels, a folder with a subfolder of images per class, or a .csv, .jsonl or .parquet table or "
+                            "list of pictures (default: cifar10)")
         parser.add_argument("--label", metavar="COLUMN", help="for tables: the column that contains the labels")
         parser.add_argument("--drop", nargs="+", metavar="COLUMN", help="for tables: columns not to use")
         parser.add_argument("--decimal", choices=(",", "."), metavar="SEP", help="for tables: the decimal separator, comma or "
@@ -127,7 +128,8 @@ def parser(description, defaults, custom=False):
                         + " (default: sym)")
     if custom:
         parser.add_argument("--labels", metavar="FILE", help="for human: labels that people gave to the training images of "
-                            "CIFAR, the published .pt or an .npz of arrays such as aggre_label and clean_label")
+                            "CIFAR, the published .pt or an .npz of arrays such as aggre_label and clean_label; for an .npy: "
+                            "the .npy of its labels")
         parser.add_argument("--label_set", metavar="NAME", help="for human: the array to use (default: aggre_label)")
     parser.add_argument("--noise_ratio", nargs="+", type=number(float, 0, 1), metavar="RATIO",
                         help="fraction of the training labels to flip, 0 to 1 (default: 0.5); one run for each")
@@ -188,13 +190,12 @@ def plan(script, parser, defaults, methods=None):
     for option, value in vars(args).items():
         if isinstance(value, str) and not value.strip():  # as a shell makes of an unset variable
             parser.error(f"--{option}: the value is empty")
-    deadline = None if args.time_limit is None else time.time() + 60 * args.time_limit
-    source = _source(args)
+    deadline, source = None if args.time_limit is None else time.time() + 60 * args.time_limit, _source(args)
     if args.inspect:
         print("\n".join(inspect(source)))
         sys.exit()
     noisy, ratios = _noise(args, parser, source)
-    source, transition = source._replace(labels=noisy.pop("labels", None)), noisy.pop("transition", None)
+    source, transition = source._replace(labels=noisy.pop("labels", source.labels)), noisy.pop("transition", None)
     facts = source.facts
     size, num_classes, kind = facts.size, facts.num_classes, "table" if len(facts.shape) == 1 else "images"
     network = None
@@ -247,7 +248,8 @@ def _source(args):
     if args.dataset not in data.SIZES:
         path = Path(args.dataset)
         decisions = args.decisions and [str(Path(file).absolute()) for file in args.decisions]
-        source = data.Source(None, None, str(path.absolute()), args.label, args.image_size, None, args.drop, args.decimal,
+        labels = str(Path(args.labels).absolute()) if arrays.is_npy(path) and args.labels else None
+        source = data.Source(None, None, str(path.absolute()), args.label, args.image_size, labels, args.drop, args.decimal,
                              decisions, args.group, args.images and str(Path(args.images).absolute()))
         if args.group is not None and args.label_issues is False:
             raise data.DataError("--group needs the last pass: remove --no-label_issues")
@@ -287,7 +289,7 @@ def _noise(args, parser, source):
     if human and (args.labels is None or args.dataset not in data.CIFAR):
         parser.error("--noise_pattern human needs --labels FILE" if args.labels is None else
                      f"--noise_pattern human is for cifar10 and cifar100, not for {args.dataset}")
-    if not human and (args.labels or args.label_set):
+    if not human and (args.labels and source.labels is None or args.label_set):
         parser.error("--labels and --label_set are for --noise_pattern human: remove them")
     if own:
         transition, settings = noisy_labels.read(args.noise_pattern, data.CLASS_SIZES[args.dataset])

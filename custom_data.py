@@ -1,4 +1,4 @@
-"""Custom datasets, whose labels are to be checked: an .npz of arrays, a folder of images, or a table.
+"""Custom datasets, whose labels are to be checked: arrays, a folder of images, a list of pictures or a table.
 
     facts = custom_data.facts(source)                 # what is known without decoding images; enough to plan a run
     dataset = custom_data.load(source)                # a data.Dataset; its `given` are the labels to check
@@ -7,12 +7,12 @@ source: data.Source. Errors in the data are found here, before training, and rep
 read otherwise than written is a warning. No file can run code: objects in arrays are never unpickled.
 """
 import functools
-import hashlib
 import re
 from pathlib import Path
 
 import numpy as np
 
+import arrays
 import data
 import folders
 import groups
@@ -22,13 +22,6 @@ import picture_list
 import table_file
 import tabular
 from data import DataError, Dataset, Facts, listed, read_arrays
-
-# Names of arrays, the usual ones first.
-ARRAYS = {"x": ("x", "X", "x_train", "X_train", "train_images", "images", "features", "data"),
-          "y": ("y", "Y", "y_train", "Y_train", "train_labels", "labels", "label", "targets", "target"),
-          "y_true": ("y_true",), "x_test": ("x_test", "X_test", "test_images"),
-          "y_test": ("y_test", "Y_test", "test_labels")}
-
 
 def facts(source, label=None, **options):
     """Check all that can be checked without decoding images, and return what is known as data.Facts.
@@ -129,8 +122,8 @@ def samples_like(file, source):
     Parameters
     ----------
     file : path
-        An .npz with x, raw like the dataset's; for a folder of images also a folder or an image; for a table another one with
-        the same columns.
+        An .npz with x, or an .npy, raw like the dataset's; for images also a folder, an image or, if they are named in a list,
+        another list; for a table another one with the same columns.
     source : data.Source
         The source of the dataset.
 
@@ -155,7 +148,9 @@ def samples_like(file, source):
                 file, decimal=source.decimal, as_text=features.as_text)[0]).astype(np.float32), None
         except DataError as error:
             raise DataError(f"{file}: cannot be read like {path}: {error}") from None
-    if path is not None and (Path(path).is_dir() or listed_pictures) and not str(file).endswith(".npz"):
+    if listed_pictures and Path(file).is_file() and table_file.is_table(file):
+        return picture_list.pictures_like(file, source)
+    if path is not None and (Path(path).is_dir() or listed_pictures) and not str(file).endswith((".npz", ".npy")):
         files = [Path(file)] if Path(file).is_file() else sorted(
             each for each in Path(file).rglob("*") if each.suffix.lower() in folders.IMAGE_FILES and each.is_file())
         if not files:
@@ -166,12 +161,12 @@ def samples_like(file, source):
         return x.astype(np.float32), [folders.shown(str(each)) for each in files]
     if not Path(file).is_file():
         raise DataError(f"{file}: no such file; give an .npz with x")
-    arrays = read_arrays(file, ["x"])
-    if "x" not in arrays:
+    found = arrays.read_npy(file) if arrays.is_npy(file) else read_arrays(file, ["x"]).get("x")
+    if found is None:
         raise DataError(f"{file}: has no array x")
-    x = _samples(file, "x", arrays["x"])
+    x = arrays.samples(file, "x", found)
     if x.shape[1:] != shape:
-        raise DataError(f"{file}: x has shape {arrays['x'].shape}; the shape must be (n, {', '.join(map(str, shape))})")
+        raise DataError(f"{file}: x has shape {found.shape}; the shape must be (n, {', '.join(map(str, shape))})")
     if path is not None and len(shape) == 1:
         x = tabular.scaled(_file(source, "npz")[1], x, file)
     return x.astype(np.float32), None
@@ -205,7 +200,7 @@ def kind_of(path, source):
         raise DataError(f"--dataset {path}: no such dataset; give cifar10, cifar100, digits, or the path of an .npz file, a "
                         f"folder of images, or a .csv or .parquet table")
     else:
-        kind = ("npz" if path.suffix.lower() == ".npz" else "list" if picture_list.is_list(path, source) else
+        kind = ("npz" if path.suffix.lower() in (".npz", ".npy") else "list" if picture_list.is_list(path, source) else
                 "table" if table_file.is_table(path) else None)
     if path.suffix.lower() in (".xlsx", ".xls"):
         raise DataError(f"--dataset {path}: an Excel file; convert it: python -c \"import pandas; pandas.read_excel('{path}')"
@@ -223,6 +218,10 @@ def kind_of(path, source):
                                         ("image_size", source.image_size, ("folder", "list"), "folders of images")):
         if kind not in owners and value is not None:
             raise DataError(f"--{option} is for {what}, and {path} is a {kind}: remove the option")
+    if arrays.is_npy(path) and source.labels is None:
+        raise DataError(f"--dataset {path}: samples without labels; give --labels FILE.npy, one label for each")
+    if source.labels is not None and not Path(source.labels).is_file():
+        raise DataError(f"--labels {source.labels}: no such file; give the .npy of the labels of {path}")
     if kind == "folder" and source.group not in (None, groups.FOLDER):
         raise DataError(f"--group {source.group}: {path} is a folder of images: give --group {groups.FOLDER}, the subfolders "
                         f"of its classes")
@@ -257,7 +256,7 @@ def _kind_of_images(shape):
 
 def _of_images(x, given, class_names, names, checksum, **others):
     """Return the Dataset of images: scaled by the largest pixel, shifted by up to an eighth; photographs are mirrored."""
-    pixel_max = 255 if isinstance(x, np.memmap) else float(np.abs(x).max()) or 1.0
+    pixel_max = 255 if isinstance(x, np.memmap) else max(float(x.max()), -float(x.min())) or 1.0
     shape = x.shape[1:]
     photographs = shape[2] >= 3 and _kind_of_images(shape) == "images"
     return Dataset(**{"x_train": x, "y_train": None, "x_test": None, "y_test": None, **others},
@@ -302,59 +301,39 @@ def _groups_of_folder(source, names, given, class_names):
 
 
 def _file(source, kind):
-    """Return (Dataset, preprocessing, reading) of an .npz or a table, read once per process while it does not change."""
-    with open(source.path, "rb") as file:
-        checksum = hashlib.file_digest(file, "sha256").hexdigest()
+    """Return (Dataset, preprocessing, reading) of arrays or a table, read once per process while it does not change."""
     if kind == "npz":
-        return _npz(str(source.path), source.group, checksum)
+        return _npz(str(source.path), source.labels, source.group, arrays.checksum(source.path, source.labels))
+    checksum = arrays.checksum(source.path)
     return _table(str(source.path), source.label, source.decimal, tuple(source.drop or ()), source.group, checksum)
 
 
-# --- .npz -------------------------------------------------------------------------------------------------------------
+# --- arrays -----------------------------------------------------------------------------------------------------------
 
 @functools.lru_cache(maxsize=2)
-def _npz(path, group, checksum):
-    usual = [name for names in ARRAYS.values() for name in names]
-    arrays = read_arrays(path, usual)
-    found = {role: next((name for name in names if name in arrays), None) for role, names in ARRAYS.items()}
-    for role, what in (("x", "samples"), ("y", "labels")):
-        if found[role] is None:
-            raise DataError(f"{path}: has no array {role} ({what}), by that or a usual name; its arrays are "
-                            f"{listed([repr(name) for name in data.names_of_arrays(path)])}")
-    arrays = {role: arrays[name] for role, name in found.items() if name}
-    warnings = [] if (found["x"], found["y"]) == ("x", "y") else [
-        f"{path}: the samples are the array {found['x']!r}, the labels {found['y']!r}"]
-    if ("x_test" in arrays) != ("y_test" in arrays):
-        raise DataError(f"{path}: x_test and y_test belong together; one of them is missing")
-    for one, other in (("x", "y"), ("x", "y_true"), ("x_test", "y_test")):
-        if other in arrays and arrays[one].shape[:1] != arrays[other].shape[:1]:
-            raise DataError(f"{path}: {one} has {arrays[one].shape[:1]} samples and {other} {arrays[other].shape[:1]}")
-    x = _samples(path, "x", arrays["x"])
-    keep, given, notes = labels.checkable(arrays["y"], f"{path}: the labels y")
+def _npz(path, of_labels, group, checksum):
+    found, called = arrays.find(path, of_labels)
+    warnings = [] if (called["x"], called["y"]) == ("x", "y") else [
+        f"{path}: the samples are the array {called['x']!r}, the labels {called['y']!r}"]
+    x = arrays.samples(path, "x", found["x"])
+    keep, given, notes = labels.checkable(found["y"], f"{path}: the labels y")
     class_names, given = labels.classes_of(given, f"{path}: the labels y")
     x, others, names = (x if keep.all() else x[keep]), {}, np.flatnonzero(keep)
-    if "y_true" in arrays:
-        others["y_train"] = labels.classes_of(np.ravel(arrays["y_true"])[keep], f"{path}: the labels y_true", class_names)[1]
-    if "x_test" in arrays:
-        others["x_test"] = _samples(path, "x_test", arrays["x_test"])
+    if "y_true" in found:
+        others["y_train"] = labels.classes_of(np.ravel(found["y_true"])[keep], f"{path}: the labels y_true", class_names)[1]
+    if "x_test" in found:
+        others["x_test"] = arrays.samples(path, "x_test", found["x_test"])
         if others["x_test"].shape[1:] != x.shape[1:]:
             raise DataError(f"{path}: the samples of x have shape {x.shape[1:]}, those of x_test {others['x_test'].shape[1:]}")
-        others["y_test"] = labels.classes_of(np.ravel(arrays["y_test"]), f"{path}: the labels y_test", class_names)[1]
-    if arrays["x"].ndim == 3 and x.shape[1] != x.shape[2]:
-        notes = notes + [f"{path}: x of shape {arrays['x'].shape} is read as grey pictures of {x.shape[1]} × {x.shape[2]} "
+        others["y_test"] = labels.classes_of(np.ravel(found["y_test"]), f"{path}: the labels y_test", class_names)[1]
+    if found["x"].ndim == 3 and x.shape[1] != x.shape[2]:
+        notes = notes + [f"{path}: x of shape {found['x'].shape} is read as grey pictures of {x.shape[1]} × {x.shape[2]} "
                          f"pixels: if these are no pictures, give features, numpy.reshape(x, (len(x), -1))"]
     if group is not None:
-        if group in found.values() or group not in data.names_of_arrays(path):
-            raise DataError(f"{path}: --group {group}: give the name of an array of groups; its other arrays are "
-                            f"{listed([repr(name) for name in data.names_of_arrays(path) if name not in found.values()])}")
-        named = read_arrays(path, [group])[group]
-        if named.shape != (len(keep),):
-            raise DataError(f"{path}: --group {group}: the array has shape {named.shape}; give one name per sample, "
-                            f"({len(keep)},)")
-        others["groups"] = groups.as_text(named)[keep]
+        others["groups"] = groups.as_text(arrays.of_groups(path, group, called, len(keep)))[keep]
         notes = notes + groups.checked(others["groups"], given, class_names, f"{path}: --group {group}")
-    else:
-        notes = notes + groups.in_arrays(path, usual, keep, given)
+    elif not arrays.is_npy(path):
+        notes = notes + groups.in_arrays(path, arrays.USUAL, keep, given)
     others["warnings"], reading, scaler = warnings + notes, _reading("", len(keep) - keep.sum()), None
     if x.ndim == 4:
         return _of_images(x, given, class_names, names, checksum, **others), scaler, reading
@@ -365,26 +344,6 @@ def _npz(path, group, checksum):
     if "x_test" in others:
         others["x_test"] = tabular.scaled(scaler, others["x_test"], path).astype(np.float32)
     return _of_vectors(x, given, class_names, names, checksum, **others), scaler, reading
-
-
-def _samples(path, name, x):
-    """Check an array of samples; return it as uint8 or float32 [n, h, w, c] or float64 [n, d]."""
-    if x.dtype.kind not in "uifb" or x.ndim not in (2, 3, 4) or 0 in x.shape:
-        raise DataError(f"{path}: {name} is {x.dtype} of shape {x.shape}; give numbers of shape (n, height, width), "
-                        f"(n, height, width, channels) or (n, features)")
-    if x.dtype.kind == "f" and not np.isfinite(x).all():
-        bad = np.flatnonzero(~np.isfinite(x.reshape(len(x), -1)).all(axis=1))
-        raise DataError(f"{path}: {name} has NaN or infinite values in {len(bad)} samples, first in number {bad[0]}; fix or "
-                        f"remove them")
-    if x.dtype.kind == "f" and np.abs(x).max() > 1e30:
-        raise DataError(f"{path}: {name} has numbers as large as {np.abs(x).max():.3g}; use another unit")
-    if x.ndim == 4 and x.shape[3] > 4 and (x.shape[1] <= 4 or x.shape[1] < x.shape[2] == x.shape[3]):
-        raise DataError(f"{path}: {name} has shape {x.shape}: channels go last, (n, height, width, channels); give "
-                        f"numpy.transpose({name}, (0, 2, 3, 1))")
-    if x.ndim == 2:
-        return x.astype(np.float64)
-    x = x[..., None] if x.ndim == 3 else x
-    return x if x.dtype == np.uint8 else x.astype(np.float32)
 
 
 # --- tables -----------------------------------------------------------------------------------------------------------

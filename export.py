@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+import arrays
 import custom_data
 import data
 import issue_file
@@ -74,13 +75,13 @@ def write(target, plan):
         runs.write_table(target, table)
         return target
     if custom and source.is_file():
-        arrays = data.read_arrays(source)
-        n = next(len(arrays[name]) for name in custom_data.ARRAYS["y"] if name in arrays)
+        npy = arrays.is_npy(source)
+        found = arrays.find(source, plan.source.labels)[0] if npy else data.read_arrays(source)
+        name = next(name for name in arrays.NAMES["y"] if name in found)
         content = {"index": kept} | {
-            name: array[kept] if array.shape[:1] == (n,) and name not in ("x_test", "y_test") else array
-            for name, array in arrays.items()}
-        name = next(name for name in custom_data.ARRAYS["y"] if name in arrays)
-        content[name] = corrected(arrays[name], kept, plan)
+            each: array[kept] if array.shape[:1] == found[name].shape[:1] and each not in ("x_test", "y_test") else array
+            for each, array in found.items()}
+        content[name] = corrected(found[name], kept, plan)
     elif custom:
         dataset = custom_data.load(plan.source, scratch=path.parent)
         chosen = np.isin(dataset.names, names)
@@ -169,9 +170,9 @@ def corrected(values, kept, plan):
     return labels
 
 
-def _write_arrays(file, arrays):
-    """Write an .npz with any array names (numpy.savez reserves some)."""
+def _write_arrays(file, content):
+    """Write an .npz with any array names (numpy.savez reserves some). content: {name: array}."""
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, array in arrays.items():
+        for name, array in content.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, np.asarray(array), allow_pickle=False)

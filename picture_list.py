@@ -66,6 +66,31 @@ def decode(found, chosen, scratch=None, quiet=True):
     return folders.decode("", chosen, found.shape, scratch, quiet, contents)
 
 
+def pictures_like(file, source):
+    """Return (x float32 [n, height, width, channels], names) of another list, whose pictures are read as those of a dataset.
+
+    file: the list, with or without labels; source: data.Source of the dataset. Raises DataError.
+    """
+    identity = _identity(file, source)
+    column = _column(*identity)
+    if column is None:
+        raise DataError(f"{file}: no column names a picture that exists, as one of {source.path} does; give --images DIR or "
+                        f"another list")
+    table = _table(*identity[:3])[0]
+    if column in table:
+        names, files = table[column].tolist(), _files(Path(file), table[column], source.images)
+        if None in files:
+            raise DataError(f"{file}: {files.count(None)} of {many(len(files), 'picture')} are missing, the first is "
+                            f"{names[files.index(None)]!r}")
+        x, broken = folders.decode(Path(file).parent, files, source.facts.shape)
+    else:
+        names, contents = zip(*((name, content) for _, name, content in _contents(file, column)))
+        x, broken = folders.decode("", range(len(names)), source.facts.shape, contents=iter(contents))
+    if len(broken):
+        raise DataError(f"{file}: {names[broken[0]]!r} is not a readable image; fix or remove it")
+    return x.astype(np.float32), list(map(folders.shown, names))
+
+
 # --- which column names pictures --------------------------------------------------------------------------------------
 
 @functools.lru_cache(maxsize=4)

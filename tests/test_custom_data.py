@@ -1,5 +1,6 @@
 """Custom datasets: what is found in them, what is refused, what is written."""
 import json
+import mmap
 import os
 import pickle
 import re
@@ -20,7 +21,7 @@ import noise
 import custom_data
 import folders
 import utils
-from conftest import PROJECT, run
+from conftest import PROJECT, SMALL_NETWORK, run
 
 NAMES = np.array(["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"])
 QUICK = ["--epochs", 1, "--iterations", 1, "--quiet"]
@@ -222,6 +223,46 @@ def test_another_dataset_of_the_same_name_is_not_taken_for_finished(tmp_path):
 # --- what is refused --------------------------------------------------------------------------------------------------
 
 X, Y = np.zeros((6, 8, 8), np.uint8), np.array([0, 0, 0, 1, 1, 1])
+def test_an_npy_of_samples_beside_one_of_labels(tmp_path):
+    x, _, given = (array[:120] for array in digit_images())
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "y.npy", NAMES[given])
+    np.savez(tmp_path / "both.npz", x=x, y=NAMES[given])
+    source = data.Source(None, None, str(tmp_path / "x.npy"), labels=str(tmp_path / "y.npy"))
+    dataset = custom_data.load(source)
+    assert (dataset.x_train[..., 0] == x).all() and (dataset.class_names[dataset.given] == NAMES[given]).all()
+    mapped = dataset.x_train
+    while mapped.base is not None and not isinstance(mapped, np.memmap):
+        mapped = mapped.base
+    assert isinstance(mapped, (np.memmap, mmap.mmap))  # nothing was read into memory
+    command = ["--dataset", "x.npy", "--labels", "y.npy", "--architecture", SMALL_NETWORK, *QUICK]
+    result = run([*command, "--export", "kept.npz"], tmp_path)
+    assert result.code == 0 and result.err == "", result.err
+    alike = run(["--dataset", "both.npz", *command[4:]], tmp_path)
+    assert alike.code == 0, alike.err
+    name = "INCV_seed0_networks_small_epochs1_iterations1.csv"
+    one, other = (tmp_path / "results" / each / "given" / name for each in ("x", "both"))
+    assert one.read_bytes() == other.read_bytes()
+    kept = np.load(tmp_path / "kept.npz")
+    assert (kept["x"] == x[kept["index"]]).all() and (kept["y"] == NAMES[given][kept["index"]]).all()
+    # Other labels are other data.
+    np.save(tmp_path / "y.npy", NAMES[given][::-1])
+    changed = run(command, tmp_path)
+    assert changed.code == 2 and "labels differ" in changed.err and changed.err.count("\n") == 1
+
+
+def test_an_npy_that_cannot_be_used(tmp_path):
+    np.save(tmp_path / "x.npy", np.zeros((6, 8, 8), np.uint8))
+    np.save(tmp_path / "y.npy", np.arange(5) % 2)
+    np.save(tmp_path / "objects.npy", np.array([{}, 1, 2, 3, 4, 5], dtype=object), allow_pickle=True)
+    refused(["--dataset", "x.npy"], tmp_path, "give --labels FILE.npy")
+    refused(["--dataset", "x.npy", "--labels", "y.npy"], tmp_path, "one label per sample")
+    refused(["--dataset", "x.npy", "--labels", "objects.npy"], tmp_path, "objects")
+    refused(["--dataset", "x.npy", "--labels", "nowhere.npy"], tmp_path, "no such file")
+    np.save(tmp_path / "y.npy", np.arange(6) % 2)
+    refused(["--dataset", "x.npy", "--labels", "y.npy", "--group", "who"], tmp_path, "numpy.savez")
+
+
 BAD_ARRAYS = {
     "lengths that differ": (dict(x=X, y=Y[:5]), "6"),
     "one class": (dict(x=X, y=np.zeros(6, int)), "one class"),

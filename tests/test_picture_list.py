@@ -1,6 +1,7 @@
 """Pictures named in a list, or inside a .parquet: from the file to report, export and prediction, with what people have."""
 import io
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -176,4 +177,17 @@ def test_robust_training_predicts_other_pictures(pictures):
     assert result.code == 0, result.err
     predicted = run([*command, "--predict", "all"], folder, "INCV_main.py")
     assert predicted.code == 0, predicted.err
-    assert len(pd.read_csv(next(folder.glob("results/train/given/*predictions_all.csv")))) == N
+    of_folder = pd.read_csv(next(folder.glob("results/train/given/*predictions_all.csv"))).set_index("file")
+    assert len(of_folder) == N
+    # Another list, in any order and without labels.
+    other = table.drop(columns="kind").iloc[[5, 2, 9]]
+    written(other, folder / "other.csv")
+    predicted = run([*command, "--predict", "other.csv"], folder, "INCV_main.py")
+    assert predicted.code == 0, predicted.err
+    of_list = pd.read_csv(next(folder.glob("results/train/given/*predictions_other.csv")))
+    assert of_list["file"].tolist() == other.iloc[:, 0].tolist()
+    by_stem = {Path(name).stem: label for name, label in of_folder["label"].items()}
+    assert of_list["label"].tolist() == [by_stem[Path(name).stem] for name in of_list["file"]]
+    written(pd.concat([other, other.head(1).replace(regex={".*": "gone.png"})]), folder / "more.csv")
+    refused_ = run([*command, "--predict", "more.csv"], folder, "INCV_main.py")
+    assert refused_.code == 2 and refused_.err.count("\n") == 1 and "1 of 4 pictures are missing" in refused_.err
