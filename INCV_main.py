@@ -213,8 +213,8 @@ def main():
     parser.add_argument("--incv_epochs", type=command.number(int, 1), metavar="N",
                         help="epochs of each training of INCV (default: 50; for digits 12)")
     parser.add_argument("--predict", metavar="FILE.npz", help="do not train: write what the saved networks of the run predict "
-                        "for the samples x in FILE.npz or in an .npy (raw pixels, like the dataset's), for another table, folder, "
-                        "image or list of pictures")
+                        "for the samples x in FILE.npz or in an .npy (raw pixels, like the dataset's), for another table, "
+                        "folder, image or list of pictures")
     args, planned = command.plan("INCV_main", parser, DEFAULTS, METHODS)
     needing = [method for method in args.method if METHODS[method]["needs_ratio"]]
     ratio_known = planned[0].settings["noise_ratio"] is not None
