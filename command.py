@@ -38,6 +38,7 @@ ARCHITECTURES = utils.literal("models", "ARCHITECTURES")
 # Settings of a run that say more about its noise or its network than the options do, and do not differ between scripts.
 DETAILS = ("noise_pattern", "noise_ratio", "label_set", "labels_checksum", "noise_checksum", "treated_as",
            "architecture_checksum")
+OF_CUSTOM = ("label", "image_size", "drop", "decimal", "decisions", "group", "images", "true_label")
 
 
 # --- options ----------------------------------------------------------------------------------------------------------
@@ -59,8 +60,7 @@ def number(kind, low, high=float("inf")):
         except ValueError:
             value = None
         if value is None or not low <= value <= high:
-            what = "a whole number" if kind is int else "a number"
-            raise argparse.ArgumentTypeError(f"{text!r} is not {what} {bounds}")
+            raise argparse.ArgumentTypeError(f"{text!r} is not a {'whole ' if kind is int else ''}number {bounds}")
         return value + 0  # -0.0 becomes 0.0, so that both have one name
 
     return convert
@@ -101,6 +101,8 @@ def parser(description, defaults, custom=False):
                             "--labels, a folder with a subfolder of images per class, or a .csv, .jsonl or .parquet table or "
                             "list of pictures (default: cifar10)")
         parser.add_argument("--label", metavar="COLUMN", help="for tables: the column that contains the labels")
+        parser.add_argument("--true_label", metavar="COLUMN", help="for tables and lists of pictures: the column of the true "
+                            "labels, where they are known (empty: unknown), used for scoring only")
         parser.add_argument("--drop", nargs="+", metavar="COLUMN", help="for tables: columns not to use")
         parser.add_argument("--decimal", choices=(",", "."), metavar="SEP", help="for tables: the decimal separator, comma or "
                             "point, where it is not clear")
@@ -136,7 +138,7 @@ def parser(description, defaults, custom=False):
     parser.add_argument("--seed", default=[0], nargs="+", type=number(int, 0, 2 ** 32 - 1), metavar="N",
                         help="determines all random draws (default: 0); one run for each")
     parser.set_defaults(label=None, image_size=None, labels=None, label_set=None, drop=None, decimal=None, inspect=False,
-                        decisions=None, label_issues=None, group=None, images=None)
+                        decisions=None, label_issues=None, group=None, images=None, true_label=None)
     for option, text in (("epochs", "of each training"), ("iterations", "of cross-validation"), ("batch_size", "samples")):
         if option in defaults["cifar10"]:
             parser.add_argument(f"--{option}", type=number(int, 1), metavar="N", help=f"{text} ({default(option)})")
@@ -187,9 +189,8 @@ def plan(script, parser, defaults, methods=None):
         and an error if no given method has it.
     """
     args = parser.parse_args()
-    for option, value in vars(args).items():
-        if isinstance(value, str) and not value.strip():  # as a shell makes of an unset variable
-            parser.error(f"--{option}: the value is empty")
+    for option in [option for option, value in vars(args).items() if isinstance(value, str) and not value.strip()]:
+        parser.error(f"--{option}: the value is empty")  # as a shell makes of an unset variable
     deadline, source = None if args.time_limit is None else time.time() + 60 * args.time_limit, _source(args)
     if args.inspect:
         print("\n".join(inspect(source)))
@@ -250,12 +251,12 @@ def _source(args):
         decisions = args.decisions and [str(Path(file).absolute()) for file in args.decisions]
         labels = str(Path(args.labels).absolute()) if arrays.is_npy(path) and args.labels else None
         source = data.Source(None, None, str(path.absolute()), args.label, args.image_size, labels, args.drop, args.decimal,
-                             decisions, args.group, args.images and str(Path(args.images).absolute()))
+                             decisions, args.group, args.images and str(Path(args.images).absolute()), args.true_label)
         if args.group is not None and args.label_issues is False:
             raise data.DataError("--group needs the last pass: remove --no-label_issues")
         custom_data.kind_of(path, source)
         return source._replace(facts=custom_data.facts(source))
-    for option in ("label", "image_size", "drop", "decimal", "decisions", "group", "images"):
+    for option in OF_CUSTOM:
         if getattr(args, option) is not None:
             raise data.DataError(f"--{option} cannot be combined with --dataset {args.dataset}: it is for custom datasets")
     facts = data.Facts(args.dataset, args.dataset, *data.SIZES[args.dataset], data.SHAPES[args.dataset])
@@ -326,12 +327,12 @@ def one_run(script, source, noisy, seed, threads, chosen, defaults, results_dir)
     if own_network.is_file(chosen["architecture"]):
         settings["bn_momentum"] = own_network.BN_MOMENTUM
     if source.path is not None:
-        settings |= {"label": source.label, "image_size": source.image_size, "dataset_checksum": facts.checksum}
-        settings |= {"drop": source.drop, "decimal": source.decimal, "reading": facts.reading,
-                     "group": source.group, "images": source.images}
+        settings |= {option: getattr(source, option) for option in OF_CUSTOM if option != "decisions"}
+        settings |= {"dataset_checksum": facts.checksum, "reading": facts.reading}
         changed |= {"image_size": source.image_size} if source.image_size else {}
         changed |= {"drop": re.sub(r"[^\w.-]+", "-", "_".join(["drop", *source.drop]))} if source.drop else {}
-        changed |= {"group": re.sub(r"[^\w.-]+", "-", f"group_{source.group}")} if source.group else {}
+        changed |= {option: re.sub(r"[^\w.-]+", "-", f"{option}_{value}") for option, value in (
+            ("group", source.group), ("true_label", source.true_label)) if value}
         if source.decisions:
             settings["decisions"] = issue_file.checksum(source.decisions)
             changed["decisions"] = f"decisions_{settings['decisions'][:6]}"
@@ -372,9 +373,8 @@ def run_command(prog, main):
 
 def explanation(error):
     """Return one line that says what is wrong and what to do."""
-    text = str(error)
-    if isinstance(error, OSError):
-        text = f"{error.filename or 'output'}: {error.strerror or error}; fix this and rerun the same command"
+    text = f"{error.filename or 'output'}: {error.strerror or error}; fix this and rerun the same command" if isinstance(
+        error, OSError) else str(error)
     return " ".join(text.split())
 
 

@@ -217,9 +217,9 @@ def coteach_epoch(coteacher, dataset, y_noisy, selected, candidates, generator, 
     dict of float
         Means over the samples trained on: loss_1 and loss_2, without L2 penalty, clean_1 and clean_2, the clean fraction (loss
         0 and clean fraction NaN if no sample was kept). Without loss_2 and clean_2 for one network; without clean_1 and
-        clean_2 if the true labels are unknown.
+        clean_2 if true labels are unknown.
     """
-    known = dataset.y_train is not None
+    known = dataset.y_train is not None and (dataset.y_train >= 0).all()
     clean = y_noisy == dataset.y_train if known else np.zeros(len(y_noisy), dtype=bool)
     coteacher.optimizer.learning_rate = learning_rate
     names = [f"{what}_{number}" for what in ("loss", "clean") for number in range(1, len(coteacher.networks) + 1)]

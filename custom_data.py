@@ -215,6 +215,7 @@ def kind_of(path, source):
                                         ("drop", source.drop, ("table", "list"), "tables"),
                                         ("decimal", source.decimal, ("table",), "tables of numbers"),
                                         ("images", source.images, ("list",), "lists of pictures"),
+                                        ("true_label", source.true_label, ("table", "list"), "tables and lists of pictures"),
                                         ("image_size", source.image_size, ("folder", "list"), "folders of images")):
         if kind not in owners and value is not None:
             raise DataError(f"--{option} is for {what}, and {path} is a {kind}: remove the option")
@@ -275,7 +276,7 @@ def _of_list(found, scratch, quiet):
     every = np.arange(len(found.rows))
     x, broken = picture_list.decode(found, every, scratch, quiet)
     dataset = _of_images(x, found.given, found.class_names, found.names, found.checksum, warnings=found.warnings,
-                         left_out=found.left_out, groups=found.groups, rows=found.rows)
+                         left_out=found.left_out, groups=found.groups, rows=found.rows, y_train=found.y_train)
     if not broken:
         return dataset
     told = f"{found.path}: {data.many(len(broken), 'file')} not used: not a readable image"
@@ -305,7 +306,8 @@ def _file(source, kind):
     if kind == "npz":
         return _npz(str(source.path), source.labels, source.group, arrays.checksum(source.path, source.labels))
     checksum = arrays.checksum(source.path)
-    return _table(str(source.path), source.label, source.decimal, tuple(source.drop or ()), source.group, checksum)
+    return _table(str(source.path), source.label, source.decimal, tuple(source.drop or ()), source.group, source.true_label,
+                  checksum)
 
 
 # --- arrays -----------------------------------------------------------------------------------------------------------
@@ -349,24 +351,28 @@ def _npz(path, of_labels, group, checksum):
 # --- tables -----------------------------------------------------------------------------------------------------------
 
 @functools.lru_cache(maxsize=2)
-def _table(path, label, decimal, drop, group, checksum):
+def _table(path, label, decimal, drop, group, true_label, checksum):
     """Return (the Dataset, tabular.Features, the setting `reading`) of a table."""
-    of_group = [] if group is None else [group]
-    table, warnings = table_file.read_table(path, label, decimal, of_group)
-    for name in (label, *drop, *of_group):
+    of_group, of_truth = [] if group is None else [group], [] if true_label is None else [true_label]
+    table, warnings = table_file.read_table(path, label, decimal, of_group + of_truth)
+    for name in (label, *drop, *of_group, *of_truth):
         if name not in table:
             raise DataError(f"{path}: no column {name!r}; its columns are {listed([repr(each) for each in table.columns])}")
     if group == label or group in drop:
         raise DataError(f"--group {group}: this is the column of --{'label' if group == label else 'drop'}; give another one")
+    if true_label == label:
+        raise DataError(f"--true_label {true_label}: this is the column of --label; give another one")
     given, what = groups.whole(table[label]), f"{path}: the labels in column {label!r}"
     texts = np.array([None if missing else str(value) for value, missing in zip(given, given.isna())], dtype=object)
     spaces = sum(text is not None and text != text.strip() for text in texts)
     keep, kept, notes = labels.checkable(texts, what)
     warnings = warnings + ([f"{what}: white space around {spaces} of them is removed"] if spaces else []) + notes
     class_names, given = labels.classes_of(tabular.integers_if_all(kept.astype(np.str_)), what)
+    y_train = labels.truth(groups.as_text(groups.whole(table[true_label]))[keep], class_names,
+                           f"{path}: the true labels in column {true_label!r}") if of_truth else None
     names = groups.as_text(groups.whole(table[group]))[keep] if of_group else None
     notes = groups.checked(names, given, class_names, f"{path}: --group {group}") if of_group else []
-    table = table.drop(columns=[label, *drop, *of_group])
+    table = table.drop(columns=list({label, *drop, *of_group, *of_truth}))
     unused = tabular.not_used(table, keep, given, path, decimal)
     table = table[keep].drop(columns=list(unused))
     if not len(table.columns):
@@ -382,6 +388,6 @@ def _table(path, label, decimal, drop, group, checksum):
     # What earlier versions read in the same way; a column of a single value they did not use either.
     same = [tabular.told(path, [name], f"{why}: not used") for name, why in unused.items() if why == "has a single value"]
     reading = _reading("; ".join(note.removeprefix(f"{path}: ") for note in told if note not in same), len(keep) - keep.sum())
-    dataset = _of_vectors(features.x, given, class_names, np.flatnonzero(keep), checksum, groups=names,
+    dataset = _of_vectors(features.x, given, class_names, np.flatnonzero(keep), checksum, groups=names, y_train=y_train,
                           warnings=[*warnings, *notes, *shown, *leaking])
     return dataset, features, reading

@@ -43,8 +43,8 @@ CLASS_SIZES = {"cifar10": [5000] * 10, "cifar100": [500] * 100,
                "digits": [149, 152, 148, 153, 151, 152, 151, 149, 145, 150]}  # of the training samples
 SHAPES = {"cifar10": (32, 32, 3), "cifar100": (32, 32, 3), "digits": (8, 8, 1)}
 
-# x_*: uint8 [n, height, width, channels]; y_*: int64 [n], true labels; pixel_max: the pixel value that means 1.0; shift: the
-# largest shift of the augmentation in pixels; flip: whether it mirrors; checksum: SHA-256 of the arrays.
+# x_*: uint8 [n, height, width, channels]; y_*: int64 [n], true labels, -1 for unknown ones; pixel_max: the pixel value that
+# means 1.0; shift: the largest shift of the augmentation in pixels; flip: whether it mirrors; checksum: SHA-256 of the arrays.
 # Custom datasets (custom_data.py) may also be float32 or [n, features], and have no true labels or test data (None). given:
 # the labels to check, int64 [n]; class_names [c]: what these integers stand for; names [n]: names of the samples.
 # warnings: what is read otherwise than written; left_out: {file: why it is not used}; trusted: the labels that a person
@@ -59,10 +59,10 @@ Dataset = namedtuple("Dataset", "x_train y_train x_test y_test num_classes pixel
 Facts = namedtuple("Facts", "name kind size num_classes shape checksum class_names reading", defaults=[None] * 3)
 
 # Where samples and labels come from. facts: Facts; data_dir: the folder of the CIFAR batches, None for the default; path,
-# label, image_size, drop, decimal, decisions (a list of files), group, images: of a custom dataset (custom_data.py), None
-# for a published one; labels: a file of human labels.
-Source = namedtuple("Source", "facts data_dir path label image_size labels drop decimal decisions group images",
-                    defaults=[None] * 10)
+# label, image_size, drop, decimal, decisions (a list of files), group, images, true_label: of a custom dataset
+# (custom_data.py), None for a published one; labels: a file of human labels, or of the labels of an .npy.
+Source = namedtuple("Source", "facts data_dir path label image_size labels drop decimal decisions group images "
+                    "true_label", defaults=[None] * 11)
 
 
 class DataError(Exception):

@@ -55,6 +55,42 @@ def classes_of(values, what, known=None):
     return class_names, integers.astype(np.int64)
 
 
+def truth(texts, class_names, what):
+    """Encode true labels, of which some may be unknown.
+
+    Parameters
+    ----------
+    texts : array of str or None [n]
+        Empty or None where the truth is unknown.
+    class_names : array [c]
+        Of the given labels.
+    what : str
+        How an error begins.
+
+    Returns
+    -------
+    int64 array [n]
+        Positions in class_names; -1 for unknown.
+
+    Raises
+    ------
+    DataError
+        For other classes, and if no label is known.
+    """
+    numbers = {str(name): number for number, name in enumerate(class_names)} | {"": -1}
+    texts = ["" if text is None or text != text else str(text).strip() for text in texts]
+    if class_names.dtype.kind in "iu":  # as pandas writes integers beside empty cells
+        texts = [re.sub(r"\.0+$", "", text) for text in texts]
+    strange = sorted(set(texts) - set(numbers))
+    if strange:
+        raise DataError(f"{what}: {listed([repr(text) for text in strange], 6)} are no classes of the given labels; use the "
+                        f"same names for both")
+    found = np.array([numbers[text] for text in texts], dtype=np.int64)
+    if (found < 0).all():
+        raise DataError(f"{what}: no sample has one; remove the option")
+    return found
+
+
 def checkable(values, what):
     """Find the samples whose labels can be checked, and what a person should know about the others.
 

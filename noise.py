@@ -217,6 +217,7 @@ def precision_and_recall(y, y_noisy, select):
     Parameters
     ----------
     y, y_noisy : int arrays [n]
+        The true labels, -1 where unknown (these samples do not count), and the noisy ones.
     select : bool array [n]
 
     Returns
@@ -226,9 +227,10 @@ def precision_and_recall(y, y_noisy, select):
     recall : float or None
         The selected fraction of the clean samples; None if no sample is clean.
     """
-    clean = np.asarray(y) == np.asarray(y_noisy)
+    y, select = np.asarray(y), np.asarray(select, dtype=bool)
+    clean = y == np.asarray(y_noisy)
     found = int((clean & select).sum())
-    selected, all_clean = int(np.sum(select)), int(clean.sum())
+    selected, all_clean = int((select & (y >= 0)).sum()), int(clean.sum())
     return (found / selected if selected else None), (found / all_clean if all_clean else None)
 
 
@@ -239,7 +241,7 @@ def heldout_accuracies(y_pred, y_noisy, y=None):
     ----------
     y_pred, y_noisy : int arrays [n]
     y : int array [n], optional
-        The true labels, if known.
+        The true labels, if known; -1 for those that are not.
 
     Returns
     -------
@@ -253,10 +255,10 @@ def heldout_accuracies(y_pred, y_noisy, y=None):
 
     found = {"heldout_accuracy": fraction(y_pred == y_noisy, np.ones(len(y_noisy), dtype=bool))}
     if y is not None:
-        clean = y == y_noisy
+        clean, mislabelled = y == y_noisy, (y != y_noisy) & (y >= 0)
         found |= {"clean_accuracy": fraction(y_pred == y_noisy, clean),
-                  "mislabelled_as_given": fraction(y_pred == y_noisy, ~clean),
-                  "mislabelled_as_true": fraction(y_pred == y, ~clean)}
+                  "mislabelled_as_given": fraction(y_pred == y_noisy, mislabelled),
+                  "mislabelled_as_true": fraction(y_pred == y, mislabelled)}
     return found
 
 

@@ -25,8 +25,8 @@ BATCH = 256  # rows of a .parquet whose pictures are in memory at a time
 # path; column: of the pictures; rows: positions in the list, int [n], of the samples; names [n]: the pictures as the list
 # writes them; files: paths relative to the list's folder, None for a .parquet with pictures; class_names, given [n];
 # groups: object [n] or None; shape: of a picture; checksum, warnings, left_out, reading: as in data.Dataset and data.Facts.
-Pictures = namedtuple("Pictures", "path column rows names files class_names given groups shape checksum warnings left_out "
-                      "reading")
+Pictures = namedtuple("Pictures", "path column rows names files class_names given y_train groups shape checksum warnings "
+                      "left_out reading")
 
 
 def is_list(path, source):
@@ -49,12 +49,12 @@ def read(path, source):
         stamps = {file: (found.st_size, found.st_mtime_ns) for file in set(files) - {None}
                   for found in [os.stat(Path(path).parent / file)]}
         named = tuple(names), tuple(files), tuple(stamps.items())
-    return _read(*identity, source.image_size, column, named)
+    return _read(*identity, source.true_label, source.image_size, column, named)
 
 
 def _identity(path, source):
     found = os.stat(path)
-    not_pictures = tuple(filter(None, [source.label, source.group, *(source.drop or ())]))
+    not_pictures = tuple(filter(None, [source.label, source.group, source.true_label, *(source.drop or ())]))
     return (Path(path), (found.st_size, found.st_mtime_ns), source.label, source.images, source.group, not_pictures)
 
 
@@ -230,14 +230,14 @@ def _leads_out(file, bases):
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 @functools.lru_cache(maxsize=2)
-def _read(path, stamp, label, images, group, not_pictures, image_size, column, named):
+def _read(path, stamp, label, images, group, not_pictures, true_label, image_size, column, named):
     """named: (the names of the pictures, their files, the stamps of these), None for pictures in a .parquet."""
     table, notes = _table(path, stamp, label)
     in_text = path.suffix.lower() == ".txt" and label is None
     if label is None and not in_text:
         raise DataError(f"--dataset {path}: which column contains the labels? give --label COLUMN, one of "
                         f"{listed([repr(name) for name in table if name != column], 30)}")
-    for name in filter(None, [label, group]):
+    for name in filter(None, [label, group, true_label]):
         if name not in table:
             raise DataError(f"{path}: no column {name!r}; its columns are {listed([repr(each) for each in table])}")
     others = [name for name in table if name not in (column, *not_pictures)] if not in_text else []
@@ -253,6 +253,8 @@ def _read(path, stamp, label, images, group, not_pictures, image_size, column, n
     keep, kept, told = labels.checkable(texts.to_numpy(dtype=str)[used], what)
     class_names, given = labels.classes_of(tabular.integers_if_all(kept.astype(np.str_)), what)
     rows = used[keep]
+    y_train = None if true_label is None else labels.truth(
+        table[true_label].to_numpy()[rows], class_names, f"{path}: the true labels in column {true_label!r}")
     of_group = None
     if group is not None:
         of_group = groups.as_text(table[group])[rows]
@@ -261,7 +263,7 @@ def _read(path, stamp, label, images, group, not_pictures, image_size, column, n
     reading = "; ".join(filter(None, [f"pictures of {column!r}", scan.changed, f"{len(table) - len(rows)} samples not used"
                                       if len(rows) < len(table) else ""]))
     return Pictures(path, column, rows, np.array([folders.shown(names[row]) for row in rows], dtype=object),
-                    None if named is None else [files[row] for row in rows], class_names, given, of_group, scan.shape,
+                    None if named is None else [files[row] for row in rows], class_names, given, y_train, of_group, scan.shape,
                     checksum.hexdigest(), [*warnings, *scan.warnings, *told],
                     missing | scan.left_out, reading)
 

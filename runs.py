@@ -130,7 +130,8 @@ def start(plan, published, progress, schedule):
             progress.say(f"warning: {warning}")
         _warned.add(path.parent)
     dataset, index, y_noisy = noisy_labels.load(settings, dataset, source.labels, plan.transition)
-    flipped = None if dataset.y_train is None else int((dataset.y_train != y_noisy).sum())
+    known = None if dataset.y_train is None else dataset.y_train >= 0
+    flipped = None if known is None else int((dataset.y_train != y_noisy)[known].sum())
 
     def save(**arrays):
         save_checkpoint(path, settings, **arrays, sessions=json.dumps([*earlier, this_session]),
@@ -143,12 +144,14 @@ def start(plan, published, progress, schedule):
         return {"settings": settings, "differs_from_published": differs, **this_session, "earlier_sessions": earlier,
                 "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
                 "wall_seconds": round(time.monotonic() - started_at, 1), "samples": len(y_noisy), "flipped": flipped,
+                **({} if known is None or known.all() else {"true_labels_known": int(known.sum())}),
                 "warnings": list(dataset.warnings),
                 "learning_rates": utils.changes_of_learning_rate(utils.schedule(schedule, settings), settings["epochs"]),
                 **({} if plan.transition is None else {"transition_matrix": plan.transition.tolist()})}
 
+    of_labels = "their labels" if known is None or known.all() else f"the {known.sum()} labels of known truth"
     label_note = "labels as given (" if flipped is None else (
-        f"{flipped} of their labels {'flipped' if dataset.given is None else 'wrong'} ({name_of_noise(settings)}, ")
+        f"{flipped} of {of_labels} {'flipped' if dataset.given is None else 'wrong'} ({name_of_noise(settings)}, ")
     if "treated_as" in settings and not path.name.startswith("Verify_Theory"):
         label_note += f"treated as {settings['treated_as']}, "
     print(f"{path.name.split('_seed')[0]} on {len(y_noisy)} samples of {settings['dataset']}, {label_note}seed "

@@ -263,6 +263,44 @@ def test_an_npy_that_cannot_be_used(tmp_path):
     refused(["--dataset", "x.npy", "--labels", "y.npy", "--group", "who"], tmp_path, "numpy.savez")
 
 
+def test_true_labels_in_a_column(tmp_path):
+    """Known for some rows: they are scored, by iteration, and are neither features nor seen by training."""
+    table, kinds = mixed_table(200)
+    given = np.array(["cat", "dog", "eel"])[flipped(np.unique(kinds, return_inverse=True)[1], 3)]
+    known = np.arange(200) % 4 != 0
+    table.assign(kind=given, truth=np.where(known, kinds, "")).to_csv(tmp_path / "t.csv", index=False)
+    table.assign(kind=given).to_csv(tmp_path / "without.csv", index=False)
+    options = ["--label", "kind", "--epochs", 20, "--iterations", 2]
+    result = run(["--dataset", "t.csv", *options, "--true_label", "truth"], tmp_path)
+    assert result.code == 0 and result.err == "", result.err
+    wrong = (given != kinds) & known
+    assert f"{wrong.sum()} of the 150 labels of known truth wrong" in result.out
+    base = tmp_path / "results/t/given/INCV_seed0_epochs20_true_label_truth.json"
+    provenance = json.loads(base.read_text())
+    assert (provenance["flipped"], provenance["true_labels_known"]) == (wrong.sum(), 150)
+    selection = pd.read_csv(base.with_suffix(".csv"), keep_default_na=False)
+    assert selection["y"].tolist() == np.where(known, kinds, "").tolist()
+    select, clean = (selection["select"].astype(str) == "True").to_numpy(), known & (given == kinds)
+    last = provenance["iterations"][-1]
+    assert last["LP"] == (select & clean).sum() / (select & known).sum()
+    assert last["LR"] == (select & clean).sum() / clean.sum()
+    alike = run(["--dataset", "without.csv", *options, "--quiet"], tmp_path)
+    assert alike.code == 0, alike.err
+    other = pd.read_csv(tmp_path / "results/without/given/INCV_seed0_epochs20.csv")
+    assert (other.drop(columns="y") == pd.read_csv(base.with_suffix(".csv")).drop(columns="y")).all(axis=None)
+
+
+def test_true_labels_that_cannot_be_used(tmp_path):
+    table = mixed_table(60)[0].assign(kind=["cat", "dog"] * 30, truth=["cat", "emu"] * 30, nothing="")
+    table.to_csv(tmp_path / "t.csv", index=False)
+    options = ["--dataset", "t.csv", "--label", "kind", "--true_label"]
+    refused([*options, "truth"], tmp_path, "'emu'", "no classes of the given labels")
+    refused([*options, "kind"], tmp_path, "--label")
+    refused([*options, "nothing"], tmp_path, "no sample has one")
+    refused([*options, "nowhere"], tmp_path, "no column 'nowhere'")
+    refused(["--dataset", "digits", "--true_label", "truth"], tmp_path, "custom datasets")
+
+
 BAD_ARRAYS = {
     "lengths that differ": (dict(x=X, y=Y[:5]), "6"),
     "one class": (dict(x=X, y=np.zeros(6, int)), "one class"),

@@ -85,6 +85,15 @@ def test_removal_ratio():
     assert noise.removal_ratio(1.0) == 2
 
 
+def test_unknown_truth_counts_nowhere():
+    """Five samples, two of unknown truth (-1): of the selected ones that are known, one of two is clean; of two clean, one."""
+    y, y_noisy = np.array([0, 1, 2, -1, -1]), np.array([0, 1, 0, 1, 2])
+    select = np.array([True, False, True, True, False])
+    assert noise.precision_and_recall(y, y_noisy, select) == (1 / 2, 1 / 2)
+    found = noise.heldout_accuracies(np.array([0, 0, 2, 1, 0]), y_noisy, y)
+    assert found == {"heldout_accuracy": 2 / 5, "clean_accuracy": 1 / 2, "mislabelled_as_given": 0, "mislabelled_as_true": 1}
+
+
 def test_precision_and_recall_by_hand():
     y, y_noisy = np.array([0, 1, 2, 0, 1, 2]), np.array([0, 1, 0, 0, 2, 2])  # clean: 0, 1, 3, 5
     select = np.array([True, False, True, True, False, False])

@@ -167,6 +167,17 @@ def test_a_list_from_the_command_to_report_export_and_prediction(pictures):
     assert json.loads(base.with_suffix(".json").read_text())["settings"]["images"].endswith("all")
 
 
+@pytest.mark.parametrize("ending", [".csv", ".parquet", ".jsonl"])
+def test_true_labels_of_a_list(pictures, ending):
+    folder, table = pictures
+    truth = np.where(np.arange(N) % 3 == 0, "", np.roll(KINDS, 1))
+    written(table.assign(truth=truth), folder / f"list{ending}")
+    dataset = custom_data.load(folder / f"list{ending}", "kind", images=str(folder / "all"), true_label="truth")
+    names = np.array([*dataset.class_names, ""])
+    assert names[dataset.y_train].tolist() == truth.tolist() and (names[dataset.given] == KINDS).all()
+    assert "not used: columns 'age'" in dataset.warnings[0]
+
+
 @pytest.mark.slow
 def test_robust_training_predicts_other_pictures(pictures):
     folder, table = pictures
