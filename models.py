@@ -23,7 +23,12 @@ import utils
 
 # The one list of networks, a literal, which the command line reads without importing this module: the name of a function
 # below and the kind of samples it is for. Add one here.
-ARCHITECTURES = {"resnet32": "images", "resnet110": "images", "resnet8": "images", "plain14": "images", "dense": "table"}
+ARCHITECTURES = {
+    "resnet32": "images",
+    "resnet110": "images",
+    "resnet8": "images",
+    "plain14": "images",
+    "dense": "table"}
 
 
 class BiasFreeConv2D(layers.Conv2D):

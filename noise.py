@@ -52,7 +52,7 @@ def transition_matrix(noise_pattern, noise_ratio, num_classes):
     Parameters
     ----------
     noise_pattern : str
-        One of `DRAWN`: "sym" spreads the flipped labels over all other classes, "asym" moves them to the next class.
+        One of `DRAWN`; `PATTERNS` says what each does to the flipped labels.
     noise_ratio : float
         The fraction of labels that is flipped, in [0, 1].
     num_classes : int

@@ -138,14 +138,15 @@ def test_no_tensor_has_more_than_two_gradients(architecture):
     assert (max(summands) == 2) == (architecture != "stock")  # of stock batch normalisation there are three
 
 
-def test_saved_network_needs_keras_alone(tmp_path):
-    network = models.resnet8((8, 8, 1), 10, seed=1, momentum=0.8)
+@pytest.mark.parametrize("architecture", ["resnet8"])
+def test_saved_network_needs_keras_alone(tmp_path, architecture):
+    network = models.build(architecture, (8, 8, 1), 10, seed=1, momentum=0.8)
     generator = np.random.default_rng(0)
     x = generator.integers(0, 17, (40, 8, 8, 1), dtype=np.uint8)
     trainer, predictor = training.make_trainer(network, 16)
     training.train_epoch(trainer, x, generator.integers(0, 10, 40), np.arange(40), generator, 8, 1e-2, 1, False)
     ours = training.predict(predictor, x, np.arange(40))
-    models.save_network(tmp_path / "network.keras", network, "resnet8", pixel_max=16)
+    models.save_network(tmp_path / "network.keras", network, architecture, pixel_max=16)
     np.save(tmp_path / "x.npy", x)
     loading = ("import keras, numpy as np; network = keras.models.load_model('network.keras');"
                "np.save('p.npy', network.predict(np.load('x.npy'), verbose=0))")

@@ -13,7 +13,7 @@ def test_transition_matrices_by_hand():
     assert np.allclose(noise.transition_matrix("asym", 0.3, 3), [[.7, .3, 0], [0, .7, .3], [.3, 0, .7]])
 
 
-@pytest.mark.parametrize("pattern", ("sym", "asym"))
+@pytest.mark.parametrize("pattern", noise.DRAWN)
 @pytest.mark.parametrize("ratio", [0, 0.4, 1])
 def test_flipped_labels_follow_the_matrix(pattern, ratio):
     transition = noise.transition_matrix(pattern, ratio, 5)
@@ -104,7 +104,7 @@ def test_precision_and_recall_by_hand():
 
 @pytest.mark.parametrize("num_classes", [2, 10, 100])
 @pytest.mark.parametrize("ratio", [0, 0.2, 0.5, 0.8, 1])
-@pytest.mark.parametrize("pattern", ("sym", "asym"))
+@pytest.mark.parametrize("pattern", noise.DRAWN)
 def test_closed_forms_to_three_decimals(pattern, ratio, num_classes):
     """A billion samples of every class, of which only the counts are drawn: labels through T, predictions through T."""
     transition, generator = noise.transition_matrix(pattern, ratio, num_classes), np.random.default_rng(0)
