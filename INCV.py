@@ -11,8 +11,8 @@ ICML 2019 (section 4). Writes the selection (CSV), provenance (JSON), label prec
 a report to results/(dataset)/(noise_pattern)/(noise_ratio)/, for custom datasets to results/(dataset)/given/. An interrupted
 run resumes when the command is repeated.
 
-Results on digits (mean of 5 seeds, 50 s each on one CPU core): LP 0.988, LR 0.997 (sym 0.2); 0.966, 0.990 (sym 0.5);
-0.872, 0.980 (asym 0.4). `python benchmarks/selections.py results/reference` computes them.
+Results on digits (mean of 5 seeds, a minute or more each on one CPU core): LP 0.988, LR 0.997 (sym 0.2); 0.966, 0.990
+(sym 0.5); 0.872, 0.980 (asym 0.4). `python benchmarks/selections.py results/reference` computes them.
 """
 if __name__ == "__main__":
     import signal
@@ -340,7 +340,7 @@ def main():
         export.check(args.export, planned)
     sweep.carry_out("INCV", run, planned, **command.how_to_sweep(args))
     if args.export and runs.is_finished(planned[0].path, planned[0].settings):
-        print(f"written: {export.write(args.export, planned[0])}")
+        print(f"written: {export.write(args.export, planned[0])}{export.issues_among_selected(planned[0])}")
 
 
 def run(plan, progress):

@@ -12,8 +12,9 @@ a warm-up, on the remaining candidates too. A finished INCV result of the same s
 methods (methods.py) instead; standard trains one network on all noisy labels. Writes a row per epoch (CSV), provenance
 (JSON), test accuracy (PNG) and the networks to results/(dataset)/(noise_pattern)/(noise_ratio)/.
 
-Results on digits (test accuracy, mean ± s.d. of 5 seeds, 3 to 5 minutes each on one CPU core): 98.28±0.93 % for sym 0.5, where
-standard training has 73.33±4.35; 92.59±3.63 for asym 0.4 (80.94±2.84). `python table.py results/reference` computes them.
+Results on digits (test accuracy, mean ± s.d. of 5 seeds, three minutes or more each on one CPU core): 98.28±0.93 % for sym
+0.5, where standard training has 73.33±4.35; 92.59±3.63 for asym 0.4 (80.94±2.84). `python table.py results/reference`
+computes them.
 """
 if __name__ == "__main__":
     import signal
@@ -211,7 +212,8 @@ def main():
     parser.add_argument("--transition", choices=("estimated", "true"), help="transition matrix of f_correction (default: "
                         "estimated)")
     parser.add_argument("--incv_epochs", type=command.number(int, 1), metavar="N",
-                        help="epochs of each training of INCV (default: 50; for digits 12)")
+                        help="epochs of each training of INCV (default: 50; for digits 12; "
+                        "for custom datasets as many as make enough steps)")
     parser.add_argument("--predict", metavar="FILE.npz", help="do not train: write what the saved networks of the run predict "
                         "for the samples x in FILE.npz or in an .npy (raw pixels, like the dataset's), for another table, "
                         "folder, image or list of pictures")

@@ -92,7 +92,11 @@ def parser(description, defaults, custom=False):
     """
     def default(option):
         general, digits = defaults["cifar10"][option], defaults["digits"][option]
-        return f"default: {general}" + (f"; for digits {digits}" if digits != general else "")
+        others = {defaults[kind][option] for kind in ("images", "small_images", "table") if kind in defaults}
+        others = {"as many as make enough steps"} if any(map(callable, others)) else others - {general} if len(
+            others) == 1 else set()
+        texts = [f"default: {general}"] + [f"for digits {digits}"] * (digits != general)
+        return "; ".join(texts + [f"for custom datasets {each}" for each in others])
 
     parser = Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
     if custom:
@@ -114,8 +118,8 @@ def parser(description, defaults, custom=False):
         parser.add_argument("--images", metavar="DIR", help="for lists of pictures (a column of file names): the folder "
                             "that the names begin in (default: that of the list)")
         parser.add_argument("--label_issues", action=argparse.BooleanOptionalAction, help="after INCV, predict every label by "
-                            "networks trained on trusted labels, list the label issues by it, and judge the list (default: "
-                            "for custom datasets; --no-label_issues is INCV alone, as in earlier versions)")
+                            "networks trained on trusted labels, rank the label issues by it, and judge the list (default: "
+                            "for custom datasets); without it they follow from INCV's own predictions, as in earlier versions")
         parser.add_argument("--inspect", action="store_true", help="print what would be read, and train nothing")
         parser.add_argument("--image_size", type=number(int, 4, 1024), metavar="N", help="for folders: resize images to N x N "
                             f"pixels (default: unchanged if all have one size of at most {folders.LARGEST_AS_IT_IS}, else "
@@ -139,20 +143,20 @@ def parser(description, defaults, custom=False):
                         help="determines all random draws (default: 0); one run for each")
     parser.set_defaults(label=None, image_size=None, labels=None, label_set=None, drop=None, decimal=None, inspect=False,
                         decisions=None, label_issues=None, group=None, images=None, true_label=None)
-    for option, text in (("epochs", "of each training"), ("iterations", "of cross-validation"), ("batch_size", "samples")):
+    each = "of robust training, not of INCV" if "incv_epochs" in defaults["cifar10"] else "of each training"
+    for option, text in (("epochs", each), ("iterations", "of cross-validation"), ("batch_size", "samples per batch")):
         if option in defaults["cifar10"]:
             parser.add_argument(f"--{option}", type=number(int, 1), metavar="N", help=f"{text} ({default(option)})")
     parser.add_argument("--learning_rate", type=number(float, 1e-8, 10), metavar="RATE", help="initial learning rate of Adam; "
                         f"later ones, in proportion, as published ({default('learning_rate')})")
     parser.add_argument("--subset", type=number(int, 1), metavar="N",
                         help="use a class-balanced subset of N training samples (default: all)")
-    tables = [name for name, kind in ARCHITECTURES.items() if kind == "table"]
-    names = [name for name in ARCHITECTURES if custom or name not in tables]
+    names = [name for name, kind in ARCHITECTURES.items() if custom or kind != "table"]
     parser.add_argument("--architecture", type=named(names, own_network.is_file, "FILE.py:FUNCTION"),
                         metavar="NAME|FILE.py:FUNCTION", help=f"{', '.join(names)}, or a function (input_shape, num_classes, "
                         "seed) that returns a keras.Model, images in [0, 1] to logits (" + default("architecture") + (
-                            f"; for tables {', '.join(tables)})" if custom else ")"))
-    parser.add_argument("--precision", choices=("float32", "bfloat16"), help=default("precision"))
+                            "; for tables dense)" if custom else ")"))
+    parser.add_argument("--precision", choices=("float32", "bfloat16"), help=f"of arithmetic ({default('precision')})")
     parser.add_argument("--gpu_id", type=number(int, 0), metavar="N", help="GPU to use (default: the first, if any)")
     parser.add_argument("--threads", type=number(int, 1, 4096), metavar="N", help="CPU threads per operation; results differ "
                         f"by rounding (default: all cores, here {os.cpu_count()}; for digits 1; a resumed run keeps its own)")
@@ -164,7 +168,7 @@ def parser(description, defaults, custom=False):
                         help="stop after this time at the end of an epoch; the same command resumes")
     parser.add_argument("--data_dir", metavar="DIR", help="folder of the CIFAR batches (default: data, into which they are "
                         "downloaded)")
-    parser.add_argument("--results_dir", default="results", metavar="DIR", help="default: results")
+    parser.add_argument("--results_dir", default="results", metavar="DIR", help="folder for results (default: results)")
     parser.add_argument("--overwrite", action="store_true", help="repeat finished runs")
     parser.add_argument("--quiet", action="store_true", help="show no progress")
     parser.add_argument("--version", action="version", version=f"%(prog)s {runs.VERSION}")
@@ -193,13 +197,11 @@ def plan(script, parser, defaults, methods=None):
         parser.error(f"--{option}: the value is empty")  # as a shell makes of an unset variable
     deadline, source = None if args.time_limit is None else time.time() + 60 * args.time_limit, _source(args)
     if args.inspect:
-        print("\n".join(inspect(source)))
-        sys.exit()
+        sys.exit(print("\n".join(inspect(source))))
     noisy, ratios = _noise(args, parser, source)
     source, transition = source._replace(labels=noisy.pop("labels", source.labels)), noisy.pop("transition", None)
-    facts = source.facts
+    facts, network = source.facts, None
     size, num_classes, kind = facts.size, facts.num_classes, "table" if len(facts.shape) == 1 else "images"
-    network = None
     if own_network.is_file(args.architecture):
         if args.precision == "bfloat16":
             parser.error("--precision bfloat16 cannot be combined with a network of your own: remove it, and give the "
@@ -221,9 +223,8 @@ def plan(script, parser, defaults, methods=None):
         args.method = list(methods) if "all" in args.method else args.method
         special = {option for of_name in methods.values() for option in of_name["options"]}
         without = {method: special - set(methods[method]["options"]) for method in args.method}
-    for option in sorted(set.intersection(*without.values())):
-        if getattr(args, option) is not None:
-            parser.error(f"--{option} cannot be combined with --method {' '.join(args.method)}: remove it")
+    for option in [each for each in sorted(set.intersection(*without.values())) if getattr(args, each) is not None]:
+        parser.error(f"--{option} cannot be combined with --method {' '.join(args.method)}: remove it")
     data.check_folder(args.data_dir)
     utils.check_backend(args.gpu_id)
     planned = []
@@ -265,10 +266,9 @@ def _source(args):
 
 def inspect(source):
     """Return lines that say what a data.Source would be read as."""
-    if source.path is not None:
-        return custom_data.inspect(source)
-    facts = source.facts
-    return [f"{facts.name}: {facts.size} training samples of {' × '.join(map(str, facts.shape))}, {facts.num_classes} classes"]
+    name, _, size, num_classes, shape = source.facts[:5]
+    return [f"{name}: {size} training samples of {' × '.join(map(str, shape))}, {num_classes} classes"] if (
+        source.path is None) else custom_data.inspect(source)
 
 
 def _noise(args, parser, source):

@@ -6,6 +6,7 @@
 source: data.Source. Errors in the data are found here, before training, and reported in one line (data.DataError); what is
 read otherwise than written is a warning. No file can run code: objects in arrays are never unpickled.
 """
+import difflib
 import functools
 import re
 from pathlib import Path
@@ -112,7 +113,9 @@ def _decided(source, dataset):
     changed, confirmed = int((given != dataset.given).sum()), int((trusted & (given == dataset.given)).sum())
     told = (f"{source.path}: as decided, {data.many(changed, 'label')} changed, {confirmed} confirmed, "
             f"{data.many(int((~used).sum()), 'sample')} not used")
-    dataset = dataset._replace(given=given, trusted=trusted, warnings=[*dataset.warnings, told])
+    lost = [f"{file} lists what was left after other decisions, which are not applied: give the lists that contain them too, "
+            f"before it, --decisions FIRST.csv SECOND.csv" for file in issue_file.without_earlier(source.decisions)]
+    dataset = dataset._replace(given=given, trusted=trusted, warnings=[*dataset.warnings, told, *lost])
     return dataset if used.all() else data.part(dataset, np.flatnonzero(used))
 
 
@@ -197,8 +200,9 @@ def kind_of(path, source):
     if path.is_dir():
         kind = "folder"
     elif not path.is_file():
-        raise DataError(f"--dataset {path}: no such dataset; give cifar10, cifar100, digits, or the path of an .npz file, a "
-                        f"folder of images, or a .csv or .parquet table")
+        like = difflib.get_close_matches(str(path.name), sorted(data.SIZES), n=1)
+        raise DataError(f"--dataset {path}: no such dataset{f', did you mean {like[0]}?' if like else ''}; give cifar10, "
+                        f"cifar100, digits, or the path of an .npz, a folder of images, or a table (.csv, .jsonl, .parquet)")
     else:
         kind = ("npz" if path.suffix.lower() in (".npz", ".npy") else "list" if picture_list.is_list(path, source) else
                 "table" if table_file.is_table(path) else None)

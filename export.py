@@ -93,6 +93,17 @@ def write(target, plan):
     return target
 
 
+def issues_among_selected(plan):
+    """Return what a person should know of label issues among the selected samples of a finished run, or ""."""
+    if not runs.beside(plan.path, "_out_of_fold.csv").exists():
+        return ""
+    every = issue_file.read_issues(runs.checked(plan.path, "_out_of_fold.csv"))
+    selected = every[every["status"] == "selected"]
+    issues = int((selected["suspect"].astype(str) == "True").sum())
+    told = f", {data.many(issues, 'label issue')} among them: decide about these first" if issues else ""
+    return f" ({len(selected)} of {data.many(len(every), 'sample')}{told})"
+
+
 def _is_list(path, source):
     return source.path is not None and Path(path).is_file() and picture_list.is_list(path, source)
 

@@ -4,6 +4,7 @@ A decision is keep (the label is right), drop (the sample is not used) or the na
 """
 import hashlib
 import json
+import re
 from collections import namedtuple
 from pathlib import Path
 
@@ -90,6 +91,20 @@ def checksum(files):
         return hashlib.sha256(json.dumps(found).encode()).hexdigest()
     by_sample = {name: (given, decision) for _, name, given, decision in found}
     return hashlib.sha256(json.dumps(sorted(by_sample.items())).encode()).hexdigest()
+
+
+def without_earlier(files):
+    """Return the lists of runs with earlier decisions, of which no other file is: those decisions would be lost.
+
+    files: list of path. The name of a list tells its run's decisions, by the first digits of their `checksum`.
+    """
+    lost = []
+    for number, file in enumerate(files):
+        of_run = re.search(r"_decisions_([0-9a-f]{6})_", Path(file).name)
+        others = [files[:number], [other for other in files if other != file]]
+        if of_run and not any(some and checksum(some).startswith(of_run[1]) for some in others):
+            lost.append(file)
+    return lost
 
 
 def decide(files, names, given, class_names, of_groups=None):

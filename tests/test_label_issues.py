@@ -122,6 +122,20 @@ def test_edited_lists_survive_overwrite(tmp_path):
     assert run(quick, tmp_path).code == 0 and listed.read_text().startswith("sample,given,suggested")
 
 
+def test_a_list_of_a_second_round_without_the_first_is_told(tmp_path):
+    """Its decisions alone would lose those of the first round."""
+    first = tmp_path / "INCV_seed0_suspects.csv"
+    pd.DataFrame({"sample": [0, 1], "given": ["a", "b"], "decision": ["keep", "drop"]}).to_csv(first, index=False)
+    second = tmp_path / f"INCV_seed0_decisions_{issue_file.checksum([first])[:6]}_suspects.csv"
+    pd.DataFrame({"sample": [2], "given": ["a"], "decision": ["b"]}).to_csv(second, index=False)
+    assert issue_file.without_earlier([first]) == issue_file.without_earlier([first, second]) == []
+    assert issue_file.without_earlier([second]) == [second]
+    np.savez(tmp_path / "d.npz", x=np.arange(24.0).reshape(12, 2) % 7, y=np.array(["a", "b"] * 6))
+    for files, lost in (([second], 1), ([first, second], 0)):
+        told = custom_data.load(tmp_path / "d.npz", decisions=[str(file) for file in files]).warnings
+        assert sum("which are not applied" in line for line in told) == lost
+
+
 @pytest.mark.parametrize("kind, dtype", [("y", np.int8), ("labels", "<U1"), ("y", bool)])
 def test_decisions_keep_the_arrays_own_type(tmp_path, kind, dtype):
     import export
