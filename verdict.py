@@ -145,4 +145,6 @@ def _sentence(found, learned):
     about = f"about {found['wrong']} {labels} ({found['wrong_low']} to {found['wrong_high']})"
     if found["outcome"] == TOP:
         return f"use the first {found['top']} of the {found['issues']} {entries} only: {about}; {agreement}"
-    return f"the list can be used: {about}; {agreement}"
+    expected = found["expected_precision"]
+    precise = "" if expected is None else f"; {expected:.0%} of the {found['issues']} {entries} are expected to be wrong"
+    return f"the list can be used: {about}{precise}; {agreement}"
