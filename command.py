@@ -95,8 +95,8 @@ def parser(description, defaults, custom=False):
         others = {defaults[kind][option] for kind in ("images", "small_images", "table") if kind in defaults}
         others = {"as many as make enough steps"} if any(map(callable, others)) else others - {general} if len(
             others) == 1 else set()
-        texts = [f"default: {general}"] + [f"for digits {digits}"] * (digits != general)
-        return "; ".join(texts + [f"for custom datasets {each}" for each in others])
+        others = [f"for digits {digits}"] * (digits != general) + [f"for custom datasets {each}" for each in others]
+        return "; ".join([f"default: {general}", *others])
 
     parser = Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
     if custom:
@@ -151,11 +151,12 @@ def parser(description, defaults, custom=False):
                         f"later ones, in proportion, as published ({default('learning_rate')})")
     parser.add_argument("--subset", type=number(int, 1), metavar="N",
                         help="use a class-balanced subset of N training samples (default: all)")
-    names = [name for name, kind in ARCHITECTURES.items() if custom or kind != "table"]
+    tables = [name for name, kind in ARCHITECTURES.items() if kind == "table"]
+    names = [name for name in ARCHITECTURES if custom or name not in tables]
     parser.add_argument("--architecture", type=named(names, own_network.is_file, "FILE.py:FUNCTION"),
                         metavar="NAME|FILE.py:FUNCTION", help=f"{', '.join(names)}, or a function (input_shape, num_classes, "
                         "seed) that returns a keras.Model, images in [0, 1] to logits (" + default("architecture") + (
-                            "; for tables dense)" if custom else ")"))
+                            f"; for tables {', '.join(tables)})" if custom else ")"))
     parser.add_argument("--precision", choices=("float32", "bfloat16"), help=f"of arithmetic ({default('precision')})")
     parser.add_argument("--gpu_id", type=number(int, 0), metavar="N", help="GPU to use (default: the first, if any)")
     parser.add_argument("--threads", type=number(int, 1, 4096), metavar="N", help="CPU threads per operation; results differ "
@@ -255,7 +256,6 @@ def _source(args):
                              decisions, args.group, args.images and str(Path(args.images).absolute()), args.true_label)
         if args.group is not None and args.label_issues is False:
             raise data.DataError("--group needs the last pass: remove --no-label_issues")
-        custom_data.kind_of(path, source)
         return source._replace(facts=custom_data.facts(source))
     for option in OF_CUSTOM:
         if getattr(args, option) is not None:

@@ -113,8 +113,9 @@ def _decided(source, dataset):
     changed, confirmed = int((given != dataset.given).sum()), int((trusted & (given == dataset.given)).sum())
     told = (f"{source.path}: as decided, {data.many(changed, 'label')} changed, {confirmed} confirmed, "
             f"{data.many(int((~used).sum()), 'sample')} not used")
-    lost = [f"{file} lists what was left after other decisions, which are not applied: give the lists that contain them too, "
-            f"before it, --decisions FIRST.csv SECOND.csv" for file in issue_file.without_earlier(source.decisions)]
+    lost = [f"{file} lists what was left after other decisions than those given before it; what no given list decides is not "
+            f"applied: give all lists, the first one first, --decisions FIRST.csv SECOND.csv"
+            for file in issue_file.without_earlier(source.decisions)]
     dataset = dataset._replace(given=given, trusted=trusted, warnings=[*dataset.warnings, told, *lost])
     return dataset if used.all() else data.part(dataset, np.flatnonzero(used))
 

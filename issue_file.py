@@ -94,7 +94,7 @@ def checksum(files):
 
 
 def without_earlier(files):
-    """Return the lists of runs with earlier decisions, of which no other file is: those decisions would be lost.
+    """Return the lists of runs whose decisions are not those of the other files: what was decided before would be lost.
 
     files: list of path. The name of a list tells its run's decisions, by the first digits of their `checksum`.
     """

@@ -63,7 +63,7 @@ def truth(texts, class_names, what):
     texts : array of str or None [n]
         Empty or None where the truth is unknown.
     class_names : array [c]
-        Of the given labels.
+        The classes of the given labels.
     what : str
         How an error begins.
 

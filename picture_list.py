@@ -23,8 +23,9 @@ from data import DataError, listed, many
 BATCH = 256  # rows of a .parquet whose pictures are in memory at a time
 
 # path; column: of the pictures; rows: positions in the list, int [n], of the samples; names [n]: the pictures as the list
-# writes them; files: paths relative to the list's folder, None for a .parquet with pictures; class_names, given [n];
-# groups: object [n] or None; shape: of a picture; checksum, warnings, left_out, reading: as in data.Dataset and data.Facts.
+# writes them; files: paths relative to the list's folder, None for a .parquet with pictures; class_names, given [n]; y_train:
+# the true labels, int [n], -1 for unknown ones, or None; groups: object [n] or None; shape: of a picture; checksum, warnings,
+# left_out, reading: as in data.Dataset and data.Facts.
 Pictures = namedtuple("Pictures", "path column rows names files class_names given y_train groups shape checksum warnings "
                       "left_out reading")
 
@@ -259,7 +260,8 @@ def _read(path, stamp, label, images, group, not_pictures, true_label, image_siz
     if group is not None:
         of_group = groups.as_text(table[group])[rows]
         told = told + groups.checked(of_group, given, class_names, f"{path}: --group {group}")
-    checksum = hashlib.sha256(scan.checksum.encode() + repr((texts.tolist(), names)).encode("utf-8", "surrogateescape"))
+    content = (texts.tolist(), names, *(table[name].tolist() for name in (group, true_label) if name is not None))
+    checksum = hashlib.sha256(scan.checksum.encode() + repr(content).encode("utf-8", "surrogateescape"))
     reading = "; ".join(filter(None, [f"pictures of {column!r}", scan.changed, f"{len(table) - len(rows)} samples not used"
                                       if len(rows) < len(table) else ""]))
     return Pictures(path, column, rows, np.array([folders.shown(names[row]) for row in rows], dtype=object),

@@ -174,7 +174,7 @@ def start_backend(threads, gpu_id=None, in_parallel=True):
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     os.environ["NPROC"] = str(threads)  # the size of JAX's thread pool
     # oneDNN's convolutions on every CPU: left to itself, TensorFlow uses them only where there is AVX512-VNNI or better, and
-    # training takes twice as long elsewhere (benchmarks/throughput.py).
+    # training takes twice as long elsewhere (docs/speed.md).
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     os.environ.setdefault("TF_MKL_OPTIMIZE_PRIMITIVE_MEMUSE", "0")  # keep the primitives that oneDNN has prepared
     if gpu_id is not None:

@@ -244,6 +244,10 @@ def test_an_npy_of_samples_beside_one_of_labels(tmp_path):
     one, other = (tmp_path / "results" / each / "given" / name for each in ("x", "both"))
     assert one.read_bytes() == other.read_bytes()
     kept = np.load(tmp_path / "kept.npz")
+    every = pd.read_csv(tmp_path / "results/x/given" / name.replace(".csv", "_out_of_fold.csv"))
+    issues = (every["suspect"] & (every["status"] == "selected")).sum()
+    assert f"written: kept.npz ({len(kept['y'])} of 120 samples" in result.out
+    assert issues == 0 or f", {issues} label issue" in result.out
     assert (kept["x"] == x[kept["index"]]).all() and (kept["y"] == NAMES[given][kept["index"]]).all()
     # Other labels are other data.
     np.save(tmp_path / "y.npy", NAMES[given][::-1])

@@ -133,7 +133,7 @@ def test_a_list_of_a_second_round_without_the_first_is_told(tmp_path):
     np.savez(tmp_path / "d.npz", x=np.arange(24.0).reshape(12, 2) % 7, y=np.array(["a", "b"] * 6))
     for files, lost in (([second], 1), ([first, second], 0)):
         told = custom_data.load(tmp_path / "d.npz", decisions=[str(file) for file in files]).warnings
-        assert sum("which are not applied" in line for line in told) == lost
+        assert sum("is not applied: give all lists" in line for line in told) == lost
 
 
 @pytest.mark.parametrize("kind, dtype", [("y", np.int8), ("labels", "<U1"), ("y", bool)])

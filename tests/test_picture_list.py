@@ -176,6 +176,13 @@ def test_true_labels_of_a_list(pictures, ending):
     names = np.array([*dataset.class_names, ""])
     assert names[dataset.y_train].tolist() == truth.tolist() and (names[dataset.given] == KINDS).all()
     assert "not used: columns 'age'" in dataset.warnings[0]
+    # Other truths, or other groups, are other data: a finished run is not reused for them.
+    options = {"label": "kind", "images": str(folder / "all"), "true_label": "truth", "group": "age"}
+    checksums = {custom_data.facts(folder / f"list{ending}", **options).checksum}
+    for changed in ({"truth": KINDS}, {"truth": truth, "age": np.arange(N) // 2}):
+        written(table.assign(**{"truth": truth} | changed), folder / f"list{ending}")
+        checksums.add(custom_data.facts(folder / f"list{ending}", **options).checksum)
+    assert len(checksums) == 3
 
 
 @pytest.mark.slow
