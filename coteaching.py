@@ -170,17 +170,17 @@ def joint_batches(dataset, selected, candidates, generator, batch_size, keep):
             yield Batch(index, transforms, keep(len(own)), start + len(own))
 
 
-def train_on(coteacher, x, y, clean, batches, size, fill):
+def train_on(coteacher, x, y, clean, batches, size, fill, most):
     """Train on a list of `Batch`es, in order; yield (batch, what `coteach_batch` returns).
 
     On a device that loops by itself (fast_path.py), one program runs all batches of one size; a short last batch that is not
-    padded is a separate step.
+    padded is a separate step. One program serves all runs with at most `most` batches.
     """
     whole = [batch for batch in batches if fill or len(batch.index) == size] if by_whole_epochs(coteacher, x) else []
     if whole:
         arrays = [pad(batch.index, batch.transforms, batch.keep, size) for batch in whole]
         rows = coteacher.whole_epoch((x, y.astype(np.int32), clean.astype(np.float32)),
-                                     tuple(map(np.stack, zip(*arrays))), len(whole))
+                                     tuple(map(np.stack, zip(*arrays))), max(most, len(whole)))
         yield from ((batch, dict(zip(coteacher.names, row))) for batch, row in zip(whole, rows))
     for batch in batches[len(whole):]:
         yield batch, coteach_batch(coteacher, x, y, clean, batch.index, batch.transforms, batch.keep,
@@ -226,7 +226,8 @@ def coteach_epoch(coteacher, dataset, y_noisy, selected, candidates, generator, 
     sums = dict.fromkeys([*names, "kept"], 0.0)
     size = batch_size + candidates_per_batch(len(selected), len(candidates), batch_size)
     batches = list(joint_batches(dataset, selected, candidates, generator, batch_size, keep))
-    for batch, found in train_on(coteacher, dataset.x_train, y_noisy, clean, batches, size, fill):
+    most = -(-len(y_noisy) // batch_size)
+    for batch, found in train_on(coteacher, dataset.x_train, y_noisy, clean, batches, size, fill, most):
         if float(found["kept"]) > 0:
             for name in sums:
                 sums[name] += float(found[name])
