@@ -239,7 +239,7 @@ class Train:
     y_noisy : int array [n]
     settings : dict
         The settings of the run.
-    progress : command.Progress
+    progress : progress_bar.Progress
     resumed : dict of arrays
         The checkpoint to resume from; empty for none.
     save_checkpoint : callable

@@ -214,6 +214,10 @@ def main():
     parser.add_argument("--incv_epochs", type=command.number(int, 1), metavar="N",
                         help="epochs of each training of INCV (default: 50; for digits 12; "
                         "for custom datasets as many as make enough steps)")
+    parser.add_argument("--test_list", metavar="FILE", help="for lists of pictures: another list of the same columns, whose "
+                        "pictures the networks are tested on (default: a tenth of the samples is held out)")
+    parser.add_argument("--test_images", metavar="DIR", help="the folder that the names in --test_list begin in (default: "
+                        "--images, else that of the list)")
     parser.add_argument("--predict", metavar="FILE.npz", help="do not train: write what the saved networks of the run predict "
                         "for the samples x in FILE.npz or in an .npy (raw pixels, like the dataset's), for another table, "
                         "folder, image or list of pictures")
@@ -268,6 +272,8 @@ def run(plan, progress):
         plan, {"dataset": "cifar10", **PUBLISHED, "bn_momentum": 0.99}, progress, SCHEDULE)
     if selection and not np.array_equal(labels, runs.as_written(dataset, y_noisy)):
         raise runs.RunError(f"{plan_of_incv(plan).path}.csv: not a selection from these labels; repeat with --overwrite")
+    if settings.get("test_checksum") != (plan.source.test_list and custom_data.test_checksum(plan.source)):
+        raise runs.RunError(f"{plan.source.test_list}: changed since the command started; rerun the same command")
     tested_on = TEST_DATA
     if dataset.x_test is None:
         dataset, y_noisy, selection = hold_out(dataset, y_noisy, selection, settings["seed"])
@@ -312,9 +318,10 @@ def plan_of_incv(plan):
     settings = plan.settings
     chosen = {option: settings["incv_epochs"] if option == "epochs" else settings[option] for option in INCV.PUBLISHED}
     noisy = {name: settings[name] for name in command.DETAILS if name in settings}
-    settings, path = command.one_run("INCV", plan.source, noisy, settings["seed"], settings["threads"], chosen,
+    source = plan.source._replace(test_list=None, test_images=None)
+    settings, path = command.one_run("INCV", source, noisy, settings["seed"], settings["threads"], chosen,
                                      INCV.DEFAULTS, plan.results_dir)
-    return plan._replace(settings=settings, path=path)
+    return plan._replace(settings=settings, path=path, source=source)
 
 
 def select(plan, progress):

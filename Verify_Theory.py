@@ -78,7 +78,7 @@ class Memorise:
     y_noisy : int array [n]
     settings : dict
         The settings of the run.
-    progress : command.Progress
+    progress : progress_bar.Progress
     resumed : dict of arrays
         The checkpoint to resume from; empty for none.
     save_checkpoint : callable

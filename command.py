@@ -1,4 +1,4 @@
-"""The command line: options, the runs they describe, one-line messages, progress.
+"""The command line: options, the runs they describe, one-line messages.
 
 A script's `main` reads
 
@@ -9,19 +9,14 @@ A script's `main` reads
 Several values of --noise_ratio and --seed mean a run for each combination; `sweep` carries them out.
 """
 import argparse
-import contextlib
 import hashlib
 import itertools
-import math
 import os
 import re
 import signal
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
-
-from tqdm import tqdm
 
 import arrays
 import custom_data
@@ -31,6 +26,7 @@ import issue_file
 import noise
 import noisy_labels
 import own_network
+import progress_bar
 import runs
 import utils
 
@@ -38,7 +34,8 @@ ARCHITECTURES = utils.literal("models", "ARCHITECTURES")
 # Settings of a run that say more about its noise or its network than the options do, and do not differ between scripts.
 DETAILS = ("noise_pattern", "noise_ratio", "label_set", "labels_checksum", "noise_checksum", "treated_as",
            "architecture_checksum")
-OF_CUSTOM = ("label", "image_size", "drop", "decimal", "decisions", "group", "images", "true_label")
+OF_CUSTOM = ("label", "image_size", "drop", "decimal", "decisions", "group", "images", "true_label", "classes", "test_list",
+             "test_images")
 
 
 # --- options ----------------------------------------------------------------------------------------------------------
@@ -117,6 +114,8 @@ def parser(description, defaults, custom=False):
                             "as those of one patient: no network predicts what it was trained on a part of")
         parser.add_argument("--images", metavar="DIR", help="for lists of pictures (a column of file names): the folder "
                             "that the names begin in (default: that of the list)")
+        parser.add_argument("--classes", type=number(int, 2), metavar="N", help="for lists of pictures: use the first N "
+                            "classes only, in the order of numbers, of a .parquet's metadata or of the alphabet")
         parser.add_argument("--label_issues", action=argparse.BooleanOptionalAction, help="after INCV, predict every label by "
                             "networks trained on trusted labels, rank the label issues by it, and judge the list (default: "
                             "for custom datasets); without it they follow from INCV's own predictions, as in earlier versions")
@@ -142,7 +141,8 @@ def parser(description, defaults, custom=False):
     parser.add_argument("--seed", default=[0], nargs="+", type=number(int, 0, 2 ** 32 - 1), metavar="N",
                         help="determines all random draws (default: 0); one run for each")
     parser.set_defaults(label=None, image_size=None, labels=None, label_set=None, drop=None, decimal=None, inspect=False,
-                        decisions=None, label_issues=None, group=None, images=None, true_label=None)
+                        decisions=None, label_issues=None, group=None, images=None, true_label=None, classes=None,
+                        test_list=None, test_images=None)
     each = "of robust training, not of INCV" if "incv_epochs" in defaults["cifar10"] else "of each training"
     for option, text in (("epochs", each), ("iterations", "of cross-validation"), ("batch_size", "samples per batch")):
         if option in defaults["cifar10"]:
@@ -253,7 +253,9 @@ def _source(args):
         decisions = args.decisions and [str(Path(file).absolute()) for file in args.decisions]
         labels = str(Path(args.labels).absolute()) if arrays.is_npy(path) and args.labels else None
         source = data.Source(None, None, str(path.absolute()), args.label, args.image_size, labels, args.drop, args.decimal,
-                             decisions, args.group, args.images and str(Path(args.images).absolute()), args.true_label)
+                             decisions, args.group, *(each and str(Path(each).absolute()) for each in [args.images]),
+                             args.true_label, args.classes, *(each and str(Path(each).absolute()) for each in (
+                                 args.test_list, args.test_images)))
         if args.group is not None and args.label_issues is False:
             raise data.DataError("--group needs the last pass: remove --no-label_issues")
         return source._replace(facts=custom_data.facts(source))
@@ -332,7 +334,8 @@ def one_run(script, source, noisy, seed, threads, chosen, defaults, results_dir)
         changed |= {"image_size": source.image_size} if source.image_size else {}
         changed |= {"drop": re.sub(r"[^\w.-]+", "-", "_".join(["drop", *source.drop]))} if source.drop else {}
         changed |= {option: re.sub(r"[^\w.-]+", "-", f"{option}_{value}") for option, value in (
-            ("group", source.group), ("true_label", source.true_label)) if value}
+            ("group", source.group), ("true_label", source.true_label), ("classes", source.classes)) if value}
+        settings |= {"test_checksum": custom_data.test_checksum(source)} if source.test_list else {}
         if source.decisions:
             settings["decisions"] = issue_file.checksum(source.decisions)
             changed["decisions"] = f"decisions_{settings['decisions'][:6]}"
@@ -351,7 +354,7 @@ USERS_ERRORS = (runs.RunError, data.DataError, utils.BackendError, own_network.N
 
 def run_command(prog, main):
     """Call main() and exit; print errors that the user can fix in one line on stderr, without a traceback."""
-    signal.signal(signal.SIGINT, _interrupt)
+    signal.signal(signal.SIGINT, progress_bar.interrupt)
     sys.stdout = sys.stdout or open(os.devnull, "w")  # None if the shell has closed it
     utils.print_any_text()
     try:
@@ -376,75 +379,3 @@ def explanation(error):
     text = f"{error.filename or 'output'}: {error.strerror or error}; fix this and rerun the same command" if isinstance(
         error, OSError) else str(error)
     return " ".join(text.split())
-
-
-def _interrupt(signum, frame):
-    """Handle Ctrl-C; a library's callback may swallow the exception, so `Progress.show` raises it again."""
-    _interrupt.pressed = True
-    raise KeyboardInterrupt
-
-
-_interrupt.pressed = False
-
-
-# --- progress ---------------------------------------------------------------------------------------------------------
-
-tqdm.monitor_interval = 0  # no thread that redraws
-
-
-class Progress:
-    """One progress bar for all runs of a command, with the time left; a line per epoch if output is not a terminal.
-
-    Parameters
-    ----------
-    quiet : bool
-        Whether to show nothing.
-    number : int
-        The number of runs.
-    reported : pathlib.Path, optional
-        A file for the fraction of the run that is done, which another process reads.
-
-    Attributes
-    ----------
-    finished : int
-        The number of finished runs, counted by whoever carries them out.
-    where : str
-        The last text, shown or not.
-    """
-
-    def __init__(self, quiet=False, number=1, reported=None):
-        self.quiet, self.number, self.reported = quiet, number, reported
-        self.live, self.finished, self.where, self.bar = sys.stdout.isatty(), 0, "", None
-
-    def show(self, fraction, text, end_of_epoch):
-        """Update the bar, after each batch. fraction: how much of the present run is done; text: where it is."""
-        if _interrupt.pressed:
-            raise KeyboardInterrupt
-        if self.reported and end_of_epoch:
-            with contextlib.suppress(OSError):
-                self.reported.write_text(str(fraction))
-        self.where, done = text, self.finished + fraction
-        if self.quiet:
-            return
-        if self.bar is None:  # time is counted from here: the first batch includes the compilation and would mislead
-            self.bar = tqdm(desc=text, total=self.number, initial=done, smoothing=0, file=sys.stdout, dynamic_ncols=True,
-                            mininterval=0.2, leave=False, delay=0 if self.live else math.inf, bar_format=(
-                                "{percentage:3.0f}%|{bar:10}| {remaining} left, {desc}" if self.live else
-                                "{desc}, {remaining} left"))
-        self.bar.desc = text if self.number == 1 or "runs" in text else f"run {self.finished + 1}/{self.number} {text}"
-        self.bar.update(done - self.bar.n)
-        if end_of_epoch and not self.live:
-            print(self.bar, flush=True)
-
-    def part(self, begin, end):
-        """Return a view of this bar for a stage of the run, which begins and ends at these fractions of it."""
-        def show(fraction, text, end_of_epoch):
-            self.show(begin + (end - begin) * fraction, text, end_of_epoch)
-
-        return SimpleNamespace(show=show, say=self.say, quiet=self.quiet)
-
-    def say(self, line, file=None):
-        """Print a line that stays on the screen, to standard output by default."""
-        if self.bar and self.live:
-            self.bar.clear()
-        print(line, file=file or sys.stdout, flush=True)

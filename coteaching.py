@@ -114,6 +114,7 @@ def compile_selecting(networks, pixel_max, outcomes, optimizer=None):
         keras.metrics.MeanMetricWrapper(lambda _, stacked, place=place: stacked[:, place], name=name)
         for place, name in enumerate(names)])
     selecting.names = names
+    fast_path.trace_once(selecting)
     selecting.optimizer.build([variable for network in networks for variable in network.trainable_variables])
     if fast_path.loops_on_device():
         selecting.built = True

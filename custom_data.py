@@ -19,6 +19,7 @@ import folders
 import groups
 import issue_file
 import labels
+import parquet_pictures
 import picture_list
 import table_file
 import tabular
@@ -32,7 +33,7 @@ def facts(source, label=None, **options):
     source = _as_source(source, label, options)
     path = Path(source.path)
     kind = kind_of(path, source)
-    name = path.resolve().name if kind == "folder" else re.sub(r"(\.csv|\.tsv)?\.\w+$", "", path.resolve().name)
+    name = path.resolve().name if path.is_dir() else re.sub(r"(\.csv|\.tsv)?\.\w+$", "", path.resolve().name)
     name = re.sub(r"[^\w.-]+", "_", name).lstrip(".") or "data"
     if kind == "folder":
         found = folders.scan(str(path), source.image_size)
@@ -79,7 +80,7 @@ def load(source, label=None, scratch=None, quiet=True, **options):
     path = Path(source.path)
     kind = kind_of(path, source)
     if kind == "list":
-        return _decided(source, _of_list(picture_list.read(path, source), scratch, quiet))
+        return _with_test(_decided(source, _of_list(picture_list.read(path, source), scratch, quiet)), source)
     if kind != "folder":
         return _decided(source, _file(source, kind)[0])
     found = folders.scan(str(path), source.image_size)
@@ -96,6 +97,24 @@ def load(source, label=None, scratch=None, quiet=True, **options):
     dataset = _of_images(x, given, class_names, names, found.checksum)._replace(
         warnings=[*warnings, *notes], left_out=left_out, groups=of_groups)
     return _decided(source, data.part(dataset, np.setdiff1d(np.arange(len(files)), broken)) if broken else dataset)
+
+
+def _with_test(dataset, source):
+    """Return the Dataset of a list with the pictures of --test_list as test data, if it is given."""
+    if source.test_list is None:
+        return dataset
+    found = picture_list.read_test(source, dataset.class_names)._replace(shape=dataset.x_train.shape[1:])
+    every = np.arange(len(found.rows))
+    x, broken = picture_list.decode(found, every)
+    warnings = found.warnings + ([f"{found.path}: {data.many(len(broken), 'file')} not used: not a readable image"]
+                                 if broken else [])
+    keep = np.setdiff1d(every, broken)
+    return dataset._replace(x_test=x[keep], y_test=found.given[keep], warnings=[*dataset.warnings, *warnings])
+
+
+def test_checksum(source):
+    """Return the SHA-256 of the pictures and labels of --test_list. source: data.Source, with its facts. Raises DataError."""
+    return picture_list.read_test(source, source.facts.class_names).checksum
 
 
 def _size(source, names, given, class_names, of_groups):
@@ -142,7 +161,7 @@ def samples_like(file, source):
     DataError
     """
     shape, path = source.facts.shape, source.path
-    listed_pictures = path is not None and Path(path).is_file() and picture_list.is_list(path, source)
+    listed_pictures = path is not None and picture_list.is_list(path, source)
     if path is not None and table_file.is_table(path) and not listed_pictures:
         features = _file(source, "table")[1]
         if Path(file).is_dir():
@@ -152,7 +171,7 @@ def samples_like(file, source):
                 file, decimal=source.decimal, as_text=features.as_text)[0]).astype(np.float32), None
         except DataError as error:
             raise DataError(f"{file}: cannot be read like {path}: {error}") from None
-    if listed_pictures and Path(file).is_file() and table_file.is_table(file):
+    if listed_pictures and (Path(file).is_file() and table_file.is_table(file) or parquet_pictures.is_parquet(file)):
         return picture_list.pictures_like(file, source)
     if path is not None and (Path(path).is_dir() or listed_pictures) and not str(file).endswith((".npz", ".npy")):
         files = [Path(file)] if Path(file).is_file() else sorted(
@@ -199,7 +218,7 @@ def inspect(source):
 def kind_of(path, source):
     """Return "npz", "folder" or "table"; DataError for other paths, and for options of another kind."""
     if path.is_dir():
-        kind = "folder"
+        kind = "list" if picture_list.is_list(path, source) else "folder"
     elif not path.is_file():
         like = difflib.get_close_matches(str(path.name), sorted(data.SIZES), n=1)
         raise DataError(f"--dataset {path}: no such dataset{f', did you mean {like[0]}?' if like else ''}; give cifar10, "
@@ -221,9 +240,14 @@ def kind_of(path, source):
                                         ("decimal", source.decimal, ("table",), "tables of numbers"),
                                         ("images", source.images, ("list",), "lists of pictures"),
                                         ("true_label", source.true_label, ("table", "list"), "tables and lists of pictures"),
+                                        ("classes", source.classes, ("list",), "lists of pictures"),
+                                        ("test_list", source.test_list, ("list",), "lists of pictures"),
+                                        ("test_images", source.test_images, ("list",), "lists of pictures"),
                                         ("image_size", source.image_size, ("folder", "list"), "folders of images")):
         if kind not in owners and value is not None:
             raise DataError(f"--{option} is for {what}, and {path} is a {kind}: remove the option")
+    if source.test_images is not None and source.test_list is None:
+        raise DataError("--test_images is the folder of the pictures of --test_list: give --test_list FILE too")
     if arrays.is_npy(path) and source.labels is None:
         raise DataError(f"--dataset {path}: samples without labels; give --labels FILE.npy, one label for each")
     if source.labels is not None and not Path(source.labels).is_file():

@@ -59,10 +59,10 @@ Dataset = namedtuple("Dataset", "x_train y_train x_test y_test num_classes pixel
 Facts = namedtuple("Facts", "name kind size num_classes shape checksum class_names reading", defaults=[None] * 3)
 
 # Where samples and labels come from. facts: Facts; data_dir: the folder of the CIFAR batches, None for the default; path,
-# label, image_size, drop, decimal, decisions (a list of files), group, images, true_label: of a custom dataset
-# (custom_data.py), None for a published one; labels: a file of human labels, or of the labels of an .npy.
+# label, image_size, drop, decimal, decisions (a list of files), group, images, true_label, classes, test_list, test_images: of
+# a custom dataset (custom_data.py), None for a published one; labels: a file of human labels, or of the labels of an .npy.
 Source = namedtuple("Source", "facts data_dir path label image_size labels drop decimal decisions group images "
-                    "true_label", defaults=[None] * 11)
+                    "true_label classes test_list test_images", defaults=[None] * 14)
 
 
 class DataError(Exception):

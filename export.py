@@ -10,6 +10,7 @@ import arrays
 import custom_data
 import data
 import issue_file
+import parquet_pictures
 import picture_list
 import runs
 import table_file
@@ -24,9 +25,10 @@ def check(target, planned):
     if len(planned) > 1:
         raise runs.RunError("--export is for one run: give one --noise_ratio and --seed")
     if _is_list(source, planned[0].source):
-        if target.suffix.lower() != source.suffix.lower():
+        ending = ".parquet" if source.is_dir() else source.suffix
+        if target.suffix.lower() != ending.lower():
             raise runs.RunError(f"--export {target}: the rows of a list are written as it is: give a file that ends in "
-                                f"{source.suffix}")
+                                f"{ending}")
     elif target.suffix not in (".npz", ".csv"):
         raise runs.RunError(f"--export {target}: give a file that ends in .npz or .csv")
     elif target.suffix == ".npz" and table_file.is_table(source):
@@ -105,7 +107,7 @@ def issues_among_selected(plan):
 
 
 def _is_list(path, source):
-    return source.path is not None and Path(path).is_file() and picture_list.is_list(path, source)
+    return source.path is not None and Path(path).exists() and picture_list.is_list(path, source)
 
 
 def _write_list(target, plan):
@@ -149,10 +151,13 @@ def _write_parquet(file, found, label, kept, changed):
     import pyarrow
     import pyarrow.parquet
 
-    with pyarrow.parquet.ParquetFile(found.path, pre_buffer=False) as source:
-        texts, start = picture_list.class_names_of(source.schema_arrow).get(label), 0
-        with pyarrow.parquet.ParquetWriter(file, source.schema_arrow) as writer:
-            for batch in source.iter_batches(picture_list.BATCH):
+    files = parquet_pictures.parts(found.path)
+    schema, start = parquet_pictures.schema_of(files[0]), 0
+    texts = parquet_pictures.class_names_of(schema).get(label)
+    with pyarrow.parquet.ParquetWriter(file, schema) as writer:
+        for part_of_table in files:
+            source = pyarrow.parquet.ParquetFile(part_of_table, pre_buffer=False)
+            for batch in source.iter_batches(parquet_pictures.BATCH):
                 rows = kept[(kept >= start) & (kept < start + len(batch))]
                 part = pyarrow.Table.from_batches([batch]).take(rows - start)
                 values, place = part[label].to_pylist(), part.schema.get_field_index(label)

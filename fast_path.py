@@ -1,6 +1,6 @@
 """Backend-specific fast paths. Everything works without them.
 
-TensorFlow: `FusedBatchNormalization`, one kernel instead of a dozen operations.
+TensorFlow: `FusedBatchNormalization`, one kernel instead of a dozen operations; `trace_once`, one graph of a training step.
 JAX on a GPU: `compile_epoch` and `compile_prediction`, a loop over all batches in one compiled program. The data stay on the
 device, where samples are gathered and augmented; Python neither feeds a step nor waits for one. (On a CPU nothing waits, and
 XLA's convolutions are slower inside a loop.) benchmarks/throughput.py measures both.
@@ -35,6 +35,29 @@ class FusedBatchNormalization(layers.BatchNormalization):
 def batch_normalization():
     """Return the class of batch normalisation layers for networks."""
     return FusedBatchNormalization if keras.backend.backend() == "tensorflow" else layers.BatchNormalization
+
+
+def trace_once(model):
+    """Trace the training step of a compiled model once, for batches of any size; on other backends do nothing.
+
+    Keras traces it for the size of the first batch, and again for any size when a second one comes, that of the last batch:
+    in a short run this takes longer than the training.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return
+    import tensorflow as tf
+
+    steps = []
+
+    def train(batches):
+        x, y, _ = next(batches)
+        if not steps:
+            specs = keras.tree.map_structure(lambda array: tf.TensorSpec((None, *array.shape[1:]), array.dtype), (x, y))
+            steps.append(tf.function(lambda x, y: model.train_step((x, y, None)), specs, autograph=False,
+                                     jit_compile=model.jit_compile))
+        return steps[0](x, y)
+
+    model.train_function = train
 
 
 def compiles_for_one_shape():

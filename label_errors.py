@@ -19,12 +19,12 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, check_random_state, validate_data
 
-import command
 import data
 import groups as of_groups
 import INCV
 import last_pass
 import noise
+import progress_bar
 import report
 import utils
 import verdict
@@ -216,7 +216,7 @@ def _keras_train(build, x, given, num_classes, settings, passes, quiet):
         raise data.DataError(f"the model takes samples of shape {network.input_shape[1:]} and has {network.output_shape[-1]} "
                              f"classes; the samples have shape {x.shape[1:]} and {num_classes} classes")
     dataset = data.Dataset(x, None, None, None, num_classes, pixel_max=1, shift=0, flip=False, checksum=None)
-    return INCV.Train(dataset, given, settings, command.Progress(quiet), {}, lambda **_: None, network, passes)
+    return INCV.Train(dataset, given, settings, progress_bar.Progress(quiet), {}, lambda **_: None, network, passes)
 
 
 def with_logits(model):

@@ -63,8 +63,8 @@ METHODS = {
 Method = namedtuple("Method", "trainer networks train_epoch samples remembered derived", defaults=[dict, {}])
 
 # What a method needs if it trains or remembers more than one trainer's state. resumed: the arrays of the checkpoint to resume
-# from, {} for none; save_checkpoint(**arrays); progress: command.Progress for the first half of the run; schedule: arguments
-# of utils.learning_rate; transition: the true transition matrix, float [c, c], None if it is unknown.
+# from, {} for none; save_checkpoint(**arrays); progress: progress_bar.Progress of the run's first half; schedule: arguments of
+# utils.learning_rate; transition: the true transition matrix, float [c, c], None if it is unknown.
 Stage = namedtuple("Stage", "resumed save_checkpoint progress schedule transition", defaults=[None])
 
 

@@ -1,12 +1,11 @@
 """Pictures named in a list: a table (.csv, .tsv, .jsonl, .parquet) with a column of file names, a .txt of "path label" lines,
-or a .parquet that contains the pictures.
+or a .parquet, or a folder of its parts, that contains the pictures (parquet_pictures.py).
 
     if picture_list.is_list(path, source): found = picture_list.read(path, source)
     x, broken = picture_list.decode(found, np.arange(len(found.rows)))
 """
 import functools
 import hashlib
-import json
 import os
 from collections import namedtuple
 from pathlib import Path
@@ -16,11 +15,10 @@ import numpy as np
 import folders
 import groups
 import labels
+import parquet_pictures
 import table_file
 import tabular
 from data import DataError, listed, many
-
-BATCH = 256  # rows of a .parquet whose pictures are in memory at a time
 
 # path; column: of the pictures; rows: positions in the list, int [n], of the samples; names [n]: the pictures as the list
 # writes them; files: paths relative to the list's folder, None for a .parquet with pictures; class_names, given [n]; y_train:
@@ -31,39 +29,65 @@ Pictures = namedtuple("Pictures", "path column rows names files class_names give
 
 
 def is_list(path, source):
-    """Return whether a file names or contains pictures; DataError for names of which none exists.
+    """Return whether a file, or a folder of .parquet files, names or contains pictures.
 
-    source: data.Source.
+    source: data.Source. Raises DataError for names of which none exists.
     """
-    if not table_file.is_table(path):
+    if not table_file.is_table(path) and not parquet_pictures.is_parquet(path):
         return False
-    return _column(*_identity(path, source)) is not None
+    column = _column(*_identity(path, source))
+    if column is None and os.path.isdir(path):
+        raise DataError(f"{path}: a folder of .parquet files that neither contain nor name pictures; a table is one file")
+    return column is not None
 
 
-def read(path, source):
-    """Return the Pictures of a list, read once per process while neither it nor a picture changes."""
-    identity, named = _identity(path, source), None
+def read(path, source, known=None):
+    """Return the Pictures of a list, read once per process while neither it nor a picture changes.
+
+    known: the class names, if they are fixed (of test pictures); with source.classes rows of other classes are not used.
+    """
+    identity, named, classes = _identity(path, source), None, (source.classes, None if known is None else tuple(known))
     column = _column(*identity)
     table = _table(*identity[:3])[0]
     if column in table:
-        names, files = table[column].tolist(), _files(Path(path), table[column], source.images)
+        wanted = _wanted(Path(path), table, source.label, *classes)
+        found = iter(_files(Path(path), table[column][wanted], source.images))
+        names, files = table[column].tolist(), [next(found) if each else None for each in wanted]
         stamps = {file: (found.st_size, found.st_mtime_ns) for file in set(files) - {None}
-                  for found in [os.stat(Path(path).parent / file)]}
+                  for found in [os.stat(_base(Path(path)) / file)]}
         named = tuple(names), tuple(files), tuple(stamps.items())
-    return _read(*identity, source.true_label, source.image_size, column, named)
+    return _read(*identity, source.true_label, source.image_size, column, named, *classes)
+
+
+def read_test(source, class_names):
+    """Return the Pictures of --test_list, with labels among the class names of the dataset. source: its data.Source."""
+    path = source.test_list
+    as_test = source._replace(images=source.test_images or source.images, group=None, true_label=None,
+                              label=None if path.lower().endswith(".txt") else source.label)
+    try:
+        if not Path(path).is_file() and not parquet_pictures.is_parquet(path):
+            raise DataError(f"{path}: no such file")
+        if not is_list(path, as_test):
+            raise DataError(f"{path}: no column names a picture that exists: give --images DIR, the folder that its names "
+                            f"begin in")
+        return read(path, as_test, class_names)
+    except DataError as error:
+        raise DataError("--test_list " + str(error).removeprefix("--dataset ").replace("--images", "--test_images")) from None
 
 
 def _identity(path, source):
-    found = os.stat(path)
+    stamps = tuple((found.st_size, found.st_mtime_ns) for found in map(os.stat, (
+        parquet_pictures.parts(path) if parquet_pictures.is_parquet(path) else [path])))
     not_pictures = tuple(filter(None, [source.label, source.group, source.true_label, *(source.drop or ())]))
-    return (Path(path), (found.st_size, found.st_mtime_ns), source.label, source.images, source.group, not_pictures)
+    return (Path(path), stamps, source.label, source.images, source.group, not_pictures)
 
 
 def decode(found, chosen, scratch=None, quiet=True):
     """Return (x, positions in `chosen` of pictures that cannot be decoded) of some samples. chosen: positions, ascending."""
     if found.files is not None:
-        return folders.decode(found.path.parent, [found.files[each] for each in chosen], found.shape, scratch, quiet)
-    contents = (content for _, _, content in _contents(found.path, found.column, set(found.rows[chosen].tolist())))
+        return folders.decode(_base(found.path), [found.files[each] for each in chosen], found.shape, scratch, quiet)
+    contents = (content for _, _, content in parquet_pictures.contents(
+        found.path, found.column, set(found.rows[chosen].tolist())))
     return folders.decode("", chosen, found.shape, scratch, quiet, contents)
 
 
@@ -83,9 +107,9 @@ def pictures_like(file, source):
         if None in files:
             raise DataError(f"{file}: {files.count(None)} of {many(len(files), 'picture')} are missing, the first is "
                             f"{names[files.index(None)]!r}")
-        x, broken = folders.decode(Path(file).parent, files, source.facts.shape)
+        x, broken = folders.decode(_base(Path(file)), files, source.facts.shape)
     else:
-        names, contents = zip(*((name, content) for _, name, content in _contents(file, column)))
+        names, contents = zip(*((name, content) for _, name, content in parquet_pictures.contents(file, column)))
         x, broken = folders.decode("", range(len(names)), source.facts.shape, contents=iter(contents))
     if len(broken):
         raise DataError(f"{file}: {names[broken[0]]!r} is not a readable image; fix or remove it")
@@ -97,62 +121,28 @@ def pictures_like(file, source):
 @functools.lru_cache(maxsize=4)
 def _table(path, stamp, label):
     """Return (all cells as text, rows as in the file; notes). A .txt has the columns 0, the path, and 1, the label."""
-    import pandas as pd
-
     if path.suffix.lower() == ".txt" and label is None:
+        import pandas as pd
+
         lines = [line.strip() for line in path.read_text("utf-8-sig", "surrogateescape").splitlines()]
         parts = [line.rsplit(None, 1) if len(line.split()) > 1 else (line, "") for line in lines if line]
         return pd.DataFrame(parts, columns=["0", "1"], dtype=object), []
-    if path.suffix.lower() == ".parquet":
-        import pyarrow.parquet
-
-        schema = pyarrow.parquet.ParquetFile(path).schema_arrow
-        flat = [field.name for field in schema if not pyarrow.types.is_nested(field.type) and not _is_binary(field.type)]
-        table = pd.read_parquet(path, columns=flat).astype(object)
-        for name, texts in class_names_of(schema).items():
-            if name in table:
-                table[name] = [texts[int(value)] if value is not None and 0 <= value < len(texts) else ""
-                               for value in table[name]]
-        return table.apply(lambda column: groups.as_text(groups.whole(column.infer_objects()))), []
+    if parquet_pictures.is_parquet(path):
+        return parquet_pictures.texts(path), []
     return table_file.read_table(path, as_text=True)
-
-
-def _is_binary(kind):
-    import pyarrow
-
-    return pyarrow.types.is_binary(kind) or pyarrow.types.is_large_binary(kind)
-
-
-def class_names_of(schema):
-    """Return {column: names of its integers} of the metadata that Hugging Face's datasets write into a schema."""
-    try:
-        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
-        return {name: list(map(str, each["names"])) for name, each in features.items() if each.get("_type") == "ClassLabel"}
-    except (KeyError, ValueError, TypeError, AttributeError):
-        return {}
-
-
-def _inside(path):
-    """Return the column of a .parquet that contains pictures, as bytes or a struct with bytes, or None."""
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        schema = pyarrow.parquet.ParquetFile(path).schema_arrow
-    except (OSError, pyarrow.ArrowException):
-        return None  # table_file says what is wrong
-    found = [field.name for field in schema if _is_binary(field.type) or pyarrow.types.is_struct(field.type) and any(
-        each.name == "bytes" and _is_binary(each.type) for each in field.type)]
-    if len(found) > 1:
-        raise DataError(f"{path}: the columns {listed([repr(name) for name in found])} contain pictures: --drop all but one")
-    return found[0] if found else None
 
 
 @functools.lru_cache(maxsize=4)
 def _column(path, stamp, label, images, group, not_pictures):
     """Return the column of a list that names or contains pictures, None if there is none."""
-    if path.suffix.lower() == ".parquet" and (inside := _inside(path)) is not None:
-        return inside
+    if parquet_pictures.is_parquet(path):
+        try:
+            if (inside := parquet_pictures.column_of_pictures(path)) is not None:
+                return inside
+        except DataError as error:
+            if path.is_dir() or "contain pictures" in str(error):
+                raise
+            return None  # table_file says what is wrong
     places = _places(path, images)
     beside = {each.lower() for base in places[0] for each in (os.listdir(base) if os.path.isdir(base) else ())
               if each.lower().endswith(folders.IMAGE_FILES)}
@@ -176,7 +166,7 @@ def _column(path, stamp, label, images, group, not_pictures):
         named = table[name].str.lower().str.endswith(folders.IMAGE_FILES)
         if named.mean() > 0.5:
             raise DataError(f"{path}: {'its lines name' if label is None else f'column {name!r} names'} pictures such as "
-                            f"{table[name][named.idxmax()]!r}, none of which exists in {images or path.parent}: give --images "
+                            f"{table[name][named.idxmax()]!r}, none of which exists in {images or _base(path)}: give --images "
                             f"DIR, the folder that these names begin in")
     if not found and images is not None:
         raise DataError(f"--images {images}: no column of {path} names a picture in it; give another folder")
@@ -191,7 +181,7 @@ def _may_name(path):
 
 def _places(path, images):
     """Return the folders that names may be relative to, --images first, and listings of their subfolders, as they are read."""
-    return [os.path.realpath(each) for each in ([images] if images else []) + [path.parent]], {}
+    return [os.path.realpath(each) for each in ([images] if images else []) + [_base(path)]], {}
 
 
 def _find(name, places):
@@ -223,6 +213,11 @@ def _find(name, places):
     return None, False, []
 
 
+def _base(path):
+    """Return the folder that the names in a list are relative to."""
+    return path if path.is_dir() else path.parent
+
+
 def _leads_out(file, bases):
     real = os.path.realpath(file) if os.path.islink(file) else None
     return real is not None and not any(real.startswith(each.rstrip("/") + "/") for each in bases)
@@ -231,7 +226,7 @@ def _leads_out(file, bases):
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 @functools.lru_cache(maxsize=2)
-def _read(path, stamp, label, images, group, not_pictures, true_label, image_size, column, named):
+def _read(path, stamp, label, images, group, not_pictures, true_label, image_size, column, named, classes, known):
     """named: (the names of the pictures, their files, the stamps of these), None for pictures in a .parquet."""
     table, notes = _table(path, stamp, label)
     in_text = path.suffix.lower() == ".txt" and label is None
@@ -246,13 +241,19 @@ def _read(path, stamp, label, images, group, not_pictures, true_label, image_siz
                                f"{listed([repr(name) for name in others])}"] if others else [])
     texts = table["1" if in_text else label]
     what = f"{path}: the labels" + ("" if in_text else f" in column {label!r}")
-    scan, names, files, missing = _scan(path, len(table), column, named, image_size)
+    wanted = _wanted(path, table, label, classes, known)
+    scan, names, files, missing = _scan(path, wanted, column, named, image_size)
     used = np.array([int(row) for row in scan.labels], dtype=np.int64)
     if missing:
-        warnings.append(f"{path}: {files.count(None)} of {many(len(table), 'picture')} are missing: see the file ending in "
+        number = sum(file is None and each for file, each in zip(files, wanted))
+        warnings.append(f"{path}: {number} of {many(int(wanted.sum()), 'picture')} are missing: see the file ending in "
                         f"_left_out.csv")
     keep, kept, told = labels.checkable(texts.to_numpy(dtype=str)[used], what)
-    class_names, given = labels.classes_of(tabular.integers_if_all(kept.astype(np.str_)), what)
+    if known is not None:  # a test picture may be the only one of its class
+        keep, told = np.char.strip(texts.to_numpy(dtype=str)[used]) != "", []
+        kept = np.char.strip(texts.to_numpy(dtype=str)[used][keep])
+    class_names, given = labels.classes_of(tabular.integers_if_all(kept.astype(np.str_)), what,
+                                           None if known is None else np.array(known))
     rows = used[keep]
     y_train = None if true_label is None else labels.truth(
         table[true_label].to_numpy()[rows], class_names, f"{path}: the true labels in column {true_label!r}")
@@ -262,12 +263,34 @@ def _read(path, stamp, label, images, group, not_pictures, true_label, image_siz
         told = told + groups.checked(of_group, given, class_names, f"{path}: --group {group}")
     content = (texts.tolist(), names, *(table[name].tolist() for name in (group, true_label) if name is not None))
     checksum = hashlib.sha256(scan.checksum.encode() + repr(content).encode("utf-8", "surrogateescape"))
-    reading = "; ".join(filter(None, [f"pictures of {column!r}", scan.changed, f"{len(table) - len(rows)} samples not used"
-                                      if len(rows) < len(table) else ""]))
+    unused = int(wanted.sum()) - len(rows)
+    reading = "; ".join(filter(None, [f"pictures of {column!r}", scan.changed, f"{unused} samples not used" if unused else "",
+                                      f"{int((~wanted).sum())} of other classes" if not wanted.all() else ""]))
     return Pictures(path, column, rows, np.array([folders.shown(names[row]) for row in rows], dtype=object),
                     None if named is None else [files[row] for row in rows], class_names, given, y_train, of_group, scan.shape,
                     checksum.hexdigest(), [*warnings, *scan.warnings, *told],
                     missing | scan.left_out, reading)
+
+
+def _wanted(path, table, label, classes, known):
+    """Return which rows of a list are used, bool [n]: those of the first `classes` classes, or of the known ones; else all.
+
+    Classes are in the order of the metadata of a .parquet, else by value if all are integers, else in alphabetical order.
+    """
+    column = "1" if label is None else label
+    if classes is None or column not in table:
+        return np.ones(len(table), dtype=bool)
+    texts = np.char.strip(table[column].to_numpy(dtype=str))
+    if known is None:
+        order = parquet_pictures.class_names_of(parquet_pictures.schema_of(parquet_pictures.parts(path)[0])).get(
+            label) if parquet_pictures.is_parquet(path) else None
+        distinct = np.unique(texts[texts != ""])
+        known = np.sort(tabular.integers_if_all(distinct)) if order is None else [each for each in order if each in distinct]
+        if len(known) < classes:
+            raise DataError(f"{path}: --classes {classes}, but its labels have {len(known)} classes: give fewer, or remove "
+                            f"the option")
+        known = known[:classes]
+    return np.isin(texts, np.array(known).astype(str))
 
 
 def _files(path, names, images):
@@ -280,41 +303,31 @@ def _files(path, names, images):
         if others:
             raise DataError(f"{path}: {name!r} may be {os.path.basename(file)!r} or {others[0]!r}: give the list the names "
                             f"with extensions, or remove one file")
-        found[name] = file and os.path.relpath(file, os.path.realpath(path.parent))
+        found[name] = file and os.path.relpath(file, os.path.realpath(_base(path)))
     return [found[name] for name in names]
 
 
-def _scan(path, number, column, named, image_size):
-    """Return (folders.Scan whose labels are the rows, names of pictures, their files, {name of a missing one: why})."""
+def _scan(path, wanted, column, named, image_size):
+    """Return (folders.Scan whose labels are the rows, names of pictures, their files, {name of a missing one: why}).
+
+    wanted: which rows are used, bool [n].
+    """
     if named is None:
-        names = [str(row) for row in range(number)]
-        contents = ((name, str(row), lambda content=content: content) for row, name, content in _named(path, column, names))
+        names = [str(row) for row in range(len(wanted))]
+        contents = ((name, str(row), lambda content=content: content)
+                    for row, name, content in _named(path, column, names, set(np.flatnonzero(wanted).tolist())))
         return folders.scan_contents(path, contents, image_size), names, None, {}
     names, files, _ = named
-    missing = {folders.shown(name) or "(no name)": "missing" for name, file in zip(names, files) if file is None}
-    contents = ((names[row], str(row), functools.partial(folders.content_of, path.parent / file))
+    missing = {folders.shown(name) or "(no name)": "missing" for name, file, each in zip(names, files, wanted)
+               if file is None and each}
+    contents = ((names[row], str(row), functools.partial(folders.content_of, _base(path) / file))
                 for row, file in enumerate(files) if file is not None)
-    return folders.scan_contents(path.parent, contents, image_size), names, files, missing
+    return folders.scan_contents(_base(path), contents, image_size), names, files, missing
 
 
-def _named(path, column, names):
-    """Yield what `_contents` yields of all rows, and write the names to a list."""
-    for row, name, content in _contents(path, column):
+def _named(path, column, names, rows):
+    """Yield what `parquet_pictures.contents` yields, and write the names to a list."""
+    for row, name, content in parquet_pictures.contents(path, column, rows):
         names[row] = name
         yield row, name, content
 
-
-def _contents(path, column, rows=None):
-    """Yield (row, name, bytes) of the pictures in a .parquet, of the given rows (a set) or all, a few at a time."""
-    import pyarrow.parquet
-
-    row = -1
-    with pyarrow.parquet.ParquetFile(path, pre_buffer=False) as file:
-        for batch in file.iter_batches(BATCH, columns=[column]):
-            for value in batch.column(0):
-                row += 1
-                if rows is None or row in rows:
-                    found = value.as_py()
-                    content = found.get("bytes") if isinstance(found, dict) else found
-                    name = found.get("path") if isinstance(found, dict) else None
-                    yield row, name or str(row), content or b""

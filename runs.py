@@ -90,7 +90,7 @@ def start(plan, published, progress, schedule):
         The checksum of the data is added to its settings.
     published : {setting: value}
         The paper's experiment, to report how this run differs.
-    progress : command.Progress
+    progress : progress_bar.Progress
     schedule : dict
         Arguments of `utils.learning_rate`, as published.
 

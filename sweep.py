@@ -25,6 +25,7 @@ import command
 import issue_file
 import custom_data
 import data
+import progress_bar
 import revision
 import runs
 import utils
@@ -68,7 +69,7 @@ def carry_out(script, run, planned, n_jobs=1, scheduler=None, threads=None, quie
     for path in done:
         print(f"finished already: {path}.csv, .json{', .png' if runs.beside(path, '.png').exists() else ''} (--overwrite "
               f"repeats it){runs.how_written(path)}", flush=True)
-    progress, failed, stopped = command.Progress(quiet, len(missing)), 0, 0
+    progress, failed, stopped = progress_bar.Progress(quiet, len(missing)), 0, 0
 
     def complain(error, path=""):
         message = command.explanation(error)
@@ -254,7 +255,7 @@ def work(script, plan, parent, code):
             if revision.code_revision() != code:
                 raise runs.RunError("the worker runs another version of the code: restart the workers")
             run = importlib.import_module(script).run
-            _one(run, plan, command.Progress(quiet=True, reported=runs.beside(plan.path, ".progress")))
+            _one(run, plan, progress_bar.Progress(quiet=True, reported=runs.beside(plan.path, ".progress")))
         except runs.TimeIsUp as wrong:
             error = wrong
         except (*command.USERS_ERRORS, OSError) as wrong:

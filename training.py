@@ -51,6 +51,7 @@ def make_trainer(network, pixel_max, loss=None, accuracy=False):
                     loss or keras.losses.SparseCategoricalCrossentropy(from_logits=True),
                     metrics=["accuracy"] if accuracy else None)
     trainer.optimizer.build(trainer.trainable_variables)
+    fast_path.trace_once(trainer)
     trainer.means, trainer.takes_labels = ("loss", "accuracy") if accuracy else ("loss",), inside
     predictor = make_predictor(network, pixel_max)
     if not fast_path.loops_on_device():

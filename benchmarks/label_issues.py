@@ -43,6 +43,7 @@ import data  # noqa: E402
 import INCV  # noqa: E402
 import last_pass  # noqa: E402
 import noise  # noqa: E402
+import progress_bar  # noqa: E402
 import runs  # noqa: E402
 import utils  # noqa: E402
 from label_errors import find_label_errors  # noqa: E402
@@ -175,7 +176,7 @@ def by_network(x, given, model, folds, seed):
     p, num_classes = np.empty((len(given), len(np.unique(given)))), len(np.unique(given))
     settings = {"epochs": INCV.EPOCHS["small"](len(given), 32), "batch_size": 32, "iterations": FOLDS, "seed": seed}
     dataset = data.Dataset(x, None, None, None, num_classes, pixel_max=1, shift=0, flip=False, checksum=None)
-    train = INCV.Train(dataset, given, settings, command.Progress(quiet=True), {}, lambda **_: None, model())
+    train = INCV.Train(dataset, given, settings, progress_bar.Progress(quiet=True), {}, lambda **_: None, model())
     for number, (train_index, held_out) in enumerate(folds.split(given, given)):
         # iteration and half decide the order of the batches
         p[held_out] = train(train_index, held_out, np.empty(0, int), False, number // 2 + 1, number % 2 + 1)

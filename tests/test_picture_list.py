@@ -12,7 +12,7 @@ import custom_data
 import data
 import export
 import picture_list
-from conftest import run
+from conftest import PROJECT, run
 
 N = 24
 
@@ -183,6 +183,95 @@ def test_true_labels_of_a_list(pictures, ending):
         written(table.assign(**{"truth": truth} | changed), folder / f"list{ending}")
         checksums.add(custom_data.facts(folder / f"list{ending}", **options).checksum)
     assert len(checksums) == 3
+
+
+def shards(folder, columns, names=("train-00000-of-00002", "train-00001-of-00002"), features=None):
+    """Write a table of pictures in two parts, as Hugging Face's datasets do; return the folder."""
+    import pyarrow
+    import pyarrow.parquet
+
+    folder.mkdir(exist_ok=True)
+    for name, part in zip(names, (slice(0, 10), slice(10, N))):
+        table = pyarrow.table({column: values[part] for column, values in columns.items()})
+        if features:
+            table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+        pyarrow.parquet.write_table(table, folder / f"{name}.parquet")
+    return folder
+
+
+def test_a_folder_of_parquet_shards(tmp_path):
+    import pyarrow.parquet
+
+    columns = {"image": [{"bytes": png(n), "path": f"p{n}.png"} for n in range(N)], "label": (np.arange(N) % 2).tolist()}
+    features = {"label": {"names": ["lit", "dark"], "_type": "ClassLabel"}}
+    folder = shards(tmp_path / "parts", columns, features=features)
+    dataset = custom_data.load(folder, "label")
+    assert (dataset.x_train[..., 0] == [pixels(n) for n in range(N)]).all() and dataset.rows.tolist() == list(range(N))
+    assert dataset.class_names[dataset.given].tolist() == ["lit", "dark"] * (N // 2)
+    source = data.Source(None, path=str(folder), label="label")
+    assert custom_data.facts(source).name == "parts"
+    rows = np.array([1, 9, 10, 20])
+    export._write_rows(tmp_path / "clean.parquet", picture_list.read(folder, source), "label", rows, {10: "dark"})
+    again = pyarrow.parquet.read_table(tmp_path / "clean.parquet")
+    assert again["image"].to_pylist() == [columns["image"][n] for n in rows]
+    assert again["label"].to_pylist() == [1, 1, 1, 0]
+    before = custom_data.facts(source).checksum
+    shards(folder, columns | {"label": columns["label"][::-1]}, features=features)
+    assert custom_data.facts(source).checksum != before
+    refused(["several tables ('test', 'train')"], shards(tmp_path / "both", columns, ("train-0000", "test-0000")), "label")
+    refused(["neither contain nor name pictures"], shards(tmp_path / "plain", {"a": columns["label"]}), "a")
+    (folder / "lit").mkdir()  # a folder of images, beside which lies a table
+    (folder / "lit/0.png").write_bytes(png(0))
+    refused(["--label is for tables"], folder, "label")
+
+
+def test_first_classes_of_a_list(pictures, tmp_path):
+    folder, table = pictures
+    for kinds, number, kept in ((np.array(["2", "10", "9"]), 2, ["2", "9"]), (np.array(["b", "10", "a"]), 2, ["10", "a"])):
+        kind = kinds[np.arange(N) % 3]
+        file = written(table.assign(kind=kind), folder / "list.csv")
+        dataset = custom_data.load(file, "kind", images=str(folder / "all"), classes=number)
+        assert dataset.class_names.astype(str).tolist() == kept
+        assert dataset.rows.tolist() == [n for n in range(N) if kind[n] in kept]
+    refused(["--classes 4", "have 3 classes"], file, "kind", images=str(folder / "all"), classes=4)
+    names = ["lit", "dark", "other"]  # the order of the metadata, not of the alphabet
+    columns = {"image": [png(n) for n in range(N)], "label": (np.arange(N) % 3).tolist()}
+    parts = shards(tmp_path / "parts", columns, features={"label": {"names": names, "_type": "ClassLabel"}})
+    dataset = custom_data.load(parts, "label", classes=2)
+    assert dataset.class_names.tolist() == ["dark", "lit"] and (dataset.rows % 3 < 2).all() and len(dataset.rows) == N // 3 * 2
+    assert (dataset.x_train[3, ..., 0] == pixels(4)).all()
+
+
+def test_webvision_is_two_commands(tmp_path):
+    """The files of WebVision 1.0: lists in info/, of which the second names pictures in another folder."""
+    for number in range(N):
+        for place in (f"web/google/q{number % 3:04d}", "web/val_images_256"):
+            (tmp_path / place).mkdir(parents=True, exist_ok=True)
+            (tmp_path / place / f"pic {number}.png").write_bytes(png(number))
+    (tmp_path / "web/info").mkdir()
+    train, test = tmp_path / "web/info/train_filelist_google.txt", tmp_path / "web/info/val_filelist.txt"
+    train.write_text("".join(f"google/q{n % 3:04d}/pic {n}.png {n % 3}\n" for n in range(N)))
+    test.write_text("".join(f"pic {n}.png {n % 3}\n" for n in range(5)))
+    command = ["--dataset", train, "--images", "web", "--classes", 2, "--iterations", 1, "--batch_size", 8,
+               "--no-label_issues", "--architecture", f"{PROJECT / 'tests/networks.py'}:small", "--quiet"]
+    found = run([*command, "--epochs", 1], tmp_path)
+    assert found.code == 0, found.err
+    tested = ["--epochs", 1, "--incv_epochs", 1, "--test_list", test, "--test_images", "web/val_images_256"]
+    found = run([*command, *tested], tmp_path, "INCV_main.py")
+    assert found.code == 0 and "reusing" in found.out, found.err + found.out
+    path = next(tmp_path.glob("results/train_filelist_google/given/INCV_main_*classes_2*.json"))
+    settings = json.loads(path.read_text())["settings"]
+    assert (settings["classes"], settings["test_list"]) == (2, str(test)) and "test_list" not in path.name
+    accuracies = pd.read_csv(path.with_suffix(".csv"))["accuracy_1"] * 4  # of four test pictures: the fifth has another class
+    assert (accuracies == accuracies.round()).all()
+    (tmp_path / "web/val_images_256/pic 1.png").write_bytes(png(99))
+    found = run([*command, *tested], tmp_path, "INCV_main.py")
+    assert found.code == 2 and "test_checksum" in found.err and found.err.count("\n") == 1, found.err
+    source = data.Source(None, path=str(train), images=str(tmp_path / "web"), test_list=str(test))
+    for changed, words in (({}, ["--test_list", "give --test_images DIR"]),
+                           ({"test_list": "gone.txt"}, ["gone.txt: no such file"]),
+                           ({"test_list": None, "test_images": "x"}, ["give --test_list FILE too"])):
+        refused(words, source._replace(**changed))
 
 
 @pytest.mark.slow

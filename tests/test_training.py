@@ -6,7 +6,7 @@ import data
 import INCV
 import INCV_main
 import Verify_Theory
-import command
+import progress_bar
 import runs
 import utils
 
@@ -131,7 +131,7 @@ def test_a_training_returns_the_best_or_the_last_epoch(samples, monkeypatch, kee
     monkeypatch.setattr(training, "predict", lambda predictor, images, index: outcomes[len(trained) - 1][:len(index)])
 
     def make_train(resumed):
-        return INCV.Train(dataset, y_noisy, settings, command.Progress(quiet=True), resumed,
+        return INCV.Train(dataset, y_noisy, settings, progress_bar.Progress(quiet=True), resumed,
                           lambda **arrays: checkpoints.append(arrays))
 
     train = make_train({})

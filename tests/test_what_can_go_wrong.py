@@ -19,6 +19,7 @@ import export
 import INCV
 import INCV_main
 import issue_file
+import progress_bar
 import runs
 import sweep
 import tables
@@ -128,7 +129,7 @@ def test_data_that_change_after_planning_are_refused(tmp_path, monkeypatch):
     np.savez(tmp_path / "d.npz", x=rng.normal(size=(30, 3)), y=np.arange(30) % 2)
     plan.settings["threads"] = 2  # of the backend that other tests of this process have started
     with pytest.raises(runs.RunError, match="d.npz: changed since the command started"):
-        runs.start(plan, {}, command.Progress(quiet=True), INCV.SCHEDULE)
+        runs.start(plan, {}, progress_bar.Progress(quiet=True), INCV.SCHEDULE)
 
 
 def test_a_selection_of_other_labels_is_not_used(copy):
