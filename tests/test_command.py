@@ -127,14 +127,15 @@ def test_asym_and_a_whole_subset(tmp_path):
 @pytest.mark.slow
 def test_selections_on_the_digits_and_jax_beside_tensorflow(tmp_path):
     """The first iteration of the README's digits command, with a network that either backend compiles soon."""
-    found = {}
+    found, base = {}, "INCV_seed0_networks_small_epochs40_iterations1_learning_rate0.003"
     for backend in ("tensorflow", "jax"):
         if importlib.util.find_spec(backend) is None:
             pytest.skip("jax is not installed: pip install -r requirements-dev.txt")
         result = run(["--dataset", "digits", "--noise_pattern", "sym", "--noise_ratio", 0.5, "--iterations", 1,
-                      "--architecture", "resnet8"], tmp_path, environment={"KERAS_BACKEND": backend, "XLA_FLAGS": ""})
+                      "--architecture", SMALL_NETWORK, "--epochs", 40, "--learning_rate", 0.003, "--quiet"], tmp_path,
+                     environment={"KERAS_BACKEND": backend})
         assert result.code == 0 and result.err == "", result.err
-        name = "INCV_seed0_resnet8_iterations1" + ("_jax" if backend == "jax" else "")
+        name = base + ("_jax" if backend == "jax" else "")
         table = pd.read_csv(tmp_path / FOLDER / f"{name}.csv")
         found[backend] = noise.precision_and_recall(*(table[column].to_numpy() for column in ("y", "y_noisy", "select")))
         provenance = json.loads((tmp_path / FOLDER / f"{name}.json").read_text())
@@ -142,7 +143,7 @@ def test_selections_on_the_digits_and_jax_beside_tensorflow(tmp_path):
         lp, lr = found[backend]
         assert lp >= 0.95 and lr >= 0.85
     assert found["jax"] == pytest.approx(found["tensorflow"], abs=0.03)
-    assert names(tmp_path) == sorted(f"INCV_seed0_resnet8_iterations1{backend}{ending}" for backend in ("", "_jax")
+    assert names(tmp_path) == sorted(f"{base}{backend}{ending}" for backend in ("", "_jax")
                                      for ending in INCV_FILES if ending != "_index.csv")
 
 

@@ -15,13 +15,13 @@ import runs
 import tables
 import utils
 import Verify_Theory
-from conftest import FOLDER, PROJECT, run, start
+from conftest import FOLDER, PROJECT, SMALL_NETWORK, run, start
 
 SCRIPT = "Verify_Theory.py"
-SMALL = ["--dataset", "digits", "--subset", 300, "--epochs", 40, "--both_halves"]
-NAME = "Verify_Theory_seed0_epochs40_subset300_both_halves"
-QUICK = ["--dataset", "digits", "--subset", 200, "--epochs", 1]
-QUICK_NAME = "Verify_Theory_seed0_epochs1_subset200"
+SMALL = ["--dataset", "digits", "--architecture", SMALL_NETWORK, "--subset", 300, "--epochs", 40, "--both_halves"]
+NAME = "Verify_Theory_seed0_networks_small_epochs40_subset300_both_halves"
+QUICK = ["--dataset", "digits", "--architecture", SMALL_NETWORK, "--subset", 200, "--epochs", 1]
+QUICK_NAME = "Verify_Theory_seed0_networks_small_epochs1_subset200"
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +172,8 @@ def test_the_figures_come_from_the_csvs_alone(finished, tmp_path):
     """The command given again draws them without training; one run more, and they are others."""
     folder, _ = finished
     pattern = folder / "results/digits/sym"
-    drawn = [pattern / f"Verify_Theory_{kind}_epochs40_subset300_both_halves.png" for kind in ("curves", "confusion")]
+    options = NAME.removeprefix("Verify_Theory_seed0")
+    drawn = [pattern / f"Verify_Theory_{kind}{options}.png" for kind in ("curves", "confusion")]
     before = [file.read_bytes() for file in drawn]
     for file in drawn:
         file.unlink()
@@ -182,7 +183,7 @@ def test_the_figures_come_from_the_csvs_alone(finished, tmp_path):
     text = (folder / FOLDER / f"{NAME}.csv").read_text()
     (pattern / "0.3").mkdir()
     (pattern / "0.3" / f"{NAME}.csv").write_text(text.replace("True", "False"))
-    tables.draw_theory(pattern, "_epochs40_subset300_both_halves")
+    tables.draw_theory(pattern, options)
     assert all(file.read_bytes() != old for file, old in zip(drawn, before))
     (pattern / "0.3" / f"{NAME}.csv").unlink()
     (pattern / "0.3").rmdir()
