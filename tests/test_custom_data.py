@@ -512,10 +512,11 @@ def test_human_labels_of_cifar10(cifar10, tmp_path):
     y = data.load("cifar10", cifar10).y_train
     worse = flipped(y, 10)
     np.savez(tmp_path / "human.npz", clean_label=y, worse_label=worse, aggre_label=flipped(y, 10, 1))
-    options = ["--noise_pattern", "human", "--labels", "human.npz", "--subset", 200, *QUICK, "--data_dir", cifar10]
+    options = ["--noise_pattern", "human", "--labels", "human.npz", "--subset", 200, "--architecture", SMALL_NETWORK, *QUICK,
+               "--data_dir", cifar10]
     result = run([*options, "--label_set", "worse_label"], tmp_path)
     assert result.code == 0 and result.err == "" and "LP " in result.out, result.err
-    base = tmp_path / "results/cifar10/human/worse_label/INCV_seed0_epochs1_iterations1_subset200"
+    base = tmp_path / "results/cifar10/human/worse_label/INCV_seed0_networks_small_epochs1_iterations1_subset200"
     table, index = pd.read_csv(f"{base}.csv"), pd.read_csv(f"{base}_index.csv")["index"]
     assert (table["y"] == y[index]).all() and (table["y_noisy"] == worse[index]).all() and len(table) == 200
     said = run([*options, "--label_set", "best_label"], tmp_path)

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import noise
-from conftest import PROJECT
+from conftest import PROJECT, SMALL_NETWORK
 
 # Before which line of which file the page says that each of its blocks belongs, in the order of the page.
 PLACES = [("noise.py", '    "human": Pattern'), ("models.py", '"dense": "table"'), ("models.py", "def forward("),
@@ -48,7 +48,8 @@ def test_each_is_entered_in_one_file(extended):
     commands = [command for command in re.findall(r"^python (\S+\.py .*)$", PAGE, flags=re.MULTILINE) if "digits" in command]
     assert len(commands) == 3
     for command in commands:
-        run(*shlex.split(command), "--subset", 300, "--quiet")
+        own = [] if "--architecture" in command else ["--architecture", SMALL_NETWORK]
+        run(*shlex.split(command), *own, "--subset", 300, "--quiet")
     table = pd.read_csv(extended / "results" / "table.csv")
     assert set(zip(table["noise"], table["method"])) == {("sym 0.5", "standard"), ("sym 0.5", "smoothing")}
     assert list((extended / "results/digits").glob("INCV_main_methods_*.png"))

@@ -15,7 +15,7 @@ import last_pass
 import noise
 import utils
 import verdict
-from conftest import run, start
+from conftest import SMALL_NETWORK, run, start
 from label_errors import NoisyLabelClassifier, find_label_errors
 
 NAMES = np.array(["red", "rose", "white"])
@@ -180,7 +180,7 @@ def test_killed_in_a_last_pass_it_ends_with_the_same_bytes(tmp_path):
 
 
 def test_label_issues_of_a_published_dataset_leave_its_selection_as_it_is(tmp_path):
-    command = ["--dataset", "digits", "--subset", 200, "--architecture", "resnet8", "--epochs", 2, "--iterations", 1]
+    command = ["--dataset", "digits", "--subset", 200, "--architecture", SMALL_NETWORK, "--epochs", 2, "--iterations", 1]
     plain = run([*command, "--quiet"], tmp_path)
     assert plain.code == 0 and "verdict" not in plain.out, plain.err
     asked = run([*command, "--quiet", "--label_issues"], tmp_path)

@@ -16,8 +16,8 @@ def test_all_of_cifar10_stays_under_2_5_gigabytes(cifar10):
         "import models, training; trainer, predictor = training.make_trainer(models.resnet32((32, 32, 3), 10), 255);"
         "y = noise.flip_labels(dataset.y_train, noise.transition_matrix('sym', .5, 10), utils.rng(0));"
         "index = np.arange(50000); training.augmentation(utils.rng(0), 50000, 32, 4, True);"
-        "training.train_epoch(trainer, dataset.x_train, y, index[::60], utils.rng(0), 128, 1e-3, 4, True);"
-        "training.predict(predictor, dataset.x_train, index[:1500]);"
+        "training.train_epoch(trainer, dataset.x_train, y, index[::200], utils.rng(0), 128, 1e-3, 4, True);"
+        "training.predict(predictor, dataset.x_train, index[:500]);"
         # Not getrusage's ru_maxrss: a process inherits that of the one that started it, here of all tests before.
         "print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))" % cifar10)
     done = subprocess.run([sys.executable, "-c", program], cwd=PROJECT, capture_output=True, text=True, check=True)

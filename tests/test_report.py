@@ -18,7 +18,7 @@ from sklearn.svm import LinearSVC
 import data
 import INCV
 import noise
-from conftest import PROJECT, run
+from conftest import PROJECT, SMALL_NETWORK, run
 from label_errors import find_label_errors
 from report import label_issues, worst_first
 
@@ -152,7 +152,8 @@ def reports(tmp_path_factory):
         Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(place / f"<b>{number}'\".png")
     np.savez(folder / "arrays.npz", x=rng.normal(size=(60, 5)), y=np.array(["../x", "</td></script>", "\u4e2d\u6587"] * 20))
     for dataset in ("images", "arrays.npz"):
-        result = run(["--dataset", dataset, "--epochs", 20, "--iterations", 2, "--quiet"], folder)
+        network = ["--architecture", SMALL_NETWORK] if dataset == "images" else []
+        result = run(["--dataset", dataset, *network, "--epochs", 20, "--iterations", 2, "--quiet"], folder)
         assert result.code == 0 and result.err == "", result.err
     written = {path.relative_to(folder).parts[:2] for path in folder.rglob("*") if path.is_file()}
     assert {parts[1] for parts in written if parts[0] == "results"} == {"images", "arrays"}
