@@ -222,7 +222,7 @@ def test_help_and_version_do_not_wait_for_an_engine(tmp_path):
 
 @pytest.mark.slow
 def test_ctrl_c_leaves_one_line_and_a_state_to_go_on_from(unbroken, tmp_path):
-    process = start(LONG, tmp_path, fresh=True)
+    process = start(LONG, tmp_path)
     wait_for_epoch(process, 1)
     # Meanwhile a second run on the same files is turned away.
     second = run(LONG, tmp_path)

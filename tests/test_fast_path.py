@@ -52,7 +52,6 @@ def train(labels):
 
 both("masked", trainer(True), train(y))
 both("with its accuracy", trainer(False, accuracy=True), train(y), rounding=0.05)
-both("F-correction", trainer(False, methods.forward_loss(np.full((10, 10), .05) + .5 * np.eye(10))), train(y))
 
 def coteach(candidates, keep, fill):
     def epoch(trainer, number):

@@ -238,7 +238,7 @@ def test_two_sweeps_may_draw_at_the_same_time(tmp_path):
     (folder / "0.5" / "Verify_Theory_seed0.csv").write_text(
         "index,y,y_noisy,y_pred,memorised\n" + "".join(f"{i},{i % 10},{i % 7},{i % 10},True\n" for i in range(50)))
     drawing = ("import sys; sys.path.insert(0, sys.argv[1]); import tables, pathlib\n"
-               "for _ in range(5): tables.draw_theory(pathlib.Path(sys.argv[2]), '')")
+               "for _ in range(3): tables.draw_theory(pathlib.Path(sys.argv[2]), '')")
     both = [subprocess.Popen([sys.executable, "-c", drawing, str(PROJECT), str(folder)], stderr=subprocess.PIPE)
             for _ in range(2)]
     assert [process.communicate()[1] for process in both] == [b"", b""]
