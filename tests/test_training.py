@@ -178,6 +178,27 @@ def test_an_epoch_passes_once_over_its_samples_and_repeats(samples):
     assert (training.get_state(other) != states[0]).any()
 
 
+def test_a_step_is_traced_once_whatever_the_size_of_a_batch(samples):
+    """On TensorFlow; Keras by itself traces it again for the short last batch, which takes longer than a short training."""
+    import keras
+
+    x, y = samples
+    traced = []
+
+    class Traced(keras.layers.Layer):
+        def call(self, inputs):
+            traced.append(inputs.shape)
+            return inputs
+
+    images = keras.Input((8, 8, 1))
+    network = keras.Model(images, keras.layers.Dense(10)(keras.layers.Flatten()(Traced()(images))))
+    trainer, _ = training.make_trainer(network, 16)
+    traced.clear()
+    losses = [training.train_epoch(trainer, x, y, np.arange(50), utils.rng(epoch), 16, 1e-2, 1, False)["loss"]
+              for epoch in range(3)]
+    assert len(traced) == 1 and losses[2] < losses[0]
+
+
 def test_training_goes_on_from_a_state_as_if_never_stopped(samples):
     x, y = samples
 
