@@ -67,6 +67,8 @@ def read_test(source, class_names):
     try:
         if not Path(path).is_file() and not parquet_pictures.is_parquet(path):
             raise DataError(f"{path}: no such file")
+        if os.path.samefile(path, source.path):
+            raise DataError(f"{path}: the networks are trained on these pictures; give another list")
         if not is_list(path, as_test):
             raise DataError(f"{path}: no column names a picture that exists: give --images DIR, the folder that its names "
                             f"begin in")
@@ -242,6 +244,8 @@ def _read(path, stamp, label, images, group, not_pictures, true_label, image_siz
     texts = table["1" if in_text else label]
     what = f"{path}: the labels" + ("" if in_text else f" in column {label!r}")
     wanted = _wanted(path, table, label, classes, known)
+    if len(table) and not wanted.any():
+        raise DataError(f"{path}: none of its pictures has a class that is trained on; give another list")
     scan, names, files, missing = _scan(path, wanted, column, named, image_size)
     used = np.array([int(row) for row in scan.labels], dtype=np.int64)
     if missing:

@@ -267,9 +267,14 @@ def test_webvision_is_two_commands(tmp_path):
     (tmp_path / "web/val_images_256/pic 1.png").write_bytes(png(99))
     found = run([*command, *tested], tmp_path, "INCV_main.py")
     assert found.code == 2 and "test_checksum" in found.err and found.err.count("\n") == 1, found.err
+    none = tmp_path / "web/info/none.txt"
+    none.write_text("pic 2.png 2\n")
     source = data.Source(None, path=str(train), images=str(tmp_path / "web"), test_list=str(test))
     for changed, words in (({}, ["--test_list", "give --test_images DIR"]),
                            ({"test_list": "gone.txt"}, ["gone.txt: no such file"]),
+                           ({"test_list": str(train)}, ["trained on these pictures"]),
+                           ({"test_list": str(none), "test_images": str(tmp_path / "web/val_images_256"), "classes": 2},
+                            ["none.txt: none of its pictures has a class"]),
                            ({"test_list": None, "test_images": "x"}, ["give --test_list FILE too"])):
         refused(words, source._replace(**changed))
 
