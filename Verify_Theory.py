@@ -168,7 +168,7 @@ def main():
     augmentation.add_argument("--no_augmentation", action="store_false", dest="augmentation", default=None,
                               help="train on unchanged images: small sets are memorised sooner")
     args, planned = command.plan("Verify_Theory", parser, DEFAULTS)
-    drawn = [-math.inf]
+    drawn = [time.monotonic()]
 
     def draw(at_end):
         """Redraw the figures, which takes seconds: at most once a minute during a sweep of small runs."""

@@ -50,7 +50,7 @@ def carry_out(script, run, planned, n_jobs=1, scheduler=None, threads=None, quie
     quiet : bool
         Whether to show no progress.
     draw : callable, optional
-        ``draw(at_end)`` updates what is drawn from all runs, after each run.
+        ``draw(at_end)`` updates what is drawn from all runs: after each of them, and once more at the end.
 
     Raises
     ------
@@ -88,7 +88,7 @@ def carry_out(script, run, planned, n_jobs=1, scheduler=None, threads=None, quie
         if error is not None:
             failed += 1
             complain(error, path)
-        elif draw:
+        elif draw and progress.finished < len(missing):
             try:
                 draw(at_end=False)
             except (*command.USERS_ERRORS, OSError) as wrong:

@@ -3,6 +3,7 @@ import os
 import resource
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,6 +16,10 @@ sys.path[:0] = [str(PROJECT), str(PROJECT / "benchmarks")]
 # As utils.start_backend sets it: TensorFlow reads it when forked.py imports it, before a script can.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")  # JAX compiles longer here than it computes
+# What is compiled comes from JAX's cache the second time, as docs/speed.md advises: a cache for each process of the tests.
+_programs = tempfile.TemporaryDirectory()
+os.environ |= {"JAX_COMPILATION_CACHE_DIR": _programs.name, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+               "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1"}
 
 SMALL_NETWORK = f"{PROJECT / 'tests' / 'networks.py'}:small"
 # A run that exercises everything and takes seconds.

@@ -279,12 +279,12 @@ def test_true_labels_in_a_column(tmp_path):
     known = np.arange(200) % 4 != 0
     table.assign(kind=given, truth=np.where(known, kinds, "")).to_csv(tmp_path / "t.csv", index=False)
     table.assign(kind=given).to_csv(tmp_path / "without.csv", index=False)
-    options = ["--label", "kind", "--epochs", 20, "--iterations", 2]
+    options = ["--label", "kind", "--epochs", 6, "--iterations", 2]
     result = run(["--dataset", "t.csv", *options, "--true_label", "truth"], tmp_path)
     assert result.code == 0 and result.err == "", result.err
     wrong = (given != kinds) & known
     assert f"{wrong.sum()} of the 150 labels of known truth wrong" in result.out
-    base = tmp_path / "results/t/given/INCV_seed0_epochs20_true_label_truth.json"
+    base = tmp_path / "results/t/given/INCV_seed0_epochs6_true_label_truth.json"
     provenance = json.loads(base.read_text())
     assert (provenance["flipped"], provenance["true_labels_known"]) == (wrong.sum(), 150)
     selection = pd.read_csv(base.with_suffix(".csv"), keep_default_na=False)
@@ -295,7 +295,7 @@ def test_true_labels_in_a_column(tmp_path):
     assert last["LR"] == (select & clean).sum() / clean.sum()
     alike = run(["--dataset", "without.csv", *options, "--quiet"], tmp_path)
     assert alike.code == 0, alike.err
-    other = pd.read_csv(tmp_path / "results/without/given/INCV_seed0_epochs20.csv")
+    other = pd.read_csv(tmp_path / "results/without/given/INCV_seed0_epochs6.csv")
     assert (other.drop(columns="y") == pd.read_csv(base.with_suffix(".csv")).drop(columns="y")).all(axis=None)
 
 

@@ -117,12 +117,9 @@ def test_whole_epochs_train_as_their_batches_do():
 @pytest.mark.slow
 def test_a_run_by_whole_epochs_resumes_to_the_same_bytes(tmp_path):
     command = [*SMALL, "--iterations", 1, "--noise_pattern", "sym", "--noise_ratio", "0.5"]
-    # What is compiled comes from JAX's cache from the second process on, as docs/speed.md advises.
-    cached = {"cwd": tmp_path, "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "cache"),
-              "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0", "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1"}
-    on_jax(RUN, *command, "--results_dir", "unbroken", **cached)
-    assert "stopped by --time_limit" in on_jax(RUN, *command, "--time_limit", "0.01", **cached)
-    assert "resuming at iteration 1, half 1, epoch 2" in on_jax(RUN, *command, **cached)
+    on_jax(RUN, *command, "--results_dir", "unbroken", cwd=tmp_path)
+    assert "stopped by --time_limit" in on_jax(RUN, *command, "--time_limit", "0.01", cwd=tmp_path)
+    assert "resuming at iteration 1, half 1, epoch 2" in on_jax(RUN, *command, cwd=tmp_path)
     name = f"{SMALL_NAME.replace('iterations2', 'iterations1')}_jax_out_of_fold.csv"
     whole = (tmp_path / "unbroken" / "digits" / "sym" / "0.5" / name).read_bytes()
     assert (tmp_path / FOLDER / name).read_bytes() == whole and b"nan" not in whole.lower()

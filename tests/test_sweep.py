@@ -20,7 +20,7 @@ SWEEP = ["--dataset", "digits", "--architecture", SMALL_NETWORK, "--noise_ratio"
          "--epochs", 6, "--threads", 1]
 SCRIPT = "Verify_Theory.py"
 NAMES = [f"{ratio}/Verify_Theory_seed{seed}_networks_small_epochs6_subset300" for ratio in ("0.2", "1.0") for seed in (0, 1)]
-LONG_SWEEP = [*SWEEP[:-2], "--epochs", 200, "--threads", 2, "--n_jobs", 2]
+LONG_SWEEP = [*SWEEP[:-1], 2, "--epochs", 200, "--n_jobs", 2]
 
 
 def csvs(folder, history=False):
@@ -89,21 +89,19 @@ def test_a_cluster_of_two_workers_gives_the_same_csvs(in_one_process, tmp_path):
         assert none.code == 2 and none.err.count("\n") == 1 and "no workers" in none.err and "--nthreads 1" in none.err
         several = run([*SWEEP, "--scheduler", f"tls://{address}"], tmp_path, SCRIPT, fresh=True)
         assert several.code == 2 and several.err.count("\n") == 1 and "not an address" in several.err
-        for number in (1, 2):  # the first worker alone does a run, then both do the sweep
-            workers.append(subprocess.Popen([*dask, "worker", f"tcp://{address}", "--nthreads", "1", "--no-dashboard",
-                                             "--host", "127.0.0.1", "--name", f"worker{number}"], **quiet))
-            with distributed.Client(address) as client:
-                client.wait_for_workers(number)
-            asked = [*SWEEP, "--scheduler", address]
-            result = run(asked if number == 2 else [*asked, "--noise_ratio", 0.2, "--seed", 1], tmp_path, SCRIPT, fresh=True)
-            assert result.code == 0 and result.err == "", result.err
-            with distributed.Client(address) as client:  # the work was done there
-                assert all(client.run(lambda: "tensorflow" in __import__("sys").modules).values())
+        workers = [subprocess.Popen([*dask, "worker", f"tcp://{address}", "--nthreads", "1", "--no-dashboard", "--host",
+                                     "127.0.0.1", "--name", f"worker{number}"], **quiet) for number in (1, 2)]
+        with distributed.Client(address) as client:
+            client.wait_for_workers(2)
+        result = run([*SWEEP, "--scheduler", address], tmp_path, SCRIPT, fresh=True)
+        assert result.code == 0 and result.err == "", result.err
+        with distributed.Client(address) as client:  # the work was done there
+            assert all(client.run(lambda: "tensorflow" in __import__("sys").modules).values())
     finally:
         for process in (*workers, scheduler):
             process.terminate()
             process.wait()
-    assert csvs(tmp_path) == csvs(folder) and left_over(tmp_path) == [] and result.out.count("measured (theory)") == 3
+    assert csvs(tmp_path) == csvs(folder) and left_over(tmp_path) == [] and result.out.count("measured (theory)") == 4
 
 
 def answers(address):
@@ -218,7 +216,8 @@ def test_workers_go_with_their_sweep(tmp_path, how):
     if how == signal.SIGINT:
         return
     # One run is missing, and is done; the number of threads is that of the resumed run.
-    again = run([*LONG_SWEEP[:-4], "--seed", 0, "--noise_ratio", 0.2, "--n_jobs", 2, "--quiet"], tmp_path, SCRIPT, fresh=True)
+    one = [*SWEEP[:-2], "--epochs", 200, "--seed", 0, "--noise_ratio", 0.2, "--quiet"]
+    again = run(one, tmp_path, SCRIPT)
     assert again.code == 0 and "resuming at" in again.out, again.err
     made = json.loads(next((tmp_path / "results/digits/sym/0.2").glob("*seed0*.json")).read_text())
     assert made["settings"]["threads"] == 2
