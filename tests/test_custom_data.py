@@ -293,6 +293,12 @@ def test_true_labels_in_a_column(tmp_path):
     last = provenance["iterations"][-1]
     assert last["LP"] == (select & clean).sum() / (select & known).sum()
     assert last["LR"] == (select & clean).sum() / clean.sum()
+    robust = run(["--dataset", "t.csv", "--label", "kind", "--incv_epochs", 6, "--iterations", 2, "--epochs", 2, "--quiet",
+                  "--true_label", "truth"], tmp_path, "INCV_main.py")
+    assert robust.code == 0 and robust.err == "" and "reusing" in robust.out, robust.err
+    [file] = (tmp_path / "results/t/given").glob("INCV_main_seed0_*true_label_truth.json")
+    trained = json.loads(file.read_text())
+    assert (trained["flipped"], trained["true_labels_known"]) == (wrong.sum(), 150)
     alike = run(["--dataset", "without.csv", *options, "--quiet"], tmp_path)
     assert alike.code == 0, alike.err
     other = pd.read_csv(tmp_path / "results/without/given/INCV_seed0_epochs6.csv")
