@@ -76,6 +76,8 @@ def _carry_out(script, arguments, cwd, out, err):
     os.chdir(cwd)
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ.pop("NPROC", None)  # of the backend in the process that runs the tests
-    sys.argv = [str(PROJECT / script), *arguments]
-    sys.path[:] = [str(PROJECT), *(place for place in sys.path if not place.startswith(str(PROJECT / "tests")))]
+    script = PROJECT / script  # which may be the whole path of a script in a copy of the project
+    sys.argv = [str(script), *arguments]
+    ours = [str(place) for place in (PROJECT, PROJECT / "tests", PROJECT / "benchmarks")]
+    sys.path[:] = [str(script.parent), *(place for place in sys.path if place not in ours)]
     runpy.run_path(sys.argv[0], run_name="__main__")

@@ -1,17 +1,14 @@
 """CONTRIBUTING.md: its noise pattern, network and loss are pasted into one file each, and everything else follows."""
 import json
-import os
 import re
 import shlex
 import shutil
-import subprocess
-import sys
 
 import pandas as pd
 import pytest
 
 import noise
-from conftest import PROJECT, SMALL_NETWORK
+from conftest import PROJECT, SMALL_NETWORK, run
 
 # Before which line of which file the page says that each of its blocks belongs, in the order of the page.
 PLACES = [("noise.py", '    "human": Pattern'), ("models.py", '"dense": "table"'), ("models.py", "def forward("),
@@ -36,20 +33,19 @@ def extended(tmp_path):
 
 @pytest.mark.slow
 def test_each_is_entered_in_one_file(extended):
-    def run(script, *arguments):
-        done = subprocess.run([sys.executable, script, *map(str, arguments)], cwd=extended, text=True, capture_output=True,
-                              env=os.environ | {"KERAS_BACKEND": "tensorflow"})
-        assert done.returncode == 0 and done.stderr == "", done.stderr
-        return done.stdout
+    def carried_out(script, *arguments):
+        done = run(arguments, extended, extended / script)
+        assert done.code == 0 and done.err == "", done.err
+        return done.out
 
-    shown = " ".join(run("INCV_main.py", "--help").split())
+    shown = " ".join(carried_out("INCV_main.py", "--help").split())
     assert all(name in shown for name in ("smoothing", "two_layers", "next_two: to the next two classes"))
     # The page's commands, the three that follow its blocks, with fewer samples.
     commands = [command for command in re.findall(r"^python (\S+\.py .*)$", PAGE, flags=re.MULTILINE) if "digits" in command]
     assert len(commands) == 3
     for command in commands:
         own = [] if "--architecture" in command else ["--architecture", SMALL_NETWORK]
-        run(*shlex.split(command), *own, "--subset", 300, "--quiet")
+        carried_out(*shlex.split(command), *own, "--subset", 300, "--quiet")
     table = pd.read_csv(extended / "results" / "table.csv")
     assert set(zip(table["noise"], table["method"])) == {("sym 0.5", "standard"), ("sym 0.5", "smoothing")}
     assert list((extended / "results/digits").glob("INCV_main_methods_*.png"))
