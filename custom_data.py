@@ -44,7 +44,7 @@ def facts(source, label=None, **options):
                      found.shape, found.checksum, class_names, _reading(found.changed, len(keep) - keep.sum()))
     if kind == "list":
         found = picture_list.read(path, source)
-        size = _size(source, found.rows, found.given, found.class_names, found.groups)
+        size = _size(source, found.rows, found.given, found.class_names, found.groups, found.names)
         return Facts(name, _kind_of_images(found.shape), size, len(found.class_names), found.shape, found.checksum,
                      found.class_names, found.reading)
     dataset, _, reading = _file(source, kind)
@@ -117,18 +117,19 @@ def test_checksum(source):
     return picture_list.read_test(source, source.facts.class_names).checksum
 
 
-def _size(source, names, given, class_names, of_groups):
+def _size(source, names, given, class_names, of_groups, samples=None):
     """Return the number of samples that are left when the decisions of a source are applied."""
-    return int(issue_file.decide(source.decisions or (), names, given, class_names, of_groups)[1].sum())
+    return int(issue_file.decide(source.decisions or (), names, given, class_names, of_groups, samples)[1].sum())
 
 
 def _decided(source, dataset):
     """Return a data.Dataset to which the decisions of its source are applied."""
     if not source.decisions:
         return dataset
+    listed_pictures = dataset.rows is not None
     given, used, trusted = issue_file.decide(
-        source.decisions, dataset.names if dataset.rows is None else dataset.rows, dataset.given, dataset.class_names,
-        dataset.groups)
+        source.decisions, dataset.rows if listed_pictures else dataset.names, dataset.given, dataset.class_names,
+        dataset.groups, dataset.names if listed_pictures else None)
     changed, confirmed = int((given != dataset.given).sum()), int((trusted & (given == dataset.given)).sum())
     told = (f"{source.path}: as decided, {data.many(changed, 'label')} changed, {confirmed} confirmed, "
             f"{data.many(int((~used).sum()), 'sample')} not used")
@@ -351,12 +352,12 @@ def _npz(path, of_labels, group, checksum):
     class_names, given = labels.classes_of(given, f"{path}: the labels y")
     x, others, names = (x if keep.all() else x[keep]), {}, np.flatnonzero(keep)
     if "y_true" in found:
-        others["y_train"] = labels.classes_of(np.ravel(found["y_true"])[keep], f"{path}: the labels y_true", class_names)[1]
+        others["y_train"] = labels.of_known(found["y_true"], f"{path}: the labels y_true", class_names)[keep]
     if "x_test" in found:
         others["x_test"] = arrays.samples(path, "x_test", found["x_test"])
         if others["x_test"].shape[1:] != x.shape[1:]:
             raise DataError(f"{path}: the samples of x have shape {x.shape[1:]}, those of x_test {others['x_test'].shape[1:]}")
-        others["y_test"] = labels.classes_of(np.ravel(found["y_test"]), f"{path}: the labels y_test", class_names)[1]
+        others["y_test"] = labels.of_known(found["y_test"], f"{path}: the labels y_test", class_names)
     if found["x"].ndim == 3 and x.shape[1] != x.shape[2]:
         notes = notes + [f"{path}: x of shape {found['x'].shape} is read as grey pictures of {x.shape[1]} × {x.shape[2]} "
                          f"pixels: if these are no pictures, give features, numpy.reshape(x, (len(x), -1))"]
@@ -383,7 +384,7 @@ def _npz(path, of_labels, group, checksum):
 def _table(path, label, decimal, drop, group, true_label, checksum):
     """Return (the Dataset, tabular.Features, the setting `reading`) of a table."""
     of_group, of_truth = [] if group is None else [group], [] if true_label is None else [true_label]
-    table, warnings = table_file.read_table(path, label, decimal, of_group + of_truth)
+    table, warnings = table_file.read_table(path, label, decimal, of_group + of_truth, raw=of_truth)
     for name in (label, *drop, *of_group, *of_truth):
         if name not in table:
             raise DataError(f"{path}: no column {name!r}; its columns are {listed([repr(each) for each in table.columns])}")
@@ -392,6 +393,8 @@ def _table(path, label, decimal, drop, group, true_label, checksum):
     if true_label == label:
         raise DataError(f"--true_label {true_label}: this is the column of --label; give another one")
     given, what = groups.whole(table[label]), f"{path}: the labels in column {label!r}"
+    if any(isinstance(value, (list, dict, np.ndarray)) for value in given):
+        raise DataError(f"{what}: some are lists, not single labels: give each sample one class")
     texts = np.array([None if missing else str(value) for value, missing in zip(given, given.isna())], dtype=object)
     spaces = sum(text is not None and text != text.strip() for text in texts)
     keep, kept, notes = labels.checkable(texts, what)
@@ -409,7 +412,7 @@ def _table(path, label, decimal, drop, group, true_label, checksum):
     features = tabular.Features(table, path, decimal)
     told = [tabular.told(path, [name], f"{why}: not used") for name, why in unused.items()]
     belonging, shown = groups.in_columns(table, given, path), list(told)
-    shown += features.warnings(belonging) + list(belonging.values())
+    shown += features.warnings(belonging) + features.warnings(belonging, remarks=True) + list(belonging.values())
     told += features.warnings()
     leaking = [f"{path}: column {name!r} alone predicts {fraction:.0%} of the labels: if it follows from them, give --drop "
                f"{name!r}" for name, fraction in tabular.leaks(features, table, given).items()

@@ -38,6 +38,10 @@ def check(target, planned):
     inputs = [source, *map(Path, filter(None, [planned[0].source.labels, *(planned[0].source.decisions or ())]))]
     if any(file.is_file() and target.exists() and target.samefile(file) for file in inputs):
         raise runs.RunError(f"--export {target}: the command reads this file; give another place")
+    if source.is_dir() and _is_list(source, planned[0].source) and source.resolve() in target.resolve().parents:
+        raise runs.RunError(f"--export {target}: the files of this folder are the dataset; give another place")
+    if target.is_file() and issue_file.holds_decisions(target):
+        raise runs.RunError(f"--export {target}: this is a list with a column of decisions; give another place")
     if target.resolve() in [file.resolve() for file in runs.files_of(planned[0].path)]:
         raise runs.RunError(f"--export {target}: this is a file of the run itself; give another place")
     if target.suffix == ".npz" and source.suffix.lower() == ".npz":
@@ -52,6 +56,9 @@ def write(target, plan):
     """
     import pandas as pd
 
+    if plan.source.path is not None and custom_data.facts(plan.source).checksum != plan.source.facts.checksum:
+        raise runs.RunError(f"--export {target}: {plan.source.path} has changed since the command started; rerun the same "
+                            f"command")
     if plan.source.path is not None and _is_list(plan.source.path, plan.source):
         return _write_list(Path(target), plan)
     target, settings, path, custom = Path(target), plan.settings, plan.path, plan.source.path is not None
@@ -131,7 +138,7 @@ def _write_rows(target, found, label, kept, changed):
     if ending == ".parquet":
         return runs.write_whole(target, lambda file: _write_parquet(file, found, label, kept, changed))
     if ending in (".txt", ".jsonl") and label is None or ending == ".jsonl":
-        lines = [line for line in found.path.read_text("utf-8-sig", "surrogateescape").splitlines() if line.strip()]
+        lines = [line for line in picture_list.lines_of(found.path) if line.strip()]
         for row, name in changed.items():
             if ending == ".jsonl":
                 content = json.loads(lines[row])

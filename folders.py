@@ -2,7 +2,9 @@
 import functools
 import hashlib
 import io
+import itertools
 import os
+import re
 import stat
 import sys
 from collections import Counter, namedtuple
@@ -36,11 +38,15 @@ def scan(path, image_size=None):
     folder = Path(path)
     entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     classes = [entry.name for entry in entries if entry.is_dir() and not _is_system(entry.name)]
-    splits = [name for name in classes if name.casefold() in SPLITS]
-    if splits and len(splits) == len(classes) and any(each.is_dir() for name in splits for each in os.scandir(folder / name)):
+    results = [name for name in classes if _are_results(folder / name)]
+    classes = [name for name in classes if name not in results]
+    splits = [name for name in classes if re.sub(r"[-_ ]?(set|data|images)$", "", name.casefold()) in SPLITS]
+    below = [{each.name for each in os.scandir(folder / name) if each.is_dir()} for name in splits]
+    if splits and (len(splits) == len(classes) and any(below) or any(
+            one & other for one, other in itertools.combinations(below, 2))):
         first = next((name for name in splits if name.casefold().startswith("train")), splits[0])
         raise DataError(f"{folder}: {listed(splits)} are parts of a dataset, not classes: give --dataset {folder / first}")
-    left_out = {}
+    left_out = {f"{name}/": "results of INCV" for name in results}
     for entry in entries:
         if entry.is_dir() and _is_system(entry.name):
             left_out |= _inside(folder, entry.path)
@@ -57,6 +63,13 @@ def scan(path, image_size=None):
         raise DataError(f"{folder}: has no subfolder of images; each class needs one")
     stamps = tuple((file, (found := (folder / file).stat()).st_size, found.st_mtime_ns) for file in files)
     return _scan(folder, stamps, tuple(labels), image_size, tuple(left_out.items()))
+
+
+def _are_results(place):
+    """Return whether a folder that has no files itself has below it what our commands write."""
+    return not any(each.is_file() for each in os.scandir(place)) and any(
+        file.startswith(("INCV_seed", "INCV_main_seed", "Verify_Theory_seed")) for _, _, files in os.walk(place)
+        for file in files)
 
 
 def _is_system(name):
@@ -100,7 +113,11 @@ def _files(folder, place, left_out, seen=None):
 def _scan(folder, stamps, labels, image_size, left_out):
     """stamps: (file, size, time) of each image."""
     contents = ((file, label, functools.partial(content_of, folder / file)) for (file, _, _), label in zip(stamps, labels))
-    return scan_contents(folder, contents, image_size, left_out)
+    found = scan_contents(folder, contents, image_size, left_out)
+    lost = sorted(set(map(shown, labels)) - set(found.labels))
+    if lost:
+        raise DataError(f"{folder / lost[0]}: none of its images can be read; replace them, or remove the folder")
+    return found
 
 
 def scan_contents(folder, contents, image_size, left_out=()):

@@ -32,7 +32,8 @@ def whole(column):
     """Return a pandas.Series of floats without fractions as integers (a missing value makes them floats), else as it is."""
     import pandas as pd
 
-    if pd.api.types.is_float_dtype(column) and (column.dropna() == column.dropna().round()).all():
+    if pd.api.types.is_float_dtype(column) and (column.dropna().abs() < 2 ** 53).all() and (
+            column.dropna() == column.dropna().round()).all():
         return column.astype("Int64")
     return column
 

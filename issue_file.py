@@ -48,8 +48,8 @@ def read_issues(file):
 # --- decisions --------------------------------------------------------------------------------------------------------
 
 # of: "sample", "row" (of a list of pictures) or "group"; name, given: as the list has them; decision: keep, drop or a class.
-# All of them text.
-Decision = namedtuple("Decision", "of name given decision")
+# sample: of a row, the picture. All of them text.
+Decision = namedtuple("Decision", "of name given decision sample", defaults=[""])
 
 
 def read(files):
@@ -71,14 +71,16 @@ def read(files):
     found = []
     for file in files:
         if not Path(file).is_file():
-            raise data.DataError(f"--decisions {file}: no such file")
+            why = "not a regular file" if Path(file).exists() else "no such file"
+            raise data.DataError(f"--decisions {file}: {why}; give a list that INCV wrote, with your decisions")
         rows = table_file.read_table(file, "decision", as_text=True)[0]  # whatever a spreadsheet made of it
         of = next((name for name in ("row", "sample", "group") if name in rows), "sample")
         missing = [name for name in (of, "given", "decision") if name not in rows]
         if missing:
             raise data.DataError(f"--decisions {file}: has no column {missing[0]!r}; give a list that INCV wrote, "
                                  f"..._suspects.csv or ..._groups.csv, with your decisions")
-        rows = rows[[of, "given", "decision"]].fillna("").apply(
+        columns = [of, "given", "decision", *(["sample"] if of == "row" and "sample" in rows else [])]
+        rows = rows[columns].fillna("").apply(
             lambda column: column.str.strip().str.removeprefix("'"))
         found += [Decision(of, *row) for row in rows[rows["decision"] != ""].itertuples(index=False)]
     return found
@@ -88,8 +90,8 @@ def checksum(files):
     """Return what identifies decisions, for the settings of a run."""
     found = read(files)
     if any(decision.of == "group" for decision in found):  # their order counts
-        return hashlib.sha256(json.dumps(found).encode()).hexdigest()
-    by_sample = {name: (given, decision) for _, name, given, decision in found}
+        return hashlib.sha256(json.dumps([decision[:4] for decision in found]).encode()).hexdigest()
+    by_sample = {name: (given, decision) for _, name, given, decision, _ in found}
     return hashlib.sha256(json.dumps(sorted(by_sample.items())).encode()).hexdigest()
 
 
@@ -107,7 +109,7 @@ def without_earlier(files):
     return lost
 
 
-def decide(files, names, given, class_names, of_groups=None):
+def decide(files, names, given, class_names, of_groups=None, samples=None):
     """Apply the decisions in `files` to labels.
 
     Parameters
@@ -119,6 +121,8 @@ def decide(files, names, given, class_names, of_groups=None):
     class_names : array [num_classes]
     of_groups : array [n], optional
         The group of each sample, as the lists have them: a decision about a group is one about each of its samples.
+    samples : array [n], optional
+        Where `names` are rows of a list of pictures, the pictures as it writes them: none is decided by another one's row.
 
     Returns
     -------
@@ -139,17 +143,26 @@ def decide(files, names, given, class_names, of_groups=None):
     members["row"] = members["sample"]
     for position, name in enumerate(() if of_groups is None else of_groups):
         members["group"].setdefault(str(name), []).append(position)
-    first, given = np.array(given), np.array(given)
+    first, given, pictures = np.array(given), np.array(given), set(map(str, () if samples is None else samples))
     used, trusted = np.ones(len(given), dtype=bool), np.zeros(len(given), dtype=bool)
-    for of, name, label, decision in found:
+    for of, name, label, decision, sample in found:
         where = f"--decisions: {of} {name!r}"
+        if of == "sample" and samples is not None:
+            raise data.DataError(f"{where}: the list of decisions has no column 'row', by which pictures of a list are found: "
+                                 f"give the list as INCV wrote it, with your decisions")
         if of == "group" and of_groups is None:
             raise data.DataError(f"{where}: the dataset has no groups: give the --group of the run that wrote this list")
         if name not in members[of]:
             raise data.DataError(f"{where} is not in the dataset: remove its decision")
         positions = np.array(members[of][name])
+        if of == "row" and sample in pictures and sample != str(samples[positions[0]]):  # as a spreadsheet has it, 3 is 0003
+            raise data.DataError(f"{where} was {sample!r} then, and is {str(samples[positions[0]])!r} now: remove its "
+                                 f"decision")
         now = [groups.labels_of(class_names[labels[positions]]) for labels in (first, given)]
         now += [groups.labels_of(class_names[given[positions[used[positions]]]])] if used[positions].any() else []
+        if label not in now and label.casefold() in ("true", "false"):  # as a spreadsheet writes True and False
+            label = next((each for each in now if each.casefold() == label.casefold()), label)
+            decision = decision.capitalize() if decision.capitalize() in classes else decision
         if label not in now:  # a list of a run with earlier decisions has the labels that these left
             raise data.DataError(f"{where} was labelled {label!r} then, and is labelled {now[0]!r} now: remove its decision")
         if decision in (KEEP, DROP) and decision in classes:
@@ -159,7 +172,16 @@ def decide(files, names, given, class_names, of_groups=None):
                                  f"{data.listed([repr(name) for name in classes], 20)}")
         used[positions], trusted[positions] = decision != DROP, decision != DROP
         given[positions] = classes.get(decision, (first if label == now[0] else given)[positions])
+    if len(np.unique(given[used])) < 2:
+        raise data.DataError(f"--decisions: {data.many(int(used.sum()), 'sample')} of {len(np.unique(given[used]))} classes "
+                             f"are left: at least two classes are needed")
     return given, used, trusted
+
+
+def holds_decisions(file):
+    """Return whether the first line of a file names a column of decisions, however it is written."""
+    with open(file, encoding="utf-8", errors="replace") as lines:
+        return "decision" in lines.readline().casefold()
 
 
 def set_aside(listed):
@@ -167,10 +189,13 @@ def set_aside(listed):
 
     Returns the new name, or None if there are no decisions to keep.
     """
+    if not listed.exists():
+        return None
     try:
-        if not listed.exists() or not read([listed]):
-            return None
-    except data.DataError:  # of an earlier version, without the column
+        edited = bool(read([listed]))
+    except data.DataError:  # a person has done more than decide, or it is of an earlier version, without the column
+        edited = holds_decisions(listed)
+    if not edited:
         return None
     number = 1
     while (kept := listed.with_name(f"{listed.stem}_decided{number}.csv")).exists():

@@ -1,5 +1,7 @@
 """Labels as people write them, as classes and integers: what they mean, which of them cannot be checked."""
 import re
+import unicodedata
+from decimal import Decimal, InvalidOperation
 
 import numpy as np
 
@@ -53,6 +55,15 @@ def classes_of(values, what, known=None):
         raise DataError(f"{what}: class {str(class_names[counts.argmin()])!r} has a single sample, which cannot be checked; "
                         f"remove it or add samples")
     return class_names, integers.astype(np.int64)
+
+
+def of_known(values, what, class_names):
+    """Return the positions in class_names of labels that an .npz has beside y, array [n] or [n, 1]: int64 [n]."""
+    if values.ndim != 1 and values.shape[1:] != (1,):
+        raise DataError(f"{what} are of shape {values.shape}: give one label per sample, of one-hot ones numpy.argmax(..., "
+                        f"axis=1)")
+    values = np.ravel(values)
+    return classes_of(np.char.strip(values) if values.dtype.kind == "U" else values, what, class_names)[1]
 
 
 def truth(texts, class_names, what):
@@ -192,9 +203,10 @@ def _odd(names, counts, what):
     text, warnings, alike = [str(name) for name in names], [], {}
     for name in text if names.dtype.kind == "U" else ():
         try:
-            alike.setdefault(float(name), []).append(name)
-        except ValueError:
-            alike.setdefault(" ".join(name.casefold().split()), []).append(name)
+            alike.setdefault(Decimal(name), []).append(name)
+        except InvalidOperation:
+            letters = [letter for letter in unicodedata.normalize("NFKC", name) if unicodedata.category(letter) != "Cf"]
+            alike.setdefault(" ".join("".join(letters).casefold().split()), []).append(name)
     for group in alike.values():
         if len(group) > 1:
             warnings.append(f"{what}: the classes {' and '.join(map(repr, group))} differ by case, spaces or number format "
@@ -212,13 +224,14 @@ def _plain(values, what):
     values = np.asarray(values)
     if values.dtype == object and len({type(value) for value in values.ravel()}) == 1:  # as in a DataFrame
         values = np.array(values.tolist())
+    values = values.astype(np.float64) if values.dtype == np.float16 else values
     if values.dtype.kind in "iu" and (values.size == 0 or values.max() < 2 ** 63) or values.dtype.kind == "f" and (
             np.abs(values) < 2 ** 53).all() and (values == np.rint(values)).all():
         values = values.astype(np.int64)
     elif values.dtype.kind == "S":
-        values = np.char.decode(values, "utf-8", "replace")
+        values = np.char.decode(values, "utf-8", "backslashreplace")
     elif values.dtype.kind == "U":
-        values = np.char.decode(np.char.encode(values, "utf-8", "replace"), "utf-8")  # replaces what no file can contain
+        values = np.char.decode(np.char.encode(values, "utf-8", "backslashreplace"), "utf-8")  # what no file can contain
     if values.ndim != 1 or values.dtype.kind not in "ibU":
         raise DataError(f"{what} must be one integer or string per sample; they are {values.dtype} of shape {values.shape}")
     return values

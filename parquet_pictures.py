@@ -54,11 +54,15 @@ def class_names_of(schema):
         return {}
 
 
-def column_of_pictures(path):
-    """Return the column that contains pictures, as bytes or a struct with bytes, or None; DataError for several."""
+def column_of_pictures(path, without=()):
+    """Return the column, not among some, that contains pictures, as bytes or a struct with bytes, or None.
+
+    DataError for several.
+    """
     import pyarrow
 
-    found = [field.name for field in schema_of(parts(path)[0]) if is_binary(field.type) or pyarrow.types.is_struct(
+    fields = [field for field in schema_of(parts(path)[0]) if field.name not in without]
+    found = [field.name for field in fields if is_binary(field.type) or pyarrow.types.is_struct(
         field.type) and any(each.name == "bytes" and is_binary(each.type) for each in field.type)]
     if len(found) > 1:
         raise DataError(f"{path}: the columns {listed([repr(name) for name in found])} contain pictures: --drop all but one")

@@ -7,6 +7,7 @@ or a .parquet, or a folder of its parts, that contains the pictures (parquet_pic
 import functools
 import hashlib
 import os
+import re
 from collections import namedtuple
 from pathlib import Path
 
@@ -66,15 +67,26 @@ def read_test(source, class_names):
                               label=None if path.lower().endswith(".txt") else source.label)
     try:
         if not Path(path).is_file() and not parquet_pictures.is_parquet(path):
-            raise DataError(f"{path}: no such file")
+            raise DataError(f"{path}: {'not a regular file' if Path(path).exists() else 'no such file'}")
         if os.path.samefile(path, source.path):
             raise DataError(f"{path}: the networks are trained on these pictures; give another list")
         if not is_list(path, as_test):
             raise DataError(f"{path}: no column names a picture that exists: give --images DIR, the folder that its names "
                             f"begin in")
-        return read(path, as_test, class_names)
+        return _apart(read(path, as_test, class_names), read(source.path, source))
     except DataError as error:
         raise DataError("--test_list " + str(error).removeprefix("--dataset ").replace("--images", "--test_images")) from None
+
+
+def _apart(test, training):
+    """Return the Pictures of --test_list with a warning of those that are in the training list; DataError if all are."""
+    of_both = [{os.path.realpath(os.path.join(_base(found.path), file)) for file in found.files or ()}
+               for found in (test, training)]
+    common = len(of_both[0] & of_both[1])
+    if common and common == len(of_both[0]):
+        raise DataError(f"{test.path}: the networks are trained on these pictures; give another list")
+    return test._replace(warnings=[*test.warnings, f"--test_list {test.path}: the networks are trained on {common} of its "
+                                   f"{many(len(of_both[0]), 'picture')}: test accuracy is too high"]) if common else test
 
 
 def _identity(path, source):
@@ -120,13 +132,20 @@ def pictures_like(file, source):
 
 # --- which column names pictures --------------------------------------------------------------------------------------
 
+def lines_of(path):
+    """Return the lines of a list, as text that `os.fsencode` writes back: UTF-8, or UTF-16 with its mark."""
+    raw = path.read_bytes()
+    utf_16 = raw[:2] in (b"\xff\xfe", b"\xfe\xff")
+    return re.split(r"\r\n|\n|\r", raw.decode("utf-16") if utf_16 else raw.decode("utf-8-sig", "surrogateescape"))
+
+
 @functools.lru_cache(maxsize=4)
 def _table(path, stamp, label):
     """Return (all cells as text, rows as in the file; notes). A .txt has the columns 0, the path, and 1, the label."""
     if path.suffix.lower() == ".txt" and label is None:
         import pandas as pd
 
-        lines = [line.strip() for line in path.read_text("utf-8-sig", "surrogateescape").splitlines()]
+        lines = [line.strip() for line in lines_of(path)]
         parts = [line.rsplit(None, 1) if len(line.split()) > 1 else (line, "") for line in lines if line]
         return pd.DataFrame(parts, columns=["0", "1"], dtype=object), []
     if parquet_pictures.is_parquet(path):
@@ -139,7 +158,7 @@ def _column(path, stamp, label, images, group, not_pictures):
     """Return the column of a list that names or contains pictures, None if there is none."""
     if parquet_pictures.is_parquet(path):
         try:
-            if (inside := parquet_pictures.column_of_pictures(path)) is not None:
+            if (inside := parquet_pictures.column_of_pictures(path, not_pictures)) is not None:
                 return inside
         except DataError as error:
             if path.is_dir() or "contain pictures" in str(error):

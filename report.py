@@ -75,12 +75,12 @@ def write(path, table, started, provenance, copies=None):
     worst, rounded = worst_first(table), table.assign(**probabilities)
     runs.write_table(runs.beside(path, "_out_of_fold.csv"), issue_file.for_spreadsheets(rounded))
     listed = rounded.loc[worst.index].assign(decision="").drop(columns="suspect")
-    runs.write_table(runs.beside(path, "_suspects.csv"), issue_file.for_spreadsheets(listed))
+    _write_list(runs.beside(path, "_suspects.csv"), listed)
     by_group = None
     if "group" in table:
         by_group = of_groups.worst_first(table, dataset.trusted)
         listed = by_group.assign(group_margin=by_group["group_margin"].round(6), decision="")
-        runs.write_table(runs.beside(path, "_groups.csv"), issue_file.for_spreadsheets(listed))
+        _write_list(runs.beside(path, "_groups.csv"), listed)
     class_names = np.arange(dataset.num_classes) if dataset.class_names is None else dataset.class_names
     given, suggested = (np.searchsorted(class_names, table[column].to_numpy()) for column in ("given", "suggested"))
     wrong = np.bincount(given[table["suspect"].to_numpy()], minlength=dataset.num_classes)
@@ -102,6 +102,14 @@ def write(path, table, started, provenance, copies=None):
     runs.write_text(runs.beside(path, "_report.html"), page(
         title, provenance, worst, counts, pictures, thumbnail if dataset.x_train.ndim == 4 else None, contradictory,
         by_group))
+
+
+def _write_list(file, listed):
+    """Write a list of label issues; one in its place that a person has edited is kept under another name, and said."""
+    kept = issue_file.set_aside(file)
+    if kept:
+        print(f"{kept}: your decisions are kept in this file", flush=True)
+    runs.write_table(file, issue_file.for_spreadsheets(listed))
 
 
 def contradictions(table, copies):

@@ -4,11 +4,13 @@ import csv
 import gzip
 import io
 import json
+import zlib
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 
-from data import DataError
+from data import DataError, first_line, listed
 
 ENDINGS = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".parquet", ".jsonl")
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
@@ -19,7 +21,7 @@ def is_table(path):
     return str(path).lower().endswith(ENDINGS)
 
 
-def read_table(path, label=None, decimal=None, as_text=()):
+def read_table(path, label=None, decimal=None, as_text=(), raw=()):
     """Read a table of at least one row.
 
     Parameters
@@ -32,6 +34,8 @@ def read_table(path, label=None, decimal=None, as_text=()):
         "," or ".": the decimal separator of numbers that are not plain.
     as_text : True or list of str
         Columns not to parse as numbers; True keeps all cells exactly as they are (for `--export`).
+    raw : list of str
+        Other columns that are kept as the label's is.
 
     Returns
     -------
@@ -51,14 +55,13 @@ def read_table(path, label=None, decimal=None, as_text=()):
         raise DataError(f"{path}: no such file")
     try:
         if path.suffix.lower() == ".parquet":
-            table = pd.read_parquet(path)
+            table = _with_integers(pd.read_parquet(path), path)
         elif path.suffix.lower() == ".jsonl":
-            table = pd.DataFrame([json.loads(line) for line in path.read_text("utf-8-sig").splitlines() if line.strip()])
-            if as_text is True:
-                table = table.map(lambda value: value if isinstance(value, str) else "" if value is None or value != value
-                                  else json.dumps(value))
+            table = pd.DataFrame([{name: [value] for name, value in row.items()} for row in json_lines(path)], dtype=object)
+            table = pd.DataFrame({name: _of_json(cells, as_text is True) for name, cells in table.items()})
         else:
-            text, separator = _text_of(path, label, notes)
+            named = [] if as_text is True else as_text
+            text, separator = _text_of(path, [] if label is None else [label, *named, *raw], notes)
             options = {"sep": separator, "index_col": False, "low_memory": False}
             dtype = str if as_text is True or decimal == "," else {name: str for name in as_text}
             table = pd.read_csv(io.StringIO(text), dtype=dtype, keep_default_na=as_text is not True, **options)
@@ -71,17 +74,17 @@ def read_table(path, label=None, decimal=None, as_text=()):
                             table[column] = pd.to_numeric(table[column])
             if label is not None:
                 table.columns = _names(table.columns, label, path, notes)
-                raw = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False, na_values=[""], **options)
-                raw.columns = table.columns
-                if label in raw:
-                    table[label] = raw[label]
+                as_it_is = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False, na_values=[""], **options)
+                as_it_is.columns = table.columns
+                for column in {label, *raw} & set(as_it_is):
+                    table[column] = as_it_is[column]
     except ImportError:
         raise DataError(f"{path}: to read .parquet, pip install pyarrow") from None
     except DataError:
         raise
     except Exception as error:  # pandas' and pyarrow's own, among others
-        if not isinstance(error, (OSError, ValueError, EOFError, csv.Error)) and type(error).__module__.split(".")[0] not in (
-                "pyarrow", "pandas"):
+        known = isinstance(error, (OSError, ValueError, EOFError, csv.Error, zlib.error))
+        if not known and type(error).__module__.split(".")[0] not in ("pyarrow", "pandas"):
             raise
         raise DataError(f"{path}: cannot be read as a table ({error})") from None
     if not len(table):
@@ -95,13 +98,63 @@ def _names(columns, label, path, notes):
     stripped = [str(name).strip() for name in columns]
     if stripped != list(columns):
         notes.append(f"{path}: white space around column names is removed")
-    if label is not None and stripped.count(label) > 1:
-        raise DataError(f"{path}: {stripped.count(label)} columns are called {label!r}: rename one of them")
+    twice = [name for name, number in Counter(stripped).items() if number > 1]
+    if twice:
+        raise DataError(f"{path}: {stripped.count(twice[0])} columns are called {twice[0]!r}: rename one of them")
     return stripped
 
 
-def _text_of(path, label, notes):
-    """Return (the text of a file without trailing separators, its separator); adds to notes what was detected."""
+def json_lines(path):
+    """Yield the content of each line of a .jsonl that has any, a dict; DataError with the number of a line that is none."""
+    for number, line in enumerate(path.read_text("utf-8-sig").split("\n"), start=1):
+        if line.strip():
+            try:
+                content = json.loads(line)
+            except (ValueError, RecursionError) as error:
+                raise DataError(f"{path}: line {number} cannot be read as JSON ({first_line(error)}): fix or remove "
+                                f"it") from None
+            if not isinstance(content, dict):
+                raise DataError(f"{path}: line {number} is no JSON object {{name: value}}: fix or remove it")
+            yield content
+
+
+def _of_json(cells, as_text):
+    """Return the values [value] of a column of a .jsonl, NaN where a line lacks it, as a Series; integers stay integers.
+
+    as_text: as strings that keep what is written.
+    """
+    import pandas as pd
+
+    values = [cell[0] if isinstance(cell, list) else None for cell in cells]
+    if as_text:
+        return pd.Series(["" if value is None or value != value else value if isinstance(value, str) else json.dumps(value)
+                          for value in values], dtype=object)
+    present = [value for value in values if value is not None]
+    if len(present) < len(values) and present and all(type(value) is int and abs(value) < 2 ** 63 for value in present):
+        return pd.Series(values, dtype="Int64")
+    return pd.Series(values, dtype=None if present else object)
+
+
+def _with_integers(table, path):
+    """Return the DataFrame of a .parquet whose integers beside missing values are integers: pandas makes floats of them."""
+    import pandas as pd
+    import pyarrow.parquet
+
+    schema = pyarrow.parquet.read_schema(path)
+    for name in table.columns[[pd.api.types.is_float_dtype(kind) for kind in table.dtypes]]:
+        if name in schema.names and pyarrow.types.is_integer(schema.field(name).type):
+            column = pyarrow.parquet.read_table(path, columns=[name])[name].cast(pyarrow.int64(), safe=False)
+            column = column.to_pandas(types_mapper={pyarrow.int64(): pd.Int64Dtype()}.get)
+            table[name] = column.set_axis(table.index)
+    return table
+
+
+def _text_of(path, named, notes):
+    """Return (the text of a file without trailing separators, its separator); adds to notes what was detected.
+
+    named: the columns that the person has named, the label first.
+    """
+    label = named[0] if named else None
     raw = gzip.decompress(path.read_bytes()) if path.suffix.lower() == ".gz" else path.read_bytes()
     if raw[:4] == b"PK\x03\x04" or raw[:4] == b"\xd0\xcf\x11\xe0":
         raise DataError(f"{path}: an Excel file; convert it: python -c \"import pandas; pandas.read_excel('{path}').to_csv("
@@ -121,6 +174,13 @@ def _text_of(path, label, notes):
                                                counted[each][0] > 1, counted[each][0]))
     if separator != ("\t" if path.name.lower().endswith((".tsv", ".tsv.gz")) else ","):
         notes.append(f"{path}: fields are separated by {SEPARATORS[separator]}")
+    twice = [name for name, number in Counter(header[separator]).items() if number > 1]
+    if set(twice) & set(named):
+        name = next(name for name in named if name in twice)
+        raise DataError(f"{path}: {header[separator].count(name)} columns are called {name!r}: rename one of them")
+    if twice:
+        notes.append(f"{path}: several columns are called {listed(list(map(repr, twice)))}: the second is called "
+                     f"{f'{twice[0]}.1'!r} here, and so on")
     return _rectangular(text, separator, path, notes), separator
 
 

@@ -15,15 +15,18 @@ from data import DataError, first_line, listed, many
 MAX_CATEGORIES = 50  # of a column; rarer ones share a feature
 MAX_WORDS = 1000  # features of a column of text
 UNITS = r"%|\$|€|£|¥|USD|EUR|GBP|CHF|JPY|kr"
+# Words for a missing number, of which a column may have many.
+MISSING = ["na", "n/a", "#n/a", "nan", "null", "none", "nil", "-", "--", "?", ".", "missing", "unknown", "#div/0!", "#value!"]
 LEAKS = 0.95  # the fraction of labels that a single column predicts, cross-validated, above which it is named
 
 
-# kind: "numbers", "dates", "text" or "categories"; decimal: of numbers that are not plain; dayfirst: of dates.
-Column = namedtuple("Column", "kind decimal dayfirst", defaults=[None, None])
+# kind: "numbers", "dates", "text" or "categories"; decimal: of numbers that are not plain; dayfirst: of dates; truth: whether
+# the values are True and False.
+Column = namedtuple("Column", "kind decimal dayfirst truth", defaults=[None, None, False])
 
 
 def kind_of_column(column, name, path, decimal=None):
-    """Return (Column, how it is read or "") of a pandas.Series.
+    """Return (Column, how it is read or "", what else should be known of that or "") of a pandas.Series.
 
     Numbers may have missing values written in any way (at most a tenth, of at most five kinds), decimal commas, thousands'
     separators, a percent sign or a currency. DataError where two readings are possible.
@@ -31,36 +34,59 @@ def kind_of_column(column, name, path, decimal=None):
     import pandas as pd
 
     if pd.api.types.is_numeric_dtype(column):
-        return Column("numbers"), ""
+        return Column("numbers", truth=pd.api.types.is_bool_dtype(column)), "", ""
     if pd.api.types.is_datetime64_any_dtype(column):
-        return Column("dates"), "used as dates"
+        return Column("dates"), "used as dates", ""
     values = column.dropna()
     if isinstance(values.dtype, pd.CategoricalDtype):
         values = values.astype(values.cat.categories.dtype)
         if pd.api.types.is_numeric_dtype(values):
-            return Column("categories"), ""
+            return Column("categories"), "", ""
     if any(isinstance(value, (list, dict, tuple, set, np.ndarray)) for value in values.head(100)):
         raise DataError(f"{path}: column {name!r} contains lists, not single values; split it into columns, or --drop it")
     if len(values) and all(isinstance(value, Decimal) for value in values):
-        return Column("numbers"), ""
+        return Column("numbers"), "", ""
+    if len(values) and all(isinstance(value, (bool, np.bool_)) for value in values):
+        return Column("categories", truth=True), "", ""
     text = values.astype(str).str.strip()
     text = text[text != ""]
     if len(text):
         found, how = numbers_of(text, name, path, decimal)
         odd = text[found.isna()]
-        if found.notna().mean() >= 0.9 and odd.nunique() <= 5:
+        if found.notna().mean() >= 0.9 and odd.nunique() <= 5 or (
+                found.notna().mean() >= 0.5 and odd.str.casefold().isin(MISSING).all()):
             if len(odd):
                 how.append(f"{many(len(odd), 'cell')} {listed(sorted(map(repr, odd.unique())))} as missing")
             separator = "," if "decimal commas" in how else "." if "commas between thousands" in how else None
             return Column("numbers", decimal or separator), (
-                "read as numbers" + (f": {'; '.join(how)}" if how else ""))
+                "read as numbers" + (f": {'; '.join(how)}" if how else "")), ""
         order = _dates(text)
         if order is not None:
-            return Column("dates", dayfirst=order == "day before month"), "used as dates" + (f" ({order})" if order else "")
+            told = []
+            if text.str.contains(r"^\d{1,2}[./-]\d{1,2}[./-]\d{2}(?!\d)", regex=True).any():
+                told.append("years of two digits: 69 to 99 of the 1900s, others of the 2000s")
+            lost = _parsed(text, order == "day before month").isna().sum()
+            told += [f"{many(lost, 'cell')} as missing"] if lost else []
+            return (Column("dates", dayfirst=order == "day before month"),
+                    "used as dates" + (f" ({order})" if order else ""), "; ".join(told))
         words = text.str.split().str.len().mean()
-        if words >= 4 and text.nunique() > max(MAX_CATEGORIES, len(text) / 2):
-            return Column("text"), "used as text (TF-IDF of its words)"
-    return Column("categories"), ""
+        if words >= 4 and text.nunique() > max(MAX_CATEGORIES, len(text) / 2) and _shares_words(text):
+            return Column("text"), "used as text (TF-IDF of its words)", ""
+        if text.nunique() > MAX_CATEGORIES:
+            return Column("categories"), "", (
+                f"used as categories: {text.nunique()} different values such as {text.iloc[0]!r}, of which the most frequent "
+                f"{MAX_CATEGORIES - 1} are told apart")
+    return Column("categories"), "", ""
+
+
+def _shares_words(text):
+    """Return whether any word, as TfidfVectorizer takes them, is in two texts: others tell nothing."""
+    seen = set()
+    for words in text.str.casefold().str.findall(r"\b\w\w+\b"):
+        if not seen.isdisjoint(words):
+            return True
+        seen.update(words)
+    return False
 
 
 def told(path, names, how):
@@ -76,7 +102,7 @@ def numbers_of(text, name, path, decimal=None):
     """
     import pandas as pd
 
-    how = []
+    how, text = [], text.str.replace("\N{MINUS SIGN}", "-", regex=False)
     number = r"[+-]?[\d.,'’\s]*\d[\d.,]*(?:[eE][+-]?\d+)?"
     parts = text.str.extract(rf"^(?P<sign>[+-]?)\s*(?P<before>{UNITS})?\s*(?P<number>{number})\s*(?P<after>{UNITS})?$")
     digits = (parts["sign"].fillna("") + parts["number"].fillna("")).where(parts["number"].notna(), "")
@@ -92,19 +118,31 @@ def numbers_of(text, name, path, decimal=None):
         three = r"[+-]?[1-9]\d{0,2}(,\d{3})+"
         only_decimal = ~commas.str.fullmatch(rf"{three}(\.\d*)?")
         only_thousands = commas.str.fullmatch(rf"{three}\.\d*|[+-]?[1-9]\d{{0,2}}(,\d{{3}}){{2,}}")
-        if decimal is None and not only_decimal.any() and not only_thousands.any():
-            example = commas.iloc[0]
+        both = only_decimal.mean() <= 0.01 or only_decimal.sum() == 1 < len(commas) / 2
+        if decimal is None and both and not only_thousands.any():
+            example = commas[~only_decimal].iloc[0]
             raise DataError(f"{path}: column {name!r}: is {example!r} {example.replace(',', '.')} or "
                             f"{example.replace(',', '')}? give --decimal , or --decimal .")
-        if decimal == "," or decimal is None and only_decimal.mean() > 0.5 and not only_thousands.any():
-            digits = digits.str.replace(".", "", regex=False).str.replace(",", ".", regex=False)
+        if decimal == "," or decimal is None and not only_thousands.any():
+            digits = _without_points(digits, how).str.replace(",", ".", regex=False)
             how.append("decimal commas")
         else:
-            digits = digits.where(~digits.str.fullmatch(rf"{three}(\.\d*)?"), digits.str.replace(",", "", regex=False))
-            how.append("commas between thousands")
+            grouped = digits.str.fullmatch(rf"{three}(\.\d*)?")
+            digits = digits.where(~grouped, digits.str.replace(",", "", regex=False))
+            how += ["commas between thousands"] if grouped.any() else []
     elif decimal == ",":
-        digits = digits.str.replace(r"\.(?=\d{3}(\D|$))", "", regex=True)
+        digits = _without_points(digits, how)
     return pd.to_numeric(digits.where(digits != "", None), errors="coerce").astype(float), how
+
+
+def _without_points(digits, how):
+    """Return numbers with decimal commas without the points between thousands; points that cannot be such are decimal."""
+    points = digits.str.contains(".", regex=False)
+    decimal = points & ~digits.str.contains(",", regex=False) & ~digits.str.fullmatch(r"[+-]?[1-9]\d{0,2}(\.\d{3})+")
+    if decimal.any():
+        how.append("decimal points")
+    return digits.where(~points | digits.str.contains(",", regex=False).eq(False) & decimal.any(),
+                        digits.str.replace(".", "", regex=False))
 
 
 def _dates(text):
@@ -179,6 +217,7 @@ class Features:
         Columns that another table must not parse as numbers.
     notes : {how they are read: names of columns}
         What is read otherwise than written.
+    remarks : {what else should be known: names of columns}
     x : float64 array [n, d]
         The features of `table`.
 
@@ -191,12 +230,13 @@ class Features:
     def __init__(self, table, path, decimal=None):
         import pandas as pd
 
-        self.path, self.columns, self.notes = path, {}, {}
+        self.path, self.columns, self.notes, self.remarks, self.parts = path, {}, {}, {}, {}
         self.as_text = [name for name in table if not pd.api.types.is_numeric_dtype(table[name])]
         for name in table:
-            self.columns[name], note = kind_of_column(table[name], name, path, decimal)
-            if note:
-                self.notes.setdefault(note, []).append(name)
+            self.columns[name], note, remark = kind_of_column(table[name], name, path, decimal)
+            for told, of_columns in ((note, self.notes), (remark, self.remarks)):
+                if told:
+                    of_columns.setdefault(told, []).append(name)
         converted = self._converted(table)
         for name in self._named("numbers"):
             infinite = np.isinf(converted[name].to_numpy())
@@ -207,9 +247,10 @@ class Features:
         self.preprocessing = self._preprocessing(converted)
         self.x = scaled(self.preprocessing, converted, path, fit=True)
 
-    def warnings(self, without=()):
-        """Return the warnings of what is read otherwise than written, without those of some columns."""
-        notes = {note: [name for name in names if name not in without] for note, names in self.notes.items()}
+    def warnings(self, without=(), remarks=False):
+        """Return the warnings of what is read otherwise than written, without those of some columns, or the remarks."""
+        notes = {note: [name for name in names if name not in without]
+                 for note, names in (self.remarks if remarks else self.notes).items()}
         return [told(self.path, names, note) for note, names in notes.items() if names]
 
     def has_missing(self, name):
@@ -236,10 +277,15 @@ class Features:
             if column.kind == "numbers":
                 found[name] = self._numbers(values, name, column)
             elif column.kind == "dates":
-                found |= {f"{name} ({part})": of_part for part, of_part in _parts(values, column.dayfirst).items()}
+                parts = _parts(values, name, column.dayfirst)
+                self.parts.setdefault(name, [part for part in parts if part == "days" or len(np.unique(parts[part])) > 1])
+                found |= {f"{name} ({part})": parts[part] for part in self.parts[name]}
             else:
                 found[name] = np.array(["" if missing else str(value) for value, missing in zip(values, values.isna())],
                                        dtype=object)
+                if column.truth:  # however another file writes it
+                    found[name] = np.array([{"true": "True", "false": "False"}.get(value.strip().casefold(), value)
+                                            for value in found[name]], dtype=object)
         return pd.DataFrame(found, index=table.index)
 
     def _numbers(self, values, name, column):
@@ -249,9 +295,12 @@ class Features:
                 isinstance(value, Decimal) for value in values.dropna()):
             return values.astype(float).to_numpy(dtype=np.float64, na_value=np.nan)
         text = values.astype(object).where(values.notna(), "").astype(str).str.strip()
+        if column.truth:
+            text = text.str.casefold().replace({"true": "1", "false": "0"})
         found = numbers_of(text, name, self.path, column.decimal)[0]
         odd = text[found.isna() & (text != "")]
-        if len(odd) and (name not in self.as_text or odd.nunique() > 5 or len(odd) > len(text) / 2):
+        if len(odd) and (name not in self.as_text or len(odd) > len(text) / 2 or odd.nunique() > 5 and not
+                         odd.str.casefold().isin(MISSING).all()):
             raise DataError(f"column {name!r} has {many(len(odd), 'value')} such as {odd.iloc[0]!r}, which are not numbers")
         return found.to_numpy()
 
@@ -272,28 +321,44 @@ class Features:
             sparse_threshold=0)
 
 
-def _parts(values, dayfirst):
-    """Return {part: float [n]} of dates: days since 1970, and month, weekday and hour on their circles."""
+def _parsed(values, dayfirst):
+    """Return a Series of dates, to the microsecond, which has room for the year 9999; NaT where a value is no date."""
     import pandas as pd
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        dates = values if pd.api.types.is_datetime64_any_dtype(values) else pd.to_datetime(
-            values, errors="coerce", format="mixed", dayfirst=bool(dayfirst), utc=True)
-    found = {"days": (dates - pd.Timestamp(0, tz=dates.dt.tz)) / pd.Timedelta(days=1)}
+    if not pd.api.types.is_datetime64_any_dtype(values):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            values = values.astype(object).map(
+                lambda value: str(value).strip() if value is not None and value == value else None)
+            values = pd.to_datetime(values, errors="coerce", format="mixed", dayfirst=bool(dayfirst), utc=True)
+    return values.dt.as_unit("us")
+
+
+def _parts(values, name, dayfirst):
+    """Return {part: float [n]} of dates: days since 1970, and month, weekday and hour on their circles.
+
+    DataError if most values are no dates.
+    """
+    dates = _parsed(values, dayfirst)
+    present = values.notna() & (values.astype(str).str.strip() != "")
+    if present.any() and dates[present].isna().mean() > 0.5:
+        raise DataError(f"column {name!r} has {many(int(dates[present].isna().sum()), 'value')} such as "
+                        f"{str(values[present & dates.isna()].iloc[0])!r}, which are no dates")
+    clock = dates if dates.dt.tz is None else dates.dt.tz_convert("UTC").dt.tz_localize(None)
+    found = {"days": clock.to_numpy("datetime64[us]").astype(np.int64) / 86400e6}
+    found["days"][dates.isna().to_numpy()] = np.nan
     for part, around in (("month", 12), ("day_of_week", 7), ("hour", 24)):
-        of_part = getattr(dates.dt, part)
-        if of_part.nunique() > 1:
-            angle = 2 * np.pi * of_part.astype(float) / around
-            found |= {f"{part}, sine": np.sin(angle), f"{part}, cosine": np.cos(angle)}
-    return {part: of_part.to_numpy(dtype=float) for part, of_part in found.items()}
+        angle = 2 * np.pi * getattr(dates.dt, part).to_numpy(dtype=float, na_value=np.nan) / around
+        found |= {f"{part}, sine": np.sin(angle), f"{part}, cosine": np.cos(angle)}
+    return found
 
 
 def leaks(features, table, labels):
     """Return {column: the fraction of labels that it predicts by itself, cross-validated} of columns that predict nearly all.
 
-    A column predicts by its values, in 64 bins of equal size if there are more: the majority of the other half. features:
-    Features; labels: int [n]. Of at most 5,000 rows.
+    A column predicts by its values, in 64 bins of equal size if there are more: the majority of the other half. Of a column of
+    two values that tells one class from the others, the fraction is the F1 score for this class. features: Features; labels:
+    int [n]. Of at most 5,000 rows.
     """
     import pandas as pd
 
@@ -315,6 +380,11 @@ def leaks(features, table, labels):
             right += (counts.reshape(-1, num_classes).argmax(axis=1)[codes[~fitted]] == y[~fitted]).sum()
         if right / len(y) >= LEAKS:
             found[origin] = right / len(y)
+        elif len(values) == 2:  # it may say which samples are of one class
+            of_both = np.bincount(codes * num_classes + y, minlength=2 * num_classes).reshape(2, num_classes)
+            alike = 2 * of_both / (of_both.sum(axis=1)[:, None] + of_both.sum(axis=0))
+            if alike.max() >= LEAKS:
+                found[origin] = float(alike.max())
     return found
 
 

@@ -1,0 +1,184 @@
+"""Lists of pictures, folders and lists of decisions as people have them: right, or refused in one line; no list is lost."""
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+import custom_data
+import data
+import issue_file
+import picture_list
+from conftest import SMALL_NETWORK, run
+
+QUICK = ["--architecture", SMALL_NETWORK, "--epochs", 1, "--iterations", 1, "--quiet"]
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """A folder of 24 pictures in a list, labels a and b."""
+    (tmp_path / "pics").mkdir()
+    generator = np.random.default_rng(0)
+    for i in range(24):
+        Image.fromarray(generator.integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(tmp_path / "pics" / f"{i}.png")
+    table = pd.DataFrame({"path": [f"pics/{i}.png" for i in range(24)], "label": ["a", "b"] * 12})
+    table.to_csv(tmp_path / "list.csv", index=False)
+    return tmp_path
+
+
+def facts(folder, **options):
+    source = data.Source(None, None, str(folder / "list.csv"), "label")
+    return custom_data.facts(source._replace(**options))
+
+
+# --- lists ------------------------------------------------------------------------------------------------------------
+
+def test_a_file_list_as_powershell_writes_it(pictures):
+    lines = "".join(f"pics/{i}.png {'ab'[i % 2]}\r\n" for i in range(24))
+    (pictures / "list.txt").write_bytes(lines.encode("utf-16"))
+    assert facts(pictures, path=str(pictures / "list.txt"), label=None).size == 24
+    assert run(["--dataset", "list.txt", *QUICK, "--export", "kept.txt"], pictures).code == 0
+    kept = (pictures / "kept.txt").read_text().splitlines()
+    assert kept and set(kept) <= set(lines.split("\r\n"))
+
+
+def test_test_pictures_that_are_trained_on(pictures):
+    source = data.Source(None, None, str(pictures / "list.csv"), "label", test_list=str(pictures / "copy.csv"))
+    shutil.copy(pictures / "list.csv", pictures / "copy.csv")
+    with pytest.raises(data.DataError, match="the networks are trained on these pictures"):
+        picture_list.read_test(source, np.array(["a", "b"]))
+    Image.new("RGB", (8, 8)).save(pictures / "pics" / "new.png")
+    (pictures / "copy.csv").write_text("path,label\npics/new.png,a\npics/3.png,b\n")
+    found = picture_list.read_test(source, np.array(["a", "b"]))
+    assert any("trained on 1 of its 2 pictures" in line for line in found.warnings)
+
+
+def test_a_parquet_whose_bytes_are_no_pictures(tmp_path):
+    pd.DataFrame({"v": np.arange(60) % 7, "key": [b"x%d" % i for i in range(60)], "kind": ["a", "b"] * 30}).to_parquet(
+        tmp_path / "t.parquet")
+    result = run(["--dataset", "t.parquet", "--label", "kind", "--drop", "key", "--inspect"], tmp_path)
+    assert result.code == 0 and "60 samples of 1 features" in result.out.replace("feature\n", "features\n"), result.err
+
+
+# --- folders ----------------------------------------------------------------------------------------------------------
+
+def classes(folder, **names):
+    for name, number in names.items():
+        place = folder / name.replace("__", "/")
+        place.mkdir(parents=True)
+        for i in range(number):
+            Image.fromarray(np.full((8, 8, 3), 20 * i, dtype=np.uint8)).save(place / f"{i}.png")
+
+
+def test_parts_of_a_dataset_beside_another_folder(tmp_path):
+    classes(tmp_path / "p", train__a=3, train__b=3, val__a=2, val__b=2, sample=2)
+    with pytest.raises(data.DataError, match="parts of a dataset.*p/train"):
+        custom_data.facts(str(tmp_path / "p"))
+    classes(tmp_path / "q", training_set__a=3, training_set__b=3, test_set__a=2, test_set__b=2)
+    with pytest.raises(data.DataError, match="q/training_set"):
+        custom_data.facts(str(tmp_path / "q"))
+
+
+def test_a_class_of_damaged_images_and_results_in_the_folder(tmp_path):
+    classes(tmp_path, a=3, b=3)
+    (tmp_path / "results" / "x" / "given").mkdir(parents=True)
+    (tmp_path / "results" / "x" / "given" / "INCV_seed0.lock").touch()
+    assert custom_data.facts(str(tmp_path)).class_names.tolist() == ["a", "b"]
+    for file in (tmp_path / "b").iterdir():
+        file.write_bytes(b"no image")
+    with pytest.raises(data.DataError, match="b: none of its images can be read"):
+        custom_data.facts(str(tmp_path))
+
+
+# --- decisions --------------------------------------------------------------------------------------------------------
+
+def decisions(folder, text):
+    (folder / "d.csv").write_text(text)
+    return [str(folder / "d.csv")]
+
+
+def test_decisions_about_pictures_are_by_row_and_name(pictures):
+    header = "sample,row,given,decision\n"
+    assert facts(pictures, decisions=decisions(pictures, header + "pics/5.png,5,b,drop\n")).size == 23
+    with pytest.raises(data.DataError, match="'pics/10.png' then, and is 'pics/5.png' now"):
+        facts(pictures, decisions=decisions(pictures, header + "pics/10.png,5,b,drop\n"))
+    with pytest.raises(data.DataError, match="has no column 'row'"):
+        facts(pictures, decisions=decisions(pictures, "sample,given,decision\n5,b,drop\n"))
+    every = "".join(f"pics/{i}.png,{i},{'ab'[i % 2]},drop\n" for i in range(24))
+    with pytest.raises(data.DataError, match="at least two classes are needed"):
+        facts(pictures, decisions=decisions(pictures, header + every))
+
+
+def test_true_and_false_as_a_spreadsheet_writes_them(tmp_path):
+    files = decisions(tmp_path, "sample,given,decision\n4,TRUE,keep\n5,TRUE,FALSE\n")
+    given, used, trusted = issue_file.decide(files, np.arange(8), np.ones(8, dtype=int) - (np.arange(8) < 2),
+                                             np.array([False, True]))
+    assert given.tolist() == [0, 0, 1, 1, 1, 0, 1, 1] and trusted[[4, 5]].all() and used.all()
+
+
+EDITED = {
+    "decided": lambda text: text.replace("decision\n", "decision\n", 1).rstrip("\n") + "keep\n",
+    "a note beside it": lambda text: text.rstrip("\n") + "keep,see mail\n",
+    "another name": lambda text: text.replace("decision", "Decision", 1).rstrip("\n") + "keep\n",
+}
+
+
+@pytest.mark.parametrize("case", EDITED)
+def test_an_edited_list_is_never_replaced(tmp_path, case):
+    """Neither by --overwrite nor by a run that starts again since its JSON was lost; --export does not replace it either."""
+    generator = np.random.default_rng(0)
+    np.savez(tmp_path / "d.npz", x=generator.normal(size=(60, 3)), y=np.arange(60) % 2)
+    arguments = ["--dataset", "d.npz", "--epochs", 1, "--iterations", 1, "--quiet"]
+    assert run(arguments, tmp_path).code == 0
+    [listed] = tmp_path.rglob("*_suspects.csv")
+    listed.write_text(EDITED[case](listed.read_text()))
+    edited = listed.read_text()
+    refused = run([*arguments, "--seed", 1, "--export", listed.relative_to(tmp_path)], tmp_path)
+    assert refused.code == 2 and refused.err.count("\n") == 1 and "column of decisions" in refused.err, refused.err
+    if case == "decided":
+        next(tmp_path.rglob("INCV_seed0*.json")).unlink()
+        again = run(arguments, tmp_path)
+    else:
+        again = run([*arguments, "--overwrite"], tmp_path)
+    assert again.code == 0 and "your decisions are kept in this file" in again.out, again.err
+    assert listed.with_name(f"{listed.stem}_decided1.csv").read_text() == edited and listed.read_text() != edited
+
+
+# --- export -----------------------------------------------------------------------------------------------------------
+
+def test_parts_of_a_table_are_not_exported_onto(tmp_path, pictures):
+    shards = tmp_path / "shards"
+    shards.mkdir()
+    for part in range(2):
+        pd.DataFrame({"image": [(pictures / "pics" / f"{12 * part + i}.png").read_bytes() for i in range(12)],
+                      "label": ["a", "b"] * 6}).to_parquet(shards / f"train-0000{part}-of-00002.parquet")
+    before = {file.name: file.read_bytes() for file in shards.iterdir()}
+    for target in ("train-00000-of-00002.parquet", "clean.parquet"):
+        result = run(["--dataset", "shards", "--label", "label", *QUICK, "--export", f"shards/{target}"], tmp_path)
+        assert result.code == 2 and result.err.count("\n") == 1 and "are the dataset" in result.err, result.err
+    assert before == {file.name: file.read_bytes() for file in shards.iterdir()}
+
+
+def test_a_table_that_changes_during_the_run_is_not_exported(tmp_path):
+    from conftest import start, wait_for_epoch
+
+    rows = [f"{i * i % 17},{i % 5},{'ab'[i % 2]}" for i in range(60)]
+    (tmp_path / "t.csv").write_text("\n".join(["v,w,kind", *rows]))
+    process = start(["--dataset", "t.csv", "--label", "kind", "--epochs", 5, "--iterations", 1, "--export", "kept.csv"],
+                    tmp_path)
+    wait_for_epoch(process, 1)
+    (tmp_path / "t.csv").write_text("\n".join(["v,w,kind", *rows[::-1]]))
+    _, err = process.communicate()
+    assert process.returncode == 2 and "has changed since the command started" in err and not (tmp_path / "kept.csv").exists()
+
+
+def test_integers_beside_empty_cells_are_exported_as_they_are(tmp_path):
+    rows = [{"v": i * i % 7, "id": None if i % 5 == 0 else 2 ** 60 + i, "kind": "ab"[i % 2]} for i in range(60)]
+    (tmp_path / "t.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    result = run(["--dataset", "t.jsonl", "--label", "kind", "--drop", "id", "--epochs", 1, "--iterations", 1, "--quiet",
+                  "--export", "kept.csv"], tmp_path)
+    assert result.code == 0, result.err
+    kept = pd.read_csv(tmp_path / "kept.csv", dtype=str, keep_default_na=False)
+    assert len(kept) and set(kept["id"]) <= {"" if row["id"] is None else str(row["id"]) for row in rows}
