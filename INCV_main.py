@@ -23,6 +23,7 @@ if __name__ == "__main__":
 import functools
 import json
 import math
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -245,13 +246,18 @@ def summarize(planned):
     """Update the table of all finished runs; print mean and s.d. of this command's runs of each setting."""
     import tables
 
-    tables.write_accuracies(planned[0].results_dir)
+    try:
+        tables.write_accuracies(planned[0].results_dir)
+    except runs.RunError as error:  # a table of the user's own; the runs are finished
+        print(f"INCV_main.py: {error}", file=sys.stderr, flush=True)
     found = {}
     for settings, path, *_ in planned:
-        if runs.beside(path, ".json").exists():
-            tested_on = json.loads(runs.beside(path, ".json").read_text()).get("tested_on", TEST_DATA)
-            name = f"{settings['dataset']}, {runs.name_of_noise(settings)}, {settings['method']}"
-            found.setdefault((name, name_of_test(tested_on)), []).append(tables.accuracies_of_run(path)[0])
+        try:
+            tested_on, accuracy = runs.read_json(path).get("tested_on", TEST_DATA), tables.accuracies_of_run(path)[0]
+        except tables.DAMAGE:  # or not finished
+            continue
+        name = f"{settings['dataset']}, {runs.name_of_noise(settings)}, {settings['method']}"
+        found.setdefault((name, name_of_test(tested_on)), []).append(accuracy)
     for (name, tested), last in found.items():
         if len(last) > 1:
             print(f"{name}, {len(last)} runs: {tested} {np.mean(last):.2f} ± {np.std(last, ddof=1):.2f} %")

@@ -47,8 +47,9 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {' '.join(message.split())} (--help lists the options)\n")
 
 
-def number(kind, low, high=float("inf")):
-    """Return a converter for argparse, text -> int or float (`kind`) in [low, high]."""
+def number(kind, low, high=None):
+    """Return a converter for argparse, text -> int or float (`kind`) in [low, high]; no count is above a million."""
+    high = high if high is not None else 10 ** 6 if kind is int else float("inf")
     bounds = f"from {low} to {high}" if high < float("inf") else f"of at least {low}"
 
     def convert(text):
@@ -352,26 +353,38 @@ def one_run(script, source, noisy, seed, threads, chosen, defaults, results_dir)
 USERS_ERRORS = (runs.RunError, data.DataError, utils.BackendError, own_network.NetworkError)
 
 
-def run_command(prog, main):
-    """Call main() and exit; print errors that the user can fix in one line on stderr, without a traceback."""
+def run_command(prog, main, resumes=True):
+    """Call main() and exit; print errors that the user can fix in one line on stderr, without a traceback.
+
+    resumes: whether the command, given again after an interruption, goes on where it stopped.
+    """
     signal.signal(signal.SIGINT, progress_bar.interrupt)
     sys.stdout = sys.stdout or open(os.devnull, "w")  # None if the shell has closed it
     utils.print_any_text()
     try:
-        return main()
+        main()
+        return sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads the output
+        _discard_output()  # nobody reads it
         sys.exit(141)
     except (*USERS_ERRORS, OSError) as error:
         code, message = 2, explanation(error)
+        try:
+            sys.stdout.flush()
+        except OSError:
+            _discard_output()  # Python would complain once more at its end
     except KeyboardInterrupt:
         # With --overwrite the same command would repeat what is finished.
         same = "the same command" + (" without --overwrite" if "--overwrite" in sys.argv else "")
-        code, message = 130, f"interrupted; {same} resumes from the last finished epoch"
+        code, message = 130, f"interrupted; {same} resumes from the last finished epoch" if resumes else "interrupted"
     if sys.stdout.isatty():
         print()  # keep the progress bar on the screen
     print(f"{prog}: {message}", file=sys.stderr, flush=True)
     sys.exit(code)
+
+
+def _discard_output():
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def explanation(error):

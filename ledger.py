@@ -10,10 +10,15 @@ run resumes, and `--add results/reference/unfinished` moves it here when it is f
 """
 import argparse
 import gzip
+import io
 import json
+import re
 import shutil
+from datetime import datetime
 from pathlib import Path
 
+import jinja2
+import numpy as np
 import pandas as pd
 
 import command
@@ -24,19 +29,19 @@ import noise
 import noisy_labels
 import runs
 import tables
-import utils
 
 MARKS = ("<!-- written by ledger.py -->", "# At full scale\n")  # how its page begins, in this version and the one before
 LARGE = 2 ** 20  # bytes: CSVs of this size or more are compressed
 
+
+# --- taking up runs ---------------------------------------------------------------------------------------------------
 
 def add(source, results_dir, data_dir):
     """Copy the full-scale runs of the results folder `source` to this one, and print which.
 
     Runs that were resumed and finished in the subfolder unfinished/ are moved with all their files.
     """
-    found = tables.read_runs(source)
-    for path in found.loc[found["full_scale"].astype(bool), "path"]:
+    for path in full_scale_runs(source)["path"]:
         place = Path(results_dir) / path.relative_to(source)
         reason = _why_not(path, place)
         if reason:
@@ -49,7 +54,7 @@ def add(source, results_dir, data_dir):
             content, compressed = gzip.compress(content, mtime=0), True
         runs.remove_results(place)
         runs.write_whole(runs.beside(place, ".csv.gz" if compressed else ".csv"), lambda out: out.write(content))
-        if runs.beside(path, "_history.csv").exists():
+        if runs.beside(path, "_history.csv").is_file():
             shutil.copyfile(runs.beside(path, "_history.csv"), runs.beside(place, "_history.csv"))
         shutil.copyfile(runs.beside(path, ".json"), runs.beside(place, ".json"))
         if Path(source).resolve() == (Path(results_dir) / "unfinished").resolve():
@@ -68,10 +73,14 @@ def _why_not(path, place):
     """Return why the finished run at `path` must not replace what is at `place`; "" if it may."""
     if not runs.beside(place, ".json").exists():
         return ""
-    new, old = (json.loads(runs.beside(each, ".json").read_text()) for each in (path, place))
-    if new["settings"] != old["settings"]:
-        return f"{place} has other settings"
-    return "" if new["finished"] > old["finished"] else f"{place} is as new"
+    new = runs.read_json(path)
+    try:
+        old = runs.read_json(place)
+        if new["settings"] != old["settings"]:
+            return f"{place} has other settings"
+        return "" if new["finished"] > old["finished"] else f"{place} is as new"
+    except (runs.RunError, ValueError, KeyError, TypeError):
+        return f"{place}.json is damaged; remove it, and it is replaced"
 
 
 def add_unfinished(checkpoint, source, results_dir, data_dir):
@@ -149,24 +158,205 @@ def selections(settings, trainings, data_dir):
     return found
 
 
+# --- the page: full-scale runs beside the published numbers -----------------------------------------------------------
+
+def full_scale_runs(results_dir):
+    """Return the rows of `read_runs` at full scale; those whose JSON lacks what the ledger shows are named."""
+    found = tables.read_runs(results_dir)
+    return found.loc[[bool(run.full_scale) and _is_complete(run) for run in found.itertuples()]]
+
+
+def _is_complete(run):
+    provenance = run.provenance
+    try:
+        datetime.fromisoformat(provenance["finished"])
+        float(provenance["wall_seconds"]), provenance["versions"][provenance["settings"]["engine"]], provenance["device"]
+        records = {"INCV": provenance.get("iterations"), "Verify_Theory": [provenance.get("measured")]}.get(run.script, [])
+        [float(record[quantity] or 0) for record in records for quantity in ("LP", "LR")]
+        return True
+    except tables.DAMAGE as error:
+        tables.ignore(f"{run.path}.json", f"is damaged or foreign ({data.first_line(error)})")
+        return False
+
+
+def beside_published(values, published):
+    """Return the cells "0.951±0.002" (no s.d. for one value, "" for none), published value, difference."""
+    if not values:
+        return ["", f"{published:.3f}", ""]
+    spread = f"±{np.std(values, ddof=1):.3f}" if len(values) > 1 else ""
+    return [f"{np.mean(values):.3f}{spread}", f"{published:.3f}", f"{np.mean(values) - published:+.3f}"]
+
+
+def _variants(found, noise_name):
+    """Yield (variant, its runs) of a noise setting: first the runs as published, which may be none, then the others."""
+    of_noise = found[found["noise"] == noise_name]
+    for variant in ["", *sorted(set(of_noise["not_as_published"]) - {""})]:
+        yield variant, of_noise[of_noise["not_as_published"] == variant]
+
+
+def selection_table(found):
+    """Return LP and LR by iteration of INCV (section 4 of the paper)."""
+    rows = []
+    for noise_name, published in figures.PUBLISHED["INCV"].items():
+        for variant, of_variant in _variants(found[found["script"] == "INCV"], noise_name):
+            for iteration in range(1, 5):
+                records = [record for provenance in of_variant["provenance"] for record in provenance["iterations"]
+                           if record["iteration"] == iteration]
+                cells = []
+                for quantity, expected in published.items():
+                    values = [record[quantity] for record in records if record[quantity] is not None]
+                    cells += beside_published(values, expected[iteration - 1])
+                rows.append([noise_name, iteration, *cells, len(records) or "", variant])
+    return tables.markdown(["noise", "iteration", "LP", "published", "difference", "LR", "published", "difference", "runs",
+                     "not as published"], rows)
+
+
+def unfinished_table(results_dir):
+    """Return how far unfinished runs are, and what those of INCV have selected from each half."""
+    halves, others = [], []
+    for file in sorted(Path(results_dir).glob("unfinished/cifar10/*/*/so_far_*.json")):
+        try:
+            of_halves, of_run = _unfinished(file)
+        except tables.DAMAGE as error:
+            tables.ignore(file, f"is damaged or foreign ({data.first_line(error)})")
+            continue
+        halves += of_halves
+        others.append(of_run)
+    text = tables.markdown(["run", "done", "hours"], others) if others else "None.\n"
+    if halves:
+        text += "\n" + tables.markdown(["run", "iteration", "held out", "selected", "LP", "published", "difference", "LR",
+                                 "published", "difference"], halves)
+    return text
+
+
+def _unfinished(file):
+    """Return the rows of an unfinished run, by its so_far_....json: (a list, one for each half; one for the run)."""
+    state, halves = runs.read_json(file.with_suffix("")), []
+    settings, hours = state["settings"], f"{state['wall_seconds'] / 3600:.1f}"
+    script = file.name.removeprefix("so_far_").split("_seed")[0]
+    name = f"{script}, {runs.name_of_noise(settings)}, seed {settings['seed']}"
+    name += "".join(f", {value}" for value in (settings.get("method"), settings["precision"], settings["engine"])
+                    if value not in (None, "float32", "tensorflow"))
+    published = figures.PUBLISHED["INCV"][runs.name_of_noise(settings)]
+    for done in state.get("finished_trainings", []):
+        cells = []
+        for quantity, expected in published.items():
+            # Published LP and LR of later iterations are of all selected samples: a half is not comparable.
+            cells += beside_published([] if done[quantity] is None else [done[quantity]], expected[0])
+            if done["iteration"] > 1:
+                cells[-2:] = "", ""
+        halves.append([name, f"{done['iteration']}, half {done['half']}", done["held_out"], done["selected"], *cells])
+    if "trainings" in state:
+        done = (f"{len(state['finished_trainings'])} of {state['trainings']} trainings, "
+                f"{state['epochs_of_the_next']} epochs of the next")
+    elif state["epochs_of_estimating_T"] and not state["epochs"]:
+        done = f"{state['epochs_of_estimating_T']} epochs of estimating T"
+    else:
+        done = f"{state['epochs']} epochs"
+    return halves, [name, done, hours]
+
+
+def accuracy_table(found):
+    """Return the test accuracy of all methods (section 5 of the paper), in per cent."""
+    table, rows = tables.accuracies(found), []
+    for noise_name in ("sym 0.2", "sym 0.5", "sym 0.8", "asym 0.4"):
+        for method in tables.METHODS:
+            published = tables.published_accuracy(method, noise_name)
+            here = table[(table["noise"] == noise_name) & (table["method"] == method)] if len(table) else table
+            if not len(here) and not published and method != "standard":
+                continue  # a later method, not run at full scale
+            by_variant = {row.not_as_published: row for row in here.itertuples()}
+            for variant in ["", *sorted(set(by_variant) - {""})]:
+                cells, row = ["", "", "", ""], by_variant.get(variant)
+                if row:
+                    cells = [tables.with_sd(row.accuracy, row.sd), "", "", row.runs]
+                    if published:
+                        mean, sd = map(float, published.split("±"))
+                        off = row.accuracy - mean
+                        cells[1:3] = [f"{off:+.2f}", f"**{off / sd:+.1f}**" if abs(off) > 2 * sd else f"{off / sd:+.1f}"]
+                rows.append([noise_name, method, cells[0], published, *cells[1:], variant])
+    return tables.markdown(["noise", "method", "test accuracy, %", "published", "difference", "in published s.d.", "runs",
+                     "not as published"], rows)
+
+
+def theory_table(found):
+    """Return the accuracy against noisy labels, LP and LR of networks that have memorised them (section 3 of the paper)."""
+    rows = []
+    for pattern, published in figures.PUBLISHED["theory"].items():
+        for number in range(11):
+            for variant, of_variant in _variants(found[found["script"] == "Verify_Theory"], f"{pattern} {number / 10}"):
+                measured, cells = [provenance["measured"] for provenance in of_variant["provenance"]], []
+                for quantity, expected in published.items():
+                    values = [run[quantity] for run in measured if run[quantity] is not None]
+                    cells += beside_published(values, expected[number])
+                rows.append([f"{pattern} {number / 10}", *cells, len(measured) or "", variant])
+    return tables.markdown(["noise", "accuracy", "published", "difference", "LP", "published", "difference", "LR", "published",
+                     "difference", "runs", "not as published"], rows)
+
+
+def run_table(found, results_dir):
+    """Return where each finished run ran and how long."""
+    rows = []
+    for run in _by_script(found):
+        name, of_run = run.path.relative_to(results_dir).as_posix(), run.provenance
+        backend = of_run["settings"]["engine"]
+        rows.append([f"[{name}]({name}.json)", f"{backend} {of_run['versions'][backend]}", of_run["device"],
+                     f"{of_run['wall_seconds'] / 3600:.2f}", of_run["finished"][:10],
+                     re.sub(r"^(\w{10})\w*", r"\1", of_run.get("code_revision") or "")])
+    return tables.markdown(["run", "backend", "device", "hours", "finished", "code"], rows) if rows else "None.\n"
+
+
+def _by_script(found):
+    """Return the runs in the order of the ledger: by script, then by path."""
+    order = {"INCV": 0, "INCV_main": 1, "Verify_Theory": 2}
+    return sorted(found.itertuples(), key=lambda run: (order[run.script], run.path))
+
+
+def ledger_page(results_dir):
+    """Return the ledger as Markdown: all full-scale runs of a results folder beside the published numbers."""
+    found = full_scale_runs(results_dir)
+    pictures = [path.relative_to(results_dir).as_posix() for path in sorted(Path(results_dir).glob("cifar10/*.png"))
+                if path.name in ("INCV_main_methods.png", "INCV_main_methods_jax.png")]
+    pictures += [run.path.relative_to(results_dir).as_posix() + ending for run in _by_script(found)
+                 for ending in (".png", "_history.png") if runs.beside(run.path, ending).exists()]
+    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(runs.PROJECT))
+    return environment.get_template("ledger.md.jinja").render(
+        selections=selection_table(found), unfinished=unfinished_table(results_dir), accuracies=accuracy_table(found),
+        theory=theory_table(found), runs=run_table(found, results_dir), pictures=pictures)
+
+
+# --- the figures ------------------------------------------------------------------------------------------------------
+
 def draw(results_dir):
     """Redraw the figures of all full-scale runs from their files."""
-    found = tables.read_runs(results_dir)
-    found = found[found["full_scale"].astype(bool)]
+    found = full_scale_runs(results_dir)
     for run in found.itertuples():
         settings, history = run.provenance["settings"], runs.beside(run.path, "_history.csv")
         if run.script == "INCV":
-            runs.write_whole(runs.beside(run.path, ".png"), lambda out: figures.precision_and_recall(run.provenance, out))
+            _draw(run.path, ".json", ".png", lambda file, out: figures.precision_and_recall(run.provenance, out))
         if run.script == "INCV_main":
-            runs.write_whole(runs.beside(run.path, ".png"), lambda out: figures.test_accuracy(
-                pd.read_csv(runs.csv_of(run.path)), settings, "test accuracy", out))
+            _draw(run.path, ".csv", ".png", lambda file, out: figures.test_accuracy(
+                pd.read_csv(file), settings, "test accuracy", out))
         if history.exists():
-            runs.write_whole(runs.beside(run.path, "_history.png"), lambda out: figures.history(
-                pd.read_csv(history), "iteration" if run.script == "INCV" else "half", settings, out))
+            _draw(run.path, "_history.csv", "_history.png", lambda file, out: figures.history(
+                pd.read_csv(file), "iteration" if run.script == "INCV" else "half", settings, out))
     theory = found.loc[found["script"] == "Verify_Theory", "path"]
     for folder, name in {(path.parent.parent, runs.name_of_settings(path)) for path in theory}:
         tables.draw_theory(folder, name)
 
+
+def _draw(path, source, ending, draw):
+    """Draw a figure of a run by draw(file with the ending `source`, open file); a file that cannot be drawn is named."""
+    file = runs.csv_of(path) if source == ".csv" else runs.beside(path, source)
+    content = io.BytesIO()
+    try:
+        draw(runs.regular(file), content)
+    except tables.DAMAGE as error:
+        return tables.ignore(file, f"is damaged or foreign ({data.first_line(error)})")
+    return runs.write_whole(runs.beside(path, ending), lambda out: out.write(content.getbuffer()))
+
+
+# --- the command ------------------------------------------------------------------------------------------------------
 
 def main():
     parser = command.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -174,25 +364,21 @@ def main():
     parser.add_argument("--add", metavar="FOLDER", help="add the full-scale runs of this results folder")
     parser.add_argument("--data_dir", default="data", help="where CIFAR-10 is, for --add (default: data)")
     args = parser.parse_args()
-    utils.print_any_text()
     for folder in (args.results_dir, args.add):
         if folder is not None and not (folder and Path(folder).is_dir()):
             parser.error(f"{folder!r}: no such folder")
     if args.add and Path(args.add).resolve() == Path(args.results_dir).resolve():
         parser.error(f"--add {args.add}: that is the ledger itself; give another folder")
-    try:
-        page = Path(args.results_dir) / "README.md"
-        if page.exists() and not page.read_text(errors="replace").startswith(MARKS):
-            raise runs.RunError(f"{page} was not written by this command, and is kept; give another results folder")
-        if args.add:
-            add(args.add, args.results_dir, args.data_dir)
-        draw(args.results_dir)
-        tables.write_accuracies(args.results_dir)
-        runs.write_text(page, tables.ledger_page(args.results_dir))
-    except (runs.RunError, data.DataError, OSError, json.JSONDecodeError) as error:
-        parser.exit(2, f"ledger.py: {error}\n")
+    page = Path(args.results_dir) / "README.md"
+    if runs.regular(page).exists() and not page.read_text(errors="replace").startswith(MARKS):
+        raise runs.RunError(f"{page} was not written by this command, and is kept; give another results folder")
+    if args.add:
+        add(args.add, args.results_dir, args.data_dir)
+    draw(args.results_dir)
+    runs.write_text(page, ledger_page(args.results_dir))
+    tables.write_accuracies(args.results_dir)
     print(f"written: {page}, table.md, table.csv and the figures")
 
 
 if __name__ == "__main__":
-    main()
+    command.run_command("ledger.py", main, resumes=False)

@@ -82,7 +82,7 @@ _warned = set()  # folders of results of which the warnings of their data were p
 
 
 def start(plan, published, progress, schedule):
-    """Start or resume a run: its data, its noisy labels, its checkpoint, the backend.
+    """Start or resume a run: its data, its noisy labels, its checkpoint, the backend. Returns Started.
 
     Parameters
     ----------
@@ -93,10 +93,6 @@ def start(plan, published, progress, schedule):
     progress : progress_bar.Progress
     schedule : dict
         Arguments of `utils.learning_rate`, as published.
-
-    Returns
-    -------
-    Started
     """
     settings, path, source = plan.settings, plan.path, plan.source
     if source.path is None:
@@ -179,9 +175,13 @@ def result_path(results_dir, script, settings, changed):
         return re.sub(r"(\.py:|[^\w.-])+", "_", value) if isinstance(value, str) else f"{setting}{value}"
 
     name = "_".join([script, f"seed{settings['seed']}", *(named(*change) for change in changed.items())])
+    return Path(results_dir) / settings["dataset"] / place_of(settings) / name
+
+
+def place_of(settings):
+    """Return the folders of a run below that of its dataset: "sym/0.5", "human/worse_label", "given"."""
     folder = re.sub(r"[^\w.-]+", "_", settings.get("label_set") or str(settings["noise_ratio"])).lstrip(".")
-    place = "given" if name_of_noise(settings) == "labels as given" else f"{settings['noise_pattern']}/{folder}"
-    return Path(results_dir) / settings["dataset"] / place / name
+    return "given" if name_of_noise(settings) == "labels as given" else f"{settings['noise_pattern']}/{folder}"
 
 
 def name_of_noise(settings):
@@ -204,7 +204,7 @@ def beside(path, ending):
 def csv_of(path):
     """Return the CSV of a finished run, which ledger.py compresses if it is large."""
     plain, compressed = beside(path, ".csv"), beside(path, ".csv.gz")
-    return compressed if compressed.exists() and not plain.exists() else plain
+    return regular(compressed if compressed.exists() and not plain.exists() else plain)
 
 
 def files_of(path):
@@ -218,11 +218,17 @@ def files_of(path):
 
 # --- files ------------------------------------------------------------------------------------------------------------
 
+def regular(file):
+    """Return the file; RunError if there is a folder, a device or a pipe, which would be waited for without end."""
+    if file.exists() and not file.is_file():
+        raise RunError(f"{file}: not a regular file; remove it")
+    return file
+
+
 def check_writable(folder):
     """Raise RunError unless a folder can be created and written to; creates nothing."""
-    existing = Path(folder).absolute()
-    while not existing.exists() and existing != existing.parent:
-        existing = existing.parent
+    place = Path(folder).absolute()
+    existing = next((each for each in (place, *place.parents) if each.exists()), place)
     if not existing.is_dir():
         raise RunError(f"{folder}: {existing} is a file, not a folder; give another --results_dir")
     if not os.access(existing, os.W_OK | os.X_OK):
@@ -251,7 +257,7 @@ def write_whole(path, write, shared=False):
 
 
 def write_text(path, text):
-    write_whole(path, lambda file: file.write(text.encode()))
+    write_whole(path, lambda file: file.write(text.encode(errors="backslashreplace")))  # names that are not UTF-8
 
 
 def write_table(path, table):
@@ -264,8 +270,21 @@ def write_table(path, table):
 
 def write_json(path, provenance):
     """Write a run's JSON, by which it counts as finished: it comes last. Adds checksums of what later commands read."""
-    checksums = {ending: checksum(beside(path, ending)) for ending in CHECKED if beside(path, ending).exists()}
+    checksums = {ending: checksum(beside(path, ending)) for ending in CHECKED if beside(path, ending).is_file()}
     write_text(beside(path, ".json"), json.dumps(provenance | {"checksums": checksums}, indent=2) + "\n")
+
+
+def read_json(path):
+    """Return the content of a run's JSON, a dict; ValueError if it has no settings, RunError if it was edited."""
+    try:
+        found = json.loads(regular(beside(path, ".json")).read_text())
+    except RecursionError:
+        found = None
+    if not isinstance(found, dict) or not isinstance(found.get("settings"), dict):
+        raise ValueError("no settings of a run")
+    if not isinstance(found.get("checksums", {}), dict) or not isinstance(found.get("code_revision") or "", str):
+        raise RunError(f"{path}.json: damaged; restore it, or repeat the command with --overwrite")
+    return found
 
 
 def checksum(file):
@@ -279,19 +298,16 @@ def checked(path, ending=".csv", quiet=False):
 
     The JSON of earlier versions has none; that is printed, unless quiet. RunError if the file is missing or changed.
     """
-    file = csv_of(path) if ending == ".csv" else beside(path, ending)
+    file = csv_of(path) if ending == ".csv" else regular(beside(path, ending))
     if not file.exists():
         raise RunError(f"{file}: missing; repeat the command that wrote it, with --overwrite")
-    expected = json.loads(beside(path, ".json").read_text()).get("checksums", {}).get(ending)
+    expected = read_json(path).get("checksums", {}).get(ending)
     if expected is None and not quiet:
         print(f"{file}: used unchecked, since an earlier version wrote no checksum of it", flush=True)
-    try:
-        unchanged = expected in (None, checksum(file))
-    except (OSError, EOFError, zlib.error):  # a damaged .gz
-        unchanged = False
-    if not unchanged:
-        raise RunError(f"{file}: changed since the run wrote it; restore it, or repeat the command with --overwrite")
-    return file
+    with contextlib.suppress(OSError, EOFError, zlib.error):  # a damaged .gz
+        if expected in (None, checksum(file)):
+            return file
+    raise RunError(f"{file}: changed since the run wrote it; restore it, or repeat the command with --overwrite")
 
 
 def is_finished(path, settings):
@@ -300,10 +316,8 @@ def is_finished(path, settings):
     Raises OtherSettings if the files have other settings than `settings` (such as another version's defaults).
     """
     try:
-        found = json.loads(beside(path, ".json").read_text())["settings"]
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
-        return False
-    if not isinstance(found, dict):
+        found = read_json(path)["settings"]
+    except (FileNotFoundError, ValueError):
         return False
     different = _differences(path, settings | {"threads": found.get("threads")}, found)
     if different:
@@ -314,7 +328,7 @@ def is_finished(path, settings):
 
 def how_written(path):
     """Return what `revision.difference` says about the finished run of this path, as an addition to a line."""
-    note = revision.difference(json.loads(beside(path, ".json").read_text()).get("code_revision"))
+    note = revision.difference(read_json(path).get("code_revision"))
     return note and f"; {note}"
 
 
@@ -340,9 +354,7 @@ def locked(path):
     """Hold the run's lock file in the block; RunError if another process holds it. A lock ends with its process."""
     made = [folder for folder in path.parents if not folder.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
-    place = beside(path, ".lock")
-    if place.exists() and not place.is_file():
-        raise RunError(f"{place}: not a regular file; remove it")
+    place = regular(beside(path, ".lock"))
     lock = filelock.FileLock(place, timeout=0)
     try:
         lock.acquire()
@@ -409,7 +421,7 @@ def load_checkpoint(path, settings):
 
 def read_checkpoint(file):
     """Return (the run's settings, {name: array}) of a checkpoint; RunError if it is damaged."""
-    content = file.read_bytes()
+    content = regular(file).read_bytes()
     if hashlib.sha256(memoryview(content)[32:]).digest() != content[:32]:
         raise RunError(f"{file} is damaged")
     with np.load(io.BytesIO(content[32:]), allow_pickle=False) as archive:

@@ -11,13 +11,16 @@ from pathlib import Path
 
 import command
 import tables
-import utils
 
-if __name__ == "__main__":
+
+def main():
     parser = command.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results_dir", nargs="?", default="results", help="default: results")
     folder = parser.parse_args().results_dir
-    utils.print_any_text()
     if not (folder and Path(folder).is_dir()):
         parser.error(f"{folder!r}: no such folder; give the results folder of --results_dir")
     tables.write_accuracies(folder)
+
+
+if __name__ == "__main__":
+    command.run_command("table.py", main, resumes=False)

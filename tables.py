@@ -1,15 +1,19 @@
-"""All tables: what the finished runs of a results folder measured, beside the published numbers.
+"""What the finished runs of a results folder measured, as tables: test accuracies, selections, theory.
 
-All of them start from `read_runs`, a DataFrame with a row per finished run; every number in a table comes from a run.
+They start from `read_runs`, a DataFrame with a row per finished run; every number in a table comes from a run. ledger.py has
+those beside the published numbers.
 """
+import contextlib
 import functools
+import gzip
 import json
 import math
+import os
 import re
+import zlib
 from pathlib import Path
 from types import SimpleNamespace
 
-import jinja2
 import numpy as np
 import pandas as pd
 
@@ -24,6 +28,8 @@ METHODS = utils.literal("methods", "METHODS")
 VARIANTS = {"precision", "assumed_ratio", "transition"}
 COLUMNS = ["script", "dataset", "noise_pattern", "noise_ratio", "noise", "seed", "method", "not_as_published", "full_scale",
            "path", "provenance"]
+# What a damaged or foreign file may raise.
+DAMAGE = (runs.RunError, OSError, EOFError, zlib.error, ValueError, KeyError, IndexError, TypeError, AttributeError)
 
 
 # --- the runs ---------------------------------------------------------------------------------------------------------
@@ -51,17 +57,15 @@ def read_runs(results_dir):
         if script not in ("INCV", "INCV_main", "Verify_Theory"):
             continue
         try:
-            provenance = json.loads(file.read_text())
+            provenance = runs.read_json(path)
             settings, differs = provenance["settings"], what_differs(provenance)
-            _check(script, path, provenance, file.relative_to(results_dir).parts[0])
+            _check(script, path, provenance)
             if script == "INCV_main" and provenance.get("tested_on", "test data") != "test data":
                 continue
         except FileNotFoundError:
             continue  # just removed by another command
-        except (runs.RunError, OSError, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
-            if file not in _ignored:
-                print(f"ignored: {file} or its CSV is damaged or foreign ({data.first_line(error)})", flush=True)
-            _ignored.add(file)
+        except DAMAGE as error:
+            ignore(file, f"or its CSV is damaged or foreign ({data.first_line(error)})")
             continue
         found.append({
             "script": script, "dataset": settings["dataset"], "noise_pattern": settings["noise_pattern"],
@@ -71,29 +75,57 @@ def read_runs(results_dir):
                 settings["dataset"], settings["noise_ratio"] is None, place(settings["noise_pattern"], noise.PATTERNS),
                 settings["noise_ratio"] or 0, name_of_noise(settings), place(settings.get("method"), METHODS),
                 settings.get("method", ""), differs)})
-    return pd.DataFrame(sorted(found, key=lambda run: run["order"]), columns=COLUMNS)
+    return pd.DataFrame(sorted(_once(found), key=lambda run: run["order"]), columns=COLUMNS)
 
 
 _ignored = set()  # files that were reported, once per process
 
 
-def _check(script, path, provenance, dataset):
-    """Raise an error unless a run's JSON, and the CSV that tables need, are as its script writes them.
+def ignore(file, why):
+    """Name a file that is passed over."""
+    if file not in _ignored:
+        print(f"ignored: {file} {why}", flush=True)
+    _ignored.add(file)
 
-    dataset: the name of the folder, below which figures are written; a name in the JSON must not lead elsewhere.
-    """
+
+def _check(script, path, provenance):
+    """Raise an error unless a run's JSON, and the CSV that tables need, are as its script writes them."""
     settings = provenance["settings"]
     ratio = settings["noise_ratio"]
-    if settings["dataset"] != dataset or not isinstance(settings["seed"], int) or not isinstance(settings["engine"], str):
-        raise ValueError("settings of another folder")
+    if not isinstance(settings["engine"], str) or not isinstance(settings.get("method", ""), str):
+        raise ValueError("no engine or method")
     if not isinstance(settings["noise_pattern"], str) or not (ratio is None or 0 <= ratio <= 1):
         raise ValueError("not a noise setting")
+    _check_place(path, settings)
     if script == "INCV":
         [record["iteration"] for record in provenance.get("iterations", [])]
     elif script == "INCV_main":
         accuracies_of_run(path)
     else:
         float(provenance["measured"]["accuracy"])
+
+
+def _check_place(path, settings):
+    """Raise ValueError unless a run's folders and the seed in its name, which a copy may not fit, are those of its settings.
+
+    Figures are written below the folder of the dataset: a name in the JSON must not lead elsewhere.
+    """
+    folders = (settings["dataset"], *runs.place_of(settings).split("/"))
+    if path.parent.parts[-len(folders):] != folders:
+        raise ValueError("settings of another folder")
+    if not re.fullmatch(rf"[A-Za-z_]+_seed{settings['seed']}(_.*)?", path.name):
+        raise ValueError("settings of another seed")
+
+
+def _once(found):
+    """Return the runs without copies of others under longer names."""
+    first = {}
+    for run in sorted(found, key=lambda run: (len(run["path"].name), run["path"])):
+        provenance = run["provenance"]
+        run["same"] = json.dumps([run["script"], provenance["settings"], provenance["differs_from_published"]], sort_keys=True)
+        if first.setdefault(run["same"], run) is not run:
+            ignore(f"{run['path']}.json", f"has the settings of {first[run['same']]['path']}.json: a copy")
+    return [run for run in found if first[run["same"]] is run]
 
 
 def name_of_noise(settings):
@@ -178,15 +210,37 @@ def accuracy_markdown(table):
 
 
 def write_accuracies(results_dir):
-    """Write table.csv, table.md and the figures of the methods to the results folder, if there are runs."""
+    """Write table.csv, table.md and the figures of the methods to the results folder, if there are runs.
+
+    A table.csv or table.md that is not of this project is kept: runs.RunError, after the other one is written.
+    """
     found = read_runs(results_dir)
-    table = accuracies(found)
+    table, kept = accuracies(found), []
     if len(table):
-        runs.write_whole(Path(results_dir) / "table.csv", lambda file: file.write(
-            table.round(4).to_csv(index=False, lineterminator="\n").encode()), shared=True)
-        runs.write_whole(Path(results_dir) / "table.md", lambda file: file.write(accuracy_markdown(table).encode()),
-                         shared=True)
         draw_methods(found, results_dir)
+        for name, text in (("table.csv", table.round(4).to_csv(index=False, lineterminator="\n")),
+                           ("table.md", accuracy_markdown(table))):
+            file = Path(results_dir) / name
+            if is_ours(file, table):
+                runs.write_whole(file, lambda out, text=text: out.write(text.encode()), shared=True)
+            else:
+                kept.append(str(file))
+    if kept:
+        raise runs.RunError(f"{' and '.join(kept)}: not written by this project, and left alone; rename what is there")
+
+
+def is_ours(file, table):
+    """Return whether a table.csv or table.md may be replaced: none is there, or its first line is as in any version.
+
+    table: the DataFrame to write; earlier versions had fewer columns.
+    """
+    if not file.is_file():
+        return not os.path.lexists(file)
+    with open(file, encoding="utf-8", errors="replace") as lines:
+        head = lines.readline(1000).strip()
+    if file.suffix == ".csv":
+        return head.startswith("dataset,noise,method,accuracy,sd,") and set(head.split(",")) <= set(table.columns)
+    return re.match(r"\| dataset +\| noise +\| method +\| test accuracy, % +\|", head) is not None
 
 
 def draw_methods(found, results_dir):
@@ -243,33 +297,44 @@ def read_theory(folder, settings_name):
     Returns {noise ratio: [run, by seed]}, ascending; a run has seed, table (DataFrame index, y, y_noisy, y_pred, memorised),
     accuracy, LP, LR (NaN for the fraction of nothing), memorised (bool) and, for a noise pattern in a file, transition, else
     None. Folders not named by a noise ratio are ignored.
-    Raises runs.RunError for a CSV that Verify_Theory.py has not written.
+    Runs whose JSON is damaged or does not fit the folder are named and ignored. Raises runs.RunError for a CSV that
+    Verify_Theory.py has not written, or that has changed since.
     """
-    found = {}
-    for path in folder.glob(f"*/Verify_Theory_seed*{settings_name}.csv*"):
-        seed = re.fullmatch(rf"Verify_Theory_seed(\d+){re.escape(settings_name)}\.csv(\.gz)?", path.name)
+    found, files = {}, folder.glob(f"*/Verify_Theory_seed*{settings_name}.csv*")
+    for path in {file.with_name(file.name.removesuffix(".gz").removesuffix(".csv")) for file in files}:
+        seed = re.fullmatch(rf"Verify_Theory_seed(\d+){re.escape(settings_name)}", path.name)
         if seed and re.fullmatch(r"\d+(\.\d+)?(e-\d+)?", path.parent.name):
             try:
                 run = SimpleNamespace(seed=int(seed[1]), **_read_theory_run(path))
-            except FileNotFoundError:  # another command may just have removed it
+            except (FileNotFoundError, runs.RunError):
+                if runs.csv_of(path).exists():
+                    raise
+                continue  # another command has just removed it
+            except (ValueError, KeyError, TypeError) as error:
+                ignore(f"{path}.json", f"is damaged or foreign ({data.first_line(error)})")
                 continue
             found.setdefault(float(path.parent.name), []).append(run)
     return {ratio: sorted(found[ratio], key=lambda run: run.seed) for ratio in sorted(found)}
 
 
 def _read_theory_run(path):
+    provenance, file = {}, runs.csv_of(path)
+    with contextlib.suppress(FileNotFoundError):  # without a JSON, the run is not finished or a copy
+        provenance = runs.read_json(path)
+        _check_place(path, provenance["settings"])
+        runs.checked(path, quiet=True)
     try:
-        table = pd.read_csv(path, dtype={"index": int, "y": int, "y_noisy": int, "y_pred": int, "memorised": bool})
+        table = pd.read_csv(file, dtype={"index": int, "y": int, "y_noisy": int, "y_pred": int, "memorised": bool})
         y, y_noisy, agree = (values.to_numpy() for values in (table["y"], table["y_noisy"],
                                                               table["y_pred"] == table["y_noisy"]))
-        memorised = bool(table["memorised"].all())
-    except (ValueError, KeyError):
-        raise runs.RunError(f"{path}: not a CSV of Verify_Theory.py; remove it and repeat the command that wrote "
+        memorised, classes = bool(table["memorised"].all()), data.SIZES.get(path.parents[2].name, (0, math.inf))[1]
+        if not len(table) or not table[["y", "y_noisy", "y_pred"]].isin(range(classes)).all(axis=None):
+            raise ValueError("no samples, or classes that the dataset does not have")
+    except (ValueError, KeyError, EOFError, zlib.error, gzip.BadGzipFile):
+        raise runs.RunError(f"{file}: not a CSV of Verify_Theory.py; remove it and repeat the command that wrote "
                             f"it") from None
     precision, recall = noise.precision_and_recall(y, y_noisy, agree)
-    transition, file = None, path.with_name(path.name.removesuffix(".gz").removesuffix(".csv") + ".json")
-    if path.parent.parent.name not in noise.DRAWN and file.exists():
-        transition = json.loads(file.read_text()).get("transition_matrix")
+    transition = None if path.parent.parent.name in noise.DRAWN else provenance.get("transition_matrix")
     return {"table": table, "memorised": memorised, "accuracy": agree.mean(), "transition": transition,
             "LP": math.nan if precision is None else precision, "LR": math.nan if recall is None else recall}
 
@@ -305,141 +370,3 @@ def differences_from_theory(folder, settings_name):
             error = values.std(axis=0, ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.full(3, np.nan)
             found[ratio] = dict(zip(figures.QUANTITIES, zip(values.mean(axis=0) - expected, error)))
     return found
-
-
-# --- the ledger: full-scale runs beside the published numbers ---------------------------------------------------------
-
-def beside_published(values, published):
-    """Return the cells "0.951±0.002" (no s.d. for one value, "" for none), published value, difference."""
-    if not values:
-        return ["", f"{published:.3f}", ""]
-    spread = f"±{np.std(values, ddof=1):.3f}" if len(values) > 1 else ""
-    return [f"{np.mean(values):.3f}{spread}", f"{published:.3f}", f"{np.mean(values) - published:+.3f}"]
-
-
-def _variants(found, noise_name):
-    """Yield (variant, its runs) of a noise setting: first the runs as published, which may be none, then the others."""
-    of_noise = found[found["noise"] == noise_name]
-    for variant in ["", *sorted(set(of_noise["not_as_published"]) - {""})]:
-        yield variant, of_noise[of_noise["not_as_published"] == variant]
-
-
-def selection_table(found):
-    """Return LP and LR by iteration of INCV (section 4 of the paper)."""
-    rows = []
-    for noise_name, published in figures.PUBLISHED["INCV"].items():
-        for variant, of_variant in _variants(found[found["script"] == "INCV"], noise_name):
-            for iteration in range(1, 5):
-                records = [record for provenance in of_variant["provenance"] for record in provenance["iterations"]
-                           if record["iteration"] == iteration]
-                cells = []
-                for quantity, expected in published.items():
-                    values = [record[quantity] for record in records if record[quantity] is not None]
-                    cells += beside_published(values, expected[iteration - 1])
-                rows.append([noise_name, iteration, *cells, len(records) or "", variant])
-    return markdown(["noise", "iteration", "LP", "published", "difference", "LR", "published", "difference", "runs",
-                     "not as published"], rows)
-
-
-def unfinished_table(results_dir):
-    """Return how far unfinished runs are, and what those of INCV have selected from each half."""
-    halves, others = [], []
-    for file in sorted(Path(results_dir).glob("unfinished/cifar10/*/*/so_far_*.json")):
-        state = json.loads(file.read_text())
-        settings, hours = state["settings"], f"{state['wall_seconds'] / 3600:.1f}"
-        script = file.name.removeprefix("so_far_").split("_seed")[0]
-        name = f"{script}, {runs.name_of_noise(settings)}, seed {settings['seed']}"
-        name += "".join(f", {value}" for value in (settings.get("method"), settings["precision"], settings["engine"])
-                        if value not in (None, "float32", "tensorflow"))
-        published = figures.PUBLISHED["INCV"][runs.name_of_noise(settings)]
-        for done in state.get("finished_trainings", []):
-            cells = []
-            for quantity, expected in published.items():
-                # Published LP and LR of later iterations are of all selected samples: a half is not comparable.
-                cells += beside_published([] if done[quantity] is None else [done[quantity]], expected[0])
-                if done["iteration"] > 1:
-                    cells[-2:] = "", ""
-            halves.append([name, f"{done['iteration']}, half {done['half']}", done["held_out"], done["selected"], *cells])
-        if "trainings" in state:
-            done = (f"{len(state['finished_trainings'])} of {state['trainings']} trainings, "
-                    f"{state['epochs_of_the_next']} epochs of the next")
-        elif state["epochs_of_estimating_T"] and not state["epochs"]:
-            done = f"{state['epochs_of_estimating_T']} epochs of estimating T"
-        else:
-            done = f"{state['epochs']} epochs"
-        others.append([name, done, hours])
-    text = markdown(["run", "done", "hours"], others) if others else "None.\n"
-    if halves:
-        text += "\n" + markdown(["run", "iteration", "held out", "selected", "LP", "published", "difference", "LR",
-                                 "published", "difference"], halves)
-    return text
-
-
-def accuracy_table(found):
-    """Return the test accuracy of all methods (section 5 of the paper), in per cent."""
-    table, rows = accuracies(found), []
-    for noise_name in ("sym 0.2", "sym 0.5", "sym 0.8", "asym 0.4"):
-        for method in METHODS:
-            published = published_accuracy(method, noise_name)
-            here = table[(table["noise"] == noise_name) & (table["method"] == method)] if len(table) else table
-            if not len(here) and not published and method != "standard":
-                continue  # a later method, not run at full scale
-            by_variant = {row.not_as_published: row for row in here.itertuples()}
-            for variant in ["", *sorted(set(by_variant) - {""})]:
-                cells, row = ["", "", "", ""], by_variant.get(variant)
-                if row:
-                    cells = [with_sd(row.accuracy, row.sd), "", "", row.runs]
-                    if published:
-                        mean, sd = map(float, published.split("±"))
-                        off = row.accuracy - mean
-                        cells[1:3] = [f"{off:+.2f}", f"**{off / sd:+.1f}**" if abs(off) > 2 * sd else f"{off / sd:+.1f}"]
-                rows.append([noise_name, method, cells[0], published, *cells[1:], variant])
-    return markdown(["noise", "method", "test accuracy, %", "published", "difference", "in published s.d.", "runs",
-                     "not as published"], rows)
-
-
-def theory_table(found):
-    """Return the accuracy against noisy labels, LP and LR of networks that have memorised them (section 3 of the paper)."""
-    rows = []
-    for pattern, published in figures.PUBLISHED["theory"].items():
-        for number in range(11):
-            for variant, of_variant in _variants(found[found["script"] == "Verify_Theory"], f"{pattern} {number / 10}"):
-                measured, cells = [provenance["measured"] for provenance in of_variant["provenance"]], []
-                for quantity, expected in published.items():
-                    values = [run[quantity] for run in measured if run[quantity] is not None]
-                    cells += beside_published(values, expected[number])
-                rows.append([f"{pattern} {number / 10}", *cells, len(measured) or "", variant])
-    return markdown(["noise", "accuracy", "published", "difference", "LP", "published", "difference", "LR", "published",
-                     "difference", "runs", "not as published"], rows)
-
-
-def run_table(found, results_dir):
-    """Return where each finished run ran and how long."""
-    rows = []
-    for run in _by_script(found):
-        name, of_run = run.path.relative_to(results_dir).as_posix(), run.provenance
-        backend = of_run["settings"]["engine"]
-        rows.append([f"[{name}]({name}.json)", f"{backend} {of_run['versions'][backend]}", of_run["device"],
-                     f"{of_run['wall_seconds'] / 3600:.2f}", of_run["finished"][:10],
-                     re.sub(r"^(\w{10})\w*", r"\1", of_run["code_revision"] or "")])
-    return markdown(["run", "backend", "device", "hours", "finished", "code"], rows) if rows else "None.\n"
-
-
-def _by_script(found):
-    """Return the runs in the order of the ledger: by script, then by path."""
-    order = {"INCV": 0, "INCV_main": 1, "Verify_Theory": 2}
-    return sorted(found.itertuples(), key=lambda run: (order[run.script], run.path))
-
-
-def ledger_page(results_dir):
-    """Return the ledger as Markdown: all full-scale runs of a results folder beside the published numbers."""
-    found = read_runs(results_dir)
-    found = found[found["full_scale"].astype(bool)]
-    pictures = [path.relative_to(results_dir).as_posix() for path in sorted(Path(results_dir).glob("cifar10/*.png"))
-                if path.name in ("INCV_main_methods.png", "INCV_main_methods_jax.png")]
-    pictures += [run.path.relative_to(results_dir).as_posix() + ending for run in _by_script(found)
-                 for ending in (".png", "_history.png") if runs.beside(run.path, ending).exists()]
-    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(runs.PROJECT))
-    return environment.get_template("ledger.md.jinja").render(
-        selections=selection_table(found), unfinished=unfinished_table(results_dir), accuracies=accuracy_table(found),
-        theory=theory_table(found), runs=run_table(found, results_dir), pictures=pictures)

@@ -16,6 +16,7 @@ PROJECT = Path(os.path.dirname(os.path.abspath(__file__))).parent
 sys.path.insert(0, str(PROJECT))
 import command  # noqa: E402
 import figures  # noqa: E402
+import ledger  # noqa: E402
 import tables  # noqa: E402
 
 REFERENCE = PROJECT / "results" / "reference"
@@ -77,9 +78,9 @@ def quoted():
     found = tables.read_runs(REFERENCE)
     every = tables.accuracies(found)
     rows = every[every["method"].isin(METHODS)]
-    ledger = tables.unfinished_table(REFERENCE).split("\n\n", 1)[-1]
+    unfinished = ledger.unfinished_table(REFERENCE).split("\n\n", 1)[-1]
     return {
-        "digits": digits(rows), "full scale": full_scale(found), "unfinished": ledger,
+        "digits": digits(rows), "full scale": full_scale(found), "unfinished": unfinished,
         "true transition": others(rows, "transition true"),
         "no noise": others(rows[rows["noise"] == "sym 0.0"], ""),
         "selections": tables.markdown(["dataset", "noise", "settings", "LP", "LR", "seeds"], tables.selections(found)),

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import ledger
 import quote
 import runs
 import tables
@@ -101,7 +102,7 @@ def test_csvs_of_the_theory_have_the_json_that_made_them():
 # --- what the pages quote ---------------------------------------------------------------------------------------------
 
 def test_the_ledger_follows_from_the_runs():
-    assert (REFERENCE / "README.md").read_text() == tables.ledger_page(REFERENCE)
+    assert (REFERENCE / "README.md").read_text() == ledger.ledger_page(REFERENCE)
 
 
 @pytest.mark.parametrize("page", quote.pages(), ids=lambda page: page.name)

@@ -1,16 +1,20 @@
 """The ledger: its table and page follow from the files of the runs, and from nothing else."""
 import gzip
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
+import pytest
 
 import data
 import noise
 import runs
 import tables
 import utils
-from conftest import run
+from conftest import PROJECT, run
 
 
 def write_run(folder, script, seed, differs=(), engine="tensorflow", csv="", **provenance):
@@ -175,3 +179,48 @@ def test_an_unfinished_run_is_taken_up_with_what_it_has_found(cifar10, tmp_path)
     assert not any(copy.iterdir()) and "seed 3" not in (tmp_path / "results" / "README.md").read_text()
     assert sorted(file.name for file in (tmp_path / "results" / "cifar10" / "sym" / "0.5").iterdir()) == [
         f"INCV_seed3{ending}" for ending in (".csv", ".json", ".png", "_report.html")]
+
+
+@pytest.mark.parametrize("harm", ["no finished", "finished is a number", "finished is not a number", "a list"])
+def test_a_damaged_run_is_neither_added_nor_replaced(tmp_path, harm):
+    for name in ("mine", "theirs"):
+        write_run(tmp_path / name / "cifar10" / "sym" / "0.5", "INCV_main", 0, csv=accuracies(.5))
+    for name in ("mine", "theirs"):
+        file = tmp_path / name / "cifar10" / "sym" / "0.5" / "INCV_main_seed0.json"
+        found = json.loads(file.read_text())
+        finished = {"finished is a number": {"finished": 3}, "finished is not a number": {"finished": float("nan")}}.get(harm)
+        if harm == "no finished":
+            del found["finished"]
+        if harm != "a list" or name == "mine":
+            file.write_text("[]" if harm == "a list" else json.dumps(found | (finished or {})))
+        before = file.read_bytes()
+        answer = run(["mine", "--add", "theirs"], tmp_path, "ledger.py")
+        assert answer.code == 0 and answer.err == "", answer.err
+        assert f"INCV_main_seed0.json {'or its CSV ' * (harm == 'a list')}is damaged or foreign" in answer.out
+        assert file.read_bytes() == before
+        if name == "mine" and harm != "a list":
+            assert "mine/cifar10/sym/0.5/INCV_main_seed0.json is damaged; remove it" in answer.out
+
+
+def test_damaged_files_beside_a_run_are_named(tmp_path):
+    folder = tmp_path / "results" / "cifar10" / "sym" / "0.5"
+    write_run(folder, "INCV", 0, iterations=selected((.9, .7)))
+    (folder / "INCV_seed0_history.csv").write_text("a,b\n1,2\n")
+    unfinished = tmp_path / "results" / "unfinished" / "cifar10" / "sym" / "0.5"
+    unfinished.mkdir(parents=True)
+    for seed, text in enumerate(("[]", "{", "[" * 200000)):
+        (unfinished / f"so_far_INCV_seed{seed}.json").write_text(text)
+    answer = run(["results"], tmp_path, "ledger.py")
+    assert answer.code == 0 and answer.err == "", answer.err
+    for name in ("INCV_seed0_history.csv", *(f"so_far_INCV_seed{seed}.json" for seed in range(3))):
+        assert f"{name} is damaged or foreign" in answer.out
+    assert ["sym 0.5", "1", "0.900"] in [cells[:3] for cells in rows((tmp_path / "results/README.md").read_text(), "INCV")]
+
+
+@pytest.mark.parametrize("buffered", [{}, {"PYTHONUNBUFFERED": ""}])
+def test_a_full_disk_for_its_output_is_one_line(tmp_path, buffered):
+    (tmp_path / "results").mkdir()
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([sys.executable, str(PROJECT / "ledger.py"), "results"], cwd=tmp_path, stdout=full, text=True,
+                              stderr=subprocess.PIPE, env=os.environ | buffered)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "No space left" in done.stderr, done.stderr

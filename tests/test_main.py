@@ -199,6 +199,7 @@ def test_the_table_follows_from_the_runs(tmp_path):
             + f"3,{accuracy},{accuracy + 0.01}\n")
         settings = {"dataset": "cifar10", "noise_pattern": "sym", "noise_ratio": 0.5, "seed": 0, "method": method,
                     "engine": "tensorflow", "schedule": runs.SCHEDULE}
+        settings["seed"] = int(name[4])
         (folder / f"INCV_main_{name}.json").write_text(json.dumps({"settings": settings, "differs_from_published": {
             "epochs": {"here": 30, "published": 200}}}))
     (folder / "INCV_main_seed2.csv").write_text("epoch,accuracy_mean\n1,0.9\n")
@@ -234,8 +235,8 @@ def test_the_figures_of_the_methods_hold_runs_of_like_settings(tmp_path, monkeyp
     for name in names:
         method = name.split("_")[1] if "standard" in name or "d2l" in name else "incv"
         (folder / f"INCV_main_{name}.csv").write_text("epoch,accuracy_mean\n1,0.5\n2,0.75\n")
-        settings = {"dataset": "digits", "noise_pattern": "sym", "noise_ratio": 0.5, "seed": 0, "method": method,
-                    "engine": "tensorflow", "schedule": runs.SCHEDULE}
+        settings = {"dataset": "digits", "noise_pattern": "sym", "noise_ratio": 0.5, "seed": int(name[4]), "method": method,
+                    "engine": "tensorflow", "schedule": runs.SCHEDULE, "options": name[5:]}
         (folder / f"INCV_main_{name}.json").write_text(json.dumps({"settings": settings, "differs_from_published": {}}))
     without_noise = folder.parent / "0.0"
     without_noise.mkdir()

@@ -1,5 +1,6 @@
 """Nothing lost, nothing silent, nothing hangs: a test for each line of docs/what_can_go_wrong.md."""
 import errno
+import gzip
 import json
 import os
 import shutil
@@ -67,6 +68,27 @@ def test_the_ledger_replaces_no_page_of_somebody_else(tmp_path, argument):
     (tmp_path / "README.md").write_text("# Mine\n")
     one_line(run([argument], tmp_path, "ledger.py", fresh=True), "README.md was not written" if argument else "no such folder")
     assert (tmp_path / "README.md").read_text() == "# Mine\n"
+
+
+def test_a_table_of_ones_own_is_kept(tmp_path, monkeypatch, capsys):
+    for seed in (0, 1):
+        write_run(tmp_path / "cifar10" / "sym" / "0.5", "INCV_main", seed, csv=accuracies(.8))
+    (tmp_path / "table.csv").write_text("zip,size,kind\n1,2,a\n")
+    (tmp_path / "table.md").mkdir()
+    one_line(run([tmp_path], tmp_path, "table.py"), "table.csv and ", "table.md: not written by this project, and left alone")
+    assert (tmp_path / "table.csv").read_text() == "zip,size,kind\n1,2,a\n"
+    # Training is done: INCV_main.py says it, and goes on.
+    [plan] = planned(monkeypatch, ["--dataset", "digits", "--results_dir", tmp_path])
+    INCV_main.summarize([plan])
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "left alone" in said and (tmp_path / "table.csv").read_text().startswith("zip")
+    # One of an earlier version, with fewer columns, is replaced.
+    (tmp_path / "table.md").rmdir()
+    (tmp_path / "table.csv").write_text("dataset,noise,method,accuracy,sd,pair_accuracy,pair_sd,runs,published\n")
+    (tmp_path / "table.md").write_text("| dataset   | noise    | method       | test accuracy, %   |\n")
+    for _ in range(2):
+        assert run([tmp_path], tmp_path, "table.py").code == 0
+        assert pd.read_csv(tmp_path / "table.csv")["runs"].tolist() == [2]
 
 
 def test_overwrite_removes_nothing_before_the_run_can_start(copy, monkeypatch):
@@ -230,6 +252,35 @@ def test_what_is_no_regular_file_is_not_opened(tmp_path, kind):
             reading()
 
 
+@pytest.mark.parametrize("ending", [".json", ".csv", "_out_of_fold.csv", ".checkpoint"])
+def test_a_pipe_in_the_place_of_a_result_is_not_opened(copy, ending):
+    file = next(copy.rglob(f"{NAME}.json")).with_name(f"{NAME}{ending}")
+    file.unlink(missing_ok=True)
+    os.mkfifo(file)
+    path = file.with_name(NAME)
+    if ending == ".checkpoint":
+        assert runs.load_checkpoint(path, {})[0] == {}
+        return
+    with pytest.raises(runs.RunError, match=f"{ending}: not a regular file; remove it"):
+        runs.checked(path, ending if ending != ".json" else ".csv")
+    if ending != "_out_of_fold.csv":
+        result = run(QUICK, copy)
+        assert result.code == 2 and f"{file.name}: not a regular file; remove it" in result.err and "Trace" not in result.err
+
+
+def test_pipes_among_the_results_of_tables(tmp_path, capsys):
+    folder = tmp_path / "digits" / "sym" / "0.5"
+    write_theory(folder, 0)
+    os.mkfifo(folder / "Verify_Theory_seed1.csv")
+    with pytest.raises(runs.RunError, match="seed1.csv: not a regular file"):
+        tables.read_theory(folder.parent, "")
+    os.mkfifo(folder / "INCV_main_seed1.json")
+    tables.write_accuracies(tmp_path)
+    assert "INCV_main_seed1.json" in capsys.readouterr().out
+    os.mkfifo(tmp_path / "README.md")
+    one_line(run([tmp_path], tmp_path, "ledger.py"), "README.md: not a regular file")
+
+
 def test_a_lock_that_is_no_file(tmp_path):
     os.mkfifo(tmp_path / "run.lock")
     with pytest.raises(runs.RunError, match="run.lock: not a regular file"), runs.locked(tmp_path / "run"):
@@ -247,7 +298,8 @@ def test_a_file_system_without_locks_is_named_as_that(tmp_path, monkeypatch, err
 
 
 @pytest.mark.parametrize("harm", ["json is a list", "settings are text", "csv is empty", "csv has no accuracies", "csv is cut",
-                                  "ratio is text", "no csv"])
+                                  "ratio is text", "no csv", "deep json", "checksums are a list", "checksums are null",
+                                  "revision is a list", "method is a list", "method is a dict", "method is null"])
 def test_a_damaged_run_among_the_results_ends_no_table(tmp_path, capsys, harm):
     folder = tmp_path / "cifar10" / "sym" / "0.5"
     for seed in (0, 1):
@@ -258,10 +310,17 @@ def test_a_damaged_run_among_the_results_ends_no_table(tmp_path, capsys, harm):
         file.write_text(json.dumps(found | {"checksums": {".csv": "0" * 64}}))
     elif harm == "ratio is text":
         file.write_text(json.dumps(found | {"settings": found["settings"] | {"noise_ratio": "0.5"}}))
+    elif harm.startswith("method"):
+        method = {"list": ["incv"], "dict": {}, "null": None}[harm.split()[-1]]
+        file.write_text(json.dumps(found | {"settings": found["settings"] | {"method": method}}))
+    elif harm.startswith(("checksums", "revision")):
+        file.write_text(json.dumps(found | {"checksums are a list": {"checksums": [1]}, "checksums are null": {
+            "checksums": None}, "revision is a list": {"code_revision": [1, 2]}}[harm]))
     elif harm == "no csv":
         csv.unlink()
     else:
         broken, text = {"json is a list": (file, "[]"), "settings are text": (file, '{"settings": "x"}'),
+                        "deep json": (file, "[" * 200000),
                         "csv is empty": (csv, ""), "csv has no accuracies": (csv, "a,b\n1,2\n")}[harm]
         broken.write_text(text)
     tables.write_accuracies(tmp_path)
@@ -270,6 +329,93 @@ def test_a_damaged_run_among_the_results_ends_no_table(tmp_path, capsys, harm):
     assert pd.read_csv(tmp_path / "table.csv")["runs"].tolist() == [1]
     result = run([tmp_path], tmp_path, "table.py", fresh=True)
     assert result.code == 0 and result.err == "" and "ignored" in result.out
+
+
+@pytest.mark.parametrize("change", [{"checksums": [1]}, {"checksums": None}, {"code_revision": [1, 2]}])
+def test_an_edited_json_of_a_finished_run_is_one_line(copy, change):
+    file = next(copy.rglob(f"{NAME}.json"))
+    file.write_text(json.dumps(json.loads(file.read_text()) | change))
+    result = run(QUICK, copy)
+    assert result.code == 2 and "Traceback" not in result.err, result.err
+    assert f"{NAME}.json: damaged; restore it, or repeat the command with --overwrite" in result.err
+
+
+def write_theory(folder, seed, rows="0,0,0,0,True\n1,1,2,1,True\n", **settings):
+    """A finished run of Verify_Theory.py on the digits."""
+    write_run(folder, "Verify_Theory", seed, csv=f"index,y,y_noisy,y_pred,memorised\n{rows}", measured={"accuracy": .5})
+    file = folder / f"Verify_Theory_seed{seed}.json"
+    found = json.loads(file.read_text())
+    file.write_text(json.dumps(found | {"settings": found["settings"] | {"dataset": "digits"} | settings, "checksums": {
+        ".csv": runs.checksum(file.with_suffix(".csv"))}}))
+
+
+def test_figures_of_the_theory_are_of_what_the_runs_wrote(tmp_path, capsys):
+    folder = tmp_path / "digits" / "sym" / "0.5"
+    write_theory(folder, 0)
+    csv = folder / "Verify_Theory_seed0.csv"
+    whole = csv.read_text()
+    (folder / "Verify_Theory_seed0.csv.gz").write_bytes(gzip.compress(whole.encode()))
+    assert [run.seed for run in tables.read_theory(folder.parent, "")[.5]] == [0]  # once, compressed or not
+    # Copies under another seed and another ratio are no runs.
+    for place in (folder / "Verify_Theory_seed1", folder.parent / "0.2" / "Verify_Theory_seed0"):
+        place.parent.mkdir(exist_ok=True)
+        for ending in (".csv", ".json"):
+            shutil.copy(csv.with_suffix(ending), f"{place}{ending}")
+    capsys.readouterr()
+    assert {ratio: len(found) for ratio, found in tables.read_theory(folder.parent, "").items()} == {.5: 1}
+    assert capsys.readouterr().out.count("ignored: ") == 2
+    csv.write_text(whole.replace("2,1", "2,2"))
+    with pytest.raises(runs.RunError, match="seed0.csv: changed since the run wrote it"):
+        tables.read_theory(folder.parent, "")
+    csv.unlink()
+    (folder / "Verify_Theory_seed0.csv.gz").write_bytes(b"no gzip")
+    with pytest.raises(runs.RunError, match="seed0.csv.gz: changed since the run wrote it"):
+        tables.read_theory(folder.parent, "")
+    csv.with_suffix(".json").unlink()
+    with pytest.raises(runs.RunError, match="seed0.csv.gz: not a CSV of Verify_Theory.py"):
+        tables.read_theory(folder.parent, "")
+
+
+@pytest.mark.parametrize("rows", ["", "0,0,10,0,True\n", "0,-1,0,0,True\n"])
+def test_a_theory_without_samples_or_with_other_classes(tmp_path, rows):
+    folder = tmp_path / "digits" / "sym" / "0.5"
+    write_theory(folder, 0, rows)
+    with pytest.raises(runs.RunError, match="seed0.csv: not a CSV of Verify_Theory.py"):
+        tables.read_theory(folder.parent, "")
+
+
+def test_copies_of_runs_are_no_runs(tmp_path, capsys):
+    folder = tmp_path / "cifar10" / "sym" / "0.5"
+    write_run(folder, "INCV_main", 0, csv=accuracies(.8))
+    for name in ("0.5.bak", "0.2"):
+        shutil.copytree(folder, folder.with_name(name))
+    for name in ("INCV_main_seed0_old", "INCV_main_seed1"):
+        for ending in (".json", ".csv"):
+            shutil.copy(folder / f"INCV_main_seed0{ending}", folder / f"{name}{ending}")
+    found = tables.read_runs(tmp_path)
+    assert found["path"].tolist() == [folder / "INCV_main_seed0"]
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) == 4 and all(line.startswith("ignored: ") for line in said)
+
+
+def test_names_that_are_not_utf8_stop_no_run_at_its_end(tmp_path):
+    rng = np.random.default_rng(0)
+    lines = [f"{a:.3f},{b:.3f},{'xy'[n % 2]}" for n, (a, b) in enumerate(rng.normal(size=(60, 2)))]
+    lines[3] = lines[3][:-1]  # a missing label: a warning, which names the file
+    file = os.fsencode(tmp_path) + b"/caf\xe9.csv"
+    with open(file, "w") as out:
+        out.write("a,b,kind\n" + "\n".join(lines) + "\n")
+    result = run(["--dataset", os.fsdecode(b"caf\xe9.csv"), "--label", "kind", "--epochs", 1, "--iterations", 1, "--quiet",
+                  "--no-label_issues"], tmp_path)
+    assert result.code == 0 and result.err == "" and "warning" in result.out, result.err
+    assert list(tmp_path.rglob("*_report.html")) and list(tmp_path.rglob("INCV_seed0*.json"))
+
+
+@pytest.mark.parametrize("script, option", [("INCV.py", "--epochs"), ("INCV.py", "--iterations"),
+                                            ("INCV_main.py", "--incv_epochs"), ("Verify_Theory.py", "--epochs")])
+def test_a_count_without_end_is_refused(tmp_path, script, option):
+    result = run(["--dataset", "digits", option, "9" * 20, "--time_limit", .01], tmp_path, script)
+    one_line(result, option, "from 1 to 1000000")
 
 
 def test_damaged_networks_and_tables_are_one_line(tmp_path):
