@@ -11,7 +11,7 @@ import custom_data
 import data
 import issue_file
 import picture_list
-from conftest import SMALL_NETWORK, run
+from conftest import SMALL_NETWORK, run, start, wait_for_epoch
 
 QUICK = ["--architecture", SMALL_NETWORK, "--epochs", 1, "--iterations", 1, "--quiet"]
 
@@ -146,6 +146,18 @@ def test_an_edited_list_is_never_replaced(tmp_path, case):
     assert listed.with_name(f"{listed.stem}_decided1.csv").read_text() == edited and listed.read_text() != edited
 
 
+def test_decisions_that_change_during_a_sweep(tmp_path):
+    generator = np.random.default_rng(0)
+    np.savez(tmp_path / "d.npz", x=generator.normal(size=(60, 3)), y=np.arange(60) % 2)
+    decisions(tmp_path, "sample,given,decision\n4,0,keep\n")
+    process = start(["--dataset", "d.npz", "--decisions", "d.csv", "--epochs", 5, "--iterations", 1, "--seed", 0, 1], tmp_path)
+    wait_for_epoch(process, 1)
+    decisions(tmp_path, "sample,given,decision\n4,0,drop\n")
+    _, err = process.communicate()
+    assert process.returncode == 2 and "d.csv: changed since the command started" in err, err
+    assert len(list(tmp_path.rglob("INCV_seed0*.json"))) == 1 and not list(tmp_path.rglob("INCV_seed1*.json"))
+
+
 # --- export -----------------------------------------------------------------------------------------------------------
 
 def test_parts_of_a_table_are_not_exported_onto(tmp_path, pictures):
@@ -162,8 +174,6 @@ def test_parts_of_a_table_are_not_exported_onto(tmp_path, pictures):
 
 
 def test_a_table_that_changes_during_the_run_is_not_exported(tmp_path):
-    from conftest import start, wait_for_epoch
-
     rows = [f"{i * i % 17},{i % 5},{'ab'[i % 2]}" for i in range(60)]
     (tmp_path / "t.csv").write_text("\n".join(["v,w,kind", *rows]))
     process = start(["--dataset", "t.csv", "--label", "kind", "--epochs", 5, "--iterations", 1, "--export", "kept.csv"],
