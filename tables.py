@@ -328,7 +328,8 @@ def _read_theory_run(path):
         y, y_noisy, agree = (values.to_numpy() for values in (table["y"], table["y_noisy"],
                                                               table["y_pred"] == table["y_noisy"]))
         memorised, classes = bool(table["memorised"].all()), data.SIZES.get(path.parents[2].name, (0, math.inf))[1]
-        if not len(table) or not table[["y", "y_noisy", "y_pred"]].isin(range(classes)).all(axis=None):
+        labels = table[["y", "y_noisy", "y_pred"]]
+        if not len(table) or labels.lt(0).any(axis=None) or labels.ge(classes).any(axis=None):
             raise ValueError("no samples, or classes that the dataset does not have")
     except (ValueError, KeyError, EOFError, zlib.error, gzip.BadGzipFile):
         raise runs.RunError(f"{file}: not a CSV of Verify_Theory.py; remove it and repeat the command that wrote "
