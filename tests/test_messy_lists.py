@@ -126,6 +126,7 @@ EDITED = {
 
 
 @pytest.mark.parametrize("case", EDITED)
+@pytest.mark.slow
 def test_an_edited_list_is_never_replaced(tmp_path, case):
     """Neither by --overwrite nor by a run that starts again since its JSON was lost; --export does not replace it either."""
     generator = np.random.default_rng(0)
@@ -146,6 +147,7 @@ def test_an_edited_list_is_never_replaced(tmp_path, case):
     assert listed.with_name(f"{listed.stem}_decided1.csv").read_text() == edited and listed.read_text() != edited
 
 
+@pytest.mark.slow
 def test_decisions_that_change_during_a_sweep(tmp_path):
     generator = np.random.default_rng(0)
     np.savez(tmp_path / "d.npz", x=generator.normal(size=(60, 3)), y=np.arange(60) % 2)
@@ -173,6 +175,7 @@ def test_parts_of_a_table_are_not_exported_onto(tmp_path, pictures):
     assert before == {file.name: file.read_bytes() for file in shards.iterdir()}
 
 
+@pytest.mark.slow
 def test_a_table_that_changes_during_the_run_is_not_exported(tmp_path):
     rows = [f"{i * i % 17},{i % 5},{'ab'[i % 2]}" for i in range(60)]
     (tmp_path / "t.csv").write_text("\n".join(["v,w,kind", *rows]))
@@ -184,6 +187,7 @@ def test_a_table_that_changes_during_the_run_is_not_exported(tmp_path):
     assert process.returncode == 2 and "has changed since the command started" in err and not (tmp_path / "kept.csv").exists()
 
 
+@pytest.mark.slow
 def test_integers_beside_empty_cells_are_exported_as_they_are(tmp_path):
     rows = [{"v": i * i % 7, "id": None if i % 5 == 0 else 2 ** 60 + i, "kind": "ab"[i % 2]} for i in range(60)]
     (tmp_path / "t.jsonl").write_text("\n".join(map(json.dumps, rows)))
