@@ -14,8 +14,7 @@ test: .venv/testing
 	$(PYTEST) tests -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
 
 test-all: .venv/testing
-	$(PYTEST) tests/test_speed.py
-	$(PYTEST) tests --ignore tests/test_speed.py -n 2 --dist loadfile --no-loadscope-reorder
+	$(PYTEST) tests -n 2 --dist loadfile --no-loadscope-reorder
 
 METHODS = .venv/bin/python INCV_main.py --dataset digits --seed 0 1 2 --n_jobs 2 --threads 1 --method all --results_dir $(RESULTS)
 

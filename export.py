@@ -40,10 +40,10 @@ def check(target, planned):
         raise runs.RunError(f"--export {target}: the command reads this file; give another place")
     if source.is_dir() and _is_list(source, planned[0].source) and source.resolve() in target.resolve().parents:
         raise runs.RunError(f"--export {target}: the files of this folder are the dataset; give another place")
-    if target.is_file() and issue_file.holds_decisions(target):
-        raise runs.RunError(f"--export {target}: this is a list with a column of decisions; give another place")
     if target.resolve() in [file.resolve() for file in runs.files_of(planned[0].path)]:
         raise runs.RunError(f"--export {target}: this is a file of the run itself; give another place")
+    if target.is_file() and issue_file.holds_decisions(target):
+        raise runs.RunError(f"--export {target}: this is a list with a column of decisions; give another place")
     if target.suffix == ".npz" and source.suffix.lower() == ".npz":
         data.read_arrays(source)  # all its arrays are exported
 

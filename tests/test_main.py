@@ -108,7 +108,7 @@ def test_a_finished_incv_result_is_taken_up(finished):
 
 
 @pytest.mark.slow
-def test_killed_seven_times_it_ends_with_the_same_bytes(finished, tmp_path):
+def test_killed_five_times_it_ends_with_the_same_bytes(finished, tmp_path):
     """Kills in INCV and in training, between and within epochs, while files are written: same CSVs, same weights."""
     folder, _ = finished
     base = tmp_path / FOLDER / NAME
@@ -129,9 +129,7 @@ def test_killed_seven_times_it_ends_with_the_same_bytes(finished, tmp_path):
                 assert process.poll() is None, f"{path} never appeared"
         return wait
 
-    killed(lambda process: time.sleep(0.05), fresh=True)  # before anything is imported
     killed(lambda process: (line("iter 1/2 half 1/2 epoch 2/")(process), time.sleep(0.05)))  # within an epoch of INCV
-    killed(file(base.with_name(f"{INCV_NAME}.checkpoint.new.part")))
     killed(file(base.with_name(f"{INCV_NAME}.csv")))  # between INCV's CSV and its JSON
     killed(lambda process: (line("incv epoch 5/")(process), time.sleep(0.1)))  # within an epoch
     killed(file(base.with_name(f"{NAME}.checkpoint.new.part")))

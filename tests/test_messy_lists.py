@@ -121,7 +121,6 @@ def test_true_and_false_as_a_spreadsheet_writes_them(tmp_path):
 EDITED = {
     "decided": lambda text: text.replace("decision\n", "decision\n", 1).rstrip("\n") + "keep\n",
     "a note beside it": lambda text: text.rstrip("\n") + "keep,see mail\n",
-    "another name": lambda text: text.replace("decision", "Decision", 1).rstrip("\n") + "keep\n",
 }
 
 

@@ -45,7 +45,7 @@ def test_stopped_by_the_time_limit_three_times(unbroken, unbroken_history, tmp_p
 
 
 @pytest.mark.slow
-def test_killed_ten_times(unbroken, unbroken_history, tmp_path):
+def test_killed_seven_times(unbroken, unbroken_history, tmp_path):
     base = tmp_path / FOLDER / LONG_NAME
     printed = []
 
@@ -64,12 +64,9 @@ def test_killed_ten_times(unbroken, unbroken_history, tmp_path):
 
     killed(lambda process: time.sleep(0.05), fresh=True)  # before anything is imported
     killed(lambda process: time.sleep(3), fresh=True)  # while the backend starts
-    killed(lambda process: wait_for_epoch(process, 1))  # between the first epoch and the second
     killed(lambda process: in_an_epoch(process, 3, 0.5))
-    killed(lambda process: in_an_epoch(process, 5, 0.2))
     killed(lambda process: in_an_epoch(process, 20, 0.8))  # in the second half
     killed(lambda process: wait_for_file(process, f"{base}.checkpoint.new.part"))  # a checkpoint is being written
-    killed(lambda process: wait_for_epoch(process, 5) + wait_for_file(process, f"{base}.checkpoint.new.part"))  # a later one
     killed(lambda process: wait_for_epoch(process, 40))  # in the second iteration
     killed(lambda process: wait_for_file(process, f"{base}.csv"))  # results are being written
     last = run(LONG, tmp_path)
@@ -83,4 +80,4 @@ def test_killed_ten_times(unbroken, unbroken_history, tmp_path):
     # is at most the one epoch under way.
     epochs = [line.split(" loss")[0] for line in printed if "held-out acc" in line]
     assert len(epochs) == len(set(epochs)) and EPOCHS - 10 <= len(epochs) <= EPOCHS
-    assert sum(line.startswith("resuming at") for line in printed) >= 5  # some were killed before they could say so
+    assert sum(line.startswith("resuming at") for line in printed) >= 2  # some were killed before they could say so
