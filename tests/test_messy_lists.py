@@ -35,6 +35,7 @@ def facts(folder, **options):
 
 # --- lists ------------------------------------------------------------------------------------------------------------
 
+@pytest.mark.slow
 def test_a_file_list_as_powershell_writes_it(pictures):
     lines = "".join(f"pics/{i}.png {'ab'[i % 2]}\r\n" for i in range(24))
     (pictures / "list.txt").write_bytes(lines.encode("utf-16"))

@@ -70,6 +70,7 @@ def test_the_ledger_replaces_no_page_of_somebody_else(tmp_path, argument):
     assert (tmp_path / "README.md").read_text() == "# Mine\n"
 
 
+@pytest.mark.slow
 def test_a_table_of_ones_own_is_kept(tmp_path, monkeypatch, capsys):
     for seed in (0, 1):
         write_run(tmp_path / "cifar10" / "sym" / "0.5", "INCV_main", seed, csv=accuracies(.8))
@@ -144,6 +145,7 @@ def test_the_ledger_keeps_a_run_that_is_as_new(tmp_path):
 
 # --- wrong without a word ---------------------------------------------------------------------------------------------
 
+@pytest.mark.slow
 def test_data_that_change_after_planning_are_refused(tmp_path, monkeypatch):
     rng = np.random.default_rng(0)
     np.savez(tmp_path / "d.npz", x=rng.normal(size=(40, 3)), y=np.arange(40) % 2)
@@ -398,6 +400,7 @@ def test_copies_of_runs_are_no_runs(tmp_path, capsys):
     assert len(said) == 4 and all(line.startswith("ignored: ") for line in said)
 
 
+@pytest.mark.slow
 def test_names_that_are_not_utf8_stop_no_run_at_its_end(tmp_path):
     rng = np.random.default_rng(0)
     lines = [f"{a:.3f},{b:.3f},{'xy'[n % 2]}" for n, (a, b) in enumerate(rng.normal(size=(60, 2)))]
