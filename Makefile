@@ -3,7 +3,7 @@
 # where to). All in their own .venv.
 PYTHON ?= python3
 RESULTS ?= results
-# Python compiles what is imported, a tenth of it, when it is imported.
+# Python compiles what is imported when it is imported, not all that is installed.
 PIP = --quiet --no-compile --disable-pip-version-check
 PYTEST = .venv/bin/python -m pytest
 

@@ -352,7 +352,7 @@ def _npz(path, of_labels, group, checksum):
     class_names, given = labels.classes_of(given, f"{path}: the labels y")
     x, others, names = (x if keep.all() else x[keep]), {}, np.flatnonzero(keep)
     if "y_true" in found:
-        others["y_train"] = labels.of_known(found["y_true"], f"{path}: the labels y_true", class_names)[keep]
+        others["y_train"] = labels.of_known(found["y_true"][keep], f"{path}: the labels y_true", class_names)
     if "x_test" in found:
         others["x_test"] = arrays.samples(path, "x_test", found["x_test"])
         if others["x_test"].shape[1:] != x.shape[1:]:
@@ -414,9 +414,8 @@ def _table(path, label, decimal, drop, group, true_label, checksum):
     belonging, shown = groups.in_columns(table, given, path), list(told)
     shown += features.warnings(belonging) + features.warnings(belonging, remarks=True) + list(belonging.values())
     told += features.warnings()
-    leaking = [f"{path}: column {name!r} alone predicts {fraction:.0%} of the labels: if it follows from them, give --drop "
-               f"{name!r}" for name, fraction in tabular.leaks(features, table, given).items()
-               if name not in belonging]
+    leaking = [f"{path}: column {name!r} alone {says}: if it follows from the labels, give --drop {name!r}"
+               for name, says in tabular.leaks(features, table, given, class_names).items() if name not in belonging]
     # What earlier versions read in the same way; a column of a single value they did not use either.
     same = [tabular.told(path, [name], f"{why}: not used") for name, why in unused.items() if why == "has a single value"]
     reading = _reading("; ".join(note.removeprefix(f"{path}: ") for note in told if note not in same), len(keep) - keep.sum())

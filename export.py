@@ -42,8 +42,8 @@ def check(target, planned):
         raise runs.RunError(f"--export {target}: the files of this folder are the dataset; give another place")
     if target.resolve() in [file.resolve() for file in runs.files_of(planned[0].path)]:
         raise runs.RunError(f"--export {target}: this is a file of the run itself; give another place")
-    if target.is_file() and issue_file.holds_decisions(target):
-        raise runs.RunError(f"--export {target}: this is a list with a column of decisions; give another place")
+    if target.is_file() and issue_file.is_list(target):
+        raise runs.RunError(f"--export {target}: this is a list of label issues, for decisions; give another place")
     if target.suffix == ".npz" and source.suffix.lower() == ".npz":
         data.read_arrays(source)  # all its arrays are exported
 

@@ -178,10 +178,10 @@ def decide(files, names, given, class_names, of_groups=None, samples=None):
     return given, used, trusted
 
 
-def holds_decisions(file):
-    """Return whether the first line of a file names a column of decisions, however it is written."""
+def is_list(file):
+    """Return whether a file is a list of label issues, by the names of columns in its first line, however they are written."""
     with open(file, encoding="utf-8", errors="replace") as lines:
-        return "decision" in lines.readline().casefold()
+        return {"given", "decision"} <= set(re.findall(r"\w+", lines.readline(10000).casefold()))
 
 
 def set_aside(listed):
@@ -194,7 +194,7 @@ def set_aside(listed):
     try:
         edited = bool(read([listed]))
     except data.DataError:  # a person has done more than decide, or it is of an earlier version, without the column
-        edited = holds_decisions(listed)
+        edited = is_list(listed)
     if not edited:
         return None
     number = 1

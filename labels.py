@@ -204,7 +204,7 @@ def _odd(names, counts, what):
     for name in text if names.dtype.kind == "U" else ():
         try:
             alike.setdefault(Decimal(name), []).append(name)
-        except InvalidOperation:
+        except (InvalidOperation, TypeError):  # no number, or "sNaN", which has no place in a dictionary
             letters = [letter for letter in unicodedata.normalize("NFKC", name) if unicodedata.category(letter) != "Cf"]
             alike.setdefault(" ".join("".join(letters).casefold().split()), []).append(name)
     for group in alike.values():

@@ -80,8 +80,10 @@ def read_test(source, class_names):
 
 def _apart(test, training):
     """Return the Pictures of --test_list with a warning of those that are in the training list; DataError if all are."""
-    of_both = [{os.path.realpath(os.path.join(_base(found.path), file)) for file in found.files or ()}
-               for found in (test, training)]
+    of_both = []
+    for found in (test, training):
+        base = os.path.realpath(_base(found.path))
+        of_both.append({os.path.normpath(os.path.join(base, file)) for file in found.files or ()})
     common = len(of_both[0] & of_both[1])
     if common and common == len(of_both[0]):
         raise DataError(f"{test.path}: the networks are trained on these pictures; give another list")

@@ -50,7 +50,7 @@ def carry_out(script, run, planned, n_jobs=1, scheduler=None, threads=None, quie
     quiet : bool
         Whether to show no progress.
     draw : callable, optional
-        ``draw(at_end)`` updates what is drawn from all runs: after each of them, and once more at the end.
+        ``draw(at_end)`` updates what is drawn from all runs: after each but the last, and at the end.
 
     Raises
     ------

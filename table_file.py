@@ -143,9 +143,9 @@ def _with_integers(table, path):
     schema = pyarrow.parquet.read_schema(path)
     for name in table.columns[[pd.api.types.is_float_dtype(kind) for kind in table.dtypes]]:
         if name in schema.names and pyarrow.types.is_integer(schema.field(name).type):
-            column = pyarrow.parquet.read_table(path, columns=[name])[name].cast(pyarrow.int64(), safe=False)
-            column = column.to_pandas(types_mapper={pyarrow.int64(): pd.Int64Dtype()}.get)
-            table[name] = column.set_axis(table.index)
+            column = pyarrow.parquet.read_table(path, columns=[name])[name]
+            kind = pd.UInt64Dtype() if pyarrow.types.is_unsigned_integer(column.type) else pd.Int64Dtype()
+            table[name] = column.to_pandas(types_mapper=lambda _, kind=kind: kind).set_axis(table.index)
     return table
 
 
@@ -174,7 +174,7 @@ def _text_of(path, named, notes):
                                                counted[each][0] > 1, counted[each][0]))
     if separator != ("\t" if path.name.lower().endswith((".tsv", ".tsv.gz")) else ","):
         notes.append(f"{path}: fields are separated by {SEPARATORS[separator]}")
-    twice = [name for name, number in Counter(header[separator]).items() if number > 1]
+    twice = [name for name, number in Counter(header[separator]).items() if name and number > 1]
     if set(twice) & set(named):
         name = next(name for name in named if name in twice)
         raise DataError(f"{path}: {header[separator].count(name)} columns are called {name!r}: rename one of them")

@@ -20,8 +20,8 @@ MISSING = ["na", "n/a", "#n/a", "nan", "null", "none", "nil", "-", "--", "?", ".
 LEAKS = 0.95  # the fraction of labels that a single column predicts, cross-validated, above which it is named
 
 
-# kind: "numbers", "dates", "text" or "categories"; decimal: of numbers that are not plain; dayfirst: of dates; truth: whether
-# the values are True and False.
+# kind: "numbers", "dates", "text" or "categories"; decimal: of numbers that are not plain, ",", "." or, if some cells have
+# decimal commas and others decimal points, ",."; dayfirst: of dates; truth: whether the values are True and False.
 Column = namedtuple("Column", "kind decimal dayfirst truth", defaults=[None, None, False])
 
 
@@ -58,7 +58,7 @@ def kind_of_column(column, name, path, decimal=None):
             if len(odd):
                 how.append(f"{many(len(odd), 'cell')} {listed(sorted(map(repr, odd.unique())))} as missing")
             separator = "," if "decimal commas" in how else "." if "commas between thousands" in how else None
-            return Column("numbers", decimal or separator), (
+            return Column("numbers", ",." if "decimal points" in how else decimal or separator), (
                 "read as numbers" + (f": {'; '.join(how)}" if how else "")), ""
         order = _dates(text)
         if order is not None:
@@ -118,31 +118,34 @@ def numbers_of(text, name, path, decimal=None):
         three = r"[+-]?[1-9]\d{0,2}(,\d{3})+"
         only_decimal = ~commas.str.fullmatch(rf"{three}(\.\d*)?")
         only_thousands = commas.str.fullmatch(rf"{three}\.\d*|[+-]?[1-9]\d{{0,2}}(,\d{{3}}){{2,}}")
-        both = only_decimal.mean() <= 0.01 or only_decimal.sum() == 1 < len(commas) / 2
-        if decimal is None and both and not only_thousands.any():
+        # A single cell, or next to none, may be a slip among thousands.
+        unclear = only_decimal.mean() <= 0.01 or only_decimal.sum() == 1 and len(commas) > 2
+        if decimal is None and unclear and not only_thousands.any():
             example = commas[~only_decimal].iloc[0]
             raise DataError(f"{path}: column {name!r}: is {example!r} {example.replace(',', '.')} or "
                             f"{example.replace(',', '')}? give --decimal , or --decimal .")
-        if decimal == "," or decimal is None and not only_thousands.any():
-            digits = _without_points(digits, how).str.replace(",", ".", regex=False)
+        if decimal in (",", ",.") or decimal is None and not only_thousands.any():
+            digits = _without_points(digits, how, decimal).str.replace(",", ".", regex=False)
             how.append("decimal commas")
         else:
             grouped = digits.str.fullmatch(rf"{three}(\.\d*)?")
             digits = digits.where(~grouped, digits.str.replace(",", "", regex=False))
             how += ["commas between thousands"] if grouped.any() else []
-    elif decimal == ",":
-        digits = _without_points(digits, how)
+    elif decimal in (",", ",."):
+        digits = _without_points(digits, how, decimal)
     return pd.to_numeric(digits.where(digits != "", None), errors="coerce").astype(float), how
 
 
-def _without_points(digits, how):
-    """Return numbers with decimal commas without the points between thousands; points that cannot be such are decimal."""
-    points = digits.str.contains(".", regex=False)
-    decimal = points & ~digits.str.contains(",", regex=False) & ~digits.str.fullmatch(r"[+-]?[1-9]\d{0,2}(\.\d{3})+")
-    if decimal.any():
+def _without_points(digits, how, decimal):
+    """Return numbers with decimal commas without the points between thousands.
+
+    Where a point cannot stand between thousands, or `decimal` is ",.", those of cells without a comma are decimal.
+    """
+    points_alone = digits.str.contains(".", regex=False) & ~digits.str.contains(",", regex=False)
+    if decimal == ",." or (points_alone & ~digits.str.fullmatch(r"[+-]?[1-9]\d{0,2}(\.\d{3})+")).any():
         how.append("decimal points")
-    return digits.where(~points | digits.str.contains(",", regex=False).eq(False) & decimal.any(),
-                        digits.str.replace(".", "", regex=False))
+        return digits.where(points_alone, digits.str.replace(".", "", regex=False))
+    return digits.str.replace(".", "", regex=False)
 
 
 def _dates(text):
@@ -277,9 +280,9 @@ class Features:
             if column.kind == "numbers":
                 found[name] = self._numbers(values, name, column)
             elif column.kind == "dates":
-                parts = _parts(values, name, column.dayfirst)
-                self.parts.setdefault(name, [part for part in parts if part == "days" or len(np.unique(parts[part])) > 1])
-                found |= {f"{name} ({part})": parts[part] for part in self.parts[name]}
+                parts = _parts(values, name, column.dayfirst, self.parts.get(name))
+                self.parts.setdefault(name, list(parts))
+                found |= {f"{name} ({part})": of_part for part, of_part in parts.items()}
             else:
                 found[name] = np.array(["" if missing else str(value) for value, missing in zip(values, values.isna())],
                                        dtype=object)
@@ -334,10 +337,10 @@ def _parsed(values, dayfirst):
     return values.dt.as_unit("us")
 
 
-def _parts(values, name, dayfirst):
+def _parts(values, name, dayfirst, wanted=None):
     """Return {part: float [n]} of dates: days since 1970, and month, weekday and hour on their circles.
 
-    DataError if most values are no dates.
+    wanted: which parts, by default those of several values. DataError if most values are no dates.
     """
     dates = _parsed(values, dayfirst)
     present = values.notna() & (values.astype(str).str.strip() != "")
@@ -348,17 +351,19 @@ def _parts(values, name, dayfirst):
     found = {"days": clock.to_numpy("datetime64[us]").astype(np.int64) / 86400e6}
     found["days"][dates.isna().to_numpy()] = np.nan
     for part, around in (("month", 12), ("day_of_week", 7), ("hour", 24)):
-        angle = 2 * np.pi * getattr(dates.dt, part).to_numpy(dtype=float, na_value=np.nan) / around
-        found |= {f"{part}, sine": np.sin(angle), f"{part}, cosine": np.cos(angle)}
+        of_part = getattr(dates.dt, part)
+        if of_part.nunique() > 1 if wanted is None else f"{part}, sine" in wanted:
+            angle = 2 * np.pi * of_part.to_numpy(dtype=float, na_value=np.nan) / around
+            found |= {f"{part}, sine": np.sin(angle), f"{part}, cosine": np.cos(angle)}
     return found
 
 
-def leaks(features, table, labels):
-    """Return {column: the fraction of labels that it predicts by itself, cross-validated} of columns that predict nearly all.
+def leaks(features, table, labels, class_names):
+    """Return {column: what it says of labels} of columns that alone predict nearly all, or tell one class from the others.
 
-    A column predicts by its values, in 64 bins of equal size if there are more: the majority of the other half. Of a column of
-    two values that tells one class from the others, the fraction is the F1 score for this class. features: Features; labels:
-    int [n]. Of at most 5,000 rows.
+    A column predicts by its values, in 64 bins of equal size if there are more: the majority of the other half. A column of
+    two values tells a class if its F1 score for this class is as high. features: Features; labels: int [n]; class_names: what
+    these stand for. Of at most 5,000 rows.
     """
     import pandas as pd
 
@@ -379,12 +384,12 @@ def leaks(features, table, labels):
             counts = np.bincount(codes[fitted] * num_classes + y[fitted], minlength=(codes.max() + 1) * num_classes)
             right += (counts.reshape(-1, num_classes).argmax(axis=1)[codes[~fitted]] == y[~fitted]).sum()
         if right / len(y) >= LEAKS:
-            found[origin] = right / len(y)
+            found[origin] = f"predicts {right / len(y):.0%} of the labels"
         elif len(values) == 2:  # it may say which samples are of one class
             of_both = np.bincount(codes * num_classes + y, minlength=2 * num_classes).reshape(2, num_classes)
             alike = 2 * of_both / (of_both.sum(axis=1)[:, None] + of_both.sum(axis=0))
             if alike.max() >= LEAKS:
-                found[origin] = float(alike.max())
+                found[origin] = f"tells which labels are {str(class_names[alike.max(axis=0).argmax()])!r}"
     return found
 
 

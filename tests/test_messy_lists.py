@@ -137,7 +137,7 @@ def test_an_edited_list_is_never_replaced(tmp_path, case):
     listed.write_text(EDITED[case](listed.read_text()))
     edited = listed.read_text()
     refused = run([*arguments, "--seed", 1, "--export", listed.relative_to(tmp_path)], tmp_path)
-    assert refused.code == 2 and refused.err.count("\n") == 1 and "column of decisions" in refused.err, refused.err
+    assert refused.code == 2 and refused.err.count("\n") == 1 and "list of label issues" in refused.err, refused.err
     if case == "decided":
         next(tmp_path.rglob("INCV_seed0*.json")).unlink()
         again = run(arguments, tmp_path)
@@ -185,6 +185,16 @@ def test_a_table_that_changes_during_the_run_is_not_exported(tmp_path):
     (tmp_path / "t.csv").write_text("\n".join(["v,w,kind", *rows[::-1]]))
     _, err = process.communicate()
     assert process.returncode == 2 and "has changed since the command started" in err and not (tmp_path / "kept.csv").exists()
+
+
+@pytest.mark.slow
+def test_a_table_with_a_column_of_decisions_is_exported_twice(tmp_path):
+    rows = [f"{i * i % 17},{i % 5},{'ab'[i % 2]}" for i in range(60)]
+    (tmp_path / "t.csv").write_text("\n".join(["v,decision,kind", *rows]))
+    for _ in range(2):
+        result = run(["--dataset", "t.csv", "--label", "kind", "--epochs", 1, "--iterations", 1, "--quiet", "--export",
+                      "kept.csv"], tmp_path)
+        assert result.code == 0, result.err
 
 
 @pytest.mark.slow

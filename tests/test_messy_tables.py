@@ -37,6 +37,14 @@ def test_a_decimal_comma_among_decimal_points_leaves_the_points(tmp_path, share)
     assert "decimal commas" in warnings[0] and "decimal points" in warnings[0]
 
 
+def test_a_new_row_is_read_by_the_points_of_the_training_table(tmp_path):
+    cells = ["9,5" if i % 20 == 0 else f"{i}.25" if i % 2 else f"{i + 1}.125" for i in I]
+    path = written(tmp_path, ["v;c;kind", *(f"{i * i % 17};{cell};{'ab'[i // 2 % 2]}" for i, cell in enumerate(cells))])
+    features = custom_data._table(str(path), "kind", None, (), None, None, "")[1]
+    new = table_file.read_table(written(tmp_path, ["v;c", "4;3.125"], "new.csv"), as_text=features.as_text)[0]
+    assert np.array_equal(features.transform(new), features.x[2:3])
+
+
 def test_decimal_commas_of_which_most_have_three_places(tmp_path):
     values = [f"{1 + i * 37 % 900 / 1000:.3f}" if i % 10 else f"{1 + i / 100:.2f}" for i in I]
     path = written(tmp_path, ["v;c;kind", *(f"{i * i % 17};{value.replace('.', ',')};{'ab'[i % 2]}"
@@ -87,11 +95,28 @@ def test_dates_up_to_the_year_9999_and_a_new_file_of_a_single_day(tmp_path):
         features.transform(unread)
 
 
+def test_dates_without_hours_have_none_where_some_are_missing(tmp_path):
+    cells = ["" if i % 9 == 0 else f"2020-{i % 12 + 1:02d}-01" for i in I]
+    path = written(tmp_path, ["v,c,kind", *(f"{i},{cell},{'ab'[i % 2]}" for i, cell in enumerate(cells))])
+    features = tabular.Features(table_file.read_table(path, "kind")[0].drop(columns="kind"), path)
+    assert features.parts["c"] == ["days", "month, sine", "month, cosine", "day_of_week, sine", "day_of_week, cosine"]
+
+
 def test_what_is_not_read_of_dates_is_said(tmp_path):
     cells = ["31/02/2021" if i == 7 else f"{i % 28 + 1:02d}.{i % 12 + 1:02d}.{i + 10}" for i in I]
     _, warnings = column_of(written(tmp_path, ["v,c,kind", *(f"{i},{cell},{'ab'[i % 2]}" for i, cell in enumerate(cells))]),
                             "c (days)")
     assert any("1 cell as missing" in line and "years of two digits" in line for line in warnings), warnings
+
+
+def test_small_and_unsigned_integers_beside_missing_values(tmp_path):
+    import pyarrow.parquet
+
+    columns = {kind: pyarrow.array([None if i % 7 == 0 else i for i in I], kind) for kind in ("int8", "uint8", "uint64")}
+    pyarrow.parquet.write_table(pyarrow.table(columns | {"kind": ["a", "b"] * 30}), tmp_path / "t.parquet")
+    features = tabular.Features(table_file.read_table(tmp_path / "t.parquet")[0].drop(columns="kind"), "t.parquet")
+    assert {name: column.kind for name, column in features.columns.items()} == dict.fromkeys(columns, "numbers")
+    assert features._converted(table_file.read_table(tmp_path / "t.parquet")[0])["uint8"].tolist()[1:7] == [1, 2, 3, 4, 5, 6]
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "parquet"])
@@ -113,8 +138,9 @@ def test_one_hot_columns_left_of_the_label_are_named(tmp_path):
     path = written(tmp_path, ["v,is_cat,is_dog,kind", *(f"{i * i % 17},{int(i % 3 == 0)},{int(i % 3 == 1)},{kinds[i % 3]}"
                                                         for i in I)])
     warnings = custom_data._table(str(path), "kind", None, (), None, None, "")[0].warnings
-    assert [name for name in ("v", "is_cat", "is_dog") if any(f"--drop '{name}'" in line for line in warnings)] == [
-        "is_cat", "is_dog"]
+    told = [line for line in warnings if "--drop" in line]
+    assert len(told) == 2 and "column 'is_cat' alone tells which labels are 'cat'" in told[0]
+    assert "column 'is_dog' alone tells which labels are 'dog'" in told[1]
 
 
 def test_true_labels_may_be_called_na(tmp_path):
@@ -143,6 +169,8 @@ def test_refused_in_one_line(tmp_path, case):
 def test_other_columns_of_the_same_name_are_said(tmp_path):
     path = written(tmp_path, ["v,v,kind", *(f"{i * i % 17},{i * i % 5},{'ab'[i % 2]}" for i in I)])
     assert "several columns are called 'v'" in table_file.read_table(path, "kind")[1][0]
+    path = written(tmp_path, [",,v,kind", *(f"{i},x,{i * i % 5},{'ab'[i % 2]}" for i in I)])
+    assert not any("several" in note for note in table_file.read_table(path, "kind")[1])
 
 
 def test_damaged_and_odd_files_are_one_line(tmp_path):
@@ -165,13 +193,16 @@ def test_labels_that_look_alike(tmp_path):
     x = np.random.default_rng(0).normal(size=(60, 3))
     np.savez(tmp_path / "d.npz", x=x, y=np.array(["Köln", "Ko\u0308ln", "Bonn"] * 20))
     np.savez(tmp_path / "bytes.npz", x=x, y=LATIN)
-    np.savez(tmp_path / "numbers.npz", x=x, y=np.array(["1152921504606846976", "1152921504606846977", "1.0", "1"] * 15))
+    np.savez(tmp_path / "numbers.npz", x=x, y=np.array(["1152921504606846976", "1152921504606846977",
+                                                        "1.0", "1", "sNaN"] * 12))
     assert any("differ by case" in line and "Köln" in line for line in data_of(tmp_path / "d.npz").warnings)
     assert len(data_of(tmp_path / "bytes.npz").class_names) == 3
     told = [line for line in data_of(tmp_path / "numbers.npz").warnings if "differ by case" in line]
     assert len(told) == 1 and "'1' and '1.0'" in told[0]
     np.savez(tmp_path / "truth.npz", x=x, y=np.array(["a ", "b"] * 30), y_true=np.array(["a ", "b"] * 30))
     assert (data_of(tmp_path / "truth.npz").y_train == np.arange(60) % 2).all()
+    np.savez(tmp_path / "some.npz", x=x, y=np.array(["a", "b", ""] * 20), y_true=np.array(["a", "b", "c"] * 20))
+    assert len(data_of(tmp_path / "some.npz").y_train) == 40  # of samples without a label none is asked for
     np.savez(tmp_path / "hot.npz", x=x, y=np.arange(60) % 3, y_true=np.eye(3)[np.arange(60) % 3])
     with pytest.raises(data.DataError, match="argmax"):
         data_of(tmp_path / "hot.npz")
