@@ -47,8 +47,8 @@ def facts(source, label=None, **options):
         size = _size(source, found.rows, found.given, found.class_names, found.groups, found.names)
         return Facts(name, _kind_of_images(found.shape), size, len(found.class_names), found.shape, found.checksum,
                      found.class_names, found.reading)
-    dataset, _, reading = _file(source, kind)
-    shape = dataset.x_train.shape[1:]
+    dataset, preprocessing, reading = _file(source, kind)
+    shape = (preprocessing.num_features,) if kind == "table" else dataset.x_train.shape[1:]
     size = _size(source, dataset.names, dataset.given, dataset.class_names, dataset.groups)
     return Facts(name, "table" if len(shape) == 1 else _kind_of_images(shape), size, dataset.num_classes, shape,
                  dataset.checksum, dataset.class_names, reading)
@@ -82,7 +82,10 @@ def load(source, label=None, scratch=None, quiet=True, **options):
     if kind == "list":
         return _with_test(_decided(source, _of_list(picture_list.read(path, source), scratch, quiet)), source)
     if kind != "folder":
-        return _decided(source, _file(source, kind)[0])
+        dataset, preprocessing, _ = _file(source, kind)
+        if kind == "table":
+            dataset = dataset._replace(x_train=np.ascontiguousarray(preprocessing.x, dtype=np.float32))
+        return _decided(source, dataset)
     found = folders.scan(str(path), source.image_size)
     class_names, given, keep, warnings = _of_folder(path, found)
     files = [file for file, kept in zip(found.files, keep) if kept]
@@ -198,8 +201,9 @@ def samples_like(file, source):
 
 def inspect(source):
     """Return lines that say what would be read, without training."""
-    dataset, facts, path = load(source), source.facts, Path(source.path)
+    facts, path = source.facts, Path(source.path)
     kind = kind_of(path, source)
+    dataset = _decided(source, _file(source, kind)[0]) if kind == "table" else load(source)
     shape = " × ".join(map(str, facts.shape)) + (" pixels and channels" if len(facts.shape) == 3 else " features")
     counts = np.bincount(dataset.given, minlength=dataset.num_classes)
     classes = [f"{str(name)!r} {count}" for name, count in zip(dataset.class_names, counts)]
@@ -332,7 +336,10 @@ def _groups_of_folder(source, names, given, class_names):
 
 
 def _file(source, kind):
-    """Return (Dataset, preprocessing, reading) of arrays or a table, read once per process while it does not change."""
+    """Return (Dataset, preprocessing, reading) of arrays or a table, read once per process while it does not change.
+
+    The Dataset of a table has no features: they are `preprocessing.x`.
+    """
     if kind == "npz":
         return _npz(str(source.path), source.labels, source.group, arrays.checksum(source.path, source.labels))
     checksum = arrays.checksum(source.path)
@@ -382,7 +389,7 @@ def _npz(path, of_labels, group, checksum):
 
 @functools.lru_cache(maxsize=2)
 def _table(path, label, decimal, drop, group, true_label, checksum):
-    """Return (the Dataset, tabular.Features, the setting `reading`) of a table."""
+    """Return (the Dataset without features, tabular.Features, the setting `reading`) of a table."""
     of_group, of_truth = [] if group is None else [group], [] if true_label is None else [true_label]
     table, warnings = table_file.read_table(path, label, decimal, of_group + of_truth, raw=of_truth)
     for name in (label, *drop, *of_group, *of_truth):
@@ -419,6 +426,7 @@ def _table(path, label, decimal, drop, group, true_label, checksum):
     # What earlier versions read in the same way; a column of a single value they did not use either.
     same = [tabular.told(path, [name], f"{why}: not used") for name, why in unused.items() if why == "has a single value"]
     reading = _reading("; ".join(note.removeprefix(f"{path}: ") for note in told if note not in same), len(keep) - keep.sum())
-    dataset = _of_vectors(features.x, given, class_names, np.flatnonzero(keep), checksum, groups=names, y_train=y_train,
+    no_features = np.empty((len(given), 0))
+    dataset = _of_vectors(no_features, given, class_names, np.flatnonzero(keep), checksum, groups=names, y_train=y_train,
                           warnings=[*warnings, *notes, *shown, *leaking])
     return dataset, features, reading

@@ -4,6 +4,7 @@
     features = Features(table.drop(columns="churned"), "customers.csv")
     x = features.transform(other_table)              # float64 [n, d]
 """
+import functools
 import warnings
 from collections import namedtuple
 from decimal import Decimal
@@ -17,6 +18,8 @@ MAX_WORDS = 1000  # features of a column of text
 UNITS = r"%|\$|€|£|¥|USD|EUR|GBP|CHF|JPY|kr"
 # Words for a missing number, of which a column may have many.
 MISSING = ["na", "n/a", "#n/a", "nan", "null", "none", "nil", "-", "--", "?", ".", "missing", "unknown", "#div/0!", "#value!"]
+WORD = r"\b\w\w+\b"  # as TfidfVectorizer takes them
+TOO_LARGE = "some numbers are too large to standardise; use another unit"
 LEAKS = 0.95  # the fraction of labels that a single column predicts, cross-validated, above which it is named
 
 
@@ -80,9 +83,9 @@ def kind_of_column(column, name, path, decimal=None):
 
 
 def _shares_words(text):
-    """Return whether any word, as TfidfVectorizer takes them, is in two texts: others tell nothing."""
+    """Return whether any word is in two texts: others tell nothing."""
     seen = set()
-    for words in text.str.casefold().str.findall(r"\b\w\w+\b"):
+    for words in text.str.lower().str.findall(WORD):
         if not seen.isdisjoint(words):
             return True
         seen.update(words)
@@ -222,7 +225,9 @@ class Features:
         What is read otherwise than written.
     remarks : {what else should be known: names of columns}
     x : float64 array [n, d]
-        The features of `table`.
+        The features of `table`, computed when they are first asked for.
+    num_features : int
+        d, counted without scikit-learn, whose import takes longer than reading most tables.
 
     Raises
     ------
@@ -247,8 +252,36 @@ class Features:
                 raise DataError(f"{path}: column {name!r} has {infinite.sum()} infinite values, the first in row "
                                 f"{infinite.argmax()} (counted from 0); fix or remove them")
         self.missing = {name for name in self._named("numbers") if converted[name].isna().any()}
-        self.preprocessing = self._preprocessing(converted)
-        self.x = scaled(self.preprocessing, converted, path, fit=True)
+        self.of_table, self.num_features = converted, self._count(converted)
+
+    @functools.cached_property
+    def _fitted(self):
+        """Return (scikit-learn's preprocessing fitted to the table, the table's features)."""
+        preprocessing = self._preprocessing(self.of_table)
+        x = scaled(preprocessing, self.of_table, self.path, fit=True)
+        self.of_table = None
+        return preprocessing, x
+
+    @property
+    def x(self):
+        return self._fitted[1]
+
+    def _count(self, converted):
+        """Return how many features `_preprocessing` makes of `_converted`'s DataFrame; DataError if numbers are too large."""
+        total, categories, texts = 0, self._named("categories"), self._named("text")
+        for name, column in converted.items():
+            if name in categories:
+                total += min(column.nunique(), MAX_CATEGORIES)
+            elif name in texts:
+                in_texts = column.str.lower().str.findall(WORD).map(set).explode().value_counts()
+                total += min(int((in_texts >= 2).sum()), MAX_WORDS)
+            else:
+                present = column.dropna()
+                with np.errstate(over="ignore", invalid="ignore"):
+                    if len(present) and not np.isfinite(np.var(present.to_numpy())):
+                        raise DataError(f"{self.path}: {TOO_LARGE}")
+                total += (len(present) > 0) + (len(present) < len(column))
+        return total
 
     def warnings(self, without=(), remarks=False):
         """Return the warnings of what is read otherwise than written, without those of some columns, or the remarks."""
@@ -265,7 +298,7 @@ class Features:
         missing = [name for name in self.columns if name not in table]
         if missing:
             raise DataError(f"lacks the column {listed(missing)}")
-        return scaled(self.preprocessing, self._converted(table), self.path)
+        return scaled(self._fitted[0], self._converted(table), self.path)
 
     def _named(self, kind):
         return [name for name, column in self.columns.items() if column.kind == kind]
@@ -403,7 +436,7 @@ def scaled(preprocessing, x, path, fit=False):
             raise DataError(f"{path}: {first_line(error)}") from None
         finite = np.isfinite(x.astype(np.float32)).all()
     if not finite:
-        raise DataError(f"{path}: some numbers are too large to standardise; use another unit")
+        raise DataError(f"{path}: {TOO_LARGE}")
     return x
 
 

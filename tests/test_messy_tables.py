@@ -1,6 +1,8 @@
 """Tables as people have them: what is read is what a person sees, or is refused in one line."""
 import gzip
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -10,7 +12,7 @@ import custom_data
 import data
 import tabular
 import table_file
-from conftest import run
+from conftest import PROJECT, run
 
 I = range(60)
 
@@ -107,6 +109,41 @@ def test_what_is_not_read_of_dates_is_said(tmp_path):
     _, warnings = column_of(written(tmp_path, ["v,c,kind", *(f"{i},{cell},{'ab'[i % 2]}" for i, cell in enumerate(cells))]),
                             "c (days)")
     assert any("1 cell as missing" in line and "years of two digits" in line for line in warnings), warnings
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_features_are_counted_without_making_them(seed):
+    rng, n = np.random.default_rng(seed), 400
+    words = np.array([f"w{i}" for i in range(3000)] + ["Straße", "STRASSE", "a", "é", "x_1", "İx"])
+    columns = {
+        "n": rng.normal(size=n), "constant": np.ones(n), "missing": np.where(rng.random(n) < 0.1, np.nan, rng.normal(size=n)),
+        "none": np.full(n, np.nan), "flag": rng.random(n) < 0.5, "huge": rng.normal(size=n) * 1e150,
+        "days": [f"20{i % 20 + 10}-{i % 12 + 1:02d}-{i % 28 + 1:02d}" if rng.random() < 0.99 else "" for i in range(n)],
+        "hours": pd.date_range("2020-01-01", periods=n, freq="7h"), "one_day": ["2020-01-01"] * n,
+        "few": rng.choice(["a", "b", None], n), "fifty": [f"c{i % 50}" for i in range(n)],
+        "many": [f"c{i % 51}" for i in range(n)], "rare": [f"c{rng.integers(300)}" if i % 9 else None for i in range(n)],
+        "text": [" ".join(words[rng.integers(len(words), size=12)]) for _ in range(n)],
+        "long": [" ".join(words[rng.integers(len(words), size=90)]) for _ in range(n)],
+        "sparse": [" ".join(f"{i}x{j}" for j in range(6)) + (" both" if i < 2 else "") for i in range(n)]}
+    for names in ([*columns], rng.permutation([*columns])[:5], rng.permutation([*columns])[:2]):
+        features = tabular.Features(pd.DataFrame({name: columns[name] for name in names}), "t.csv")
+        assert features.x.shape == (n, features.num_features), list(names)
+
+
+def test_numbers_too_large_to_standardise_are_refused_before_training(tmp_path):
+    path = written(tmp_path, ["c,kind", *(f"{(-1) ** i * 1e300},{'ab'[i // 2 % 2]}" for i in I)])
+    with pytest.raises(data.DataError, match="too large to standardise"):
+        custom_data.facts(path, "kind")
+
+
+def test_inspect_does_not_wait_for_scikit_learn(tmp_path):
+    cells = [f"{i},{i * i % 17 if i % 5 else ''},{'red green blue'.split()[i * i % 3]},{'ab'[i % 2]}" for i in I]
+    path = written(tmp_path, ["day,v,colour,kind", *cells])
+    program = ("import runpy, sys; sys.modules['sklearn'] = sys.modules['keras'] = None;"
+               f"sys.argv = ['INCV.py', '--dataset', {str(path)!r}, '--label', 'kind', '--inspect'];"
+               f"runpy.run_path({str(PROJECT / 'INCV.py')!r}, run_name='__main__')")
+    result = subprocess.run([sys.executable, "-c", program], cwd=PROJECT, capture_output=True, text=True)
+    assert result.returncode == 0 and "60 samples of 4 features" in result.stdout, result.stdout + result.stderr
 
 
 def test_small_and_unsigned_integers_beside_missing_values(tmp_path):
