@@ -1,10 +1,12 @@
 """Arrays as a custom dataset: an .npz with x and y, or an .npy of samples beside an .npy of labels."""
+import functools
 import hashlib
 from pathlib import Path
 
 import numpy as np
 
 import data
+import tabular
 from data import DataError, listed
 
 # Names of arrays in an .npz, the usual ones first.
@@ -27,6 +29,35 @@ def checksum(path, labels=None):
         with open(each, "rb") as file:
             found.append(hashlib.file_digest(file, "sha256"))
     return (found[0] if labels is None else hashlib.sha256(b"".join(each.digest() for each in found))).hexdigest()
+
+
+class Standardised:
+    """Samples that are features: x, float64 [n, d], is standardised when it is first asked for; DataError for huge values.
+
+    num_features: d, known without scikit-learn, whose import takes longer than reading most files.
+    """
+
+    def __init__(self, x, path):
+        self.raw, self.path, self.num_features = x, path, x.shape[1]
+        with np.errstate(over="ignore", invalid="ignore"):
+            if not np.isfinite(np.var(x, axis=0)).all():
+                raise DataError(f"{path}: {tabular.TOO_LARGE}")
+
+    @functools.cached_property
+    def _fitted(self):
+        from sklearn.preprocessing import StandardScaler
+
+        scaler = StandardScaler()
+        x, self.raw = tabular.scaled(scaler, self.raw, self.path, fit=True), None
+        return scaler, x
+
+    @property
+    def x(self):
+        return self._fitted[1]
+
+    def transform(self, x, path):
+        """Return other samples, float [m, d], by the same mean and standard deviation; path: how an error begins."""
+        return tabular.scaled(self._fitted[0], x, path)
 
 
 def find(path, labels=None):

@@ -48,7 +48,7 @@ def facts(source, label=None, **options):
         return Facts(name, _kind_of_images(found.shape), size, len(found.class_names), found.shape, found.checksum,
                      found.class_names, found.reading)
     dataset, preprocessing, reading = _file(source, kind)
-    shape = (preprocessing.num_features,) if kind == "table" else dataset.x_train.shape[1:]
+    shape = dataset.x_train.shape[1:] if preprocessing is None else (preprocessing.num_features,)
     size = _size(source, dataset.names, dataset.given, dataset.class_names, dataset.groups)
     return Facts(name, "table" if len(shape) == 1 else _kind_of_images(shape), size, dataset.num_classes, shape,
                  dataset.checksum, dataset.class_names, reading)
@@ -83,9 +83,7 @@ def load(source, label=None, scratch=None, quiet=True, **options):
         return _with_test(_decided(source, _of_list(picture_list.read(path, source), scratch, quiet)), source)
     if kind != "folder":
         dataset, preprocessing, _ = _file(source, kind)
-        if kind == "table":
-            dataset = dataset._replace(x_train=np.ascontiguousarray(preprocessing.x, dtype=np.float32))
-        return _decided(source, dataset)
+        return _decided(source, dataset if preprocessing is None else _with_features(dataset, preprocessing))
     found = folders.scan(str(path), source.image_size)
     class_names, given, keep, warnings = _of_folder(path, found)
     files = [file for file, kept in zip(found.files, keep) if kept]
@@ -195,7 +193,7 @@ def samples_like(file, source):
     if x.shape[1:] != shape:
         raise DataError(f"{file}: x has shape {found.shape}; the shape must be (n, {', '.join(map(str, shape))})")
     if path is not None and len(shape) == 1:
-        x = tabular.scaled(_file(source, "npz")[1], x, file)
+        x = _file(source, "npz")[1].transform(x, file)
     return x.astype(np.float32), None
 
 
@@ -203,7 +201,7 @@ def inspect(source):
     """Return lines that say what would be read, without training."""
     facts, path = source.facts, Path(source.path)
     kind = kind_of(path, source)
-    dataset = _decided(source, _file(source, kind)[0]) if kind == "table" else load(source)
+    dataset = _decided(source, _file(source, kind)[0]) if kind in ("table", "npz") else load(source)
     shape = " × ".join(map(str, facts.shape)) + (" pixels and channels" if len(facts.shape) == 3 else " features")
     counts = np.bincount(dataset.given, minlength=dataset.num_classes)
     classes = [f"{str(name)!r} {count}" for name, count in zip(dataset.class_names, counts)]
@@ -299,10 +297,18 @@ def _of_images(x, given, class_names, names, checksum, **others):
                    checksum=checksum, given=given, class_names=class_names, names=names)
 
 
-def _of_vectors(x, given, class_names, names, checksum, **others):
-    return Dataset(**{"x_train": np.ascontiguousarray(x, dtype=np.float32), "y_train": None, "x_test": None, "y_test": None,
-                      **others}, num_classes=len(class_names), pixel_max=1, shift=0, flip=False, checksum=checksum,
-                   given=given, class_names=class_names, names=names)
+def _of_vectors(given, class_names, names, checksum, **others):
+    """Return the Dataset of samples that are features, without them: see `_with_features`."""
+    return Dataset(**{"x_train": np.empty((len(given), 0)), "y_train": None, "x_test": None, "y_test": None, **others},
+                   num_classes=len(class_names), pixel_max=1, shift=0, flip=False, checksum=checksum, given=given,
+                   class_names=class_names, names=names)
+
+
+def _with_features(dataset, preprocessing):
+    """Return a Dataset of `_of_vectors` with its features, standardised, float32 [n, d]; its x_test is raw until then."""
+    x_test = dataset.x_test if dataset.x_test is None else preprocessing.transform(
+        dataset.x_test, preprocessing.path).astype(np.float32)
+    return dataset._replace(x_train=np.ascontiguousarray(preprocessing.x, dtype=np.float32), x_test=x_test)
 
 
 def _of_list(found, scratch, quiet):
@@ -338,7 +344,7 @@ def _groups_of_folder(source, names, given, class_names):
 def _file(source, kind):
     """Return (Dataset, preprocessing, reading) of arrays or a table, read once per process while it does not change.
 
-    The Dataset of a table has no features: they are `preprocessing.x`.
+    preprocessing: None for images; else tabular.Features or arrays.Standardised, and the Dataset has no features yet.
     """
     if kind == "npz":
         return _npz(str(source.path), source.labels, source.group, arrays.checksum(source.path, source.labels))
@@ -373,16 +379,10 @@ def _npz(path, of_labels, group, checksum):
         notes = notes + groups.checked(others["groups"], given, class_names, f"{path}: --group {group}")
     elif not arrays.is_npy(path):
         notes = notes + groups.in_arrays(path, arrays.USUAL, keep, given)
-    others["warnings"], reading, scaler = warnings + notes, _reading("", len(keep) - keep.sum()), None
+    others["warnings"], reading = warnings + notes, _reading("", len(keep) - keep.sum())
     if x.ndim == 4:
-        return _of_images(x, given, class_names, names, checksum, **others), scaler, reading
-    from sklearn.preprocessing import StandardScaler
-
-    scaler = StandardScaler()
-    x = tabular.scaled(scaler, x, path, fit=True)
-    if "x_test" in others:
-        others["x_test"] = tabular.scaled(scaler, others["x_test"], path).astype(np.float32)
-    return _of_vectors(x, given, class_names, names, checksum, **others), scaler, reading
+        return _of_images(x, given, class_names, names, checksum, **others), None, reading
+    return _of_vectors(given, class_names, names, checksum, **others), arrays.Standardised(x, path), reading
 
 
 # --- tables -----------------------------------------------------------------------------------------------------------
@@ -426,7 +426,6 @@ def _table(path, label, decimal, drop, group, true_label, checksum):
     # What earlier versions read in the same way; a column of a single value they did not use either.
     same = [tabular.told(path, [name], f"{why}: not used") for name, why in unused.items() if why == "has a single value"]
     reading = _reading("; ".join(note.removeprefix(f"{path}: ") for note in told if note not in same), len(keep) - keep.sum())
-    no_features = np.empty((len(given), 0))
-    dataset = _of_vectors(no_features, given, class_names, np.flatnonzero(keep), checksum, groups=names, y_train=y_train,
+    dataset = _of_vectors(given, class_names, np.flatnonzero(keep), checksum, groups=names, y_train=y_train,
                           warnings=[*warnings, *notes, *shown, *leaking])
     return dataset, features, reading
