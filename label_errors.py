@@ -32,7 +32,7 @@ from labels import checkable, classes_of
 
 
 def find_label_errors(x, labels, model=None, noise_pattern="sym", iterations=2, epochs=None, batch_size=32, seed=0, quiet=True,
-                      passes=last_pass.PASSES, pred_probs=None, groups=None):
+                      passes=last_pass.PASSES, pred_probs=None, groups=None, permutations=None):
     """Find label errors by iterative noisy cross-validation (section 4) and a last pass over all samples.
 
     INCV selects samples; models trained on the selected samples of one half then predict all samples of the other half
@@ -63,6 +63,9 @@ def find_label_errors(x, labels, model=None, noise_pattern="sym", iterations=2, 
     groups : array [n], optional
         Names of what samples belong to, such as patients or videos: no model is trained on any sample of a group that it
         predicts. A missing one (None, NaN or "") is a group of its own.
+    permutations : int, optional
+        How often, at most, all is done again with permuted labels where it is in doubt whether labels can be checked
+        (`verdict.verdict`). By default 99 for a classifier and at most 2,000 samples, else 0; with groups always 0.
 
     Returns
     -------
@@ -86,6 +89,8 @@ def find_label_errors(x, labels, model=None, noise_pattern="sym", iterations=2, 
     for name, value in (("iterations", iterations), ("epochs", epochs), ("batch_size", batch_size), ("passes", passes)):
         if (name, value) != ("epochs", None) and (not isinstance(value, (int, np.integer)) or value < 1):
             raise ValueError(f"{name}={value!r}: give a whole number of at least 1")
+    if permutations is not None and (not isinstance(permutations, (int, np.integer)) or permutations < 0):
+        raise ValueError(f"permutations={permutations!r}: give a whole number")
     n = x.shape[0] if hasattr(x, "shape") else len(x)
     if n != len(labels):
         raise data.DataError(f"x has {n} samples and labels {len(labels)}")
@@ -104,34 +109,45 @@ def find_label_errors(x, labels, model=None, noise_pattern="sym", iterations=2, 
             warnings.warn(note, stacklevel=2)
     if not keep.all():
         x = x.iloc[rows] if hasattr(x, "iloc") else x[rows] if hasattr(x, "shape") else np.asarray(x)[rows]
-    selection = None
     if pred_probs is not None:
         p = _checked_probabilities(np.asarray(pred_probs), n, len(class_names))[None, rows]
-        first = p[0]
-    else:
-        epochs = epochs or INCV.EPOCHS["small"](len(given), batch_size)
-        settings = {"epochs": epochs, "batch_size": batch_size, "iterations": iterations, "seed": seed}
-        train = _train_of(model, x, given, len(class_names), settings, passes, quiet)
-        copies, first = last_pass.copies(x), np.full((len(given), len(class_names)), np.nan)
+        return _table(None, given, class_names, keep, p, p[0], groups)
+    settings = {"epochs": epochs or INCV.EPOCHS["small"](len(given), batch_size), "batch_size": batch_size,
+                "iterations": iterations, "seed": seed}
+    copies, c = last_pass.copies(x), len(class_names)
+
+    def checked(given, quiet):
+        """Return (INCV.Selection, the probabilities of the passes, those of the first iteration) for labels."""
+        train, first = _train_of(model, x, given, c, settings, passes, quiet), np.full((len(given), c), np.nan)
         split, units = of_groups.how_to_split(given, copies, names)
-        c = len(class_names)
         selection = INCV.incv(given, c, noise_pattern, last_pass.keep_first(train, first), iterations, seed, split=split,
                               groups=units)
-        p = last_pass.out_of_fold(given, c, selection.select, copies, train, seed, iterations + 1, passes, split)
-    return _table(selection, given, class_names, keep, p, first, groups)
+        return selection, last_pass.out_of_fold(given, c, selection.select, copies, train, seed, iterations + 1, passes,
+                                                split), first
+
+    def again(number):
+        bar.show((number - 1) / permutations, f"labels permuted, run {number} of at most {permutations}", True)
+        permuted = utils.rng(seed, "permuted labels", number).permutation(given)
+        return permuted, checked(permuted, True)[1]
+
+    selection, p, first = checked(given, quiet)
+    bar = progress_bar.Progress(quiet)
+    if permutations is None:
+        permutations = 99 if hasattr(model, "predict_proba") and len(given) <= 2000 else 0
+    return _table(selection, given, class_names, keep, p, first, groups, again if groups is None else None, permutations)
 
 
-def _table(selection, given, class_names, keep, p, first, groups=None):
+def _table(selection, given, class_names, keep, p, first, groups=None, again=None, permutations=0):
     """Return the DataFrame of `find_label_errors`.
 
     selection: INCV.Selection or None; p: float [passes, number kept, num_classes]; first: float [number kept, num_classes];
-    groups: of all samples, or None.
+    groups: of all samples, or None; again, permutations: for `verdict.verdict`.
     """
     nobody = np.zeros(len(given), dtype=bool)
     selection = selection or INCV.Selection(nobody, nobody, None, [], None, None)
     names = None if groups is None else groups[keep]
     table = report.label_issues(selection, given, class_names, np.flatnonzero(keep), p.mean(axis=0), groups=names)
-    found = verdict.verdict(given, first, p, table["suspect"].to_numpy(), names)
+    found = verdict.verdict(given, first, p, table["suspect"].to_numpy(), names, again, permutations)
     if not selection.records:
         table["status"] = ""
     if not keep.all():
@@ -239,7 +255,8 @@ def with_logits(model):
 class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):
     """A scikit-learn classifier for noisy labels: find the label issues, then train on the other samples.
 
-    Where the verdict is that only the top of the list can be used, or none of it, only these samples are left out.
+    Where the verdict is that only the top of the list can be used, or none of it, only these samples are left out. In doubt
+    it is not repeated with permuted labels, as `find_label_errors` does: a fit takes as long as nine of the estimator.
 
     Parameters
     ----------
@@ -281,7 +298,7 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # of samples that are not checked: label_issues_ has them
             self.label_issues_ = find_label_errors(X, y, estimator, self.noise_pattern, self.iterations, seed=seed,
-                                                    groups=groups)
+                                                    groups=groups, permutations=0)
         self.verdict_, keep = self.label_issues_.attrs["verdict"], np.ones(len(y), dtype=bool)
         listed = report.worst_first(self.label_issues_)
         if self.verdict_.get("unit") == "group":

@@ -15,12 +15,14 @@ EXPONENTS = np.geomspace(1 / 64, 8, 37)  # of probabilities that are too sure (b
 INTERVAL = 1.92  # the log-likelihood that a 95 % interval may lose: half the quantile of chi-squared
 
 
-def verdict(y, first, passes, suspect, groups=None):
+def verdict(y, first, passes, suspect, groups=None, again=None, runs=0):
     """Judge a list of label issues.
 
     Labels can be checked only where models predict labels that they were not trained on: the mean probability of the given
-    labels exceeds that of the same labels permuted by four standard deviations. How many labels are wrong is fitted by maximum
-    likelihood (`fit`), and with it the probability of each entry of the list to be a wrong label.
+    labels exceeds that of the same labels permuted by four standard deviations. Where it only exceeds it, as with few samples
+    and many wrong labels, all is done again with permuted labels, `runs` times: labels can also be checked if the passes were
+    surer of the given labels than in any of these runs. How many labels are wrong is fitted by maximum likelihood (`fit`), and
+    with it the probability of each entry of the list to be a wrong label.
 
     Parameters
     ----------
@@ -37,16 +39,20 @@ def verdict(y, first, passes, suspect, groups=None):
         of groups (`groups.are_labelled`), all that is said is about groups: the list are those with a mean margin above
         `last_pass.MARGIN`, by that mean, and a group is as probable as the mean of its samples. Otherwise it is about samples,
         each of which counts as its part of a group.
+    again : callable, optional
+        ``again(number)`` returns permuted labels, int [n], and the probabilities of the passes that follow from them.
+    runs : int
+        How often it is called, at most: the first run that is as sure ends it.
 
     Returns
     -------
     dict
         outcome: "use", "top" or "nothing"; sentence: the same in words; agreement: the fraction of labels that `first`
         predicts, beside largest_class, the fraction of the largest class, and permuted, the agreement with permuted labels;
-        margin: the median margin of the label issues; wrong, wrong_low, wrong_high: the estimated number of wrong labels and
-        its 95 % interval; issues: the length of the list; expected_precision: of the list, None if it is empty; top: the
-        number of its entries, from the worst on, of which more than half are expected to be wrong labels. The estimates are
-        None where nothing follows.
+        runs: how many runs with permuted labels were made; margin: the median margin of the label issues; wrong, wrong_low,
+        wrong_high: the estimated number of wrong labels and its 95 % interval; issues: the length of the list;
+        expected_precision: of the list, None if it is empty; top: the number of its entries, from the worst on, of which more
+        than half are expected to be wrong labels. The estimates are None where nothing follows.
     """
     weights, pieces, about = None, np.arange(len(y)), {}
     margins = last_pass.margins(y, passes.mean(axis=0))
@@ -62,13 +68,15 @@ def verdict(y, first, passes, suspect, groups=None):
             weights = 1 / np.bincount(members)[members]
             pieces = np.unique(members * passes.shape[2] + y, return_inverse=True)[1]  # a group's samples of one label
     p, listed = passes.mean(axis=0), np.flatnonzero(suspect)[np.argsort(-margins[suspect], kind="stable")]
-    agreement, permuted, learned = _learned(of_groups.majority(pieces, y), of_groups.mean(pieces, first))
+    agreement, permuted, learned, doubtful = _learned(of_groups.majority(pieces, y), of_groups.mean(pieces, first))
+    surer, made = (False, 0) if learned or not doubtful or again is None else _surer(y, passes, again, runs)
+    learned = learned or surer
     first_two = passes[:2].argmax(axis=2)
     ratio, low, high, wrong = fit(y, p, (first_two[0] == first_two[-1]).mean() if len(passes) > 1 else None, weights)
     precision = np.cumsum(wrong[listed]) / np.arange(1, len(listed) + 1)
     top = (int(np.argmin(precision > 0.5)) if (precision <= 0.5).any() else len(listed)) if learned else 0
     found = {"outcome": USE if learned and top == len(listed) else TOP if top else NOTHING, "agreement": agreement,
-             "largest_class": float(np.bincount(y).max() / len(y)), "permuted": permuted,
+             "largest_class": float(np.bincount(y).max() / len(y)), "permuted": permuted, "runs": made,
              "margin": float(np.median(margins[listed])) if len(listed) else None, "wrong": None, "wrong_low": None,
              "wrong_high": None, "issues": len(listed), "expected_precision": None, "top": top, **about}
     if found["outcome"] != NOTHING:
@@ -78,7 +86,7 @@ def verdict(y, first, passes, suspect, groups=None):
 
 
 def _learned(y, first):
-    """Return (the fraction of labels that `first` predicts, that of permuted labels, whether models predict the labels)."""
+    """Return (the fraction of labels that `first` predicts, that of permuted labels, whether it predicts labels, or may)."""
     asked, generator = ~np.isnan(first).any(axis=1), np.random.default_rng(0)
     labels, first, rows = y[asked], first[asked], np.arange(asked.sum())
 
@@ -88,8 +96,26 @@ def _learned(y, first):
 
     (agreement, mean), permuted = fitting(labels), np.array([fitting(generator.permutation(labels))
                                                              for _ in range(PERMUTATIONS)])
-    learned = mean > permuted[:, 1].mean() + 4 * permuted[:, 1].std()
-    return float(agreement), float(permuted[:, 0].mean()), bool(learned)
+    by_chance, deviation = permuted[:, 1].mean(), permuted[:, 1].std()
+    return float(agreement), float(permuted[:, 0].mean()), bool(mean > by_chance + 4 * deviation), bool(mean > by_chance)
+
+
+def _surer(y, passes, again, runs):
+    """Return (whether the passes are surer of labels y than of permuted ones, how many runs with permuted labels were made).
+
+    A sequential permutation test (Besag and Clifford 1991): where labels are not learned, it ends after a few runs. It is of
+    the whole procedure, since the passes depend on a sample's label by way of the selection.
+    """
+    def sure(y, passes):
+        """Return how probable the given labels and the most probable ones are, added."""
+        p = passes.mean(axis=0)
+        return p[np.arange(len(y)), y].mean() + p.max(axis=1).mean()
+
+    of_given = sure(y, passes)
+    for number in range(1, runs + 1):
+        if sure(*again(number)) >= of_given:
+            return False, number
+    return runs > 0, runs
 
 
 def fit(y, p, consistency=None, weights=None):
@@ -138,6 +164,8 @@ def _sentence(found, learned):
     labels = "labels of groups" if by_group else "labels"
     agreement = (f"networks predict {found['agreement']:.1%} of {labels} they were not trained on, {found['permuted']:.1%} if "
                  f"the labels are permuted")
+    if found["runs"] and learned:
+        agreement += f"; in none of {found['runs']} runs with permuted labels were they as sure"
     if found["outcome"] == NOTHING:
         none = "; no label is more likely to be wrong than right" if learned else ""
         return f"nothing follows from this list: {agreement}{none}; give more samples, or features that tell the classes apart"

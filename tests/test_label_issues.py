@@ -7,6 +7,7 @@ import pytest
 from sklearn.datasets import load_wine
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
+from sklearn.naive_bayes import GaussianNB
 
 import custom_data
 import data
@@ -201,6 +202,37 @@ def test_nothing_follows_from_random_features(model):
         found = find_label_errors(generator.normal(size=(n, 20)), generator.integers(classes, size=n), model).attrs["verdict"]
         assert found["outcome"] == "nothing" and found["top"] == 0 and found["wrong"] is None
         assert found["sentence"].startswith("nothing follows") and abs(found["agreement"] - found["permuted"]) < 0.15
+
+
+def test_in_doubt_all_is_repeated_with_permuted_labels():
+    """By hand: the given labels and the most probable ones have 1.8 in probability, those of runs 1.2, 1.2, 1.8."""
+    y, suspect = np.arange(20) % 2, np.zeros(20, dtype=bool)
+    chance, slightly = np.full((20, 2), 0.5), 0.5 + np.outer(np.where(y == 0, 0.01, -0.01), [1, -1])
+    slightly[:8] = slightly[:8, ::-1]
+    sure = np.where(np.eye(2)[y] == 1, 0.9, 0.1)
+
+    def judge(first, *of_runs, runs=3):
+        called = iter(of_runs)
+        return verdict.verdict(y, first, sure[None], suspect, again=lambda number: (y, next(called)[None]), runs=runs)
+
+    unsure, found = np.where(sure > 0.5, 0.6, 0.4), judge(slightly, *[np.where(sure > 0.5, 0.6, 0.4)] * 3)
+    assert (found["outcome"], found["runs"]) == ("use", 3) and "in none of 3 runs with permuted labels" in found["sentence"]
+    assert judge(slightly, unsure, sure)["runs"] == 2 and judge(slightly, unsure, sure)["outcome"] == "nothing"
+    assert judge(slightly, runs=0)["outcome"] == judge(1 - slightly)["outcome"] == "nothing"  # worse than chance: not asked
+    assert judge(chance)["runs"] == judge(sure)["runs"] == 0
+
+
+def test_few_samples_with_many_wrong_labels_can_be_checked():
+    generator = np.random.default_rng(3)
+    true = generator.integers(2, size=150)
+    x = generator.normal(size=(150, 5)) + 1.2 * true[:, None]
+    given = np.where(generator.random(150) < 0.38, 1 - true, true)
+    once, found = (find_label_errors(x, given, GaussianNB(), permutations=number) for number in (0, None))
+    assert once.attrs["verdict"]["outcome"] == "nothing" and once.equals(found)
+    suspect, judged = found["suspect"].to_numpy(), found.attrs["verdict"]
+    assert judged["outcome"] == "use" and judged["runs"] == 99 and (given != true)[suspect].mean() > 0.8
+    with pytest.raises(ValueError, match="permutations=-1"):
+        find_label_errors(x, given, GaussianNB(), permutations=-1)
 
 
 def test_the_number_of_wrong_labels_is_fitted():
