@@ -101,6 +101,13 @@ def find(path, labels=None):
     return arrays, names
 
 
+def not_used(path, used, said):
+    """Return the warning about arrays of an .npz that are neither in `used` nor in the warnings `said`."""
+    others = [] if is_npy(path) else [repr(name) for name in data.names_of_arrays(path) if name not in used]
+    others = [name for name in others if not any(name in line for line in said)]
+    return [f"{path}: array{'s' if len(others) > 1 else ''} {listed(others)}: not used"] if others else []
+
+
 def read_npy(path, mmap_mode=None):
     """Return the array of an .npy, memory-mapped if `mmap_mode` says so. Raises DataError; unpickles nothing."""
     try:

@@ -137,6 +137,9 @@ def _decided(source, dataset):
     lost = [f"{file} lists what was left after other decisions than those given before it; what no given list decides is not "
             f"applied: give all lists, the first one first, --decisions FIRST.csv SECOND.csv"
             for file in issue_file.without_earlier(source.decisions)]
+    if not listed_pictures and np.issubdtype(np.asarray(dataset.names).dtype, np.integer):
+        lost += [f"{source.path} has changed since {file} was written, whose decisions are about its rows by number: check "
+                 f"that no row has moved" for file in issue_file.of_other_data(source.decisions, dataset.checksum)]
     dataset = dataset._replace(given=given, trusted=trusted, warnings=[*dataset.warnings, told, *lost])
     return dataset if used.all() else data.part(dataset, np.flatnonzero(used))
 
@@ -275,7 +278,7 @@ def what_changed(csv, source):
     if len(before) != len(now):
         return f"{len(before)} samples then, {len(now)} now"
     changed = int((before != now).sum())
-    return f"{changed} of {len(now)} labels differ" if changed else "the samples differ, the labels do not"
+    return f"{changed} of {len(now)} labels differ" if changed else "all labels are as they were"
 
 
 def _reading(changed, left_out):
@@ -379,6 +382,7 @@ def _npz(path, of_labels, group, checksum):
         notes = notes + groups.checked(others["groups"], given, class_names, f"{path}: --group {group}")
     elif not arrays.is_npy(path):
         notes = notes + groups.in_arrays(path, arrays.USUAL, keep, given)
+    notes = notes + arrays.not_used(path, [*called.values(), group], notes)
     others["warnings"], reading = warnings + notes, _reading("", len(keep) - keep.sum())
     if x.ndim == 4:
         return _of_images(x, given, class_names, names, checksum, **others), None, reading

@@ -51,8 +51,9 @@ def check(target, planned):
 def write(target, plan):
     """Write the samples that a finished run (runs.Plan) has selected to the file `target`; return its name.
 
-    .csv: the rows of a table, else a list with file (or index, the position in the training set) and label. .npz: x, y and
-    index and, from an .npz, all its other arrays; those with an entry per sample hold the selected entries.
+    .csv: the rows of a table, with its separator, else a list with file (or index, the position in the training set) and
+    label. .npz: x, y and index and, from an .npz, all its other arrays; those with an entry per sample hold the selected
+    entries.
     """
     import pandas as pd
 
@@ -78,10 +79,11 @@ def write(target, plan):
         if custom and table_file.is_table(source):
             table = table_file.read_table(source, as_text=True)[0]
             labels = corrected(table[settings["label"]].to_numpy(), kept, plan)
-            table = table.iloc[kept].assign(**{settings["label"]: labels})
-        else:
-            table = pd.DataFrame({"index": kept, "label": labels} if kept is not None else {"file": names, "label": labels})
-        runs.write_table(target, table)
+            runs.write_table(target, table.iloc[kept].assign(**{settings["label"]: labels}),
+                             table_file.separator_like(target, source, settings["label"]))
+            return target
+        runs.write_table(target, pd.DataFrame(
+            {"index": kept, "label": labels} if kept is not None else {"file": names, "label": labels}))
         return target
     if custom and source.is_file():
         npy = arrays.is_npy(source)
@@ -150,8 +152,7 @@ def _write_rows(target, found, label, kept, changed):
     table = table_file.read_table(found.path, as_text=True)[0]
     for row, name in changed.items():
         table.loc[row, label] = name
-    text = table.iloc[kept].to_csv(index=False, lineterminator="\n", sep="\t" if ".tsv" in target.name.lower() else ",")
-    return runs.write_text(target, text)
+    return runs.write_table(target, table.iloc[kept], table_file.separator_like(target, found.path, label))
 
 
 def _write_parquet(file, found, label, kept, changed):

@@ -1,4 +1,5 @@
 """A folder of images: which files are used, of which class, and their pixels as a viewer shows them."""
+import contextlib
 import functools
 import hashlib
 import io
@@ -128,6 +129,7 @@ def scan_contents(folder, contents, image_size, left_out=()):
     from PIL import Image
 
     number, digest, sizes, grey, used, left_out, changed = 0, hashlib.sha256(), set(), True, [], dict(left_out), Counter()
+    several = 0  # files
     for number, (file, label, content) in enumerate(contents, start=1):
         try:
             content = content()
@@ -140,6 +142,8 @@ def scan_contents(folder, contents, image_size, left_out=()):
                 grey = grey and image.mode in ("1", "L", "LA")
                 changed["turned as their EXIF says"] += turned not in (0, 1)
                 changed["laid on white where transparent"] += image.has_transparency_data
+                with contextlib.suppress(OSError, ValueError, SyntaxError, EOFError):
+                    several += image.n_frames > 1 if image.format in ("TIFF", "GIF", "WEBP") else 0
         except (OSError, ValueError, SyntaxError, EOFError, MemoryError, Image.DecompressionBombError):
             left_out[file] = "not a readable image"
             continue
@@ -155,6 +159,7 @@ def scan_contents(folder, contents, image_size, left_out=()):
     reasons = sorted(Counter(left_out.values()).items())
     warnings = [f"{folder}: {many(number, 'file')} not used: {why}" for why, number in reasons]
     warnings += [f"{folder}: {many(number, 'image')} {how}" for how, number in changed.items()]
+    warnings += [f"{folder}: {many(several, 'file')} of several pages or frames: the first one is used"] if several else []
     shown_left_out = {shown(file): why for file, why in left_out.items()}
     return Scan(list(files), [shown(label) for label in labels], (height, width, 1 if grey else 3), digest.hexdigest(),
                 shown_left_out, warnings, ", ".join(f"{number} {how}" for how, number in changed.items()))

@@ -2,6 +2,7 @@
 
 A decision is keep (the label is right), drop (the sample is not used) or the name of a class (the right label).
 """
+import contextlib
 import hashlib
 import json
 import re
@@ -107,6 +108,17 @@ def without_earlier(files):
         if of_run and not any(some and checksum(some).startswith(of_run[1]) for some in others):
             lost.append(file)
     return lost
+
+
+def of_other_data(files, checksum):
+    """Return the lists beside whose run's JSON the data have another checksum than this one. files: list of path."""
+    found = []
+    for file in files:
+        run = re.sub(r"_(suspects|out_of_fold)(_decided\d+)?$", ".json", str(Path(file).with_suffix("")))
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # no JSON of a run
+            if json.loads(Path(run).read_text("utf-8"))["settings"]["dataset_checksum"] != checksum:
+                found.append(file)
+    return found
 
 
 def decide(files, names, given, class_names, of_groups=None, samples=None):

@@ -260,11 +260,11 @@ def write_text(path, text):
     write_whole(path, lambda file: file.write(text.encode(errors="backslashreplace")))  # names that are not UTF-8
 
 
-def write_table(path, table):
+def write_table(path, table, sep=","):
     """Write a DataFrame as CSV: integers, True/False, LF line ends on all systems."""
-    text = table.to_csv(index=False, lineterminator="\n")
+    text = table.to_csv(index=False, lineterminator="\n", sep=sep)
     if "\r" in text:  # in a name: Python's csv quotes it only if told to
-        text = table.to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+        text = table.to_csv(index=False, lineterminator="\n", sep=sep, quoting=csv.QUOTE_NONNUMERIC)
     write_text(path, text)
 
 

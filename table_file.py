@@ -93,6 +93,13 @@ def read_table(path, label=None, decimal=None, as_text=(), raw=()):
     return table.reset_index(drop=True), notes
 
 
+def separator_like(target, path, label):
+    """Return the separator of a new file of rows of a table: the table's own in a .csv of a .csv, else by its name."""
+    tabs = str(target).lower().endswith((".tsv", ".tsv.gz"))
+    alike = not tabs and str(path).lower().endswith((".csv", ".csv.gz"))
+    return "\t" if tabs else _text_of(Path(path), [label], [])[1] if alike else ","
+
+
 def _names(columns, label, path, notes):
     """Return column names without white space around them; DataError if the label's name is there twice."""
     stripped = [str(name).strip() for name in columns]

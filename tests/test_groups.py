@@ -266,9 +266,10 @@ def test_groups_of_an_array(tmp_path):
     x, y, _, patient = patients()
     np.savez(tmp_path / "a.npz", x=x, y=y, subject=patient, weight=np.random.default_rng(0).random(360))
     dataset = custom_data.load(tmp_path / "a.npz")
-    assert len(dataset.warnings) == 1 and "array 'subject'" in dataset.warnings[0]
+    unused = f"{tmp_path / 'a.npz'}: array 'weight': not used"
+    assert len(dataset.warnings) == 2 and "array 'subject'" in dataset.warnings[0] and dataset.warnings[1] == unused
     grouped = custom_data.load(tmp_path / "a.npz", group="subject")
-    assert not grouped.warnings and (grouped.groups == patient.astype(str)).all()
+    assert grouped.warnings == [unused] and (grouped.groups == patient.astype(str)).all()
     for name in ("y", "patient"):
         with pytest.raises(data.DataError, match="its other arrays are 'subject', 'weight'"):
             custom_data.load(tmp_path / "a.npz", group=name)

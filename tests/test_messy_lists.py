@@ -11,6 +11,7 @@ import custom_data
 import data
 import issue_file
 import picture_list
+import table_file
 from conftest import SMALL_NETWORK, run, start, wait_for_epoch
 
 QUICK = ["--architecture", SMALL_NETWORK, "--epochs", 1, "--iterations", 1, "--quiet"]
@@ -160,7 +161,56 @@ def test_decisions_that_change_during_a_sweep(tmp_path):
     assert len(list(tmp_path.rglob("INCV_seed0*.json"))) == 1 and not list(tmp_path.rglob("INCV_seed1*.json"))
 
 
+def test_pages_after_the_first_are_told(pictures):
+    first, second = (Image.new("RGB", (8, 8), colour) for colour in ("red", "blue"))
+    first.save(pictures / "pics" / "3.tiff", save_all=True, append_images=[second])
+    first.save(pictures / "pics" / "4.gif", save_all=True, append_images=[second])
+    first.save(pictures / "pics" / "5.gif")
+    table = pd.read_csv(pictures / "list.csv").replace({f"pics/{i}.png": f"pics/{i}.{end}"
+                                                       for i, end in ((3, "tiff"), (4, "gif"), (5, "gif"))})
+    table.to_csv(pictures / "list.csv", index=False)
+    dataset = custom_data.load(pictures / "list.csv", "label")
+    assert [line for line in dataset.warnings if "pages" in line] == [
+        f"{pictures}: 2 files of several pages or frames: the first one is used"]
+    assert (dataset.x_train[3] == [254, 0, 0]).all() or (dataset.x_train[3] == [255, 0, 0]).all()
+
+
+def test_decisions_about_rows_of_a_table_that_has_changed_are_told(tmp_path):
+    """They go by number: a row that was removed moves those below it, without any of the labels giving it away."""
+    table = pd.DataFrame({"v": np.arange(40) * 7 % 11, "kind": ["a", "a", "b", "b"] * 10})
+    table.to_csv(tmp_path / "t.csv", index=False)
+    command = ["--dataset", "t.csv", "--label", "kind", "--epochs", 1, "--iterations", 1, "--quiet"]
+    assert run(command, tmp_path).code == 0
+    listed = tmp_path / "results/t/given/INCV_seed0_epochs1_iterations1_suspects.csv"
+    listed.write_text("sample,given,suggested,decision\n20,a,b,b\n")
+
+    def told():
+        dataset = custom_data.load(tmp_path / "t.csv", "kind", decisions=[str(listed)])
+        return [line for line in dataset.warnings if "no row has moved" in line]
+
+    assert told() == []
+    table.drop(index=8).to_csv(tmp_path / "t.csv", index=False)
+    assert told() == [f"{tmp_path / 't.csv'} has changed since {listed} was written, whose decisions are about its rows by "
+                      f"number: check that no row has moved"]
+
+
 # --- export -----------------------------------------------------------------------------------------------------------
+
+@pytest.mark.slow
+def test_rows_are_exported_with_their_separator(tmp_path, pictures):
+    table = pd.read_csv(pictures / "list.csv")
+    table.to_csv(pictures / "semicolons.csv", index=False, sep=";")
+    assert run(["--dataset", "semicolons.csv", "--label", "label", *QUICK, "--export", "kept.csv"], pictures).code == 0
+    assert set((pictures / "kept.csv").read_text().splitlines()) <= set((pictures / "semicolons.csv").read_text().splitlines())
+    rows = "".join(f"{i % 7},5;{'ab'[i % 2]}\n" for i in range(40))
+    (tmp_path / "t.csv").write_text("v;kind\n" + rows)
+    (tmp_path / "t.txt").write_text(("v;kind\n" + rows).replace(";", "\t"))
+    assert table_file.separator_like("kept.csv", tmp_path / "t.txt", "kind") == ","
+    assert table_file.separator_like("kept.tsv", tmp_path / "t.csv", "kind") == "\t"
+    assert run(["--dataset", "t.csv", "--label", "kind", "--epochs", 1, "--iterations", 1, "--quiet", "--export", "rows.csv"],
+               tmp_path).code == 0
+    assert set((tmp_path / "rows.csv").read_text().splitlines()) <= {"v;kind", *rows.splitlines()}
+
 
 def test_parts_of_a_table_are_not_exported_onto(tmp_path, pictures):
     shards = tmp_path / "shards"
