@@ -294,15 +294,37 @@ def tables(found):
         settings = rows.groupby(["data", "model", "noise"], sort=False).ngroups
         text += [f"**{of_set}**: mean of {settings} settings, seeds {', '.join(map(str, sorted(rows['seed'].unique())))}", "",
                  means.reset_index().to_markdown(index=False, floatfmt=".3f"), ""]
+    means, above = beside_ours(found)
+    text += ["Average precision over the settings and seeds that both have run:", "",
+             means.to_markdown(index=False, floatfmt=".3f"), "",
+             f"In {len(above.drop_duplicates(['data', 'model', 'noise']))} settings a method is above ours:", "",
+             above.to_markdown(index=False, floatfmt=".3f"), ""]
     keys = ["data", "model", "noise"]
     wide = found.groupby([*keys, "method"], sort=False)[["f1", "average_precision", "precision_at_50"]].mean().unstack()
     wide.columns = [f"{quantity} {method}" for quantity, method in wide.columns]
+    wide = wide.dropna(axis=1, how="all")  # of rankings, which flag nothing
     ours = found[found["method"] == "ours"].groupby(keys, sort=False)
     wide["precision"] = ours["precision"].mean()
     wide["expected"] = ours["expected_precision"].mean()
     for outcome in ("use", "top", "nothing"):
         wide[outcome] = ours["outcome"].agg(lambda values, outcome=outcome: (values == outcome).sum())
     return "\n".join(text) + "\n" + wide.reset_index().to_markdown(index=False, floatfmt=".3f") + "\n"
+
+
+def beside_ours(found):
+    """Return (mean average precision of each method beside ours, the settings in which a method is above ours), DataFrames.
+
+    Over the settings and seeds that both have run.
+    """
+    keys, means, above = ["data", "model", "noise", "seed"], [], []
+    ours = found[found["method"] == "ours"].set_index(keys)["average_precision"]
+    for (of_set, method), of_method in found[found["method"] != "ours"].groupby(["set", "method"], sort=False):
+        pairs = of_method.set_index(keys)["average_precision"].to_frame("method's").join(ours.rename("ours"), how="inner")
+        settings = pairs.groupby(keys[:3], sort=False).mean()
+        means.append({"set": of_set, "method": method, "settings": len(settings), "runs": len(pairs), **pairs.mean()})
+        above.append(settings[settings["method's"] > settings["ours"]].reset_index().assign(method=method))
+    above = pd.concat(above).sort_values(keys[:3], kind="stable")
+    return pd.DataFrame(means), above[[*keys[:3], "method", "method's", "ours"]]
 
 
 def of_random_features(found):
