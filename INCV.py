@@ -409,9 +409,9 @@ def write_results(path, started, selection, table, history, judged, copies):
     dataset, provenance = started.dataset, started.provenance()
     settings = provenance["settings"]
     named = (lambda labels: labels) if dataset.class_names is None else dataset.class_names.__getitem__
-    y = "" if dataset.y_train is None else named(dataset.y_train)
-    if dataset.y_train is not None and (dataset.y_train < 0).any():  # some are unknown
-        y = np.where(dataset.y_train < 0, "", y.astype(str))
+    y = "" if dataset.y_train is None else dataset.y_train
+    if dataset.class_names is not None and dataset.y_train is not None:  # some may be unknown, or of a class not trained on
+        y = np.array([*dataset.class_names.astype(str), "another class", ""])[dataset.y_train]
     columns = {"y": y, "y_noisy": named(started.y_noisy),
                "select": selection.select, "candidate": selection.candidate, "eval_ratio": selection.ratio}
     provenance |= {"iterations": selection.records, "ended_early": selection.early, "suspects": int(table["suspect"].sum())}

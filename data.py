@@ -43,7 +43,8 @@ CLASS_SIZES = {"cifar10": [5000] * 10, "cifar100": [500] * 100,
                "digits": [149, 152, 148, 153, 151, 152, 151, 149, 145, 150]}  # of the training samples
 SHAPES = {"cifar10": (32, 32, 3), "cifar100": (32, 32, 3), "digits": (8, 8, 1)}
 
-# x_*: uint8 [n, height, width, channels]; y_*: int64 [n], true labels, -1 for unknown ones; pixel_max: the pixel value that
+# x_*: uint8 [n, height, width, channels]; y_*: int64 [n], true labels, -1 for unknown ones (num_classes for a class
+# that is not trained on); pixel_max: the pixel value that
 # means 1.0; shift: the largest shift of the augmentation in pixels; flip: whether it mirrors; checksum: SHA-256 of the arrays.
 # Custom datasets (custom_data.py) may also be float32 or [n, features], and have no true labels or test data (None). given:
 # the labels to check, int64 [n]; class_names [c]: what these integers stand for; names [n]: names of the samples.

@@ -66,7 +66,7 @@ def of_known(values, what, class_names):
     return classes_of(np.char.strip(values) if values.dtype.kind == "U" else values, what, class_names)[1]
 
 
-def truth(texts, class_names, what):
+def truth(texts, class_names, what, others=()):
     """Encode true labels, of which some may be unknown.
 
     Parameters
@@ -77,18 +77,21 @@ def truth(texts, class_names, what):
         The classes of the given labels.
     what : str
         How an error begins.
+    others : iterable of str
+        Classes that are not used, which a true label may be.
 
     Returns
     -------
     int64 array [n]
-        Positions in class_names; -1 for unknown.
+        Positions in class_names; -1 for unknown, c for another class.
 
     Raises
     ------
     DataError
         For other classes, and if no label is known.
     """
-    numbers = {str(name): number for number, name in enumerate(class_names)} | {"": -1}
+    numbers = dict.fromkeys(map(str, others), len(class_names))
+    numbers |= {str(name): number for number, name in enumerate(class_names)} | {"": -1}
     texts = ["" if text is None or text != text else str(text).strip() for text in texts]
     if class_names.dtype.kind in "iu":  # as pandas writes integers beside empty cells
         texts = [re.sub(r"\.0+$", "", text) for text in texts]

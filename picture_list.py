@@ -281,7 +281,8 @@ def _read(path, stamp, label, images, group, not_pictures, true_label, image_siz
                                            None if known is None else np.array(known))
     rows = used[keep]
     y_train = None if true_label is None else labels.truth(
-        table[true_label].to_numpy()[rows], class_names, f"{path}: the true labels in column {true_label!r}")
+        table[true_label].to_numpy()[rows], class_names, f"{path}: the true labels in column {true_label!r}",
+        () if classes is None else texts.astype(str).str.strip())
     of_group = None
     if group is not None:
         of_group = groups.as_text(table[group])[rows]

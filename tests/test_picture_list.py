@@ -242,6 +242,26 @@ def test_first_classes_of_a_list(pictures, tmp_path):
     assert (dataset.x_train[3, ..., 0] == pixels(4)).all()
 
 
+def test_a_true_label_of_a_class_that_is_not_trained_on_counts_as_wrong(pictures):
+    folder, table = pictures
+    kind, truth = np.array(["a", "b", "c"])[np.arange(N) % 3], np.array(["a", "b", "c"])[np.arange(N) // 2 % 3]
+    truth[:2] = ""
+    written(table.assign(kind=kind, truth=truth), folder / "list.csv")
+    arguments = ["--dataset", "list.csv", "--label", "kind", "--images", "all", "--classes", 2, "--true_label", "truth"]
+    result = run([*arguments, "--architecture", f"{PROJECT / 'tests/networks.py'}:small", "--epochs", 1, "--iterations", 1,
+                  "--quiet"], folder)
+    assert result.code == 0 and result.err.count("Traceback") == 0, result.err
+    [file] = (folder / "results/list/given").glob("INCV_seed0_*.json")
+    used, found = kind != "c", pd.read_csv(file.with_suffix(".csv"), keep_default_na=False)
+    assert found["y"].tolist() == np.where(truth == "c", "another class", truth)[used].tolist()
+    provenance = json.loads(file.read_text())
+    assert provenance["flipped"] == ((truth != kind) & (truth != ""))[used].sum()
+    assert provenance["true_labels_known"] == (truth != "")[used].sum()
+    written(table.assign(kind=kind, truth=np.where(truth == "c", "d", truth)), folder / "list.csv")
+    refused(["'d' are no classes of the given labels"], folder / "list.csv", "kind", images=str(folder / "all"), classes=2,
+            true_label="truth")
+
+
 def test_webvision_is_two_commands(tmp_path):
     """The files of WebVision 1.0: lists in info/, of which the second names pictures in another folder."""
     for number in range(N):
