@@ -16,6 +16,7 @@ import re
 import signal
 import sys
 import time
+import unicodedata
 from pathlib import Path
 
 import arrays
@@ -28,6 +29,7 @@ import noisy_labels
 import own_network
 import progress_bar
 import runs
+import table_file
 import utils
 
 ARCHITECTURES = utils.literal("models", "ARCHITECTURES")
@@ -253,6 +255,9 @@ def _source(args):
         path = Path(args.dataset)
         decisions = args.decisions and [str(Path(file).absolute()) for file in args.decisions]
         labels = str(Path(args.labels).absolute()) if arrays.is_npy(path) and args.labels else None
+        named = {name: unicodedata.normalize("NFC", value.strip()) for name in ("label", "group", "true_label")
+                 if isinstance(value := getattr(args, name), str) and table_file.is_table(path)}
+        vars(args).update(named)  # as table_file names columns
         source = data.Source(None, None, str(path.absolute()), args.label, args.image_size, labels, args.drop, args.decimal,
                              decisions, args.group, *(each and str(Path(each).absolute()) for each in [args.images]),
                              args.true_label, args.classes, *(each and str(Path(each).absolute()) for each in (

@@ -92,6 +92,7 @@ def load(source, label=None, scratch=None, quiet=True, **options):
     left_out = found.left_out | {folders.shown(file): "the only image of its class"
                                  for file, kept in zip(found.files, keep) if not kept}
     if broken:
+        _check_what_is_left(given, broken, class_names, path)
         warnings = [*warnings, f"{path}: {data.many(len(broken), 'file')} not used: not a readable image"]
         left_out |= {names[number]: "not a readable image" for number in broken}
     of_groups, notes = _groups_of_folder(source, names.tolist(), given, class_names)
@@ -173,7 +174,7 @@ def samples_like(file, source):
             raise DataError(f"{file}: a folder, but the networks were trained on a table: give a table")
         try:
             return features.transform(table_file.read_table(
-                file, decimal=source.decimal, as_text=features.as_text)[0]).astype(np.float32), None
+                file, decimal=source.decimal, as_text=features.as_text, raw=[*features.columns])[0]).astype(np.float32), None
         except DataError as error:
             raise DataError(f"{file}: cannot be read like {path}: {error}") from None
     if listed_pictures and (Path(file).is_file() and table_file.is_table(file) or parquet_pictures.is_parquet(file)):
@@ -322,9 +323,19 @@ def _of_list(found, scratch, quiet):
                          left_out=found.left_out, groups=found.groups, rows=found.rows, y_train=found.y_train)
     if not broken:
         return dataset
+    _check_what_is_left(found.given, broken, found.class_names, found.path)
     told = f"{found.path}: {data.many(len(broken), 'file')} not used: not a readable image"
     left_out = found.left_out | {found.names[number]: "not a readable image" for number in broken}
     return data.part(dataset._replace(warnings=[*found.warnings, told], left_out=left_out), np.setdiff1d(every, broken))
+
+
+def _check_what_is_left(given, broken, class_names, path):
+    """Raise DataError if without the broken images, which only decoding finds, a class has fewer than two."""
+    left = np.bincount(np.delete(given, broken), minlength=len(class_names))
+    if left.min() < 2:
+        name, total = str(class_names[left.argmin()]), int((given == left.argmin()).sum())
+        raise DataError(f"{path}: of the {total} images of class {name!r}, {total - left.min()} cannot be read, and labels of "
+                        f"a class of fewer than two cannot be checked: replace these images, or remove the class")
 
 
 def _of_folder(path, found):
@@ -417,16 +428,20 @@ def _table(path, label, decimal, drop, group, true_label, checksum):
     notes = groups.checked(names, given, class_names, f"{path}: --group {group}") if of_group else []
     table = table.drop(columns=list({label, *drop, *of_group, *of_truth}))
     unused = tabular.not_used(table, keep, given, path, decimal)
-    table = table[keep].drop(columns=list(unused))
+    all_columns, table = table, table[keep].drop(columns=list(unused))
     if not len(table.columns):
         raise DataError(f"{path}: no column except {label!r} distinguishes samples")
     features = tabular.Features(table, path, decimal)
     told = [tabular.told(path, [name], f"{why}: not used") for name, why in unused.items()]
-    belonging, shown = groups.in_columns(table, given, path), list(told)
+    # Runs have the first of these words among their settings; what begins with digits may also be a time, for instance.
+    shown = [line.replace("names each row: not", "is another text in each row: not") if all_columns[name].astype(
+        str).str.match(r"\W*\d").mean() > 0.9 else line for line, name in zip(told, unused)]
+    belonging = groups.in_columns(table, given, path)
     shown += features.warnings(belonging) + features.warnings(belonging, remarks=True) + list(belonging.values())
     told += features.warnings()
     leaking = [f"{path}: column {name!r} alone {says}: if it follows from the labels, give --drop {name!r}"
                for name, says in tabular.leaks(features, table, given, class_names).items() if name not in belonging]
+    leaking += [line for name, line in tabular.may_count_rows(table, path).items() if name not in belonging]
     # What earlier versions read in the same way; a column of a single value they did not use either.
     same = [tabular.told(path, [name], f"{why}: not used") for name, why in unused.items() if why == "has a single value"]
     reading = _reading("; ".join(note.removeprefix(f"{path}: ") for note in told if note not in same), len(keep) - keep.sum())

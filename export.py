@@ -77,7 +77,7 @@ def write(target, plan):
             kept = pd.read_csv(runs.checked(path, "_index.csv"))["index"].to_numpy()[kept]
     if target.suffix == ".csv":
         if custom and table_file.is_table(source):
-            table = table_file.read_table(source, as_text=True)[0]
+            table = table_file.read_table(source, as_text=True, raw=[settings["label"]])[0]
             labels = corrected(table[settings["label"]].to_numpy(), kept, plan)
             runs.write_table(target, table.iloc[kept].assign(**{settings["label"]: labels}),
                              table_file.separator_like(target, source, settings["label"]))
@@ -149,7 +149,7 @@ def _write_rows(target, found, label, kept, changed):
                 lines[row] = lines[row].rstrip()[:-len(lines[row].split()[-1])] + name
         text = "".join(f"{lines[row]}\n" for row in kept)
         return runs.write_whole(target, lambda file: file.write(text.encode("utf-8", "surrogateescape")))
-    table = table_file.read_table(found.path, as_text=True)[0]
+    table = table_file.read_table(found.path, as_text=True, raw=[label])[0]
     for row, name in changed.items():
         table.loc[row, label] = name
     return runs.write_table(target, table.iloc[kept], table_file.separator_like(target, found.path, label))

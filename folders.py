@@ -42,11 +42,19 @@ def scan(path, image_size=None):
     results = [name for name in classes if _are_results(folder / name)]
     classes = [name for name in classes if name not in results]
     splits = [name for name in classes if re.sub(r"[-_ ]?(set|data|images)$", "", name.casefold()) in SPLITS]
-    below = [{each.name for each in os.scandir(folder / name) if each.is_dir()} for name in splits]
-    if splits and (len(splits) == len(classes) and any(below) or any(
-            one & other for one, other in itertools.combinations(below, 2))):
-        first = next((name for name in splits if name.casefold().startswith("train")), splits[0])
+    below = {name: {each.name for each in os.scandir(folder / name) if each.is_dir()} for name in classes}
+    words = {name: set(re.split(r"[^a-z]+", name.casefold())) for name in classes}  # of seg_train, test_images
+    parts = [name for name in classes if words[name] & {*SPLITS, "pred", "meta"}]
+    if len(parts) > 1 and any(below[name] and "train" in name.casefold() for name in parts) and not any(
+            below[name] for name in set(classes) - set(parts)):
+        splits = parts
+    if splits and (len(splits) == len(classes) and any(below.values()) or splits is parts or any(
+            below[one] & below[other] for one, other in itertools.combinations(splits, 2))):
+        first = next((name for name in splits if "train" in name.casefold()), splits[0])
         raise DataError(f"{folder}: {listed(splits)} are parts of a dataset, not classes: give --dataset {folder / first}")
+    if len(classes) == 1 and len(below[classes[0]]) > 1:
+        raise DataError(f"{folder}: has a single subfolder, which would be the only class: give --dataset "
+                        f"{folder / classes[0]}, if its subfolders are the classes")
     left_out = {f"{name}/": "results of INCV" for name in results}
     for entry in entries:
         if entry.is_dir() and _is_system(entry.name):
@@ -115,6 +123,13 @@ def _scan(folder, stamps, labels, image_size, left_out):
     """stamps: (file, size, time) of each image."""
     contents = ((file, label, functools.partial(content_of, folder / file)) for (file, _, _), label in zip(stamps, labels))
     found = scan_contents(folder, contents, image_size, left_out)
+    stems = {os.path.splitext(file)[0] for file in found.files}
+    masks = [file for file in found.files
+             if (stem := re.sub(r"[-_ ](mask|seg|segmentation|label)(_\d+)?$", "", os.path.splitext(file)[0], flags=re.I))
+             in stems and stem != os.path.splitext(file)[0]]
+    if masks:
+        found = found._replace(warnings=[*found.warnings, f"{folder}: {many(len(masks), 'image')} such as {shown(masks[0])!r} "
+                                         f"may be masks of others, and are used as images: remove them if they are"])
     lost = sorted(set(map(shown, labels)) - set(found.labels))
     if lost:
         raise DataError(f"{folder / lost[0]}: none of its images can be read; replace them, or remove the folder")

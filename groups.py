@@ -254,4 +254,5 @@ def in_subfolders(below, given, class_names, path):
     if not len(several):
         return []
     return [f"{path}: the images of {listed([repr(str(name)) for name in several], 4)} are in subfolders: if those of a "
-            f"subfolder belong together, such as frames of one video, give --group {FOLDER}"]
+            f"subfolder belong together, such as frames of one video, give --group {FOLDER}; if subfolders are the classes, "
+            f"give --dataset the folder above them"]

@@ -11,7 +11,8 @@ MAX_CLASSES = 1000
 MANY = 20  # more different numbers than this may be a quantity
 SEVERAL = r"\s*[;,|/+&]\s*"  # between the classes of a sample that has several
 MAY_MEAN_NONE = {"-1", "-1.0", "none", "null", "nan", "na", "n/a", "unlabelled", "unlabeled", "unknown", "missing", "tbd",
-                 "undefined", "unclear", "todo", "?", "-", "--", "not labelled", "not labeled", "no label"}
+                 "undefined", "unclear", "todo", "?", "-", "--", "not labelled", "not labeled", "no label", "<na>",
+                 "\\n", "(null)", "k.a.", "k. a."}
 
 
 def classes_of(values, what, known=None):

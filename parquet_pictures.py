@@ -1,4 +1,5 @@
 """Pictures inside a .parquet, or inside the .parquet files of a folder, which are parts (shards) of one table."""
+import itertools
 import json
 import re
 from pathlib import Path
@@ -62,11 +63,24 @@ def column_of_pictures(path, without=()):
     import pyarrow
 
     fields = [field for field in schema_of(parts(path)[0]) if field.name not in without]
-    found = [field.name for field in fields if is_binary(field.type) or pyarrow.types.is_struct(
-        field.type) and any(each.name == "bytes" and is_binary(each.type) for each in field.type)]
+    found = [field.name for field in fields if is_binary(field.type) and not _are_text(path, field.name) or (
+        pyarrow.types.is_struct(field.type) and any(each.name == "bytes" and is_binary(each.type) for each in field.type))]
     if len(found) > 1:
         raise DataError(f"{path}: the columns {listed([repr(name) for name in found])} contain pictures: --drop all but one")
     return found[0] if found else None
+
+
+def _are_text(path, column):
+    """Return whether a column of bytes contains strings, as some programs write them, by its first values."""
+    import pyarrow.parquet
+
+    with pyarrow.parquet.ParquetFile(parts(path)[0], pre_buffer=False) as file:
+        first = [value for batch in itertools.islice(file.iter_batches(BATCH, columns=[column]), 1)
+                 for value in batch.column(0).to_pylist() if value is not None]
+    try:
+        return len(first) > 0 and all("\0" not in value.decode("utf-8") for value in first)
+    except UnicodeDecodeError:
+        return False
 
 
 def is_binary(kind):

@@ -8,6 +8,7 @@ import functools
 import hashlib
 import os
 import re
+import unicodedata
 from collections import namedtuple
 from pathlib import Path
 
@@ -148,7 +149,14 @@ def _table(path, stamp, label):
         import pandas as pd
 
         lines = [line.strip() for line in lines_of(path)]
-        parts = [line.rsplit(None, 1) if len(line.split()) > 1 else (line, "") for line in lines if line]
+        lines = [line for line in lines if line]
+        # A label may have spaces after a tab, or after the ending of the picture's name; else it is the last word.
+        splits = [re.fullmatch(r"(.*\S)\s*\t\s*(.*)", line) for line in lines]
+        if not all(splits):
+            ending = "|".join(map(re.escape, folders.IMAGE_FILES))
+            splits = [re.fullmatch(rf"(.*(?:{ending}))\s+(\S+|.*[^\W\d_].*)", line, re.I) for line in lines]
+        parts = [split.groups() for split in splits] if all(splits) else [
+            line.rsplit(None, 1) if len(line.split()) > 1 else (line, "") for line in lines]
         return pd.DataFrame(parts, columns=["0", "1"], dtype=object), []
     if parquet_pictures.is_parquet(path):
         return parquet_pictures.texts(path), []
@@ -167,7 +175,7 @@ def _column(path, stamp, label, images, group, not_pictures):
                 raise
             return None  # table_file says what is wrong
     places = _places(path, images)
-    beside = {each.lower() for base in places[0] for each in (os.listdir(base) if os.path.isdir(base) else ())
+    beside = {_composed(each) for base in places[0] for each in (os.listdir(base) if os.path.isdir(base) else ())
               if each.lower().endswith(folders.IMAGE_FILES)}
     beside |= {os.path.splitext(each)[0] for each in beside}
     if not beside and path.suffix.lower() in (".csv", ".tsv", ".jsonl") and not _may_name(path):
@@ -179,21 +187,41 @@ def _column(path, stamp, label, images, group, not_pictures):
     except (DataError, ValueError, ImportError, OSError):  # of a table, which is read again
         return None
     candidates = [name for name in table if name not in not_pictures and (name, path.suffix.lower()) != ("1", ".txt")]
-    found = [name for name in candidates if any(
-        ("/" in each or "\\" in each or each.strip().lower() in beside) and _find(each, places)[0]
-        for each in table[name].unique())]
+    named = {name: _names_pictures(table[name].unique(), len(table), places, beside, images) for name in candidates}
+    found = [name for name in candidates if named[name] and named[name] == max(named.values())]
     if len(found) > 1:
         raise DataError(f"{path}: the columns {listed([repr(name) for name in found])} name pictures that exist: --drop all "
                         f"but one")
     for name in candidates if not found else ():
-        named = table[name].str.lower().str.endswith(folders.IMAGE_FILES)
+        named = table[name].str.lower().str.endswith(folders.IMAGE_FILES) & ~table[name].str.contains("://", regex=False)
         if named.mean() > 0.5:
+            other = "" if label is None else f", or --drop {name!r} to read a table without them"
             raise DataError(f"{path}: {'its lines name' if label is None else f'column {name!r} names'} pictures such as "
                             f"{table[name][named.idxmax()]!r}, none of which exists in {images or _base(path)}: give --images "
-                            f"DIR, the folder that these names begin in")
+                            f"DIR, the folder that these names begin in{other}")
     if not found and images is not None:
         raise DataError(f"--images {images}: no column of {path} names a picture in it; give another folder")
     return found[0] if found else None
+
+
+def _composed(name):
+    """Return a name for comparison: in lower case, accents composed (NFC), which some systems write apart."""
+    return unicodedata.normalize("NFC", name.strip()).lower()
+
+
+def _names_pictures(values, rows, places, beside, images):
+    """Return 2 if different values of a column of a table name pictures, 1 if they do so without an ending, else 0.
+
+    Without --images, numbers and words that happen to be a file's name without its ending do not make a table a list: at least
+    half of the values must be, or ten of those that are different in nearly every row.
+    """
+    loose, least = 0, min(len(values) / 2, 10 if len(values) > 0.9 * rows else np.inf)
+    for each in values:
+        if ("/" in each or "\\" in each or _composed(each) in beside) and _find(each, places)[0]:
+            loose += 1
+            if each.lower().strip().endswith(folders.IMAGE_FILES):
+                return 2
+    return int(loose > 0 and (images is not None or loose >= least))
 
 
 def _may_name(path):
@@ -221,16 +249,18 @@ def _find(name, places):
         if below not in listings:
             real = os.path.realpath(below)
             inside = any(real == each or real.startswith(each.rstrip("/") + "/") for each in bases)
-            found, by_stem = set(), {}
+            found, by_stem = {}, {}
             for entry in os.scandir(real) if os.path.isdir(real) else ():
                 if entry.name.lower().endswith(folders.IMAGE_FILES):
-                    found.add(entry.name)
-                    by_stem.setdefault(os.path.splitext(entry.name)[0], []).append(entry.name)
+                    composed = unicodedata.normalize("NFC", entry.name)
+                    found[composed] = found[entry.name] = entry.name
+                    by_stem.setdefault(os.path.splitext(composed)[0], []).append(entry.name)
             listings[below] = inside, found, by_stem
         inside, found, by_stem = listings[below]
-        stem, ending = os.path.splitext(last)
-        like = [each for each in by_stem.get(stem, ()) if each.lower() == last.lower()] or by_stem.get(last, [])
-        like = [last] if last in found else sorted(like)
+        composed = unicodedata.normalize("NFC", last)
+        stem, ending = os.path.splitext(composed)
+        like = [each for each in by_stem.get(stem, ()) if _composed(each) == composed.lower()] or by_stem.get(composed, [])
+        like = [found[each] for each in (last, composed) if each in found][:1] or sorted(like)
         if like:
             return os.path.join(below, like[0]), not inside or _leads_out(os.path.join(below, like[0]), bases), like[1:]
     return None, False, []
@@ -280,6 +310,7 @@ def _read(path, stamp, label, images, group, not_pictures, true_label, image_siz
     class_names, given = labels.classes_of(tabular.integers_if_all(kept.astype(np.str_)), what,
                                            None if known is None else np.array(known))
     rows = used[keep]
+    told += _named_twice(path, [names[row] for row in rows], given)
     y_train = None if true_label is None else labels.truth(
         table[true_label].to_numpy()[rows], class_names, f"{path}: the true labels in column {true_label!r}",
         () if classes is None else texts.astype(str).str.strip())
@@ -296,6 +327,18 @@ def _read(path, stamp, label, images, group, not_pictures, true_label, image_siz
                     None if named is None else [files[row] for row in rows], class_names, given, y_train, of_group, scan.shape,
                     checksum.hexdigest(), [*warnings, *scan.warnings, *told],
                     missing | scan.left_out, reading)
+
+
+def _named_twice(path, names, given):
+    """Return the warning of pictures that several rows name, with different labels."""
+    labels_of = {}
+    for name, label in zip(names, given.tolist()):
+        labels_of.setdefault(name, set()).add(label)
+    several = [name for name, found in labels_of.items() if len(found) > 1]
+    if not several:
+        return []
+    return [f"{path}: {many(len(labels_of), 'picture')} are named by {len(names)} rows, {len(several)} of them with different "
+            f"labels, such as {several[0]!r}: if the rows are parts of pictures, such as boxes, cut them out first"]
 
 
 def _wanted(path, table, label, classes, known):

@@ -4,6 +4,10 @@ import csv
 import gzip
 import io
 import json
+import re
+import sys
+import unicodedata
+import zipfile
 import zlib
 from collections import Counter
 from pathlib import Path
@@ -13,6 +17,7 @@ import numpy as np
 from data import DataError, first_line, listed
 
 ENDINGS = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".parquet", ".jsonl")
+csv.field_size_limit(min(sys.maxsize, 2 ** 31 - 1))  # whole articles in a cell
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 
 
@@ -35,7 +40,7 @@ def read_table(path, label=None, decimal=None, as_text=(), raw=()):
     as_text : True or list of str
         Columns not to parse as numbers; True keeps all cells exactly as they are (for `--export`).
     raw : list of str
-        Other columns that are kept as the label's is.
+        Other columns that are kept as the label's is, if there is one; the file's separator is one that separates them.
 
     Returns
     -------
@@ -56,12 +61,15 @@ def read_table(path, label=None, decimal=None, as_text=(), raw=()):
     try:
         if path.suffix.lower() == ".parquet":
             table = _with_integers(pd.read_parquet(path), path)
+            named_levels = [name for name in table.index.names if name is not None and name not in table]
+            table = table.reset_index(named_levels) if named_levels else table
+            table = table.apply(_decoded_bytes)
         elif path.suffix.lower() == ".jsonl":
             table = pd.DataFrame([{name: [value] for name, value in row.items()} for row in json_lines(path)], dtype=object)
             table = pd.DataFrame({name: _of_json(cells, as_text is True) for name, cells in table.items()})
         else:
             named = [] if as_text is True else as_text
-            text, separator = _text_of(path, [] if label is None else [label, *named, *raw], notes)
+            text, separator = _text_of(path, [*([] if label is None else [label]), *raw, *named], notes)
             options = {"sep": separator, "index_col": False, "low_memory": False}
             dtype = str if as_text is True or decimal == "," else {name: str for name in as_text}
             table = pd.read_csv(io.StringIO(text), dtype=dtype, keep_default_na=as_text is not True, **options)
@@ -86,10 +94,12 @@ def read_table(path, label=None, decimal=None, as_text=(), raw=()):
         known = isinstance(error, (OSError, ValueError, EOFError, csv.Error, zlib.error))
         if not known and type(error).__module__.split(".")[0] not in ("pyarrow", "pandas"):
             raise
-        raise DataError(f"{path}: cannot be read as a table ({error})") from None
+        raise DataError(f"{path}: cannot be read as a table ({first_line(error)})") from None
     if not len(table):
         raise DataError(f"{path}: has no rows")
     table.columns = _names(table.columns.map(str), label, path, notes)  # adds nothing where it was done above
+    if label is not None:
+        notes += _row_of_names(table.columns, path)
     return table.reset_index(drop=True), notes
 
 
@@ -101,14 +111,27 @@ def separator_like(target, path, label):
 
 
 def _names(columns, label, path, notes):
-    """Return column names without white space around them; DataError if the label's name is there twice."""
-    stripped = [str(name).strip() for name in columns]
-    if stripped != list(columns):
+    """Return column names without white space around them, composed (NFC); DataError if the label's name is there twice."""
+    columns = [unicodedata.normalize("NFC", str(name)) for name in columns]
+    stripped = [name.strip() for name in columns]
+    if stripped != columns:
         notes.append(f"{path}: white space around column names is removed")
     twice = [name for name, number in Counter(stripped).items() if number > 1]
     if twice:
         raise DataError(f"{path}: {stripped.count(twice[0])} columns are called {twice[0]!r}: rename one of them")
     return stripped
+
+
+def _row_of_names(columns, path):
+    """Return the warning of names of columns that look like a row: most are numbers, and not 0, 1, 2 ... or 1990, 2000 ..."""
+    numbers = [name for name in columns if re.fullmatch(r"[+-]?\d+(\.\d+)*", name)]
+    if len(numbers) <= len(columns) / 2 or len(numbers) < 2:
+        return []
+    whole = [int(name) for name in numbers if name.isdecimal()]
+    if len(whole) == len(numbers) and len(set(np.diff(whole))) == 1 and whole[0] != whole[-1]:
+        return []
+    return [f"{path}: the first line is taken as the names of the columns, such as {listed(list(map(repr, numbers)), 3)}: if "
+            f"it is a row, write a line of names above it"]
 
 
 def json_lines(path):
@@ -122,6 +145,9 @@ def json_lines(path):
                                 f"it") from None
             if not isinstance(content, dict):
                 raise DataError(f"{path}: line {number} is no JSON object {{name: value}}: fix or remove it")
+            if "\\ud" in line.casefold():  # half a character, as of a text that was cut
+                content = {name: value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+                           if isinstance(value, str) else value for name, value in content.items()}
             yield content
 
 
@@ -156,6 +182,13 @@ def _with_integers(table, path):
     return table
 
 
+def _decoded_bytes(column):
+    """Return a column of bytes, as other programs write strings, as strings; other columns as they are."""
+    if column.dtype != object or not (present := column.dropna()).map(type).isin([bytes]).all() or not len(present):
+        return column
+    return column.map(lambda value: value.decode("utf-8", "backslashreplace"), na_action="ignore")
+
+
 def _text_of(path, named, notes):
     """Return (the text of a file without trailing separators, its separator); adds to notes what was detected.
 
@@ -163,10 +196,15 @@ def _text_of(path, named, notes):
     """
     label = named[0] if named else None
     raw = gzip.decompress(path.read_bytes()) if path.suffix.lower() == ".gz" else path.read_bytes()
-    if raw[:4] == b"PK\x03\x04" or raw[:4] == b"\xd0\xcf\x11\xe0":
+    if (inside := _names_inside(raw)) and not any(name.startswith("xl/") for name in inside):
+        raise DataError(f"{path}: a .zip, whatever its name: unpack it, and give the table in it")
+    if raw[:4] in (b"PK\x03\x04", b"\xd0\xcf\x11\xe0"):
         raise DataError(f"{path}: an Excel file; convert it: python -c \"import pandas; pandas.read_excel('{path}').to_csv("
                         f"'{path.stem}.csv', index=False)\"")
-    text = _decoded(raw, path, notes)
+    text = _decoded(raw, path, notes).rstrip("\x1a")
+    text = text if "\n" in text else text.replace("\r", "\n")
+    above = re.match(r"(?:[ \t]*\r?\n)*(?:\"?sep=(.)\"?[ \t]*\r?\n)?", text)  # empty lines, and what Excel writes there
+    text, lines_above = text[above.end():], above[0].count("\n")
     lines = text.splitlines(keepends=True)
     sample = [line for line in lines[:200] if line.strip()]
     if not sample:
@@ -176,6 +214,7 @@ def _text_of(path, named, notes):
     fitting = [separator for separator in SEPARATORS if label is not None and label in header[separator]] or list(SEPARATORS)
     if path.name.lower().endswith((".tsv", ".tsv.gz")) and "\t" in fitting:
         fitting = ["\t"]
+    fitting = [above[1]] if above[1] in SEPARATORS else fitting
     # The separator that gives most rows the same number of fields, and the most fields.
     separator = max(fitting, key=lambda each: (np.mean(np.array(counted[each][1:] or [1]) >= counted[each][0]),
                                                counted[each][0] > 1, counted[each][0]))
@@ -188,14 +227,56 @@ def _text_of(path, named, notes):
     if twice:
         notes.append(f"{path}: several columns are called {listed(list(map(repr, twice)))}: the second is called "
                      f"{f'{twice[0]}.1'!r} here, and so on")
-    return _rectangular(text, separator, path, notes), separator
+    return _rectangular(_unquoted(text, separator, path, notes, lines_above), separator, path, notes, lines_above), separator
+
+
+def _names_inside(raw):
+    """Return the names of the files in a .zip, [] if it is none or broken."""
+    if raw[:4] != b"PK\x03\x04":
+        return []
+    with contextlib.suppress(zipfile.BadZipFile):
+        return zipfile.ZipFile(io.BytesIO(raw)).namelist()
+    return []
+
+
+def _unquoted(text, separator, path, notes, lines_above):
+    """Return a text in which quotes that are letters of a field are quoted.
+
+    Some programs never quote: a quote at the beginning of a field would join all rows up to the next one.
+    """
+    if '"' not in text:
+        return text
+    with contextlib.suppress(csv.Error):
+        for _ in csv.reader(io.StringIO(text), delimiter=separator, strict=True):
+            pass
+        return text
+    rows = [row for row in csv.reader(io.StringIO(text), delimiter=separator) if row]
+    lines = [line.split(separator) for line in re.split(r"\r?\n", text) if line]
+    width, joined = len(rows[0]), [row for row in rows if any("\n" in field and any(
+        line.count(separator) >= len(rows[0]) - 1 for line in field.split("\n")) for field in row)]
+    if not joined or len(rows) == len(lines):
+        return text
+    if any(len(line) != width for line in lines):
+        line = lines_above + 1 + text[:text.index('"' + next(each for each in joined[0] if "\n" in each)[:20])].count("\n")
+        raise DataError(f"{path}: line {line} has a quote that ends in another line: remove it, or write \"\" for a quote "
+                        f"inside a quoted field")
+    notes.append(f"{path}: quotes are read as letters of the text: as marks around fields, they would join rows")
+    out = io.StringIO()
+    csv.writer(out, delimiter=separator, lineterminator="\n").writerows(
+        [re.sub(r'^"(.*)"$', r"\1", field) for field in line] for line in lines)
+    return out.getvalue()
 
 
 def _decoded(raw, path, notes):
     """Return the text of a file's bytes; adds to notes an encoding other than UTF-8."""
-    if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
+    if raw[:4] in (b"\xff\xfe\0\0", b"\0\0\xfe\xff"):
+        notes.append(f"{path}: read as UTF-32")
+        return raw.decode("utf-32")
+    zeros = [raw[start:4000:2].count(0) for start in (0, 1)]  # of a text without accents, every second byte of UTF-16
+    if raw[:2] in (b"\xff\xfe", b"\xfe\xff") or max(zeros) > len(raw[:4000]) / 4:
         notes.append(f"{path}: read as UTF-16")
-        return raw.decode("utf-16")
+        marked = raw[:2] in (b"\xff\xfe", b"\xfe\xff")
+        return raw.decode("utf-16" if marked else "utf-16-le" if zeros[1] > zeros[0] else "utf-16-be", "replace")
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -212,10 +293,10 @@ def _decoded(raw, path, notes):
         return raw.decode(encoding, "replace")
 
 
-def _rectangular(text, separator, path, notes):
+def _rectangular(text, separator, path, notes, lines_above):
     """Return a text whose rows have as many fields as its header, without a separator at the end of each row.
 
-    DataError for rows that cannot be assigned to columns.
+    DataError for rows that cannot be assigned to columns. lines_above: how many lines of the file the text lacks.
     """
     reader, wider, number = csv.reader(io.StringIO(text), delimiter=separator), 0, 0
     header = next(reader)
@@ -227,10 +308,11 @@ def _rectangular(text, separator, path, notes):
         if len(row) == width + 1 and not row[-1].strip():
             wider += 1
         elif len(row) > width:
-            raise DataError(f"{path}: line {reader.line_num} has {len(row)} fields, the header {width}: give each column a "
-                            f"name, or quote fields that contain {separator!r}")
+            raise DataError(f"{path}: line {lines_above + reader.line_num} has {len(row)} fields, the header {width}: give "
+                            f"each column a name, or quote fields that contain {separator!r}")
         elif len(row) < width:
-            raise DataError(f"{path}: line {reader.line_num} has {len(row)} fields, the header {width}: complete or remove it")
+            raise DataError(f"{path}: line {lines_above + reader.line_num} has {len(row)} fields, the header {width}: "
+                            f"complete or remove it")
     if wider and wider < number:
         raise DataError(f"{path}: {wider} of {number} rows have one field more than the header: which column is it?")
     if not wider:

@@ -5,27 +5,34 @@
     x = features.transform(other_table)              # float64 [n, d]
 """
 import functools
+import re
 import warnings
 from collections import namedtuple
 from decimal import Decimal
 
 import numpy as np
 
+import dates
 from data import DataError, first_line, listed, many
 
 MAX_CATEGORIES = 50  # of a column; rarer ones share a feature
 MAX_WORDS = 1000  # features of a column of text
 UNITS = r"%|\$|€|£|¥|USD|EUR|GBP|CHF|JPY|kr"
 # Words for a missing number, of which a column may have many.
-MISSING = ["na", "n/a", "#n/a", "nan", "null", "none", "nil", "-", "--", "?", ".", "missing", "unknown", "#div/0!", "#value!"]
+MISSING = ["na", "n/a", "#n/a", "nan", "null", "none", "nil", "-", "--", "?", ".", "missing", "unknown", "#div/0!", "#value!",
+           "#ref!", "#num!", "<na>", "\\n", "(null)", "k.a.", "k. a."]
 WORD = r"\b\w\w+\b"  # as TfidfVectorizer takes them
 TOO_LARGE = "some numbers are too large to standardise; use another unit"
 LEAKS = 0.95  # the fraction of labels that a single column predicts, cross-validated, above which it is named
 
 
 # kind: "numbers", "dates", "text" or "categories"; decimal: of numbers that are not plain, ",", "." or, if some cells have
-# decimal commas and others decimal points, ",."; dayfirst: of dates; truth: whether the values are True and False.
-Column = namedtuple("Column", "kind decimal dayfirst truth", defaults=[None, None, False])
+# decimal commas and others decimal points, ",."; dayfirst: of dates; truth: whether the values are True and False;
+# characters: of text without spaces between words.
+Column = namedtuple("Column", "kind decimal dayfirst truth characters", defaults=[None, None, False, False])
+# Scripts without spaces between words (kana, Han and Thai), and digits as wide as these: ７９．２.
+UNSPACED = r"[\u3040-\u30ff\u3400-\u9fff\u0e00-\u0e7f]"
+NARROW = {0xff01 + each: 0x21 + each for each in range(94)} | {0x3000: 0x20}
 
 
 def kind_of_column(column, name, path, decimal=None):
@@ -63,16 +70,21 @@ def kind_of_column(column, name, path, decimal=None):
             separator = "," if "decimal commas" in how else "." if "commas between thousands" in how else None
             return Column("numbers", ",." if "decimal points" in how else decimal or separator), (
                 "read as numbers" + (f": {'; '.join(how)}" if how else "")), ""
-        order = _dates(text)
+        order = dates.order_of(text)
         if order is not None:
             told = []
             if text.str.contains(r"^\d{1,2}[./-]\d{1,2}[./-]\d{2}(?!\d)", regex=True).any():
                 told.append("years of two digits: 69 to 99 of the 1900s, others of the 2000s")
-            lost = _parsed(text, order == "day before month").isna().sum()
+            lost = dates.parsed(text, order == "day before month").isna().sum()
             told += [f"{many(lost, 'cell')} as missing"] if lost else []
             return (Column("dates", dayfirst=order == "day before month"),
                     "used as dates" + (f" ({order})" if order else ""), "; ".join(told))
         words = text.str.split().str.len().mean()
+        if _are_lists_of_numbers(text):
+            raise DataError(f"{path}: column {name!r} contains lists of numbers, such as {text.iloc[0][:40]!r}: split it into "
+                            f"columns, save it as x of an .npz, or --drop it")
+        if text.str.count(UNSPACED).mean() >= 8 and text.nunique() > max(MAX_CATEGORIES, len(text) / 2):
+            return Column("text", characters=True), "used as text (TF-IDF of its characters and pairs of them)", ""
         if words >= 4 and text.nunique() > max(MAX_CATEGORIES, len(text) / 2) and _shares_words(text):
             return Column("text"), "used as text (TF-IDF of its words)", ""
         if text.nunique() > MAX_CATEGORIES:
@@ -92,6 +104,21 @@ def _shares_words(text):
     return False
 
 
+def _are_lists_of_numbers(text):
+    """Return whether cells are several numbers each, such as pixels or embeddings."""
+    parts = text.head(200).str.findall(r"[^\s,;\[\]()]+")
+    numbers = sum(bool(re.fullmatch(r"[+-]?\d*\.?\d+(e[+-]?\d+)?", part, re.I)) for cell in parts for part in cell)
+    return parts.str.len().median() >= 8 and numbers >= 0.95 * parts.str.len().sum()
+
+
+def _terms(text, characters):
+    """Return the set of terms of each text, as TfidfVectorizer takes them. text: strings in a pandas.Series."""
+    text = text.str.lower()
+    if not characters:
+        return text.str.findall(WORD).map(set)
+    return text.str.replace(r"\s\s+", " ", regex=True).map(lambda each: {*each, *map("".join, zip(each, each[1:]))})
+
+
 def told(path, names, how):
     """Return the warning that says how columns are read."""
     return f"{path}: {'columns' if len(names) > 1 else 'column'} {listed(list(map(repr, names)))} {how}"
@@ -105,7 +132,16 @@ def numbers_of(text, name, path, decimal=None):
     """
     import pandas as pd
 
-    how, text = [], text.str.replace("\N{MINUS SIGN}", "-", regex=False)
+    how, original, text = [], text, text.str.replace("\N{MINUS SIGN}", "-", regex=False).str.translate(NARROW)
+    unit = text.str.extract(r"\d\s*([^\W\d_]{1,5}|[^\W\d_]{1,3}/[^\W\d_]{1,3}|°[CF])$")[0]
+    negative = text.str.extract(r"^(?:\((.*\d.*)\)|([\d.,\s]*\d)\s*-)$")  # as accounts have them: (3.50) and 3.50-
+    negative = negative[0].fillna(negative[1])
+    if negative.notna().any():
+        text = text.where(negative.isna(), "-" + negative)
+        how.append(f"{text[negative.notna()].iloc[0]} for {original[negative.notna()].iloc[0]!r}")
+    if unit.nunique() == 1 and unit.notna().mean() >= 0.9:  # the same in all cells, such as kg
+        text = text.str.replace(rf"\s*{re.escape(unit.dropna().iloc[0])}$", "", regex=True)
+        how.append(f"without {unit.dropna().iloc[0]}")
     number = r"[+-]?[\d.,'’\s]*\d[\d.,]*(?:[eE][+-]?\d+)?"
     parts = text.str.extract(rf"^(?P<sign>[+-]?)\s*(?P<before>{UNITS})?\s*(?P<number>{number})\s*(?P<after>{UNITS})?$")
     digits = (parts["sign"].fillna("") + parts["number"].fillna("")).where(parts["number"].notna(), "")
@@ -118,9 +154,10 @@ def numbers_of(text, name, path, decimal=None):
         how.append(f"without {', '.join(units)}")
     commas = digits[digits.str.contains(",", regex=False)]
     if len(commas):
-        three = r"[+-]?[1-9]\d{0,2}(,\d{3})+"
+        lakhs = r"[+-]?[1-9]\d?(,\d{2})+,\d{3}"  # as in India
+        three = rf"([+-]?[1-9]\d{{0,2}}(,\d{{3}})+|{lakhs})"
         only_decimal = ~commas.str.fullmatch(rf"{three}(\.\d*)?")
-        only_thousands = commas.str.fullmatch(rf"{three}\.\d*|[+-]?[1-9]\d{{0,2}}(,\d{{3}}){{2,}}")
+        only_thousands = commas.str.fullmatch(rf"{three}\.\d*|[+-]?[1-9]\d{{0,2}}(,\d{{3}}){{2,}}|{lakhs}")
         # A single cell, or next to none, may be a slip among thousands.
         unclear = only_decimal.mean() <= 0.01 or only_decimal.sum() == 1 and len(commas) > 2
         if decimal is None and unclear and not only_thousands.any():
@@ -151,27 +188,6 @@ def _without_points(digits, how, decimal):
     return digits.str.replace(".", "", regex=False)
 
 
-def _dates(text):
-    """Return None if strings are not dates, else "day before month", "month before day", or "" if that is clear."""
-    import pandas as pd
-
-    numeric = text.str.extract(r"^(\d{1,2})[./-](\d{1,2})[./-](\d{4}|\d{2})(?:\D|$)")
-    if numeric[0].notna().mean() >= 0.95:
-        first, second = (pd.to_numeric(numeric[place]) for place in (0, 1))
-        if first.max() <= 12 or first.max() <= 31 and second.max() <= 12:
-            dots = text.str.contains(".", regex=False).mean() > 0.5
-            return "day before month" if first.max() > 12 or second.max() <= 12 and dots else "month before day"
-        return None
-    looks = text.str.match(r"^\d{4}[-/.]\d{1,2}([-/.]\d{1,2})?([T ]|$)") | text.str.match(
-        r"^(\d{1,2}\.? )?(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.? \d", case=False)
-    if looks.mean() < 0.95:
-        return None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        parsed = pd.to_datetime(text, errors="coerce", format="mixed", utc=True)
-    return "" if parsed.notna().mean() >= 0.95 else None
-
-
 def not_used(table, keep, labels, path, decimal=None):
     """Return {column: why it is not used} of a DataFrame: row numbers, names of rows, copies of the labels, single values.
 
@@ -199,6 +215,21 @@ def not_used(table, keep, labels, path, decimal=None):
         elif len(distinct) == len(column) > MAX_CATEGORIES and (
                 kind_of_column(column, name, path, decimal)[0].kind == "categories"):
             found[name] = "names each row"
+    return found
+
+
+def may_count_rows(table, path):
+    """Return the warnings {column: text} of columns of whole numbers, all different, that may number or name the rows."""
+    import pandas as pd
+
+    found = {}
+    for name in table:
+        column = table[name]
+        if len(column) > 2 and pd.api.types.is_integer_dtype(column) and column.is_unique and column.notna().all():
+            counts = int(column.max()) - int(column.min()) == len(column) - 1
+            if counts or re.fullmatch(r"unnamed: \d+|id|idx|index|row|no|nr|#", str(name).strip().casefold()):
+                found[name] = (f"{path}: column {name!r} is another whole number in each row: if these number or name the "
+                               f"rows, give --drop {name!r}")
     return found
 
 
@@ -273,7 +304,7 @@ class Features:
             if name in categories:
                 total += min(column.nunique(), MAX_CATEGORIES)
             elif name in texts:
-                in_texts = column.str.lower().str.findall(WORD).map(set).explode().value_counts()
+                in_texts = _terms(column, self.columns[name].characters).explode().value_counts()
                 total += min(int((in_texts >= 2).sum()), MAX_WORDS)
             else:
                 present = column.dropna()
@@ -313,7 +344,7 @@ class Features:
             if column.kind == "numbers":
                 found[name] = self._numbers(values, name, column)
             elif column.kind == "dates":
-                parts = _parts(values, name, column.dayfirst, self.parts.get(name))
+                parts = dates.parts(values, name, column.dayfirst, self.parts.get(name))
                 self.parts.setdefault(name, list(parts))
                 found |= {f"{name} ({part})": of_part for part, of_part in parts.items()}
             else:
@@ -353,42 +384,11 @@ class Features:
             ("numbers", make_pipeline(SimpleImputer(strategy="median", add_indicator=True), StandardScaler()), numbers),
             ("categories", OneHotEncoder(handle_unknown="infrequent_if_exist", max_categories=MAX_CATEGORIES,
                                          sparse_output=False), categories),
-            *((f"text {name}", TfidfVectorizer(max_features=MAX_WORDS, min_df=2, sublinear_tf=True), name) for name in texts)],
+            *((f"text {name}", TfidfVectorizer(
+                max_features=MAX_WORDS, min_df=2, sublinear_tf=True,
+                **{"analyzer": "char", "ngram_range": (1, 2)} if self.columns[name].characters else {}), name)
+              for name in texts)],
             sparse_threshold=0)
-
-
-def _parsed(values, dayfirst):
-    """Return a Series of dates, to the microsecond, which has room for the year 9999; NaT where a value is no date."""
-    import pandas as pd
-
-    if not pd.api.types.is_datetime64_any_dtype(values):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            values = values.astype(object).map(
-                lambda value: str(value).strip() if value is not None and value == value else None)
-            values = pd.to_datetime(values, errors="coerce", format="mixed", dayfirst=bool(dayfirst), utc=True)
-    return values.dt.as_unit("us")
-
-
-def _parts(values, name, dayfirst, wanted=None):
-    """Return {part: float [n]} of dates: days since 1970, and month, weekday and hour on their circles.
-
-    wanted: which parts, by default those of several values. DataError if most values are no dates.
-    """
-    dates = _parsed(values, dayfirst)
-    present = values.notna() & (values.astype(str).str.strip() != "")
-    if present.any() and dates[present].isna().mean() > 0.5:
-        raise DataError(f"column {name!r} has {many(int(dates[present].isna().sum()), 'value')} such as "
-                        f"{str(values[present & dates.isna()].iloc[0])!r}, which are no dates")
-    clock = dates if dates.dt.tz is None else dates.dt.tz_convert("UTC").dt.tz_localize(None)
-    found = {"days": clock.to_numpy("datetime64[us]").astype(np.int64) / 86400e6}
-    found["days"][dates.isna().to_numpy()] = np.nan
-    for part, around in (("month", 12), ("day_of_week", 7), ("hour", 24)):
-        of_part = getattr(dates.dt, part)
-        if of_part.nunique() > 1 if wanted is None else f"{part}, sine" in wanted:
-            angle = 2 * np.pi * of_part.to_numpy(dtype=float, na_value=np.nan) / around
-            found |= {f"{part}, sine": np.sin(angle), f"{part}, cosine": np.cos(angle)}
-    return found
 
 
 def leaks(features, table, labels, class_names):

@@ -107,9 +107,9 @@ def _surer(y, passes, again, runs):
     the whole procedure, since the passes depend on a sample's label by way of the selection.
     """
     def sure(y, passes):
-        """Return how probable the given labels and the most probable ones are, added."""
+        """Return twice the mean probability of the given labels minus the mean entropy, of those tried the most telling."""
         p = passes.mean(axis=0)
-        return p[np.arange(len(y)), y].mean() + p.max(axis=1).mean()
+        return 2 * p[np.arange(len(y)), y].mean() + (p * np.log(np.clip(p, 1e-12, None))).sum(axis=1).mean()
 
     of_given = sure(y, passes)
     for number in range(1, runs + 1):

@@ -205,7 +205,7 @@ def test_nothing_follows_from_random_features(model):
 
 
 def test_in_doubt_all_is_repeated_with_permuted_labels():
-    """By hand: the given labels and the most probable ones have 1.8 in probability, those of runs 1.2, 1.2, 1.8."""
+    """A run in which the passes are as sure of permuted labels as of the given ones ends it."""
     y, suspect = np.arange(20) % 2, np.zeros(20, dtype=bool)
     chance, slightly = np.full((20, 2), 0.5), 0.5 + np.outer(np.where(y == 0, 0.01, -0.01), [1, -1])
     slightly[:8] = slightly[:8, ::-1]
