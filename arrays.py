@@ -94,7 +94,7 @@ def find(path, labels=None):
                             f"{listed([repr(name) for name in data.names_of_arrays(path)])}")
     arrays = {role: found[name] for role, name in names.items() if name}
     if ("x_test" in arrays) != ("y_test" in arrays):
-        raise DataError(f"{path}: x_test and y_test belong together; one of them is missing")
+        raise DataError(f"{path}: x_test and y_test belong together; one of them is missing: add it, or remove the other")
     for one, other in (("x", "y"), ("x", "y_true"), ("x_test", "y_test")):
         if other in arrays and arrays[one].shape[:1] != arrays[other].shape[:1]:
             raise DataError(f"{path}: {one} has {arrays[one].shape[:1]} samples and {other} {arrays[other].shape[:1]}")
@@ -113,6 +113,10 @@ def read_npy(path, mmap_mode=None):
     try:
         if not Path(path).is_file():
             raise ValueError("no such file" if not Path(path).exists() else "not a regular file")
+        with open(path, "rb") as file:
+            other = file.read(6) not in (b"\x93NUMPY", b"")
+        if other:
+            raise DataError(f"{path}: not an .npy, whatever its name; save an array with numpy.save")
         found = np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
         if not isinstance(found, np.ndarray):
             raise ValueError("not an .npy")

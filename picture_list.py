@@ -189,6 +189,13 @@ def _column(path, stamp, label, images, group, not_pictures):
     candidates = [name for name in table if name not in not_pictures and (name, path.suffix.lower()) != ("1", ".txt")]
     named = {name: _names_pictures(table[name].unique(), len(table), places, beside, images) for name in candidates}
     found = [name for name in candidates if named[name] and named[name] == max(named.values())]
+    for name in candidates if not found else ():
+        digits = [each for each in table[name].unique() if each.isdecimal()]
+        for width in {len(each) for each in beside if each.isdecimal() and each[0] == "0"} if digits else ():
+            padded = [each for each in digits if each.zfill(width) in beside]
+            if len(padded) > len(digits) / 2:
+                raise DataError(f"{path}: column {name!r} says {padded[0]!r} where a picture is called "
+                                f"{padded[0].zfill(width)!r}: write the zeros, or --drop {name!r} to read a table")
     if len(found) > 1:
         raise DataError(f"{path}: the columns {listed([repr(name) for name in found])} name pictures that exist: --drop all "
                         f"but one")

@@ -13,6 +13,7 @@ import data
 import folders
 import tabular
 import table_file
+from conftest import run
 
 I = range(120)
 
@@ -258,6 +259,27 @@ def test_addresses_of_pictures_are_no_files(tmp_path):
     cells = [f"https://example.org/{i}.png" for i in I]
     assert custom_data.load(written(tmp_path / "t.csv", table(cells)), "label").x_train.shape == (120, 1)
     refused("or --drop 'v' to read a table", written(tmp_path / "u.csv", table([f"{i}.png" for i in I])), "label")
+
+
+def test_numbers_that_lost_the_zeros_of_their_pictures(tmp_path):
+    for i in range(8):
+        picture(tmp_path / "pics" / f"{i + 1:04d}.jpg")
+    text = "id,label\n" + "".join(f"{i + 1},{'ab'[i % 2]}\n" for i in range(8))
+    words = "column 'id' says '1' where a picture is called '0001': write the zeros"
+    refused(words, written(tmp_path / "pics/list.csv", text), "label")
+    refused(words, written(tmp_path / "list.csv", text), "label", images=str(tmp_path / "pics"))
+
+
+def test_labels_that_are_no_npy(tmp_path):
+    np.save(tmp_path / "x.npy", np.arange(24.0).reshape(12, 2))
+    labels = written(tmp_path / "y.csv", "a\nb\n" * 6)
+    refused("y.csv: not an .npy, whatever its name; save an array", tmp_path / "x.npy", labels=str(labels))
+
+
+def test_a_label_as_the_header_has_it(tmp_path):
+    written(tmp_path / "t.csv", "v, label \n" + "".join(f"{i % 13},{'ab'[i % 2]}\n" for i in I))
+    result = run(["--dataset", "t.csv", "--label", " label ", "--inspect"], tmp_path)
+    assert result.code == 0 and "2 classes: 'a' 60, 'b' 60" in result.out, result.err
 
 
 def test_accents_composed_or_not(tmp_path):
