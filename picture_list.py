@@ -154,7 +154,7 @@ def _table(path, stamp, label):
         splits = [re.fullmatch(r"(.*\S)\s*\t\s*(.*)", line) for line in lines]
         if not all(splits):
             ending = "|".join(map(re.escape, folders.IMAGE_FILES))
-            splits = [re.fullmatch(rf"(.*(?:{ending}))\s+(\S+|.*[^\W\d_].*)", line, re.I) for line in lines]
+            splits = [re.fullmatch(rf"(.*(?:{ending}))\s*[\s,;]\s*(\S+|.*[^\W\d_].*)", line, re.I) for line in lines]
         parts = [split.groups() for split in splits] if all(splits) else [
             line.rsplit(None, 1) if len(line.split()) > 1 else (line, "") for line in lines]
         return pd.DataFrame(parts, columns=["0", "1"], dtype=object), []

@@ -292,7 +292,7 @@ def test_accents_composed_or_not(tmp_path):
     assert len(custom_data.load(path, unicodedata.normalize("NFC", "Größe")).given) == 120
 
 
-@pytest.mark.parametrize("separator", ["\t", "  "])
+@pytest.mark.parametrize("separator", ["\t", "  ", ",", "; "])
 def test_labels_with_spaces_in_a_file_list(tmp_path, separator):
     kinds = ["golden retriever", "poodle"]
     for i in range(8):
