@@ -432,10 +432,7 @@ def _table(path, label, decimal, drop, group, true_label, checksum):
     if not len(table.columns):
         raise DataError(f"{path}: no column except {label!r} distinguishes samples")
     features = tabular.Features(table, path, decimal)
-    told = [tabular.told(path, [name], f"{why}: not used") for name, why in unused.items()]
-    # Runs have the first of these words among their settings; what begins with digits may also be a time, for instance.
-    shown = [line.replace("names each row: not", "is another text in each row: not") if all_columns[name].astype(
-        str).str.match(r"\W*\d").mean() > 0.9 else line for line, name in zip(told, unused)]
+    told, shown = tabular.told_unused(path, unused, all_columns)
     belonging = groups.in_columns(table, given, path)
     shown += features.warnings(belonging) + features.warnings(belonging, remarks=True) + list(belonging.values())
     told += features.warnings()
@@ -444,7 +441,8 @@ def _table(path, label, decimal, drop, group, true_label, checksum):
     leaking += [line for name, line in tabular.may_count_rows(table, path).items() if name not in belonging]
     # What earlier versions read in the same way; a column of a single value they did not use either.
     same = [tabular.told(path, [name], f"{why}: not used") for name, why in unused.items() if why == "has a single value"]
-    reading = _reading("; ".join(note.removeprefix(f"{path}: ") for note in told if note not in same), len(keep) - keep.sum())
+    told = [note.removeprefix(f"{path}: ") for note in [*table_file.otherwise(warnings), *told] if note not in same]
+    reading = _reading("; ".join(told), len(keep) - keep.sum())
     dataset = _of_vectors(given, class_names, np.flatnonzero(keep), checksum, groups=names, y_train=y_train,
                           warnings=[*warnings, *notes, *shown, *leaking])
     return dataset, features, reading

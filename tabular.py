@@ -13,6 +13,7 @@ from decimal import Decimal
 import numpy as np
 
 import dates
+import texts
 from data import DataError, first_line, listed, many
 
 MAX_CATEGORIES = 50  # of a column; rarer ones share a feature
@@ -21,17 +22,15 @@ UNITS = r"%|\$|€|£|¥|USD|EUR|GBP|CHF|JPY|kr"
 # Words for a missing number, of which a column may have many.
 MISSING = ["na", "n/a", "#n/a", "nan", "null", "none", "nil", "-", "--", "?", ".", "missing", "unknown", "#div/0!", "#value!",
            "#ref!", "#num!", "<na>", "\\n", "(null)", "k.a.", "k. a."]
-WORD = r"\b\w\w+\b"  # as TfidfVectorizer takes them
 TOO_LARGE = "some numbers are too large to standardise; use another unit"
 LEAKS = 0.95  # the fraction of labels that a single column predicts, cross-validated, above which it is named
 
 
 # kind: "numbers", "dates", "text" or "categories"; decimal: of numbers that are not plain, ",", "." or, if some cells have
 # decimal commas and others decimal points, ",."; dayfirst: of dates; truth: whether the values are True and False;
-# characters: of text without spaces between words.
-Column = namedtuple("Column", "kind decimal dayfirst truth characters", defaults=[None, None, False, False])
-# Scripts without spaces between words (kana, Han and Thai), and digits as wide as these: ７９．２.
-UNSPACED = r"[\u3040-\u30ff\u3400-\u9fff\u0e00-\u0e7f]"
+# characters: of text without spaces between words; unit: of numbers that all have it.
+Column = namedtuple("Column", "kind decimal dayfirst truth characters unit", defaults=[None, None, False, False, None])
+# Digits as wide as Chinese letters: ７９．２.
 NARROW = {0xff01 + each: 0x21 + each for each in range(94)} | {0x3000: 0x20}
 
 
@@ -61,14 +60,15 @@ def kind_of_column(column, name, path, decimal=None):
     text = values.astype(str).str.strip()
     text = text[text != ""]
     if len(text):
-        found, how = numbers_of(text, name, path, decimal)
+        unit = _common_unit(text)
+        found, how = numbers_of(text, name, path, decimal, unit)
         odd = text[found.isna()]
         if found.notna().mean() >= 0.9 and odd.nunique() <= 5 or (
                 found.notna().mean() >= 0.5 and odd.str.casefold().isin(MISSING).all()):
             if len(odd):
                 how.append(f"{many(len(odd), 'cell')} {listed(sorted(map(repr, odd.unique())))} as missing")
             separator = "," if "decimal commas" in how else "." if "commas between thousands" in how else None
-            return Column("numbers", ",." if "decimal points" in how else decimal or separator), (
+            return Column("numbers", ",." if "decimal points" in how else decimal or separator, unit=unit), (
                 "read as numbers" + (f": {'; '.join(how)}" if how else "")), ""
         order = dates.order_of(text)
         if order is not None:
@@ -80,12 +80,12 @@ def kind_of_column(column, name, path, decimal=None):
             return (Column("dates", dayfirst=order == "day before month"),
                     "used as dates" + (f" ({order})" if order else ""), "; ".join(told))
         words = text.str.split().str.len().mean()
-        if _are_lists_of_numbers(text):
+        if texts.are_lists_of_numbers(text):
             raise DataError(f"{path}: column {name!r} contains lists of numbers, such as {text.iloc[0][:40]!r}: split it into "
                             f"columns, save it as x of an .npz, or --drop it")
-        if text.str.count(UNSPACED).mean() >= 8 and text.nunique() > max(MAX_CATEGORIES, len(text) / 2):
+        if text.str.count(texts.UNSPACED).mean() >= 8 and text.nunique() > max(MAX_CATEGORIES, len(text) / 2):
             return Column("text", characters=True), "used as text (TF-IDF of its characters and pairs of them)", ""
-        if words >= 4 and text.nunique() > max(MAX_CATEGORIES, len(text) / 2) and _shares_words(text):
+        if words >= 4 and text.nunique() > max(MAX_CATEGORIES, len(text) / 2) and texts.share_words(text):
             return Column("text"), "used as text (TF-IDF of its words)", ""
         if text.nunique() > MAX_CATEGORIES:
             return Column("categories"), "", (
@@ -94,38 +94,19 @@ def kind_of_column(column, name, path, decimal=None):
     return Column("categories"), "", ""
 
 
-def _shares_words(text):
-    """Return whether any word is in two texts: others tell nothing."""
-    seen = set()
-    for words in text.str.lower().str.findall(WORD):
-        if not seen.isdisjoint(words):
-            return True
-        seen.update(words)
-    return False
-
-
-def _are_lists_of_numbers(text):
-    """Return whether cells are several numbers each, such as pixels or embeddings."""
-    parts = text.head(200).str.findall(r"[^\s,;\[\]()]+")
-    numbers = sum(bool(re.fullmatch(r"[+-]?\d*\.?\d+(e[+-]?\d+)?", part, re.I)) for cell in parts for part in cell)
-    return parts.str.len().median() >= 8 and numbers >= 0.95 * parts.str.len().sum()
-
-
-def _terms(text, characters):
-    """Return the set of terms of each text, as TfidfVectorizer takes them. text: strings in a pandas.Series."""
-    text = text.str.lower()
-    if not characters:
-        return text.str.findall(WORD).map(set)
-    return text.str.replace(r"\s\s+", " ", regex=True).map(lambda each: {*each, *map("".join, zip(each, each[1:]))})
-
-
 def told(path, names, how):
     """Return the warning that says how columns are read."""
     return f"{path}: {'columns' if len(names) > 1 else 'column'} {listed(list(map(repr, names)))} {how}"
 
 
-def numbers_of(text, name, path, decimal=None):
-    """Parse strings that may be numbers in any dress.
+def _common_unit(text):
+    """Return the letters after the number of nearly all strings, such as kg; None if these differ."""
+    unit = text.str.extract(r"\d\s*([^\W\d_]{1,5}|[^\W\d_]{1,3}/[^\W\d_]{1,3}|°[CF])$")[0]
+    return unit.dropna().iloc[0] if unit.nunique() == 1 and unit.notna().mean() >= 0.9 else None
+
+
+def numbers_of(text, name, path, decimal=None, unit=None):
+    """Parse strings that may be numbers in any dress. unit: of `_common_unit`.
 
     Returns (float Series, NaN where a string is not a number; what was found, a list of strings). DataError if commas may be
     decimal or thousands' separators, unless `decimal` says which.
@@ -133,15 +114,14 @@ def numbers_of(text, name, path, decimal=None):
     import pandas as pd
 
     how, original, text = [], text, text.str.replace("\N{MINUS SIGN}", "-", regex=False).str.translate(NARROW)
-    unit = text.str.extract(r"\d\s*([^\W\d_]{1,5}|[^\W\d_]{1,3}/[^\W\d_]{1,3}|°[CF])$")[0]
     negative = text.str.extract(r"^(?:\((.*\d.*)\)|([\d.,\s]*\d)\s*-)$")  # as accounts have them: (3.50) and 3.50-
     negative = negative[0].fillna(negative[1])
     if negative.notna().any():
         text = text.where(negative.isna(), "-" + negative)
         how.append(f"{text[negative.notna()].iloc[0]} for {original[negative.notna()].iloc[0]!r}")
-    if unit.nunique() == 1 and unit.notna().mean() >= 0.9:  # the same in all cells, such as kg
-        text = text.str.replace(rf"\s*{re.escape(unit.dropna().iloc[0])}$", "", regex=True)
-        how.append(f"without {unit.dropna().iloc[0]}")
+    if unit is not None:
+        text = text.str.replace(rf"\s*{re.escape(unit)}$", "", regex=True)
+        how.append(f"without {unit}")
     number = r"[+-]?[\d.,'’\s]*\d[\d.,]*(?:[eE][+-]?\d+)?"
     parts = text.str.extract(rf"^(?P<sign>[+-]?)\s*(?P<before>{UNITS})?\s*(?P<number>{number})\s*(?P<after>{UNITS})?$")
     digits = (parts["sign"].fillna("") + parts["number"].fillna("")).where(parts["number"].notna(), "")
@@ -216,6 +196,17 @@ def not_used(table, keep, labels, path, decimal=None):
                 kind_of_column(column, name, path, decimal)[0].kind == "categories"):
             found[name] = "names each row"
     return found
+
+
+def told_unused(path, unused, table):
+    """Return (the warnings of columns that are not used, as runs have them among their settings; as they are shown).
+
+    unused: of `not_used`; table: DataFrame. What begins with digits may be a time, for instance, and names nothing.
+    """
+    as_set = [told(path, [name], f"{why}: not used") for name, why in unused.items()]
+    digits = [table[name].astype(str).str.match(r"\W*\d").mean() > 0.9 for name in unused]
+    return as_set, [line.replace("names each row: not", "is another text in each row: not") if begins else line
+                    for line, begins in zip(as_set, digits)]
 
 
 def may_count_rows(table, path):
@@ -299,12 +290,12 @@ class Features:
 
     def _count(self, converted):
         """Return how many features `_preprocessing` makes of `_converted`'s DataFrame; DataError if numbers are too large."""
-        total, categories, texts = 0, self._named("categories"), self._named("text")
+        total, categories, of_text = 0, self._named("categories"), self._named("text")
         for name, column in converted.items():
             if name in categories:
                 total += min(column.nunique(), MAX_CATEGORIES)
-            elif name in texts:
-                in_texts = _terms(column, self.columns[name].characters).explode().value_counts()
+            elif name in of_text:
+                in_texts = texts.terms(column, self.columns[name].characters).explode().value_counts()
                 total += min(int((in_texts >= 2).sum()), MAX_WORDS)
             else:
                 present = column.dropna()
@@ -364,7 +355,7 @@ class Features:
         text = values.astype(object).where(values.notna(), "").astype(str).str.strip()
         if column.truth:
             text = text.str.casefold().replace({"true": "1", "false": "0"})
-        found = numbers_of(text, name, self.path, column.decimal)[0]
+        found = numbers_of(text, name, self.path, column.decimal, column.unit)[0]
         odd = text[found.isna() & (text != "")]
         if len(odd) and (name not in self.as_text or len(odd) > len(text) / 2 or odd.nunique() > 5 and not
                          odd.str.casefold().isin(MISSING).all()):
@@ -378,8 +369,8 @@ class Features:
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-        categories, texts = self._named("categories"), self._named("text")
-        numbers = [name for name in converted if name not in (*categories, *texts)]
+        categories, of_text = self._named("categories"), self._named("text")
+        numbers = [name for name in converted if name not in (*categories, *of_text)]
         return ColumnTransformer([
             ("numbers", make_pipeline(SimpleImputer(strategy="median", add_indicator=True), StandardScaler()), numbers),
             ("categories", OneHotEncoder(handle_unknown="infrequent_if_exist", max_categories=MAX_CATEGORIES,
@@ -387,7 +378,7 @@ class Features:
             *((f"text {name}", TfidfVectorizer(
                 max_features=MAX_WORDS, min_df=2, sublinear_tf=True,
                 **{"analyzer": "char", "ngram_range": (1, 2)} if self.columns[name].characters else {}), name)
-              for name in texts)],
+              for name in of_text)],
             sparse_threshold=0)
 
 

@@ -340,6 +340,7 @@ def main():
     parser = command.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sets", nargs="+", default=["classifiers"], choices=SETS, help="default: classifiers")
     parser.add_argument("--data", nargs="+", metavar="NAME", help="only these (default: all of the set)")
+    parser.add_argument("--noise", nargs="+", metavar="NOISE", help='only these, such as "sym 0.1" (default: all of the set)')
     parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS, help="default: all that fit the model")
     parser.add_argument("--seeds", nargs="+", type=int, default=[2, 3, 4, 5, 6], metavar="N", help="default: 2 to 6")
     parser.add_argument("--n_jobs", type=int, default=os.cpu_count(), metavar="N", help="default: all cores")
@@ -354,7 +355,8 @@ def main():
         done.setdefault(tuple(setting), set()).add(method)
     tasks = [(of_set, name, model, kind, ratio, seed) for of_set in args.sets
              for name, (_, models, noises) in SETS[of_set].items() for model in models for kind, ratio in noises
-             for seed in args.seeds if args.data is None or name in args.data]
+             for seed in args.seeds if (args.data is None or name in args.data) and (
+                 args.noise is None or f"{kind} {ratio}" in args.noise)]
     tasks = [(*task, [method for method in methods_for(task[0], task[2]) if method in args.methods and method not in
                       done.get((*task[:3], f"{task[3]} {task[4]}", task[5]), ())]) for task in tasks]
     tasks = [task for task in tasks if task[-1]]

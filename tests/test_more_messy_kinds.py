@@ -107,6 +107,7 @@ def test_the_index_and_the_bytes_of_a_parquet(tmp_path):
                          index=pd.Index([f"p{i // 4}" for i in I], name="patient"))
     frame.to_parquet(tmp_path / "t.parquet")
     assert of_column(tmp_path / "t.parquet")[0] == [i % 7 for i in I]
+    assert "the index 'patient' is read as a column" in custom_data.facts(tmp_path / "t.parquet", "label").reading
     dataset = custom_data.load(tmp_path / "t.parquet", "label", group="patient")
     assert dataset.groups.tolist() == [f"p{i // 4}" for i in I] and dataset.class_names.tolist() == ["a", "b"]
 
@@ -136,6 +137,21 @@ def test_columns_that_have_separators_in_their_names(tmp_path):
 def test_numbers_in_yet_another_dress(tmp_path, cells, expected, how):
     found, warnings = of_column(written(tmp_path / "t.csv", table(cells)))
     assert np.array_equal(found, expected, equal_nan=True) and any(how in line for line in warnings), warnings
+
+
+def test_new_rows_in_another_unit_are_refused(tmp_path):
+    path = written(tmp_path / "t.csv", table([f"{i}.25 kg" for i in I]))
+    source = data.Source(custom_data.facts(path, "label"), path=str(path), label="label")
+    found = custom_data.samples_like(written(tmp_path / "one.csv", "v,w\n1.25 kg,7\n1.25,7\n"), source)[0]
+    assert np.array_equal(found, custom_data.load(path, "label").x_train[[1, 1]])
+    with pytest.raises(data.DataError, match="'1250 g', which are not numbers"):
+        custom_data.samples_like(written(tmp_path / "other.csv", "v,w\n1250 g,7\n"), source)
+
+
+def test_carelessly_quoted_text_of_several_lines_is_read_as_before(tmp_path):
+    cells = ['"first, and\nsecond, line"' if i % 3 == 0 else f'"he said "hi" {i}"' for i in I]
+    found, notes = table_file.read_table(written(tmp_path / "t.csv", table(cells)), "label")
+    assert len(found) == 120 and found["v"][0] == "first, and\nsecond, line" and not notes
 
 
 @pytest.mark.parametrize("cells", [[f"10.0.{i}.{i * 7 % 250}" for i in I], [f"{i % 5}.{i % 3}.{i}" for i in I]])

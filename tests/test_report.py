@@ -124,16 +124,16 @@ def test_beside_cleanlab(tmp_path):
     for _ in range(2):
         done = subprocess.run(
             [sys.executable, PROJECT / "benchmarks" / "label_issues.py", "--sets", "classifiers", "--data", "breast cancer",
-             "--seeds", "0", "--n_jobs", "1", "--methods", "ours", "cleanlab", "vote"],
+             "--noise", "sym 0.1", "sym 0.2", "--seeds", "0", "--n_jobs", "1", "--methods", "ours", "cleanlab", "vote"],
             cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     found = pd.read_csv(tmp_path / "results/label_issues.csv")
-    assert found["method"].tolist() == ["ours", "cleanlab", "vote"] * 10
+    assert found["method"].tolist() == ["ours", "cleanlab", "vote"] * 4
     harmonic = 2 * found["precision"] * found["recall"] / (found["precision"] + found["recall"])
     assert np.allclose(found["f1"], harmonic) and (found["issues"] > 0).all()
     page = (tmp_path / "results/label_issues.md").read_text()
-    assert "mean of 10 settings, seeds 0" in page and page.count("| breast cancer |") == 10
+    assert "mean of 4 settings, seeds 0" in page and "both have run" in page and page.count("| breast cancer |") >= 4
 
 
 # --- the report -------------------------------------------------------------------------------------------------------
