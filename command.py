@@ -16,7 +16,6 @@ import re
 import signal
 import sys
 import time
-import unicodedata
 from pathlib import Path
 
 import arrays
@@ -255,9 +254,10 @@ def _source(args):
         path = Path(args.dataset)
         decisions = args.decisions and [str(Path(file).absolute()) for file in args.decisions]
         labels = str(Path(args.labels).absolute()) if arrays.is_npy(path) and args.labels else None
-        named = {name: unicodedata.normalize("NFC", value.strip()) for name in ("label", "group", "true_label")
-                 if isinstance(value := getattr(args, name), str) and table_file.is_table(path)}
-        vars(args).update(named)  # as table_file names columns
+        if table_file.is_table(path) and path.suffix.lower() != ".parquet":  # as table_file names columns
+            vars(args).update({name: table_file.composed(path, value.strip()) for name in ("label", "group", "true_label")
+                               if isinstance(value := getattr(args, name), str)})
+            args.drop = args.drop and [table_file.composed(path, name) for name in args.drop]
         source = data.Source(None, None, str(path.absolute()), args.label, args.image_size, labels, args.drop, args.decimal,
                              decisions, args.group, *(each and str(Path(each).absolute()) for each in [args.images]),
                              args.true_label, args.classes, *(each and str(Path(each).absolute()) for each in (

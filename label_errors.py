@@ -64,8 +64,8 @@ def find_label_errors(x, labels, model=None, noise_pattern="sym", iterations=2, 
         Names of what samples belong to, such as patients or videos: no model is trained on any sample of a group that it
         predicts. A missing one (None, NaN or "") is a group of its own.
     permutations : int, optional
-        How often, at most, all is done again with permuted labels where it is in doubt whether labels can be checked
-        (`verdict.verdict`). By default 99 for a classifier and at most 2,000 samples, else 0; with groups always 0.
+        How often, at most, all is done again with permuted labels if the first iteration does not tell whether labels can be
+        checked (`verdict.verdict`). By default 99 for a classifier and at most 2,000 samples, else 0; with groups always 0.
 
     Returns
     -------
@@ -255,8 +255,8 @@ def with_logits(model):
 class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):
     """A scikit-learn classifier for noisy labels: find the label issues, then train on the other samples.
 
-    Where the verdict is that only the top of the list can be used, or none of it, only these samples are left out. In doubt
-    it is not repeated with permuted labels, as `find_label_errors` does: a fit takes as long as nine of the estimator.
+    Where the verdict is that only the top of the list can be used, or none of it, only these samples are left out. The
+    verdict is made without runs with permuted labels: a fit trains the estimator once, and eight times on a half or less.
 
     Parameters
     ----------

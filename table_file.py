@@ -118,9 +118,14 @@ def separator_like(target, path, label):
     return "\t" if tabs else _text_of(Path(path), [label], [])[1] if alike else ","
 
 
+def composed(path, name):
+    """Return the name of a column as `read_table` has it: accents composed (NFC), in a .parquet as they are."""
+    return name if Path(path).suffix.lower() == ".parquet" else unicodedata.normalize("NFC", name)
+
+
 def _names(columns, label, path, notes):
-    """Return column names without white space around them, composed (NFC); DataError if the label's name is there twice."""
-    columns = [unicodedata.normalize("NFC", str(name)) for name in columns]
+    """Return column names without white space around them; DataError if the label's name is there twice."""
+    columns = [composed(path, str(name)) for name in columns]
     stripped = [name.strip() for name in columns]
     if stripped != columns:
         notes.append(f"{path}: white space around column names is removed")

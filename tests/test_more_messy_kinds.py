@@ -306,6 +306,12 @@ def test_accents_composed_or_not(tmp_path):
     header = unicodedata.normalize("NFD", "v,Größe\n")
     path = written(tmp_path / "n.csv", header + "".join(f"{i % 7},{'ab'[i % 2]}\n" for i in I))
     assert len(custom_data.load(path, unicodedata.normalize("NFC", "Größe")).given) == 120
+    written(tmp_path / "m.csv", unicodedata.normalize("NFD", "v,Höhe,Größe\n") + "".join(
+        f"{i % 7},{i % 5},{'ab'[i % 2]}\n" for i in I))
+    for form in ("NFC", "NFD"):
+        named = [unicodedata.normalize(form, each) for each in ("--label", "Größe", "--drop", "Höhe")]
+        result = run(["--dataset", "m.csv", *named, "--inspect"], tmp_path)
+        assert result.code == 0 and "120 samples of 1 features" in result.out, result.err
 
 
 @pytest.mark.parametrize("separator", ["\t", "  ", ",", "; "])
