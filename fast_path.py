@@ -70,6 +70,13 @@ def loops_on_device():
     return keras.backend.backend() == "jax" and "cpu" not in keras.distribution.list_devices()[0]
 
 
+def start_copies(variables):
+    """Begin to copy variables from the device, all at the same time; JAX would else wait for each before the next."""
+    if keras.backend.backend() == "jax":
+        for variable in variables:
+            variable.value.copy_to_host_async()
+
+
 def fits(x):
     """Return whether samples may stay on the device; memory-mapped ones, too many for memory, are streamed from a file."""
     return not isinstance(x, np.memmap)
