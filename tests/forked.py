@@ -15,7 +15,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload([
     "tensorflow", "keras", "matplotlib.pyplot", "pandas", "sklearn.datasets", "sklearn.model_selection", "sklearn.compose",
-    "sklearn.impute", "sklearn.pipeline", "filelock", "tabulate", "joblib", "tqdm", "PIL.Image"])
+    "sklearn.impute", "sklearn.pipeline", "filelock", "tabulate", "joblib", "tqdm", "PIL.Image", "frozen"])
 
 
 class Process:
@@ -80,4 +80,13 @@ def _carry_out(script, arguments, cwd, out, err):
     sys.argv = [str(script), *arguments]
     ours = [str(place) for place in (PROJECT, PROJECT / "tests", PROJECT / "benchmarks")]
     sys.path[:] = [str(script.parent), *(place for place in sys.path if place not in ours)]
+    _draw_coarsely()
     runpy.run_path(sys.argv[0], run_name="__main__")
+
+
+def _draw_coarsely():
+    """Save figures with a few pixels; fresh interpreters and test_figures.py draw them as they are."""
+    from matplotlib.figure import Figure
+
+    save = Figure.savefig
+    Figure.savefig = lambda figure, file, **options: save(figure, file, **options | {"dpi": 20})

@@ -127,12 +127,12 @@ def test_asym_and_a_whole_subset(tmp_path):
 @pytest.mark.slow
 def test_selections_on_the_digits_and_jax_beside_tensorflow(tmp_path):
     """The first iteration of the README's digits command, with a network that either backend compiles soon."""
-    found, base = {}, "INCV_seed0_networks_small_epochs20_iterations1_learning_rate0.005"
+    found, base = {}, "INCV_seed0_networks_small_iterations1_learning_rate0.01"
     for backend in ("tensorflow", "jax"):
         if importlib.util.find_spec(backend) is None:
             pytest.skip("jax is not installed: pip install -r requirements-dev.txt")
         result = run(["--dataset", "digits", "--noise_pattern", "sym", "--noise_ratio", 0.5, "--iterations", 1,
-                      "--architecture", SMALL_NETWORK, "--epochs", 20, "--learning_rate", 0.005, "--quiet"], tmp_path,
+                      "--architecture", SMALL_NETWORK, "--epochs", 12, "--learning_rate", 0.01, "--quiet"], tmp_path,
                      environment={"KERAS_BACKEND": "jax"} if backend == "jax" else None)
         assert result.code == 0 and result.err == "", result.err
         name = base + ("_jax" if backend == "jax" else "")

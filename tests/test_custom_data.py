@@ -141,16 +141,16 @@ def test_a_table_of_numbers_and_training_on_what_was_selected(tmp_path):
     assert list(kept) == list(cancer.frame) and (kept["target"] == names[given][select]).all()
     assert kept["mean area"].to_numpy() == pytest.approx(cancer.frame["mean area"].to_numpy()[select])
 
-    robust = run([*options, "--epochs", 30, "--quiet"], tmp_path, "INCV_main.py")
+    robust = run([*options, "--epochs", 12, "--quiet"], tmp_path, "INCV_main.py")
     assert robust.code == 0 and robust.err == "" and "reusing" in robust.out, robust.err
     assert "agreement with held-out labels" in robust.out
-    base = tmp_path / "results/cancer/given/INCV_main_seed0_epochs30"
+    base = tmp_path / "results/cancer/given/INCV_main_seed0_epochs12"
     assert json.loads(base.with_suffix(".json").read_text())["tested_on"] == "the labels of 57 held-out samples"
     # A fifth of the labels is wrong, so networks that are right agree with some .8 of them.
     history = pd.read_csv(base.with_suffix(".csv"))
     assert 0.65 <= history["accuracy_mean"].iloc[-1] <= 0.92 and "clean_1" not in history
     cancer.data.to_csv(tmp_path / "new.csv", index=False)
-    said = run([*options, "--epochs", 30, "--predict", "new.csv"], tmp_path, "INCV_main.py")
+    said = run([*options, "--epochs", 12, "--predict", "new.csv"], tmp_path, "INCV_main.py")
     assert said.code == 0 and said.err == "", said.err
     predictions = pd.read_csv(f"{base}_predictions_new.csv")
     assert list(predictions) == ["label", "p(benign)", "p(malignant)"]

@@ -108,8 +108,8 @@ def test_a_finished_incv_result_is_taken_up(finished):
 
 
 @pytest.mark.slow
-def test_killed_five_times_it_ends_with_the_same_bytes(finished, tmp_path):
-    """Kills in INCV and in training, between and within epochs, while files are written: same CSVs, same weights."""
+def test_killed_three_times_it_ends_with_the_same_bytes(finished, tmp_path):
+    """Kills in INCV and in training, and while the networks are written: same CSVs, same weights."""
     folder, _ = finished
     base = tmp_path / FOLDER / NAME
 
@@ -130,9 +130,7 @@ def test_killed_five_times_it_ends_with_the_same_bytes(finished, tmp_path):
         return wait
 
     killed(lambda process: (line("iter 1/2 half 1/2 epoch 2/")(process), time.sleep(0.05)))  # within an epoch of INCV
-    killed(file(base.with_name(f"{INCV_NAME}.csv")))  # between INCV's CSV and its JSON
     killed(lambda process: (line("incv epoch 5/")(process), time.sleep(0.1)))  # within an epoch
-    killed(file(base.with_name(f"{NAME}.checkpoint.new.part")))
     killed(file(base.with_name(f"{NAME}_network1.keras")))  # between the networks and the JSON
     last = run(SMALL, tmp_path, SCRIPT)
     assert last.code == 0 and "resuming at epoch 12" in last.out and "reusing" in last.out

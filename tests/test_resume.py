@@ -1,4 +1,4 @@
-"""A run killed (SIGKILL) at ten moments and resumed each time ends with the CSV of an unbroken run, byte for byte."""
+"""A run killed (SIGKILL) at five moments and resumed each time ends with the CSV of an unbroken run, byte for byte."""
 import pytest
 import os
 import shutil
@@ -23,9 +23,9 @@ def wait_for_file(process, path):
 
 
 @pytest.mark.slow
-def test_stopped_by_the_time_limit_three_times(unbroken, unbroken_history, tmp_path):
+def test_stopped_by_the_time_limit_twice(unbroken, unbroken_history, tmp_path):
     """Each time on another machine: of the run, its checkpoint alone is carried there."""
-    for number in range(3):
+    for number in range(2):
         base = tmp_path / str(number) / FOLDER / LONG_NAME
         base.parent.mkdir(parents=True)
         if number:
@@ -35,17 +35,17 @@ def test_stopped_by_the_time_limit_three_times(unbroken, unbroken_history, tmp_p
         last = stopped.out.splitlines()[-1]
         assert last.startswith(f"stopped by --time_limit at iter 1/2 half 1/2 epoch {number + 1}/25: 1 of 1 runs to finish")
         assert not base.with_name(base.name + ".json").exists()
-    waiting = run([*LONG, "--seed", 0, 1, "--time_limit", 0, "--n_jobs", 2], tmp_path / "2", fresh=True)
+    waiting = run([*LONG, "--seed", 0, 1, "--time_limit", 0, "--n_jobs", 2], tmp_path / "1", fresh=True)
     assert waiting.code == 0 and waiting.out.endswith("stopped by --time_limit: 2 of 2 runs to finish; the same command "
                                                       "resumes\n")
-    last = run([*LONG, "--time_limit", 60], tmp_path / "2")
-    assert last.code == 0 and "resuming at iteration 1, half 1, epoch 4" in last.out, last.err
+    last = run([*LONG, "--time_limit", 60], tmp_path / "1")
+    assert last.code == 0 and "resuming at iteration 1, half 1, epoch 3" in last.out, last.err
     assert base.with_name(base.name + ".csv").read_bytes() == unbroken
     assert base.with_name(base.name + "_history.csv").read_bytes() == unbroken_history
 
 
 @pytest.mark.slow
-def test_killed_seven_times(unbroken, unbroken_history, tmp_path):
+def test_killed_five_times(unbroken, unbroken_history, tmp_path):
     base = tmp_path / FOLDER / LONG_NAME
     printed = []
 
@@ -62,10 +62,8 @@ def test_killed_seven_times(unbroken, unbroken_history, tmp_path):
         time.sleep(fraction * (time.monotonic() - begun) / after)
         return lines
 
-    killed(lambda process: time.sleep(0.05), fresh=True)  # before anything is imported
     killed(lambda process: time.sleep(3), fresh=True)  # while the backend starts
     killed(lambda process: in_an_epoch(process, 3, 0.5))
-    killed(lambda process: in_an_epoch(process, 20, 0.8))  # in the second half
     killed(lambda process: wait_for_file(process, f"{base}.checkpoint.new.part"))  # a checkpoint is being written
     killed(lambda process: wait_for_epoch(process, 40))  # in the second iteration
     killed(lambda process: wait_for_file(process, f"{base}.csv"))  # results are being written

@@ -20,7 +20,7 @@ SWEEP = ["--dataset", "digits", "--architecture", SMALL_NETWORK, "--noise_ratio"
          "--epochs", 6, "--threads", 1]
 SCRIPT = "Verify_Theory.py"
 NAMES = [f"{ratio}/Verify_Theory_seed{seed}_networks_small_epochs6_subset300" for ratio in ("0.2", "1.0") for seed in (0, 1)]
-LONG_SWEEP = [*SWEEP[:-1], 2, "--epochs", 200, "--n_jobs", 2]
+LONG_SWEEP = [*SWEEP[:-1], 2, "--epochs", 120, "--n_jobs", 2]
 
 
 def csvs(folder, history=False):
@@ -93,7 +93,7 @@ def test_a_cluster_of_two_workers_gives_the_same_csvs(in_one_process, tmp_path):
                                      "127.0.0.1", "--name", f"worker{number}"], **quiet) for number in (1, 2)]
         with distributed.Client(address) as client:
             client.wait_for_workers(2)
-        result = run([*SWEEP, "--scheduler", address], tmp_path, SCRIPT, fresh=True)
+        result = run([*SWEEP, "--seed", 1, "--scheduler", address], tmp_path, SCRIPT, fresh=True)
         assert result.code == 0 and result.err == "", result.err
         with distributed.Client(address) as client:  # the work was done there
             assert all(client.run(lambda: "tensorflow" in __import__("sys").modules).values())
@@ -101,7 +101,8 @@ def test_a_cluster_of_two_workers_gives_the_same_csvs(in_one_process, tmp_path):
         for process in (*workers, scheduler):
             process.terminate()
             process.wait()
-    assert csvs(tmp_path) == csvs(folder) and left_over(tmp_path) == [] and result.out.count("measured (theory)") == 4
+    assert csvs(tmp_path) == {path: content for path, content in csvs(folder).items() if "seed1" in path}
+    assert left_over(tmp_path) == [] and result.out.count("measured (theory)") == 2
 
 
 def answers(address):
@@ -216,7 +217,7 @@ def test_workers_go_with_their_sweep(tmp_path, how):
     if how == signal.SIGINT:
         return
     # One run is missing, and is done; the number of threads is that of the resumed run.
-    one = [*SWEEP[:-2], "--epochs", 200, "--seed", 0, "--noise_ratio", 0.2, "--quiet"]
+    one = [*SWEEP[:-2], "--epochs", 120, "--seed", 0, "--noise_ratio", 0.2, "--quiet"]
     again = run(one, tmp_path, SCRIPT)
     assert again.code == 0 and "resuming at" in again.out, again.err
     made = json.loads(next((tmp_path / "results/digits/sym/0.2").glob("*seed0*.json")).read_text())
