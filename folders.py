@@ -136,10 +136,11 @@ def _scan(folder, stamps, labels, image_size, left_out):
     return found
 
 
-def scan_contents(folder, contents, image_size, left_out=()):
+def scan_contents(folder, contents, image_size, left_out=(), if_none=None):
     """Return the Scan of images.
 
-    folder: how messages begin; contents: iterable of (file, label, function that returns its bytes); left_out: of others.
+    folder: how messages begin; contents: iterable of (file, label, function that returns its bytes); left_out: of others;
+    if_none: the message if no image can be read.
     """
     from PIL import Image
 
@@ -165,7 +166,7 @@ def scan_contents(folder, contents, image_size, left_out=()):
         digest.update(f"{file}\0{len(content)}\0".encode("utf-8", "surrogateescape") + content)
         used.append((file, label))
     if not used:
-        raise DataError(f"{folder}: none of its {number} image files can be read")
+        raise DataError(f"{folder}: {if_none or f'none of its {number} image files can be read'}")
     height, width = (image_size or IMAGE_SIZE,) * 2
     if image_size is None and len(sizes) == 1 and max(max(sizes)) <= LARGEST_AS_IT_IS:
         [(height, width)] = sizes

@@ -392,7 +392,8 @@ def _scan(path, wanted, column, named, image_size):
         names = [str(row) for row in range(len(wanted))]
         contents = ((name, str(row), lambda content=content: content)
                     for row, name, content in _named(path, column, names, set(np.flatnonzero(wanted).tolist())))
-        return folders.scan_contents(path, contents, image_size), names, None, {}
+        no_image = f"the bytes in column {column!r} are no images that can be read; --drop the column to do without"
+        return folders.scan_contents(path, contents, image_size, if_none=no_image), names, None, {}
     names, files, _ = named
     missing = {folders.shown(name) or "(no name)": "missing" for name, file, each in zip(names, files, wanted)
                if file is None and each}

@@ -112,6 +112,16 @@ def test_the_index_and_the_bytes_of_a_parquet(tmp_path):
     assert dataset.groups.tolist() == [f"p{i // 4}" for i in I] and dataset.class_names.tolist() == ["a", "b"]
 
 
+def test_bytes_that_are_no_images_name_their_column(tmp_path):
+    frame = pd.DataFrame({"v": [i % 7 for i in I], "blob": [b"\xff\xfe\x00" + bytes([i]) for i in I],
+                          "label": ["ab"[i % 2] for i in I]})
+    frame.to_parquet(tmp_path / "t.parquet")
+    result = run(["--dataset", "t.parquet", "--label", "label", "--inspect"], tmp_path)
+    assert result.code == 2 and result.err.count("\n") == 1 and "bytes in column 'blob' are no images" in result.err
+    result = run(["--dataset", "t.parquet", "--label", "label", "--drop", "blob", "--inspect"], tmp_path)
+    assert result.code == 0 and "blob" not in result.err, result.err
+
+
 def test_columns_that_have_separators_in_their_names(tmp_path):
     path = written(tmp_path / "t.csv", "T,C;p,Pa;label\n" + "".join(f"{i % 9},5;{i % 8},25;{'ab'[i % 2]}\n" for i in I))
     assert [*table_file.read_table(path, as_text=True, raw=["label"])[0]] == ["T,C", "p,Pa", "label"]
