@@ -85,8 +85,13 @@ def _carry_out(script, arguments, cwd, out, err):
 
 
 def _draw_coarsely():
-    """Save figures with a few pixels; fresh interpreters and test_figures.py draw them as they are."""
+    """Save figures with a few pixels, as they come; fresh interpreters and test_figures.py draw them as they are."""
     from matplotlib.figure import Figure
 
     save = Figure.savefig
-    Figure.savefig = lambda figure, file, **options: save(figure, file, **options | {"dpi": 20})
+
+    def savefig(figure, file, **options):
+        figure.set_layout_engine("none")
+        save(figure, file, **options | {"dpi": 20})
+
+    Figure.savefig = savefig

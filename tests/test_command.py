@@ -1,6 +1,5 @@
 """The command: its files against what it says, its errors, and what it leaves behind."""
 import fcntl
-import importlib.util
 import json
 import os
 import pty
@@ -122,29 +121,6 @@ def test_asym_and_a_whole_subset(tmp_path):
     flipped = table["y"] != table["y_noisy"]
     assert len(table) == 1500 and ((table["y"] + 1) % 10 == table["y_noisy"])[flipped].all()
     assert (table["select"] ^ table["candidate"]).all()  # nothing is removed
-
-
-@pytest.mark.slow
-def test_selections_on_the_digits_and_jax_beside_tensorflow(tmp_path):
-    """The first iteration of the README's digits command, with a network that either backend compiles soon."""
-    found, base = {}, "INCV_seed0_networks_small_iterations1_learning_rate0.01"
-    for backend in ("tensorflow", "jax"):
-        if importlib.util.find_spec(backend) is None:
-            pytest.skip("jax is not installed: pip install -r requirements-dev.txt")
-        result = run(["--dataset", "digits", "--noise_pattern", "sym", "--noise_ratio", 0.5, "--iterations", 1,
-                      "--architecture", SMALL_NETWORK, "--epochs", 12, "--learning_rate", 0.01, "--quiet"], tmp_path,
-                     environment={"KERAS_BACKEND": "jax"} if backend == "jax" else None)
-        assert result.code == 0 and result.err == "", result.err
-        name = base + ("_jax" if backend == "jax" else "")
-        table = pd.read_csv(tmp_path / FOLDER / f"{name}.csv")
-        found[backend] = noise.precision_and_recall(*(table[column].to_numpy() for column in ("y", "y_noisy", "select")))
-        provenance = json.loads((tmp_path / FOLDER / f"{name}.json").read_text())
-        assert provenance["settings"]["engine"] == backend and backend in provenance["versions"]
-        lp, lr = found[backend]
-        assert lp >= 0.95 and lr >= 0.85
-    assert found["jax"] == pytest.approx(found["tensorflow"], abs=0.03)
-    assert names(tmp_path) == sorted(f"{base}{backend}{ending}" for backend in ("", "_jax")
-                                     for ending in INCV_FILES if ending != "_index.csv")
 
 
 def test_real_cifar10_runs(cifar10, tmp_path):

@@ -101,7 +101,7 @@ def test_a_folder_of_images(png_run):
     assert list(table) == ["y", "y_noisy", "select", "candidate", "eval_ratio"] and set(table["y"]) == {""}
     assert (table["y_noisy"] == NAMES[given[order]]).all()
     for picture in ("", "_classes", "_suspects"):
-        assert Image.open(place / f"{name}{picture}.png").size[0] > 500
+        assert Image.open(place / f"{name}{picture}.png").size[0] > 80  # coarse, see forked.py
     kept = pd.read_csv(folder / "kept.csv")
     assert (kept["file"] == samples["sample"][samples["status"] == "selected"].to_numpy()).all()
     assert all((folder / "scans" / file).is_file() for file in kept["file"])

@@ -1,5 +1,4 @@
-"""The compared methods: losses, selection rules, LID against literal NumPy, on TensorFlow and (test_coteaching.py) JAX."""
-import os
+"""The compared methods: losses, selection rules, LID against literal NumPy, on TensorFlow."""
 from types import SimpleNamespace
 
 import numpy as np
@@ -290,7 +289,6 @@ def test_the_loss_of_elr_has_no_gradient_through_its_targets():
     assert -np.asarray(network.layers[-1].bias) == pytest.approx(gradient, rel=1e-5)
 
 
-@pytest.mark.skipif("COTEACHING_ON_JAX" in os.environ, reason="commands are run by that test's parent")
 @pytest.mark.slow
 def test_killed_and_resumed_each_ends_with_the_same_bytes(tmp_path):
     """F-correction (in its estimate and after it), D2L, and Co-teaching told that no label is wrong."""

@@ -9,6 +9,7 @@ import Verify_Theory
 import progress_bar
 import runs
 import utils
+from conftest import small_network
 
 utils.start_backend(threads=2)
 
@@ -223,13 +224,13 @@ def test_measuring_the_training_accuracy_changes_no_weight(samples):
     x, y = samples
     states = []
     for accuracy in (False, True):
-        trainer, _ = training.make_trainer(models.resnet8((8, 8, 1), 10, seed=0), 16, accuracy=accuracy)
+        trainer, _ = training.make_trainer(small_network(0), 16, accuracy=accuracy)
         found = [training.train_epoch(trainer, x, y, np.arange(50), utils.rng(0, epoch), 16, 1e-3, 0, False)
                  for epoch in range(3)]
         states.append(training.get_state(trainer))
     assert (states[0] == states[1]).all()
     # Each batch is measured as the network stands before the step: literally, batch by batch.
-    network = models.resnet8((8, 8, 1), 10, seed=0)
+    network = small_network(0)
     trainer, _ = training.make_trainer(network, 16)
     order, hits = utils.rng(0, 0).permutation(np.arange(50)), 0
     still = training.augmentation(np.random.default_rng(0), 50, 8, 0, False)
