@@ -15,7 +15,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload([
     "tensorflow", "keras", "matplotlib.pyplot", "pandas", "sklearn.datasets", "sklearn.model_selection", "sklearn.compose",
-    "sklearn.impute", "sklearn.pipeline", "filelock", "tabulate", "joblib", "tqdm", "PIL.Image", "frozen"])
+    "sklearn.impute", "sklearn.pipeline", "filelock", "tabulate", "joblib", "tqdm", "PIL.Image"])
 
 
 class Process:
