@@ -169,7 +169,7 @@ def test_an_epoch_passes_once_over_the_selected_and_each_candidate_at_most_once(
 
 @pytest.mark.skipif("COTEACHING_ON_JAX" in os.environ, reason="this is that run")
 @pytest.mark.slow
-def test_all_this_on_jax():
+def test_the_step_on_jax():
     if importlib.util.find_spec("jax") is None:
         pytest.skip("jax is not installed: pip install -r requirements-dev.txt")
     done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-x", "tests/test_coteaching.py", "-m", "not slow", "-k",
