@@ -1,7 +1,8 @@
 """The last pass: after INCV, every sample gets a prediction by models that were trained on nearly clean labels, but not on it.
 
-    p = out_of_fold(y, num_classes, selected, copies(x), train, seed, first_iteration=3)
-    issues = margins(y, p.mean(axis=0)) > MARGIN
+    passes = out_of_fold(y, num_classes, selected, copies(x), train, seed, first_iteration=3)
+    p = averaged(passes, first)                                  # first: what the networks of iteration 1 say
+    found = issues(y, p, ratio=0.2)                              # of which no more than a fifth can be
 """
 import hashlib
 
@@ -10,7 +11,8 @@ import numpy as np
 import utils
 
 PASSES = 2  # how many are averaged
-MARGIN = 0.2  # by how much another class must be more probable than the given label for a label issue
+FLOOR = 0.01  # added to probabilities before their logarithms: differences between smaller ones tell nothing
+MARGIN = 0.5  # of a label issue, whose other class is 1.6 times as probable as the given label, or more
 
 
 def stratified_halves(positions, generator, y, groups):
@@ -83,7 +85,7 @@ def out_of_fold(y, num_classes, selected, groups, train, seed, first_iteration, 
     Returns
     -------
     float array [passes, n, num_classes]
-        Label issues follow from the mean of the passes.
+        Label issues follow from their mean (`averaged`).
     """
     every, p, trusted = np.arange(len(y)), np.empty((passes, len(y), num_classes)), np.asarray(selected)
     for number in range(passes):
@@ -114,8 +116,42 @@ def keep_first(train, first):
     return remembering
 
 
+def averaged(passes, first):
+    """Return the mean of the passes and of INCV's first iteration, float [n, num_classes].
+
+    The weight of the first iteration is the fraction of samples for which the first two passes predict different classes. Its
+    networks have seen all labels, those of the passes only samples whose label had been predicted: on data that are hard to
+    learn, where the passes differ, these are the easy ones, and the passes are too sure of the others.
+
+    passes: float [passes, n, num_classes]; first: float [n, num_classes], NaN for samples that have the passes' mean alone.
+    """
+    p, weight = passes.mean(axis=0), 0 if len(passes) == 1 else 1 - agreement_of(passes)
+    return np.where(np.isnan(first), p, (1 - weight) * p + weight * first)
+
+
+def agreement_of(passes):
+    """Return the fraction of samples for which the first two passes predict the same class; None for a single pass."""
+    return None if len(passes) == 1 else float(np.mean(passes[0].argmax(axis=1) == passes[1].argmax(axis=1)))
+
+
 def margins(y, p):
-    """Return the largest probability of another class minus that of the given label, float [n]."""
-    others = p.copy()
-    others[np.arange(len(y)), y] = -np.inf
-    return others.max(axis=1) - p[np.arange(len(y)), y]
+    """Return the logarithm of the largest probability of another class over that of the given label, float [n].
+
+    `FLOOR` is added to both, so that margins are between -4.6 and 4.6. Unlike the difference of the two, which is near 1
+    wherever the given label is improbable, it tells improbable labels from impossible ones.
+    """
+    logs = np.log(p + FLOOR)
+    of_given = logs[np.arange(len(y)), y]
+    logs[np.arange(len(y)), y] = -np.inf
+    return logs.max(axis=1) - of_given
+
+
+def issues(y, p, ratio):
+    """Return which samples are label issues, bool [n]: margins above `MARGIN`, but no more than the worst ratio * n.
+
+    ratio: how many labels are wrong, as a fraction (`verdict.noise_ratio`).
+    """
+    found = margins(y, p)
+    worst = np.zeros(len(y), dtype=bool)
+    worst[np.argsort(-found, kind="stable")[:int(np.ceil(ratio * len(y)))]] = True
+    return worst & (found > MARGIN)

@@ -19,7 +19,7 @@ MOST_IN_ALL, MOST_OF_A_CLASS = 100, 30  # label issues on the page: overall, and
 
 # --- label issues -----------------------------------------------------------------------------------------------------
 
-def label_issues(selection, given, class_names, names, p=None, trusted=None, groups=None, rows=None):
+def label_issues(selection, given, class_names, names, p=None, ratio=1, trusted=None, groups=None, rows=None):
     """Return the DataFrame of all samples that `label_errors.find_label_errors` describes.
 
     Parameters
@@ -29,7 +29,9 @@ def label_issues(selection, given, class_names, names, p=None, trusted=None, gro
     class_names : array [num_classes], or None for the integers themselves
     names : array [n]
     p : float array [n, num_classes], optional
-        The probabilities of the last pass; without them, there is no column margin.
+        The probabilities that the last pass leads to (`last_pass.averaged`); without them, there is no column margin.
+    ratio : float
+        With `p`: the fraction of labels that can be wrong (`verdict.noise_ratio`); 1 with groups, whose rows say too little.
     trusted : bool array [n], optional
         The samples whose labels a person confirmed: no label issues.
     groups : array [n], optional
@@ -45,7 +47,7 @@ def label_issues(selection, given, class_names, names, p=None, trusted=None, gro
     named = (lambda integers: integers) if class_names is None else class_names.__getitem__
     status = np.where(selection.select, "selected", np.where(selection.candidate, "candidate", "removed"))
     margins = last_pass.margins(given, p)
-    suspect = margins > last_pass.MARGIN if passed else ~selection.select & (suggested != given)
+    suspect = last_pass.issues(given, p, ratio) if passed else ~selection.select & (suggested != given)
     suspect &= True if trusted is None else ~trusted
     table = pd.DataFrame({"sample": names, "given": named(given), "suggested": named(suggested), "p_given": p[every, given],
                           "p_suggested": p[every, suggested], "status": status, "suspect": suspect})
@@ -56,9 +58,10 @@ def label_issues(selection, given, class_names, names, p=None, trusted=None, gro
 
 
 def worst_first(table):
-    """Return the label issues in the DataFrame of `label_issues`, in ascending order of p_given - p_suggested."""
+    """Return the label issues in the DataFrame of `label_issues`, by margin, or without a last pass p_suggested - p_given."""
     found = table[table["suspect"]]
-    return found.iloc[np.argsort((found["p_given"] - found["p_suggested"]).to_numpy(), kind="stable")]
+    worse = found["margin"] if "margin" in found else found["p_suggested"] - found["p_given"]
+    return found.iloc[np.argsort(-worse.to_numpy(), kind="stable")]
 
 
 def write(path, table, started, provenance, copies=None):

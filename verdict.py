@@ -3,6 +3,8 @@
     found = verdict(y, first, passes, suspect)
     print(found["sentence"])
 """
+import math
+
 import numpy as np
 
 import groups as of_groups
@@ -13,6 +15,8 @@ PERMUTATIONS = 200
 NOISE = np.r_[0, np.geomspace(0.001, 0.05, 15), np.arange(0.06, 0.96, 0.01)]  # the noise ratios that are tried
 EXPONENTS = np.geomspace(1 / 64, 8, 37)  # of probabilities that are too sure (below 1) or not sure enough
 INTERVAL = 1.92  # the log-likelihood that a 95 % interval may lose: half the quantile of chi-squared
+RIGHT = 0.8  # networks that are right less often than this make too many errors of their own to use the whole list
+SUREST = 0.2  # the fraction of samples for which errors of the networks are taken to be rare
 
 
 def verdict(y, first, passes, suspect, groups=None, again=None, runs=0):
@@ -22,7 +26,8 @@ def verdict(y, first, passes, suspect, groups=None, again=None, runs=0):
     labels exceeds that of the same labels permuted by four standard deviations. Where it only exceeds it, as with few samples
     and many wrong labels, all is done again with permuted labels, `runs` times: labels can also be checked if the passes were
     surer of the given labels than in any of these runs. How many labels are wrong is fitted by maximum likelihood (`fit`), and
-    with it the probability of each entry of the list to be a wrong label.
+    with it the probability of each entry of the list to be a wrong label. Where networks are right too seldom, as on data that
+    they cannot learn, `fit` takes their errors for wrong labels, and the mean of `fit` and `fit_agreement` replaces it.
 
     Parameters
     ----------
@@ -49,13 +54,15 @@ def verdict(y, first, passes, suspect, groups=None, again=None, runs=0):
     dict
         outcome: "use", "top" or "nothing"; sentence: the same in words; agreement: the fraction of labels that `first`
         predicts, beside largest_class, the fraction of the largest class, and permuted, the agreement with permuted labels;
-        runs: how many runs with permuted labels were made; margin: the median margin of the label issues; wrong, wrong_low,
+        runs: how many runs with permuted labels were made; right: the fraction of samples that the networks predict right, at
+        most (`fit_agreement`); margin: the median margin of the label issues; wrong, wrong_low,
         wrong_high: the estimated number of wrong labels and its 95 % interval; issues: the length of the list;
         expected_precision: of the list, None if it is empty; top: the number of its entries, from the worst on, of which more
-        than half are expected to be wrong labels. The estimates are None where nothing follows.
+        than half are expected to be wrong labels; all of them can be used only if networks are right often enough. The
+        estimates are None where nothing follows.
     """
     weights, pieces, about = None, np.arange(len(y)), {}
-    margins = last_pass.margins(y, passes.mean(axis=0))
+    margins = last_pass.margins(y, last_pass.averaged(passes, first))
     if groups is not None:
         members = of_groups.numbers(of_groups.as_text(groups))
         about = {"unit": "sample", "groups": int(members.max() + 1)}
@@ -67,16 +74,20 @@ def verdict(y, first, passes, suspect, groups=None, again=None, runs=0):
         else:
             weights = 1 / np.bincount(members)[members]
             pieces = np.unique(members * passes.shape[2] + y, return_inverse=True)[1]  # a group's samples of one label
-    p, listed = passes.mean(axis=0), np.flatnonzero(suspect)[np.argsort(-margins[suspect], kind="stable")]
+    p, listed = last_pass.averaged(passes, first), np.flatnonzero(suspect)[np.argsort(-margins[suspect], kind="stable")]
     agreement, permuted, learned, doubtful = _learned(of_groups.majority(pieces, y), of_groups.mean(pieces, first))
     surer, made = (False, 0) if learned or not doubtful or again is None else _surer(y, passes, again, runs)
     learned = learned or surer
-    first_two = passes[:2].argmax(axis=2)
-    ratio, low, high, wrong = fit(y, p, (first_two[0] == first_two[-1]).mean() if len(passes) > 1 else None, weights)
+    *by_agreement, right = fit_agreement(y, p, weights)
+    ratio, low, high, wrong = fit(y, p, last_pass.agreement_of(passes), weights, most=right)
+    if right < RIGHT:
+        ratio, wrong = (ratio + by_agreement[0]) / 2, (wrong + by_agreement[3]) / 2
+        low, high = min(low, by_agreement[1]), max(high, by_agreement[2])
     precision = np.cumsum(wrong[listed]) / np.arange(1, len(listed) + 1)
-    top = (int(np.argmin(precision > 0.5)) if (precision <= 0.5).any() else len(listed)) if learned else 0
-    found = {"outcome": USE if learned and top == len(listed) else TOP if top else NOTHING, "agreement": agreement,
-             "largest_class": float(np.bincount(y).max() / len(y)), "permuted": permuted, "runs": made,
+    top = int(np.max(np.flatnonzero(precision > 0.5), initial=-1)) + 1 if learned else 0
+    use = learned and top == len(listed) and right >= RIGHT
+    found = {"outcome": USE if use else TOP if top else NOTHING, "agreement": agreement,
+             "largest_class": float(np.bincount(y).max() / len(y)), "permuted": permuted, "runs": made, "right": right,
              "margin": float(np.median(margins[listed])) if len(listed) else None, "wrong": None, "wrong_low": None,
              "wrong_high": None, "issues": len(listed), "expected_precision": None, "top": top, **about}
     if found["outcome"] != NOTHING:
@@ -118,14 +129,27 @@ def _surer(y, passes, again, runs):
     return runs > 0, runs
 
 
-def fit(y, p, consistency=None, weights=None):
+def noise_ratio(y, p, consistency=None):
+    """Return the fraction of labels that can be wrong, for which a list of label issues has entries.
+
+    The larger of two estimates: that of `fit`, and the fraction of labels that networks do not predict where they are surest
+    (`SUREST`), plus its standard error, which is right also where wrong labels are those most easily mistaken. y, p,
+    consistency: as for `fit`.
+    """
+    surest = np.argsort(-p.max(axis=1), kind="stable")[:math.ceil(SUREST * len(y))]
+    missed = max((p[surest].argmax(axis=1) != y[surest]).mean(), 0.5 / len(surest))
+    return max(fit(y, p, consistency)[0], float(missed + math.sqrt(missed * (1 - missed) / len(surest))))
+
+
+def fit(y, p, consistency=None, weights=None, most=1):
     """Fit the noise ratio ε to given labels and out-of-fold probabilities p, by maximum likelihood.
 
     The model: a sample's true label has the probabilities p ** exponent, normalised; with probability ε its given label is
     another one. Which one depends on the true class, as counted where p predicts another label than the given one. Errors of
     the model and of the labels can look alike. Where two passes agree (consistency: the fraction of samples), the model is
     taken to be right: the normalised probabilities are at least as sure, on average, as 1 - 2 (1 - consistency). weights,
-    float [n]: the pieces of evidence that a sample is, by default 1.
+    float [n]: the pieces of evidence that a sample is, by default 1. most: the mean of the largest probabilities that the
+    exponent may lead to, which counts more than the consistency.
 
     Returns
     -------
@@ -134,17 +158,14 @@ def fit(y, p, consistency=None, weights=None):
     wrong : float array [n]
         Each label's probability of being wrong.
     """
-    num_classes, predicted, logs = p.shape[1], p.argmax(axis=1), np.log(np.clip(p, 1e-9, None))
-    flow = np.ones((num_classes, num_classes))  # from the true class to the given one, with one pseudo-count each
-    np.add.at(flow, (predicted, y), 1)
-    np.fill_diagonal(flow, 0)
-    flow /= flow.sum(axis=1, keepdims=True)
-
-    candidates, least = [], -np.inf if consistency is None else 1 - 2 * (1 - consistency)
+    flow, candidates = _flow(y, p), []
+    least = -np.inf if consistency is None else 1 - 2 * (1 - consistency)
     for exponent in EXPONENTS[::-1]:
-        true = np.exp(exponent * (logs - logs.max(axis=1, keepdims=True)))
-        true /= true.sum(axis=1, keepdims=True)
-        if candidates and true.max(axis=1).mean() < least:
+        true = _raised(p, exponent)
+        sure = np.average(true.max(axis=1), weights=weights)
+        if sure > most and exponent > EXPONENTS[0]:
+            continue
+        if candidates and sure < least:
             break
         # The probability of each given label if labels are right, and if they are wrong.
         candidates.append((true[np.arange(len(y)), y], (true * flow[:, y].T).sum(axis=1)))
@@ -153,9 +174,60 @@ def fit(y, p, consistency=None, weights=None):
                            for right, wrong in candidates])
     exponent, best = np.unravel_index(likelihood.argmax(), likelihood.shape)
     within, (right, wrong) = np.flatnonzero(likelihood.max(axis=0) >= likelihood.max() - INTERVAL), candidates[exponent]
-    ratio = NOISE[best]
-    wrong = ratio * wrong / np.maximum(ratio * wrong + (1 - ratio) * right, 1e-300)
-    return ratio, NOISE[within[0]], NOISE[within[-1]], wrong
+    return NOISE[best], NOISE[within[0]], NOISE[within[-1]], _probability(NOISE[best], right, wrong)
+
+
+def fit_agreement(y, p, weights=None):
+    """Fit the noise ratio ε and how often networks are right, only to whether each given label is the predicted class.
+
+    By maximum likelihood: with c the largest of a sample's probabilities, raised to an exponent and normalised, the given
+    label is the predicted class with probability (1 - ε) c + ε (1 - c) / (num_classes - 1). Errors of a network grow rarer
+    where it is surer, wrong labels do not. It says less than `fit` does (with few samples next to nothing), but does not take
+    what a network cannot learn for wrong labels.
+
+    Parameters are those of `fit`.
+
+    Returns
+    -------
+    ratio, low, high, wrong
+        As of `fit`.
+    right : float
+        The fraction of samples that networks predict right: the upper limit of its 95 % profile-likelihood interval.
+    """
+    agree, chance = p.argmax(axis=1) == y, 1 / max(1, p.shape[1] - 1)
+    weights = np.ones(len(y)) if weights is None else weights
+    likelihood, sure = np.empty((len(EXPONENTS), len(NOISE))), np.empty(len(EXPONENTS))
+    for row, exponent in enumerate(EXPONENTS):
+        c = _raised(p, exponent).max(axis=1)
+        sure[row] = np.average(c, weights=weights)
+        for column, ratio in enumerate(NOISE):
+            of_agreement = (1 - ratio) * c + ratio * (1 - c) * chance
+            likelihood[row, column] = weights @ np.log(np.clip(np.where(agree, of_agreement, 1 - of_agreement), 1e-6, None))
+    row, best = np.unravel_index(likelihood.argmax(), likelihood.shape)
+    true, within = _raised(p, EXPONENTS[row]), likelihood >= likelihood.max() - INTERVAL
+    ratios = NOISE[within.any(axis=0)]
+    wrong = _probability(NOISE[best], true[np.arange(len(y)), y], (true * _flow(y, p)[:, y].T).sum(axis=1))
+    return NOISE[best], ratios[0], ratios[-1], wrong, float(sure[within.any(axis=1)].max())
+
+
+def _flow(y, p):
+    """Return [true class, given label]: the probabilities of a wrong label, from predictions, with one pseudo-count each."""
+    flow = np.ones((p.shape[1], p.shape[1]))
+    np.add.at(flow, (p.argmax(axis=1), y), 1)
+    np.fill_diagonal(flow, 0)
+    return flow / np.maximum(flow.sum(axis=1, keepdims=True), 1e-300)
+
+
+def _raised(p, exponent):
+    """Return the probabilities p raised to an exponent, normalised."""
+    logs = np.log(np.clip(p, 1e-9, None))
+    raised = np.exp(exponent * (logs - logs.max(axis=1, keepdims=True)))
+    return raised / raised.sum(axis=1, keepdims=True)
+
+
+def _probability(ratio, right, wrong):
+    """Return each label's probability of being wrong, float [n], from those of the label if it is right and if it is wrong."""
+    return ratio * wrong / np.maximum(ratio * wrong + (1 - ratio) * right, 1e-300)
 
 
 def _sentence(found, learned):
@@ -172,7 +244,10 @@ def _sentence(found, learned):
     labels = f"of {found['groups']} groups have a wrong label" if by_group else "labels are wrong"
     about = f"about {found['wrong']} {labels} ({found['wrong_low']} to {found['wrong_high']})"
     if found["outcome"] == TOP:
-        return f"use the first {found['top']} of the {found['issues']} {entries} only: {about}; {agreement}"
+        seldom = f"; they are right about {found['right']:.0%} of all at most" if found["right"] < RIGHT else ""
+        how = (f"use the first {found['top']} of the {found['issues']} {entries} only" if found["top"] < found["issues"] else
+               f"use none of the {found['issues']} {entries} that you have not looked at")
+        return f"{how}: {about}; {agreement}{seldom}"
     expected = found["expected_precision"]
     precise = "" if expected is None else f"; {expected:.0%} of the {found['issues']} {entries} are expected to be wrong"
     return f"the list can be used: {about}{precise}; {agreement}"

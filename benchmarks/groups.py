@@ -31,10 +31,10 @@ from sklearn.preprocessing import StandardScaler
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 import command  # noqa: E402
 import groups as of_groups  # noqa: E402
-import last_pass  # noqa: E402
 import runs  # noqa: E402
 import utils  # noqa: E402
 from label_errors import find_label_errors  # noqa: E402
+from label_issues import differences  # noqa: E402
 
 FOLDS, WRONG = 5, 0.15
 CLASSIFIERS = {"logistic regression": make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)),
@@ -83,7 +83,7 @@ def by_cross_validation(x, given, model, seed, groups):
     """Return (argmax differs, margin, no verdict) of five folds, by rows or by groups."""
     folds = (StratifiedKFold if groups is None else StratifiedGroupKFold)(FOLDS, shuffle=True, random_state=seed)
     p = cross_val_predict(model, x, given, cv=folds, method="predict_proba", groups=groups)
-    return p.argmax(axis=1) != given, last_pass.margins(given, p), {}
+    return p.argmax(axis=1) != given, differences(given, p), {}
 
 
 def compare(of_set, classes, model_name, seed, split_seed):

@@ -4,6 +4,7 @@
     python benchmarks/label_issues.py                                  # scikit-learn's data and models: seeds 2 to 6
     python benchmarks/label_issues.py --sets network                   # networks on the digits and on MNIST
     python benchmarks/label_issues.py --sets cifar10 --seeds 2 3       # 5,000 images of CIFAR-10
+    python benchmarks/label_issues.py --sets hard --seeds 2 3          # classes that models hardly separate
     python benchmarks/label_issues.py --sets random --seeds 0 1 2 3 4  # random features: what is the verdict?
 
 Ours: `label_errors.find_label_errors` as it is. vote: 10 nearest neighbours on standardised features (the idea of SimiFeat,
@@ -33,6 +34,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import NearestNeighbors
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -41,7 +43,6 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import command  # noqa: E402
 import data  # noqa: E402
 import INCV  # noqa: E402
-import last_pass  # noqa: E402
 import noise  # noqa: E402
 import progress_bar  # noqa: E402
 import runs  # noqa: E402
@@ -53,7 +54,8 @@ FOLDS, REPEATS, NEIGHBOURS = 5, 10, 10
 NOISES = [("sym", 0.1), ("sym", 0.2), ("sym", 0.4), ("asym", 0.2), ("asym", 0.4), ("likely", 0.2),
           ("sample", 0.2), ("sample", 0.4)]
 CLASSIFIERS = {"logistic regression": make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)),
-               "random forest": RandomForestClassifier(100, random_state=0)}
+               "random forest": RandomForestClassifier(100, random_state=0), "naive Bayes": GaussianNB()}
+TWO = ["logistic regression", "random forest"]
 
 
 # --- samples and models -----------------------------------------------------------------------------------------------
@@ -61,6 +63,12 @@ CLASSIFIERS = {"logistic regression": make_pipeline(StandardScaler(), LogisticRe
 def synthetic():
     return sklearn.datasets.make_classification(1000, 20, n_informative=10, n_redundant=0, n_classes=5, class_sep=1.5,
                                                 flip_y=0, random_state=0)
+
+
+def hard(classes, separation):
+    """Return a function that makes samples of classes which models hardly separate."""
+    return functools.partial(sklearn.datasets.make_classification, 2000, 20, n_informative=12, n_redundant=0,
+                             n_classes=classes, class_sep=separation, flip_y=0, random_state=7)
 
 
 def digit_images():
@@ -96,13 +104,15 @@ def scikit(name):
 # {set of settings: {name: (function that returns x and y, its models, its noise settings)}}
 SETS = {
     "classifiers": {
-        "digits": (scikit("digits"), CLASSIFIERS, NOISES), "wine": (scikit("wine"), CLASSIFIERS, NOISES),
-        "breast cancer": (scikit("breast_cancer"), CLASSIFIERS, NOISES[:3] + NOISES[-2:]),  # two classes: the others are alike
-        "synthetic": (synthetic, CLASSIFIERS, NOISES)},
+        "digits": (scikit("digits"), TWO, NOISES), "wine": (scikit("wine"), TWO, NOISES),
+        "breast cancer": (scikit("breast_cancer"), TWO, NOISES[:3] + NOISES[-2:]),  # two classes: the others are alike
+        "synthetic": (synthetic, TWO, NOISES)},
+    "hard": {f"hard, {classes} classes": (hard(classes, separation), CLASSIFIERS, [*NOISES[:3], NOISES[4]])
+             for classes, separation in ((3, 0.5), (5, 0.7), (10, 1.0))},
     "network": {"digits": (digit_images, ["plain14"], [("sym", 0.2), ("sym", 0.5), ("asym", 0.4)]),
                 "MNIST, 2,000": (mnist, ["small network"], [("sym", 0.2), ("asym", 0.4)])},
     "cifar10": {"CIFAR-10, 5,000": (cifar10, ["resnet8"], [("sym", 0.2)])},
-    "random": {f"random, {n} x {c}": (random_features(n, c), CLASSIFIERS, [("sym", 0.9)])
+    "random": {f"random, {n} x {c}": (random_features(n, c), TWO, [("sym", 0.9)])
                for n, c in ((800, 5), (800, 2), (300, 3), (1000, 10))}}
 
 
@@ -183,12 +193,19 @@ def by_network(x, given, model, folds, seed):
     return p
 
 
+def differences(y, scores):
+    """Return the largest score of another class minus that of the given label, float [n]."""
+    others = scores.copy()
+    others[np.arange(len(y)), y] = -np.inf
+    return others.max(axis=1) - scores[np.arange(len(y)), y]
+
+
 def by_vote(x, given, model, seed):
     """Return (another class has more votes bool [n], ranking float [n], no training) of the nearest neighbours."""
     features, num_classes = StandardScaler().fit_transform(x.reshape(len(x), -1)), len(np.unique(given))
     near = NearestNeighbors(n_neighbors=NEIGHBOURS).fit(features).kneighbors(return_distance=False)
     votes = np.eye(num_classes)[given[near]].mean(axis=1)
-    margins = last_pass.margins(given, votes)
+    margins = differences(given, votes)
     return margins > 0, margins, 0
 
 
@@ -230,7 +247,7 @@ def by_aum(x, given, model, seed):
 
         for _ in training.fit(trainer, epochs, INCV.SCHEDULE, train_epoch, 0, training.get_state(trainer), where="AUM, "):
             logits = np.log(np.clip(training.predict(predictor, x, every), 1e-30, None))
-            total -= last_pass.margins(y, logits)
+            total -= differences(y, logits)
         total /= epochs
         mine = np.setdiff1d(every, made_up) if part == 0 else drawn[:len(drawn) - len(made_up)]
         areas[mine], issues[mine] = total[mine], total[mine] < np.percentile(total[made_up], 99)

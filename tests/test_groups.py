@@ -161,7 +161,7 @@ def test_groups_of_several_labels_are_judged_by_samples_with_the_evidence_of_gro
     given = np.where(wrong, (true + 1) % 3, true)
     p = np.full((800, 3), 0.03)
     p[np.arange(800), true] = 0.94
-    suspect = last_pass.margins(given, p) > 0.2
+    suspect = last_pass.issues(given, p, 1)
     rows = verdict.verdict(given, p, p[None], suspect)
     found = verdict.verdict(given, p, p[None], suspect, group)
     assert found["outcome"] == "use" and found["unit"] == "sample" and found["issues"] == suspect.sum()
