@@ -121,7 +121,8 @@ def tables(found):
         text += [f"**{of_set}**: {' and '.join(map(str, rows['classes'].unique()))} classes, seeds {seeds}, "
                  f"{rows['split_seed'].nunique()} split seeds each", "", means.to_markdown(index=False, floatfmt=".3f"), ""]
     ours = found[(found["method"] == "ours") & (found["by"] == "groups")]
-    covered = ((ours["wrong_low"] <= ours["wrong_groups"]) & (ours["wrong_groups"] <= ours["wrong_high"])).sum()
+    low, high = ours["wrong_low"].astype(float), ours["wrong_high"].astype(float)  # None where nothing follows
+    covered = ((low <= ours["wrong_groups"]) & (ours["wrong_groups"] <= high)).sum()
     counts = ", ".join(f"{outcome} {number}" for outcome, number in ours["outcome"].value_counts().items())
     text += [f"Verdicts by groups: {counts}; the interval holds the number of wrong groups in {covered} of {len(ours)}.", ""]
     return "\n".join(text)
