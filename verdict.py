@@ -36,7 +36,8 @@ def verdict(y, first, passes, suspect, groups=None, again=None, runs=0):
     first : float array [n, num_classes]
         Probabilities that do not depend on the sample's own label, of INCV's first iteration; NaN where there are none.
     passes : float array [passes, n, num_classes]
-        The probabilities of each pass (`last_pass.out_of_fold`); the list follows from their mean.
+        The probabilities of each pass (`last_pass.out_of_fold`), from which the list follows; NaN for a label that a person
+        confirmed and nothing predicted.
     suspect : bool array [n]
         The label issues.
     groups : array [n], optional
@@ -55,13 +56,13 @@ def verdict(y, first, passes, suspect, groups=None, again=None, runs=0):
         outcome: "use", "top" or "nothing"; sentence: the same in words; agreement: the fraction of labels that `first`
         predicts, beside largest_class, the fraction of the largest class, and permuted, the agreement with permuted labels;
         runs: how many runs with permuted labels were made; right: the fraction of samples that the networks predict right, at
-        most (`fit_agreement`); margin: the median margin of the label issues; wrong, wrong_low,
-        wrong_high: the estimated number of wrong labels and its 95 % interval; issues: the length of the list;
-        expected_precision: of the list, None if it is empty; top: the number of its entries, from the worst on, of which more
-        than half are expected to be wrong labels; all of them can be used only if networks are right often enough. The
-        estimates are None where nothing follows.
+        most (`fit_agreement`); margin: the median margin of the label issues; wrong, wrong_low, wrong_high: the estimated
+        number of wrong labels and its 95 % interval; issues: the length of the list; expected_precision: of the list, None if
+        it is empty; top: the number of its entries, from the worst on, of which more than half are expected to be wrong
+        labels; the outcome can be "use" only if networks are right often enough. Estimates are None where nothing follows.
     """
     weights, pieces, about = None, np.arange(len(y)), {}
+    passes = np.where(np.isnan(passes), np.eye(passes.shape[2])[y], passes)
     margins = last_pass.margins(y, last_pass.averaged(passes, first))
     if groups is not None:
         members = of_groups.numbers(of_groups.as_text(groups))

@@ -249,6 +249,9 @@ def test_the_number_of_wrong_labels_is_fitted():
     suspect = last_pass.issues(given, p, verdict.noise_ratio(given, p))
     found = verdict.verdict(given, p, p[None], suspect)
     assert found["outcome"] == "use" and found["expected_precision"] <= (given != true)[suspect].mean() + 0.05
+    p[:3], p[:3][[0, 1, 2], given[:3]] = 0, 1
+    unpredicted = np.r_[np.full((3, 5), np.nan), p[3:]]  # labels that a person confirmed, in a run without last pass
+    assert verdict.verdict(given, p, unpredicted[None], suspect) == verdict.verdict(given, p, p[None], suspect)
 
 
 def test_only_the_top_can_be_used():
