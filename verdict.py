@@ -170,9 +170,7 @@ def fit(y, p, consistency=None, weights=None, most=1):
             break
         # The probability of each given label if labels are right, and if they are wrong.
         candidates.append((true[np.arange(len(y)), y], (true * flow[:, y].T).sum(axis=1)))
-    weights = np.ones(len(y)) if weights is None else weights
-    likelihood = np.array([[(weights * np.log((1 - ratio) * right + ratio * wrong + 1e-300)).sum() for ratio in NOISE]
-                           for right, wrong in candidates])
+    likelihood = np.array([_log_likelihood(right, wrong, weights, 1e-300) for right, wrong in candidates])
     exponent, best = np.unravel_index(likelihood.argmax(), likelihood.shape)
     within, (right, wrong) = np.flatnonzero(likelihood.max(axis=0) >= likelihood.max() - INTERVAL), candidates[exponent]
     return NOISE[best], NOISE[within[0]], NOISE[within[-1]], _probability(NOISE[best], right, wrong)
@@ -196,19 +194,26 @@ def fit_agreement(y, p, weights=None):
         The fraction of samples that networks predict right: the upper limit of its 95 % profile-likelihood interval.
     """
     agree, chance = p.argmax(axis=1) == y, 1 / max(1, p.shape[1] - 1)
-    weights = np.ones(len(y)) if weights is None else weights
     likelihood, sure = np.empty((len(EXPONENTS), len(NOISE))), np.empty(len(EXPONENTS))
     for row, exponent in enumerate(EXPONENTS):
         c = _raised(p, exponent).max(axis=1)
         sure[row] = np.average(c, weights=weights)
-        for column, ratio in enumerate(NOISE):
-            of_agreement = (1 - ratio) * c + ratio * (1 - c) * chance
-            likelihood[row, column] = weights @ np.log(np.clip(np.where(agree, of_agreement, 1 - of_agreement), 1e-6, None))
+        by_chance = (1 - c) * chance
+        likelihood[row] = _log_likelihood(np.where(agree, c, 1 - c), np.where(agree, by_chance, 1 - by_chance), weights, 1e-6)
     row, best = np.unravel_index(likelihood.argmax(), likelihood.shape)
     true, within = _raised(p, EXPONENTS[row]), likelihood >= likelihood.max() - INTERVAL
     ratios = NOISE[within.any(axis=0)]
     wrong = _probability(NOISE[best], true[np.arange(len(y)), y], (true * _flow(y, p)[:, y].T).sum(axis=1))
     return NOISE[best], ratios[0], ratios[-1], wrong, float(sure[within.any(axis=1)].max())
+
+
+def _log_likelihood(right, wrong, weights, least):
+    """Return the log-likelihood of each of `NOISE`, from probabilities of labels if they are right and if they are wrong."""
+    found, parts = [], min(len(NOISE), math.ceil(len(NOISE) * len(right) / 2e6))  # some 2 million numbers in memory at once
+    for ratios in np.array_split(NOISE[:, None], max(1, parts)):
+        logs = np.log(np.maximum((1 - ratios) * right + ratios * wrong, least))
+        found.append(logs.sum(axis=1) if weights is None else logs @ weights)
+    return np.concatenate(found)
 
 
 def _flow(y, p):

@@ -132,9 +132,10 @@ def test_an_edited_list_is_never_replaced(tmp_path, case):
     """Neither by --overwrite nor by a run that starts again since its JSON was lost; --export does not replace it either."""
     generator = np.random.default_rng(0)
     np.savez(tmp_path / "d.npz", x=generator.normal(size=(60, 3)), y=np.arange(60) % 2)
-    arguments = ["--dataset", "d.npz", "--epochs", 1, "--iterations", 1, "--quiet"]
+    arguments = ["--dataset", "d.npz", "--epochs", 30, "--iterations", 1, "--quiet"]
     assert run(arguments, tmp_path).code == 0
     [listed] = tmp_path.rglob("*_suspects.csv")
+    assert len(listed.read_text().splitlines()) > 1
     listed.write_text(EDITED[case](listed.read_text()))
     edited = listed.read_text()
     refused = run([*arguments, "--seed", 1, "--export", listed.relative_to(tmp_path)], tmp_path)
