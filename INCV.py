@@ -378,20 +378,16 @@ def run(plan, progress):
         raise runs.RunError(f"{settings['dataset']}: {selection.early}: give samples that differ and are not decided on")
     if selection.early:
         print(f"ended early: {selection.early}")
-    of_passes, p, ratio = selection.out_of_fold[None], None, 1
+    p = selection.out_of_fold[None]
     if passes:
-        of_passes = last_pass.out_of_fold(y_noisy, num_classes, selection.select, copies, train, seed,
-                                          settings["iterations"] + 1, passes, split if units is not None else None,
-                                          dataset.trusted)
-        p = last_pass.averaged(of_passes, first)
-        if dataset.groups is None:
-            ratio = verdict.noise_ratio(y_noisy, p, last_pass.agreement_of(of_passes))
+        p = last_pass.out_of_fold(y_noisy, num_classes, selection.select, copies, train, seed, settings["iterations"] + 1,
+                                  passes, split if units is not None else None, dataset.trusted)
     names = started.index if dataset.names is None else dataset.names
-    table = report.label_issues(selection, y_noisy, dataset.class_names, names, p, ratio, dataset.trusted, dataset.groups,
-                                dataset.rows)
+    table = report.label_issues(selection, y_noisy, dataset.class_names, names, p if passes else None, first, dataset.trusted,
+                                dataset.groups, dataset.rows)
     judged = None
     if passes or dataset.given is not None:  # made noise is a published experiment, unless --label_issues asks
-        judged = verdict.verdict(y_noisy, first, of_passes, table["suspect"].to_numpy(), dataset.groups)
+        judged = verdict.verdict(y_noisy, first, p, table["suspect"].to_numpy(), dataset.groups)
         progress.say(f"verdict: {judged['sentence']}")
     progress.say(data.many(int(table["suspect"].sum()), "label issue"))
     write_results(path, started, selection, table, train.history, judged, copies)

@@ -74,8 +74,8 @@ def find_label_errors(x, labels, model=None, noise_pattern="sym", iterations=2, 
         out-of-fold probabilities, `last_pass.averaged`), status ("selected", "removed" or "candidate" by INCV; "not checked"
         for a missing label or the only sample of a class; "" with pred_probs), suspect (whether it is a label issue), margin
         (the logarithm of the largest probability of another class over p_given, `last_pass.margins`). Label issues have a
-        margin above 0.5, and without groups are no more than the labels that can be wrong (`verdict.noise_ratio`); sort by
-        margin to see the worst first. With groups, also group and group_margin (the mean margin of the samples of the group).
+        margin above 0.5, and without groups are no more than the labels that can be wrong (`verdict.largest_noise_ratio`);
+        sort by margin to see the worst first. With groups, also group and group_margin (their mean margin).
         ``attrs["verdict"]`` says whether the list can be used (`verdict.verdict`).
 
     Raises
@@ -146,9 +146,8 @@ def _table(selection, given, class_names, keep, p, first, groups=None, again=Non
     """
     nobody = np.zeros(len(given), dtype=bool)
     selection = selection or INCV.Selection(nobody, nobody, None, [], None, None)
-    names, averaged = None if groups is None else groups[keep], last_pass.averaged(p, first)
-    ratio = 1 if groups is not None else verdict.noise_ratio(given, averaged, last_pass.agreement_of(p))
-    table = report.label_issues(selection, given, class_names, np.flatnonzero(keep), averaged, ratio, groups=names)
+    names = None if groups is None else groups[keep]
+    table = report.label_issues(selection, given, class_names, np.flatnonzero(keep), p, first, groups=names)
     found = verdict.verdict(given, first, p, table["suspect"].to_numpy(), names, again, permutations)
     if not selection.records:
         table["status"] = ""

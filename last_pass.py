@@ -125,11 +125,11 @@ def averaged(passes, first):
 
     passes: float [passes, n, num_classes]; first: float [n, num_classes], NaN for samples that have the passes' mean alone.
     """
-    p, weight = passes.mean(axis=0), 0 if len(passes) == 1 else 1 - agreement_of(passes)
+    p, weight = passes.mean(axis=0), 0 if len(passes) == 1 else 1 - consistency(passes)
     return np.where(np.isnan(first), p, (1 - weight) * p + weight * first)
 
 
-def agreement_of(passes):
+def consistency(passes):
     """Return the fraction of samples for which the first two passes predict the same class; None for a single pass."""
     return None if len(passes) == 1 else float(np.mean(passes[0].argmax(axis=1) == passes[1].argmax(axis=1)))
 
@@ -149,7 +149,7 @@ def margins(y, p):
 def issues(y, p, ratio):
     """Return which samples are label issues, bool [n]: margins above `MARGIN`, but no more than the worst ratio * n.
 
-    ratio: how many labels are wrong, as a fraction (`verdict.noise_ratio`).
+    ratio: how many labels are wrong, as a fraction (`verdict.largest_noise_ratio`).
     """
     found = margins(y, p)
     worst = np.zeros(len(y), dtype=bool)

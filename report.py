@@ -13,13 +13,14 @@ import issue_file
 import last_pass
 import noise
 import runs
+import verdict as of_verdict
 
 MOST_IN_ALL, MOST_OF_A_CLASS = 100, 30  # label issues on the page: overall, and of each class
 
 
 # --- label issues -----------------------------------------------------------------------------------------------------
 
-def label_issues(selection, given, class_names, names, p=None, ratio=1, trusted=None, groups=None, rows=None):
+def label_issues(selection, given, class_names, names, passes=None, first=None, trusted=None, groups=None, rows=None):
     """Return the DataFrame of all samples that `label_errors.find_label_errors` describes.
 
     Parameters
@@ -28,21 +29,23 @@ def label_issues(selection, given, class_names, names, p=None, ratio=1, trusted=
     given : int array [n]
     class_names : array [num_classes], or None for the integers themselves
     names : array [n]
-    p : float array [n, num_classes], optional
-        The probabilities that the last pass leads to (`last_pass.averaged`); without them, there is no column margin.
-    ratio : float
-        With `p`: the fraction of labels that can be wrong (`verdict.noise_ratio`); 1 with groups, whose rows say too little.
+    passes, first : float arrays [passes, n, num_classes], [n, num_classes], optional
+        The probabilities of the last passes and of INCV's first iteration (`last_pass.averaged`); without them, there is no
+        column margin. Without groups, whose rows say too little about it, there are no more label issues than labels that can
+        be wrong (`verdict.largest_noise_ratio`).
     trusted : bool array [n], optional
         The samples whose labels a person confirmed: no label issues.
     groups : array [n], optional
-        The names of groups (see groups.py), which with `p` add the columns group and group_margin.
+        The names of groups (see groups.py), which with `passes` add the columns group and group_margin.
     rows : int array [n], optional
         Positions in a list of pictures, for a column row.
     """
     import pandas as pd
 
-    every, passed = np.arange(len(given)), p is not None
-    p = selection.out_of_fold if p is None else p
+    every, passed = np.arange(len(given)), passes is not None
+    p, ratio = last_pass.averaged(passes, first) if passed else selection.out_of_fold, 1
+    if passed and groups is None:
+        ratio = of_verdict.largest_noise_ratio(given, p, last_pass.consistency(passes))
     suggested = p.argmax(axis=1)
     named = (lambda integers: integers) if class_names is None else class_names.__getitem__
     status = np.where(selection.select, "selected", np.where(selection.candidate, "candidate", "removed"))
@@ -169,7 +172,7 @@ def page(title, provenance, worst, counts, pictures, thumbnail=None, contradicto
         copies=[] if contradictory is None else rows(contradictory.head(MOST_IN_ALL)),
         number_of_copies=0 if contradictory is None else len(contradictory),
         groups=[] if by_group is None else rows(by_group.head(MOST_IN_ALL)),
-        number_of_groups=0 if by_group is None else len(by_group),
+        number_of_groups=0 if by_group is None else len(by_group), margin=last_pass.MARGIN, seldom=of_verdict.RIGHT,
         pictures={name: _base64(png) for name, png in pictures.items()})
 
 

@@ -80,7 +80,7 @@ def verdict(y, first, passes, suspect, groups=None, again=None, runs=0):
     surer, made = (False, 0) if learned or not doubtful or again is None else _surer(y, passes, again, runs)
     learned = learned or surer
     *by_agreement, right = fit_agreement(y, p, weights)
-    ratio, low, high, wrong = fit(y, p, last_pass.agreement_of(passes), weights, most=right)
+    ratio, low, high, wrong = fit(y, p, last_pass.consistency(passes), weights, most=right)
     if right < RIGHT:
         ratio, wrong = (ratio + by_agreement[0]) / 2, (wrong + by_agreement[3]) / 2
         low, high = min(low, by_agreement[1]), max(high, by_agreement[2])
@@ -130,7 +130,7 @@ def _surer(y, passes, again, runs):
     return runs > 0, runs
 
 
-def noise_ratio(y, p, consistency=None):
+def largest_noise_ratio(y, p, consistency=None):
     """Return the fraction of labels that can be wrong, for which a list of label issues has entries.
 
     The larger of two estimates: that of `fit`, and the fraction of labels that networks do not predict where they are surest

@@ -37,6 +37,13 @@ def test_the_list_by_hand():
     worst = worst_first(table)
     assert worst["sample"].tolist() == ["c", "b", "e"] and worst["suggested"].tolist() == ["no", "yes", "yes"]
     assert worst["p_given"].tolist() == [.01, .2, .45] and worst["p_suggested"].tolist() == [.99, .8, .55]
+    # With two passes that differ on one of five samples, the first iteration has a weight of a fifth.
+    other, first = p.copy(), np.full((5, 2), .5)
+    other[4] = [.55, .45]
+    table = label_issues(selection, np.array([0, 0, 1, 1, 0]), np.array(["no", "yes"]), list("abcde"), np.array([p, other]),
+                         first)
+    assert np.allclose(table["p_given"], 0.8 * np.array([.9, .2, .01, .7, .5]) + 0.1)
+    assert np.allclose(table["margin"][2], np.log((0.8 * .99 + 0.1 + 0.01) / (0.8 * .01 + 0.1 + 0.01)))
 
 
 # --- from Python ------------------------------------------------------------------------------------------------------
