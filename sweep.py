@@ -210,6 +210,7 @@ def _in_workers(script, missing, at_once, scheduler, progress):
     if source.facts.name in data.CIFAR and source.path is None:
         data.load(source.facts.name, source.data_dir)  # one process downloads, or finds out that it cannot
         source = source._replace(data_dir=str(Path(source.data_dir or data.DEFAULT_FOLDER).absolute()))
+    os.environ["PYTHONWARNINGS"] = ",".join(filter(None, [os.environ.get("PYTHONWARNINGS"), _TRACKER_TIDIES_UP]))
     lost, backend = concurrent.futures.BrokenExecutor, {"backend": "loky", "n_jobs": at_once}
     if scheduler is not None:
         lost, backend = _cluster(scheduler)
@@ -228,6 +229,10 @@ def _in_workers(script, missing, at_once, scheduler, progress):
         except lost as wrong:
             raise runs.RunError(f"the workers were lost ({type(wrong).__name__}; killed, or out of memory?): the same command "
                                 f"resumes; fewer at a time need less memory") from None
+
+
+# After Ctrl-C joblib's resource tracker removes what the workers left, and need not say so.
+_TRACKER_TIDIES_UP = "ignore:resource_tracker:UserWarning"
 
 
 def _portable_work(project, parent, code):
