@@ -62,10 +62,19 @@ def make_coteacher(networks, pixel_max):
                 kept, weights = order[:keep], 1.0
             logits = models.forward(network, ops.take(x, kept, axis=0), weights > 0 if masked else None, training)
             losses = ops.sparse_categorical_crossentropy(ops.take(labels, kept), logits, from_logits=True)
-            found |= {f"loss_{number}": ops.sum(losses * weights), f"clean_{number}": ops.sum(ops.take(clean, kept) * weights)}
+            found |= {f"loss_{number}": ops.sum(losses * weights), **counts(number, ops.take(clean, kept), weights)}
         return found
 
     return compile_selecting(networks, pixel_max, outcomes)
+
+
+def counts(number, clean, weights):
+    """Return what `compile_selecting` asks for besides the loss: the clean samples and those of known true label.
+
+    number: of the network; clean: as there; weights: of these samples, 0 for those that the network does not train on.
+    """
+    return {f"clean_{number}": ops.sum(ops.maximum(clean, 0.0) * weights),
+            f"known_{number}": ops.sum(ops.cast(clean >= 0, "float32") * weights)}
 
 
 def compile_selecting(networks, pixel_max, outcomes, optimizer=None):
@@ -79,8 +88,8 @@ def compile_selecting(networks, pixel_max, outcomes, optimizer=None):
         The pixel value that means 1.0.
     outcomes : callable
         ``outcomes(x, labels, clean, present, keep, training)``, where x is the augmented batch in [0, 1], returns a dict of
-        sums over the samples that each network trains on: loss_1 (of the losses), clean_1 (of the clean samples), with two
-        networks loss_2 and clean_2, and kept, the number of these samples.
+        sums over the samples that each network trains on: loss_1 (of the losses), clean_1 and known_1 (`counts`), the same of
+        a second network, and kept, the number of these samples.
     optimizer : type, optional
         A kind of Adam. Adam treats each weight separately: one for both networks equals one for each.
 
@@ -88,10 +97,11 @@ def compile_selecting(networks, pixel_max, outcomes, optimizer=None):
     -------
     keras.Model
         For `coteach_batch`. Trains on [images uint8 [n, h, w, c], transforms float32 [n, 8], labels int32 [n], clean float32
-        [n] (1 for a clean label), present bool [n] (False for padding), keep int32 [1]].
+        [n] (1 for a clean label, 0 for a wrong one, -1 where the true label is unknown), present bool [n] (False for padding),
+        keep int32 [1]].
     """
     numbers = range(1, len(networks) + 1)
-    names = [f"{what}_{number}" for number in numbers for what in ("loss", "clean")] + ["kept"]
+    names = [f"{what}_{number}" for number in numbers for what in ("loss", "clean", "known")] + ["kept"]
 
     class Selecting(keras.Model):
         def __init__(self):
@@ -133,8 +143,8 @@ def compile_selecting(networks, pixel_max, outcomes, optimizer=None):
 def coteach_batch(coteacher, x, y, clean, batch, transforms, keep, size):
     """Train on the samples `batch` of x, padded to `size` so that one compiled shape serves all batches.
 
-    Returns {name: sum over the samples trained on}: loss_1, clean_1, with two networks loss_2, clean_2, and kept, their
-    number.
+    Returns {name: sum over the samples trained on}: loss_1, clean_1, known_1, the same of a second network, and kept,
+    their number.
     """
     padded, moved, present, keep = pad(batch, transforms, keep, size)
     return coteacher.train_on_batch(
@@ -197,7 +207,7 @@ def coteach_epoch(coteacher, dataset, y_noisy, selected, candidates, generator, 
     coteacher : keras.Model
         Of `compile_selecting`.
     dataset : data.Dataset
-        Its true labels, if known, are used only to report the clean fraction.
+        Its true labels, where known, are used only to report the clean fraction.
     y_noisy : int array [n]
         The observed labels.
     selected, candidates : int arrays
@@ -216,15 +226,15 @@ def coteach_epoch(coteacher, dataset, y_noisy, selected, candidates, generator, 
     Returns
     -------
     dict of float
-        Means over the samples trained on: loss_1 and loss_2, without L2 penalty, clean_1 and clean_2, the clean fraction (loss
-        0 and clean fraction NaN if no sample was kept). Without loss_2 and clean_2 for one network; without clean_1 and
-        clean_2 if true labels are unknown.
+        Means over the samples trained on: loss_1 and loss_2, without L2 penalty, clean_1 and clean_2, the clean fraction of
+        those whose true label is known (loss 0 if no sample was kept, clean fraction NaN if none of known true label). Without
+        loss_2 and clean_2 for one network; without clean_1 and clean_2 if no true label is known.
     """
-    known = dataset.y_train is not None and (dataset.y_train >= 0).all()
-    clean = y_noisy == dataset.y_train if known else np.zeros(len(y_noisy), dtype=bool)
+    truth = np.full(len(y_noisy), -1) if dataset.y_train is None else dataset.y_train
+    clean = np.where(truth < 0, -1, y_noisy == truth)
     coteacher.optimizer.learning_rate = learning_rate
-    names = [f"{what}_{number}" for what in ("loss", "clean") for number in range(1, len(coteacher.networks) + 1)]
-    sums = dict.fromkeys([*names, "kept"], 0.0)
+    numbers = range(1, len(coteacher.networks) + 1)
+    sums = dict.fromkeys([*(f"{what}_{number}" for what in ("loss", "clean", "known") for number in numbers), "kept"], 0.0)
     size = batch_size + candidates_per_batch(len(selected), len(candidates), batch_size)
     batches = list(joint_batches(dataset, selected, candidates, generator, batch_size, keep))
     most = -(-len(y_noisy) // batch_size)
@@ -234,6 +244,7 @@ def coteach_epoch(coteacher, dataset, y_noisy, selected, candidates, generator, 
                 sums[name] += float(found[name])
         if after_batch:
             after_batch(batch.done)
-    kept = sums.pop("kept")
-    return {name: total / kept if kept else {"loss": 0.0, "clean": np.nan}[name[:-2]] for name, total in sums.items()
-            if known or not name.startswith("clean")}
+    found = {f"loss_{number}": sums[f"loss_{number}"] / (sums["kept"] or 1) for number in numbers}
+    if (truth < 0).all():
+        return found
+    return found | {f"clean_{number}": sums[f"clean_{number}"] / (sums[f"known_{number}"] or np.nan) for number in numbers}

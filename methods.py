@@ -17,7 +17,7 @@ import noisy_labels
 import runs
 import training
 import utils
-from coteaching import compile_selecting, coteach_epoch
+from coteaching import compile_selecting, coteach_epoch, counts
 from losses import EarlyLearningLoss, adapted_loss, forward_loss, generalised_cross_entropy
 
 ops = keras.ops
@@ -265,8 +265,7 @@ def make_selector(networks, pixel_max, rule, optimizer=keras.optimizers.Adam):
         found = {"kept": kept}
         for number, (loss, weight) in enumerate(zip(losses, weights), start=1):
             # If no sample is selected, the loss is NaN, and AdamSkippingNonFinite skips the update.
-            found |= {f"loss_{number}": ops.sum(loss * ops.where(kept > 0, weight, np.nan)),
-                      f"clean_{number}": ops.sum(clean * weight)}
+            found |= {f"loss_{number}": ops.sum(loss * ops.where(kept > 0, weight, np.nan)), **counts(number, clean, weight)}
         return found
 
     return compile_selecting(networks, pixel_max, outcomes, optimizer)

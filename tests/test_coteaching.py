@@ -78,10 +78,31 @@ def test_the_step_selects_what_numpy_selects(digits, trained, case):
         flags[batch] = 2.0 ** np.arange(len(batch))
         expected = numpy_selection(networks, x, y, batch, transforms, keep)
         found = coteaching.coteach_batch(coteacher, x, y, flags, batch, transforms, keep, BATCH + (8 if joined else 0))
-        assert float(found["kept"]) == keep
+        assert float(found["kept"]) == float(found["known_1"]) == keep
         for network in (0, 1):
             assert float(found[f"clean_{network + 1}"]) == sum(2 ** i for i in expected[network])
     assert numbers == [round(own * (1 - 0.04 * min(e, 10))) for e in range(12)] and len(set(numbers)) > 2
+
+
+def test_the_clean_fraction_is_of_known_true_labels(digits):
+    """Each network trains on a half of every batch: what it keeps, by NumPy, and whose true label is known."""
+    x, y = digits
+    networks, generator = pair(), np.random.default_rng(5)
+    coteacher = coteaching.make_coteacher(networks, 16)
+    truth = np.where(generator.random(len(y)) < 0.4, (y + 1) % 10, y)
+    truth[generator.random(len(y)) < 0.5] = -1
+    dataset = dataset_of(x, y)._replace(y_train=truth)
+    [batch] = coteaching.joint_batches(dataset, np.arange(BATCH), np.arange(0), utils.rng(3), BATCH, lambda n: n // 2)
+    kept = [batch.index[positions] for positions in numpy_selection(networks, x, y, batch.index, batch.transforms, BATCH // 2)]
+    found = coteaching.coteach_epoch(coteacher, dataset, y, np.arange(BATCH), np.arange(0), utils.rng(3), BATCH, 1e-3,
+                                     lambda n: n // 2)
+    for number, positions in enumerate(kept, start=1):
+        known = positions[truth[positions] >= 0]
+        assert 0 < len(known) < len(positions) and found[f"clean_{number}"] == np.mean(truth[known] == y[known])
+    nothing_known = dataset._replace(y_train=np.full(len(y), -1))
+    unknown = coteaching.coteach_epoch(coteacher, nothing_known, y, np.arange(BATCH), np.arange(0), utils.rng(3), BATCH, 1e-3,
+                                       lambda n: n)
+    assert list(unknown) == ["loss_1", "loss_2"]
 
 
 def test_equal_scores_are_kept_in_their_order(digits):
@@ -153,7 +174,7 @@ def test_an_epoch_passes_once_over_the_selected_and_each_candidate_at_most_once(
     x, y = digits
     batches = []
     monkeypatch.setattr(coteaching, "coteach_batch", lambda coteacher, x, y, clean, batch, transforms, keep, size: (
-        batches.append((batch, keep, size)) or dict.fromkeys(("loss_1", "loss_2", "clean_1", "clean_2", "kept"), 1)))
+        batches.append((batch, keep, size)) or dict.fromkeys(coteacher.names, 1)))
     coteacher = coteaching.make_coteacher(pair(), 16)
     selected, candidates = np.arange(100, 140), np.arange(500, 518)
     dataset = dataset_of(x, y)

@@ -300,6 +300,7 @@ def test_true_labels_in_a_column(tmp_path):
     [file] = (tmp_path / "results/t/given").glob("INCV_main_seed0_*true_label_truth.json")
     trained = json.loads(file.read_text())
     assert (trained["flipped"], trained["true_labels_known"]) == (wrong.sum(), 150)
+    assert pd.read_csv(file.with_suffix(".csv"))["clean_1"].between(0.5, 1).all()  # of those known; three classes, .3 wrong
     alike = run(["--dataset", "without.csv", *options, "--quiet"], tmp_path)
     assert alike.code == 0, alike.err
     other = pd.read_csv(tmp_path / "results/without/given/INCV_seed0_epochs6.csv")
