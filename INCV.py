@@ -51,7 +51,7 @@ TABLE = SMALL | {"architecture": "dense"}
 EPOCHS = {"images": utils.enough_epochs(steps=1000, epochs=50), "small": utils.enough_epochs(steps=400, epochs=12)}
 CHECKED = {"iterations": 2, "label_issues": True}
 DEFAULTS = {"cifar10": PUBLISHED, "cifar100": PUBLISHED, "digits": SMALL,
-            "images": PUBLISHED | CHECKED | {"epochs": EPOCHS["images"]},
+            "images": PUBLISHED | CHECKED | {"epochs": EPOCHS["images"], "batch_size": utils.batch_for},
             "small_images": SMALL | CHECKED | {"epochs": EPOCHS["small"]},
             "table": TABLE | CHECKED | {"epochs": EPOCHS["small"]},
             "images alone": PUBLISHED, "small_images alone": SMALL, "table alone": TABLE}

@@ -47,7 +47,7 @@ PUBLISHED = {"method": "incv", "architecture": "resnet32", "epochs": 200, "batch
 SMALL = PUBLISHED | {"architecture": "plain14", "epochs": 100, "batch_size": 32, "incv_epochs": 12}
 TABLE = SMALL | {"architecture": "dense"}
 DEFAULTS = {"cifar10": PUBLISHED, "cifar100": PUBLISHED, "digits": SMALL,  # those of custom datasets as in INCV.py
-            "images": PUBLISHED | INCV.CHECKED | {"incv_epochs": INCV.EPOCHS["images"]},
+            "images": PUBLISHED | INCV.CHECKED | {"incv_epochs": INCV.EPOCHS["images"], "batch_size": utils.batch_for},
             "small_images": SMALL | INCV.CHECKED | {"incv_epochs": INCV.EPOCHS["small"]},
             "table": TABLE | INCV.CHECKED | {"incv_epochs": INCV.EPOCHS["small"]},
             "images alone": PUBLISHED, "small_images alone": SMALL, "table alone": TABLE}

@@ -85,15 +85,15 @@ def parser(description, defaults, custom=False):
     description : str
     defaults : {kind of dataset: {option: default}}
         The script's defaults; data.Facts lists the kinds. "(kind) alone": of custom datasets with --no-label_issues. A
-        default may be a function of the number of samples and the batch size.
+        default may be a function of the number of samples and the batch size, that of the batch size one of the shape.
     custom : bool
         Whether the script accepts custom datasets and human labels.
     """
     def default(option):
         general, digits = defaults["cifar10"][option], defaults["digits"][option]
         others = {defaults[kind][option] for kind in ("images", "small_images", "table") if kind in defaults}
-        others = {"as many as make enough steps"} if any(map(callable, others)) else others - {general} if len(
-            others) == 1 else set()
+        described = "16 to 128, by their pixels" if option == "batch_size" else "as many as make enough steps"
+        others = {described} if any(map(callable, others)) else others - {general} if len(others) == 1 else set()
         others = [f"for digits {digits}"] * (digits != general) + [f"for custom datasets {each}" for each in others]
         return "; ".join([f"default: {general}", *others])
 
@@ -317,9 +317,28 @@ def one_run(script, source, noisy, seed, threads, chosen, defaults, results_dir)
     source: data.Source; noisy: its settings among DETAILS, at least noise_pattern and noise_ratio;
     chosen: {option: value} for the options in `defaults`, None for the default.
     """
-    backend, facts = utils.check_backend(), source.facts
     alone = source.path is not None and chosen.get("label_issues") is False
-    usual = dict(defaults[facts.kind + " alone" if alone else facts.kind])
+    usual = defaults[source.facts.kind + " alone" if alone else source.facts.kind]
+    if callable(usual["batch_size"]):
+        fitting, published = usual["batch_size"](source.facts.shape), defaults["cifar10"]["batch_size"]
+        settings, path = _settings_and_path(script, source, noisy, seed, threads, dict(chosen), usual | {
+            "batch_size": published}, results_dir)
+        if fitting == published or _has_begun(settings, path):  # with the default of earlier versions
+            return settings, path
+        usual = usual | {"batch_size": fitting}
+    return _settings_and_path(script, source, noisy, seed, threads, chosen, usual, results_dir)
+
+
+def _has_begun(settings, path):
+    try:
+        return runs.is_finished(path, settings) or bool(runs.load_checkpoint(path, dict(settings))[0])
+    except runs.RunError:
+        return False
+
+
+def _settings_and_path(script, source, noisy, seed, threads, chosen, usual, results_dir):
+    """Return those of `one_run`. usual: {option: default}."""
+    backend, facts, usual = utils.check_backend(), source.facts, dict(usual)
     if chosen["subset"] == facts.size:
         chosen["subset"] = None
     for option, default in usual.items():

@@ -93,6 +93,14 @@ def enough_epochs(steps, epochs):
     return of
 
 
+def batch_for(shape):
+    """Return the batch size for images of this shape (height, width, channels), as many as a training has memory for.
+
+    128 as published up to 45 x 45 pixels; at most 2 ** 18 pixels in all for larger images, 64 of 64 x 64, but 16 at least.
+    """
+    return min(128, max(16, 2 ** ((2 ** 18 // (shape[0] * shape[1])).bit_length() - 1)))
+
+
 def schedule(published, settings):
     """Return the schedule of a run: all learning rates in proportion to its initial one, settings["learning_rate"].
 
