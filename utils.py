@@ -94,11 +94,11 @@ def enough_epochs(steps, epochs):
 
 
 def batch_for(shape):
-    """Return the batch size for images of this shape (height, width, channels), as many as a training has memory for.
+    """Return the batch size for images of this shape (height, width, channels): no more memory than the published one needs.
 
-    128 as published up to 45 x 45 pixels; at most 2 ** 18 pixels in all for larger images, 64 of 64 x 64, but 16 at least.
+    128 images as published up to 32 x 32 pixels, and no more pixels than that of larger images: 32 of 64 x 64. At least 16.
     """
-    return min(128, max(16, 2 ** ((2 ** 18 // (shape[0] * shape[1])).bit_length() - 1)))
+    return max(16, min(128, 2 ** ((128 * 32 * 32 // (shape[0] * shape[1])).bit_length() - 1)))
 
 
 def schedule(published, settings):

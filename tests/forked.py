@@ -4,6 +4,7 @@ They are processes like those of a command line: a folder, arguments, output, si
 the start itself does is tested with fresh interpreters (`conftest.run` and `conftest.start` with fresh=True).
 """
 import contextlib
+import gc
 import multiprocessing
 import os
 import runpy
@@ -15,7 +16,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload([
     "tensorflow", "keras", "matplotlib.pyplot", "pandas", "sklearn.datasets", "sklearn.model_selection", "sklearn.compose",
-    "sklearn.impute", "sklearn.pipeline", "filelock", "tabulate", "joblib", "tqdm", "PIL.Image"])
+    "sklearn.impute", "sklearn.pipeline", "filelock", "tabulate", "jinja2", "joblib", "tqdm", "PIL.Image"])
 
 
 class Process:
@@ -69,6 +70,7 @@ def _quiet_start():
 
 
 def _carry_out(script, arguments, cwd, out, err):
+    gc.freeze()  # the libraries' objects stay: not looked at in each collection
     for pipe, number in ((out, 1), (err, 2)):
         os.dup2(pipe.fileno(), number)
         pipe.close()
