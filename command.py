@@ -323,13 +323,13 @@ def one_run(script, source, noisy, seed, threads, chosen, defaults, results_dir)
         fitting, published = usual["batch_size"](source.facts.shape), defaults["cifar10"]["batch_size"]
         settings, path = _settings_and_path(script, source, noisy, seed, threads, dict(chosen), usual | {
             "batch_size": published}, results_dir)
-        if fitting == published or _has_begun(settings, path):  # with the default of earlier versions
+        if fitting == published or _has_started(settings, path):  # with the default of earlier versions
             return settings, path
         usual = usual | {"batch_size": fitting}
     return _settings_and_path(script, source, noisy, seed, threads, chosen, usual, results_dir)
 
 
-def _has_begun(settings, path):
+def _has_started(settings, path):
     try:
         return runs.is_finished(path, settings) or bool(runs.load_checkpoint(path, dict(settings))[0])
     except runs.RunError:

@@ -324,7 +324,7 @@ def test_the_number_of_epochs_follows_the_number_of_steps(tmp_path):
 
 
 def test_the_batches_of_large_images_fit_into_memory(tmp_path):
-    """32 samples of 64 x 64 pixels; a run that an earlier version began, with 128, goes on with them."""
+    """32 samples of 64 x 64 pixels; a run that an earlier version started with 128 resumes with 128."""
     import command
     import INCV
 
