@@ -55,8 +55,8 @@ def dataset_of(x, y_train, shift=1, flip=False, pixel_max=16):
 
 
 # The files whose tests take longest, in this order: started first, they leave both processes of `make test` busy to the end.
-LONGEST = ["speed", "main", "command", "sweep", "custom_data", "theory", "resume", "methods", "coteaching", "report",
-           "fast_path"]
+LONGEST = ["speed", "sweep", "command", "custom_data", "main", "methods", "theory", "report", "own_noise", "label_issues",
+           "fast_path", "models", "messy_lists", "own_network", "resume"]
 
 
 def pytest_collection_modifyitems(items):
