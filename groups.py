@@ -148,6 +148,12 @@ def are_labelled(groups, y):
     return bool((majority(groups, y)[groups] == y).mean() >= MOSTLY)
 
 
+def have_labels(table):
+    """Return whether labels are of groups in a DataFrame of `with_margins`; the verdict of its list is about groups then."""
+    checked = table[table["status"] != "not checked"]
+    return are_labelled(numbers(as_text(checked["group"])), np.unique(checked["given"].astype(str), return_inverse=True)[1])
+
+
 # --- for a person -----------------------------------------------------------------------------------------------------
 
 def with_margins(table, names):

@@ -75,7 +75,8 @@ def find_label_errors(x, labels, model=None, noise_pattern="sym", iterations=2, 
         for a missing label or the only sample of a class; "" with pred_probs), suspect (whether it is a label issue), margin
         (the logarithm of the largest probability of another class over p_given, `last_pass.margins`). Label issues have a
         margin above 0.5, and without groups are no more than the labels that can be wrong (`verdict.largest_noise_ratio`);
-        sort by margin to see the worst first. With groups, also group and group_margin (their mean margin).
+        sort by margin to see the worst first. With groups, also group and group_margin (their mean margin): sort by
+        group_margin first where the samples of a group have one label.
         ``attrs["verdict"]`` says whether the list can be used (`verdict.verdict`).
 
     Raises
@@ -303,9 +304,8 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):
         self.verdict_, keep = self.label_issues_.attrs["verdict"], np.ones(len(y), dtype=bool)
         listed = report.worst_first(self.label_issues_)
         if self.verdict_.get("unit") == "group":
-            worst = listed.sort_values("group_margin", ascending=False, kind="stable")
-            number = of_groups.order_of(worst["group"])
-            keep[worst.index[number < self.verdict_["top"]]] = False
+            number = of_groups.order_of(listed["group"])  # the worst group is the first
+            keep[listed.index[number < self.verdict_["top"]]] = False
         else:
             keep[listed.index[:self.verdict_["top"]]] = False
         keep = keep if len(np.unique(y[keep])) == len(self.classes_) else np.ones(len(y), dtype=bool)

@@ -61,10 +61,17 @@ def label_issues(selection, given, class_names, names, passes=None, first=None, 
 
 
 def worst_first(table):
-    """Return the label issues in the DataFrame of `label_issues`, by margin, or without a last pass p_suggested - p_given."""
+    """Return the label issues in the DataFrame of `label_issues`, by margin, or without a last pass p_suggested - p_given.
+
+    Where labels are of groups, the worst group comes first, as in the verdict, with its label issues by margin.
+    """
     found = table[table["suspect"]]
     worse = found["margin"] if "margin" in found else found["p_suggested"] - found["p_given"]
-    return found.iloc[np.argsort(-worse.to_numpy(), kind="stable")]
+    order = np.argsort(-worse.to_numpy(), kind="stable")
+    if "group_margin" in found and of_groups.have_labels(table):
+        groups = of_groups.numbers(of_groups.as_text(found["group"]))
+        order = np.lexsort((-worse.to_numpy(), groups, -found["group_margin"].to_numpy()))
+    return found.iloc[order]
 
 
 def write(path, table, started, provenance, copies=None):

@@ -19,6 +19,7 @@ import INCV
 import INCV_main
 import issue_file
 import last_pass
+import report
 import verdict
 from conftest import run
 from label_errors import NoisyLabelClassifier, find_label_errors
@@ -107,6 +108,26 @@ def test_wrong_labels_of_patients_are_found_by_groups():
     assert judged["unit"] == "group" and judged["groups"] == 80 and f"of {judged['groups']} groups" in judged["sentence"]
     assert judged["wrong_low"] <= wrong[::6].sum() <= judged["wrong_high"] < 40
     assert judged["issues"] == (means > last_pass.MARGIN).sum()
+
+
+def test_the_samples_of_the_worst_group_come_first():
+    """Four groups by hand, of which the list has three: not the worst sample decides, but the mean of its group."""
+    p = np.array([[.9, .1], [.6, .4], [.1, .9], [.2, .8], [.01, .99], [.99, .01], [.3, .7], [.9, .1]])
+    given, group = np.array([1, 1, 0, 0, 0, 0, 0, 0]), np.array(["a", "a", "b", "b", "c", "c", None, "d"], dtype=object)
+    everyone = np.zeros(8, dtype=bool)
+    selection = INCV.Selection(everyone, everyone, None, [], None, None)
+
+    def listed(given):
+        table = report.label_issues(selection, given, None, np.arange(8), p[None], p, groups=group)
+        return table, report.worst_first(table)["sample"].tolist()
+
+    table, samples = listed(given)
+    assert table["suspect"].tolist() == [True, False, True, True, True, False, True, False]
+    assert table["group_margin"][4] == pytest.approx(0, abs=1e-12)
+    assert samples == [2, 3, 0, 6, 4]  # b; a, of which one sample is not listed; of no group; c
+    # Labels that are not of groups: by the margin of each.
+    _, samples = listed(np.array([1, 0, 0, 1, 0, 1, 0, 0]))
+    assert samples == [4, 5, 0, 2, 6]
 
 
 def test_groups_have_names_of_any_kind_or_none():
