@@ -366,11 +366,13 @@ def run(plan, progress):
 
     seed, num_classes = settings["seed"], dataset.num_classes
     passes = last_pass.PASSES if settings["label_issues"] else 0
-    copies = last_pass.copies(dataset.x_train) if passes else None
+    most = most_copies(resumed)
+    copies = last_pass.copies(dataset.x_train, most) if passes else None
     split, units = utils.halves, None
     if plan.source.path is not None and passes:
         split, units = groups.how_to_split(y_noisy, copies, dataset.groups)
-    train = Train(dataset, y_noisy, settings, progress, resumed, started.save_checkpoint, passes=passes)
+    save = functools.partial(started.save_checkpoint, most_copies=most or 0) if passes else started.save_checkpoint
+    train = Train(dataset, y_noisy, settings, progress, resumed, save, passes=passes)
     first = np.full((len(y_noisy), num_classes), np.nan)
     selection = incv(y_noisy, num_classes, noisy_labels.treated_as(settings), last_pass.keep_first(train, first),
                      settings["iterations"], seed, after_iteration, split, dataset.trusted, units)
@@ -395,6 +397,11 @@ def run(plan, progress):
     listed = "_groups.csv, _suspects.csv" if "group" in table else "_suspects.csv"
     print(f"written: {path}.csv, .json, .png, _history.csv, _history.png, _out_of_fold.csv, {listed}, _classes.png\n"
           f"report: {path}_report.html")
+
+
+def most_copies(resumed):
+    """Return how many exact copies halves keep together, or None for all, as in a checkpoint of an earlier version."""
+    return int(resumed.get("most_copies", 0)) or None if resumed else last_pass.MOST_COPIES
 
 
 def write_results(path, started, selection, table, history, judged, copies):

@@ -173,8 +173,8 @@ def samples_like(file, source):
         if Path(file).is_dir():
             raise DataError(f"{file}: a folder, but the networks were trained on a table: give a table")
         try:
-            return features.transform(table_file.read_table(
-                file, decimal=source.decimal, as_text=features.as_text, raw=[*features.columns])[0]).astype(np.float32), None
+            table = table_file.read_table(file, decimal=source.decimal, as_text=features.as_text, raw=[*features.columns])[0]
+            return features.transform(table, lambda note: print(f"warning: {file}: {note}")).astype(np.float32), None
         except DataError as error:
             raise DataError(f"{file}: cannot be read like {path}: {error}") from None
     if listed_pictures and (Path(file).is_file() and table_file.is_table(file) or parquet_pictures.is_parquet(file)):
@@ -421,7 +421,7 @@ def _table(path, label, decimal, drop, group, true_label, checksum):
     spaces = sum(text is not None and text != text.strip() for text in texts)
     keep, kept, notes = labels.checkable(texts, what)
     warnings = warnings + ([f"{what}: white space around {spaces} of them is removed"] if spaces else []) + notes
-    class_names, given = labels.classes_of(tabular.integers_if_all(kept.astype(np.str_)), what)
+    class_names, given = labels.classes_of(labels.integers_if_all(kept.astype(np.str_)), what)
     y_train = labels.truth(groups.as_text(groups.whole(table[true_label]))[keep], class_names,
                            f"{path}: the true labels in column {true_label!r}") if of_truth else None
     names = groups.as_text(groups.whole(table[group]))[keep] if of_group else None

@@ -32,6 +32,23 @@ def order_of(text):
     return "" if parsed.notna().mean() >= 0.95 else None
 
 
+def order_like(values, name, dayfirst):
+    """Return whether the day is first in dates, float or str [n], which another table may write the other way round.
+
+    name: of the column; dayfirst: whether it is in the training data, for dates that are not clear. DataError if some dates
+    have the day first and others the month.
+    """
+    text = values[values.notna()].astype(str).str.strip()
+    numeric = text.str.extract(r"^(\d{1,2})[./-](\d{1,2})[./-](?:\d{4}|\d{2})\.?(?:[\s,T]|$)").dropna().astype(int)
+    if not len(numeric):
+        return dayfirst
+    day_first, month_first = (numeric[place].max() > 12 for place in (0, 1))
+    if day_first and month_first:
+        raise DataError(f"column {name!r} has dates with the day before the month and others with the month before the day")
+    clear, dots = day_first or month_first, text.str.contains(".", regex=False).mean() > 0.5
+    return bool(day_first or not clear and (dayfirst or dots))
+
+
 def parsed(values, dayfirst):
     """Return a Series of dates, to the microsecond, which has room for the year 9999; NaT where a value is no date."""
     import pandas as pd
@@ -50,7 +67,7 @@ def parts(values, name, dayfirst, wanted=None):
 
     wanted: which parts, by default those of several values. DataError if most values are no dates.
     """
-    dates = parsed(values, dayfirst)
+    dates = parsed(values, dayfirst if wanted is None or values.dtype.kind == "M" else order_like(values, name, dayfirst))
     present = values.notna() & (values.astype(str).str.strip() != "")
     if present.any() and dates[present].isna().mean() > 0.5:
         raise DataError(f"column {name!r} has {many(int(dates[present].isna().sum()), 'value')} such as "

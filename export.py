@@ -144,7 +144,7 @@ def _write_rows(target, found, label, kept, changed):
         for row, name in changed.items():
             if ending == ".jsonl":
                 content = json.loads(lines[row])
-                lines[row] = json.dumps(content | {label: type(content[label])(name)}, ensure_ascii=False)
+                lines[row] = json.dumps(content | {label: _like(content[label], name)}, ensure_ascii=False)
             else:
                 lines[row] = lines[row].rstrip()[:-len(lines[row].split()[-1])] + name
         text = "".join(f"{lines[row]}\n" for row in kept)
@@ -153,6 +153,11 @@ def _write_rows(target, found, label, kept, changed):
     for row, name in changed.items():
         table.loc[row, label] = name
     return runs.write_table(target, table.iloc[kept], table_file.separator_like(target, found.path, label))
+
+
+def _like(value, name):
+    """Return a class, by its name, as the label `value` of another sample is written: bool, int or str."""
+    return name == "True" if isinstance(value, bool) else type(value)(name)
 
 
 def _write_parquet(file, found, label, kept, changed):
@@ -171,7 +176,7 @@ def _write_parquet(file, found, label, kept, changed):
                 values, place = part[label].to_pylist(), part.schema.get_field_index(label)
                 for number, row in enumerate(rows.tolist()):
                     if row in changed:
-                        values[number] = texts.index(changed[row]) if texts else type(values[number])(changed[row])
+                        values[number] = texts.index(changed[row]) if texts else _like(values[number], changed[row])
                 column = pyarrow.chunked_array([pyarrow.array(values, part.schema.field(place).type)])
                 writer.write_table(part.set_column(place, part.schema.field(place), column))
                 start += len(batch)

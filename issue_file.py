@@ -164,6 +164,7 @@ def decide(files, names, given, class_names, of_groups=None, samples=None):
                                  f"give the list as INCV wrote it, with your decisions")
         if of == "group" and of_groups is None:
             raise data.DataError(f"{where}: the dataset has no groups: give the --group of the run that wrote this list")
+        name = _as_known(name, members[of])
         if name not in members[of]:
             raise data.DataError(f"{where} is not in the dataset: remove its decision")
         positions = np.array(members[of][name])
@@ -175,8 +176,12 @@ def decide(files, names, given, class_names, of_groups=None, samples=None):
         if label not in now and label.casefold() in ("true", "false"):  # as a spreadsheet writes True and False
             label = next((each for each in now if each.casefold() == label.casefold()), label)
             decision = decision.capitalize() if decision.capitalize() in classes else decision
+        label, decision = _as_known(label, now), _as_known(decision, classes)
+        if decision not in classes and decision.casefold() in (KEEP, DROP):
+            decision = decision.casefold()
         if label not in now:  # a list of a run with earlier decisions has the labels that these left
-            raise data.DataError(f"{where} was labelled {label!r} then, and is labelled {now[0]!r} now: remove its decision")
+            raise data.DataError(f"{where} is labelled {now[0]!r}, in the list {label!r}: the data have changed since, or a "
+                                 f"spreadsheet has changed the list; remove its decision")
         if decision in (KEEP, DROP) and decision in classes:
             raise data.DataError(f"{where}: {decision!r} is also the name of a class: rename the class")
         if decision not in (KEEP, DROP, *classes):
@@ -188,6 +193,12 @@ def decide(files, names, given, class_names, of_groups=None, samples=None):
         raise data.DataError(f"--decisions: {data.many(int(used.sum()), 'sample')} of {len(np.unique(given[used]))} classes "
                              f"are left: at least two classes are needed")
     return given, used, trusted
+
+
+def _as_known(text, known):
+    """Return a name as the dataset has it, where pandas has made a float of it: 7 for 7.0. known: names."""
+    whole = re.sub(r"\.0+$", "", text)
+    return whole if text not in known and whole in known else text
 
 
 def is_list(file):

@@ -91,11 +91,15 @@ def find_label_errors(x, labels, model=None, noise_pattern="sym", iterations=2, 
     for name, value in (("iterations", iterations), ("epochs", epochs), ("batch_size", batch_size), ("passes", passes)):
         if (name, value) != ("epochs", None) and (not isinstance(value, (int, np.integer)) or value < 1):
             raise ValueError(f"{name}={value!r}: give a whole number of at least 1")
+    if not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise ValueError(f"seed={seed!r}: give a whole number of at least 0")
     if permutations is not None and (not isinstance(permutations, (int, np.integer)) or permutations < 0):
         raise ValueError(f"permutations={permutations!r}: give a whole number")
-    n = x.shape[0] if hasattr(x, "shape") else len(x)
+    n = x.shape[0] if hasattr(x, "shape") else len(labels if x is None and pred_probs is not None else x)
     if n != len(labels):
         raise data.DataError(f"x has {n} samples and labels {len(labels)}")
+    for name, value in (("labels", labels), ("groups", groups), ("pred_probs", pred_probs)):
+        _check_order(x, value, name)
     keep, kept, notes = checkable(labels, "labels")
     for note in notes:
         warnings.warn(note, stacklevel=2)
@@ -109,10 +113,10 @@ def find_label_errors(x, labels, model=None, noise_pattern="sym", iterations=2, 
         names = of_groups.as_text(groups[keep])
         for note in of_groups.checked(names, given, class_names, "groups"):
             warnings.warn(note, stacklevel=2)
-    if not keep.all():
+    if not keep.all() and x is not None:
         x = x.iloc[rows] if hasattr(x, "iloc") else x[rows] if hasattr(x, "shape") else np.asarray(x)[rows]
     if pred_probs is not None:
-        p = _checked_probabilities(np.asarray(pred_probs), n, len(class_names))[None, rows]
+        p = _checked_probabilities(_of_classes(pred_probs, class_names), n, len(class_names))[None, rows]
         return _table(None, given, class_names, keep, p, p[0], groups)
     settings = {"epochs": epochs or INCV.EPOCHS["small"](len(given), batch_size), "batch_size": batch_size,
                 "iterations": iterations, "seed": seed}
@@ -120,7 +124,8 @@ def find_label_errors(x, labels, model=None, noise_pattern="sym", iterations=2, 
 
     def checked(given, quiet):
         """Return (INCV.Selection, the probabilities of the passes, those of the first iteration) for labels."""
-        train, first = _train_of(model, x, given, c, settings, passes, quiet), np.full((len(given), c), np.nan)
+        train = _train_of(model, x, given, class_names, settings, passes, quiet)
+        first = np.full((len(given), c), np.nan)
         split, units = of_groups.how_to_split(given, copies, names)
         selection = INCV.incv(given, c, noise_pattern, last_pass.keep_first(train, first), iterations, seed, split=split,
                               groups=units)
@@ -161,6 +166,23 @@ def _table(selection, given, class_names, keep, p, first, groups=None, again=Non
     return table
 
 
+def _check_order(x, value, name):
+    """Raise DataError if two pandas objects have the same index in different orders: rows are matched by position."""
+    if hasattr(x, "iloc") and hasattr(value, "iloc") and not x.index.equals(value.index) and x.index.is_unique and (
+            len(x) == len(value) and value.index.is_unique and x.index.isin(value.index).all()):
+        raise data.DataError(f"{name} has the index of x in another order: give {name}.loc[x.index], or {name}.to_numpy() if "
+                             f"the rows are in the order of x")
+
+
+def _of_classes(pred_probs, class_names):
+    """Return probabilities as an array, of a DataFrame whose columns are the classes in their order."""
+    if hasattr(pred_probs, "columns"):
+        columns, names = list(map(str, pred_probs.columns)), list(map(str, class_names))
+        if sorted(columns) == sorted(names):
+            return pred_probs.to_numpy()[:, [columns.index(name) for name in names]]
+    return np.asarray(pred_probs)
+
+
 def _checked_probabilities(p, n, num_classes):
     if p.shape != (n, num_classes):
         raise ValueError(f"pred_probs has shape {p.shape}; give ({n}, {num_classes}), a column per class in ascending order")
@@ -169,34 +191,38 @@ def _checked_probabilities(p, n, num_classes):
     return p.astype(float)
 
 
-def _train_of(model, x, given, num_classes, settings, passes, quiet):
+def _train_of(model, x, given, class_names, settings, passes, quiet):
     """Return the `train` function of `INCV.incv` for a model, as `find_label_errors` takes it."""
     if hasattr(model, "predict_proba") and not isinstance(model, type):
-        return _classifier_train(model, x, given, num_classes)
+        return _classifier_train(model, x, given, class_names)
     if hasattr(model, "fit") or not callable(model):  # a class, a classifier without probabilities, a Keras model itself
         raise data.DataError("model must be a scikit-learn classifier with predict_proba, or a function without arguments "
                              "that builds a keras.Model (not the model itself)")
-    return _keras_train(model, np.asarray(x), given, num_classes, settings, passes, quiet)
+    return _keras_train(model, np.asarray(x), given, len(class_names), settings, passes, quiet)
 
 
-def _classifier_train(classifier, x, given, num_classes):
+def _classifier_train(classifier, x, given, class_names):
     """Return the `train` function of `INCV.incv` for a scikit-learn classifier, which has no epochs to choose from."""
     rows = x.iloc if hasattr(x, "iloc") else x.tocsr() if hasattr(x, "tocsr") else np.asarray(x)
 
     def train(train_index, held_out, removed, keep_best, iteration, half):
         asked = np.concatenate([held_out, removed])
-        probabilities = np.zeros((len(asked), num_classes))
-        fitted, present = _fitted(classifier, rows, train_index, given)
+        probabilities = np.zeros((len(asked), len(class_names)))
+        fitted, present = _fitted(classifier, rows, train_index, given, class_names)
         if fitted is None:
             probabilities[:, present] = 1
         elif len(asked):
-            probabilities[:, present] = fitted.predict_proba(rows[asked])
+            predicted = fitted.predict_proba(rows[asked])
+            if not hasattr(fitted, "classes_") or predicted.shape != (len(asked), len(present)):
+                raise data.DataError(f"{type(classifier).__name__} predicts no probability of each class: model must be a "
+                                     f"classifier with predict_proba")
+            probabilities[:, present] = predicted
         return probabilities
 
     return train
 
 
-def _fitted(classifier, rows, index, given):
+def _fitted(classifier, rows, index, given, class_names):
     """Return (a clone fitted to the samples `index`, the classes it knows); None instead of a clone for a single class.
 
     Labels are 0 ... k - 1 of the classes present. Classes that are too small for the classifier (as for its own
@@ -209,13 +235,25 @@ def _fitted(classifier, rows, index, given):
         if len(present) < 2:
             break
         try:
-            return clone(classifier).fit(rows[index], encoded), present
+            return _for_integers(classifier, class_names[present]).fit(rows[index], encoded), present
         except ValueError as error:
             complaint = complaint or error
             index = index[np.bincount(given[index])[given[index]] > np.bincount(encoded).min()]
     if complaint is not None:
         raise data.DataError(f"{type(classifier).__name__} cannot be trained: {data.first_line(complaint)}")
     return None, present
+
+
+def _for_integers(classifier, class_names):
+    """Return a clone whose class weights, by the names of classes, are those of the integers that it is trained on."""
+    fresh = clone(classifier)
+    for name, weights in fresh.get_params().items():
+        if name.split("__")[-1] == "class_weight" and isinstance(weights, dict):
+            of_class = {str(int(key) if isinstance(key, float) and key.is_integer() else key): weight
+                        for key, weight in weights.items()}
+            numbers = {str(class_name): number for number, class_name in enumerate(class_names)}
+            fresh.set_params(**{name: {numbers[key]: weight for key, weight in of_class.items() if key in numbers}})
+    return fresh
 
 
 def _keras_train(build, x, given, num_classes, settings, passes, quiet):
@@ -288,9 +326,11 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):
     def fit(self, X, y, groups=None):
         """Find the label issues of y and train on the other samples; return self. groups: as for `find_label_errors`."""
         frame = X if hasattr(X, "iloc") else None
-        X, y = validate_data(self, X, y, accept_sparse="csr", dtype=None if frame is not None else "numeric")
+        X, y = validate_data(self, X, y, accept_sparse="csr", **self._how_to_check(frame))
         check_classification_targets(y)
         X = X if frame is None else frame
+        if y.dtype.kind in "OU" and any(not str(label).strip() or str(label) != str(label).strip() for label in np.unique(y)):
+            raise ValueError("y has labels that are empty or have spaces around them: remove these samples, or the spaces")
         seed = int(check_random_state(self.random_state).randint(2 ** 31 - 1))
         estimator = self.estimator if self.estimator is not None else make_pipeline(
             StandardScaler(with_mean=not hasattr(X, "tocsr")), LogisticRegression(max_iter=1000))
@@ -311,13 +351,22 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):
         keep = keep if len(np.unique(y[keep])) == len(self.classes_) else np.ones(len(y), dtype=bool)
         self.noise_ratio_ = float(self.label_issues_["suspect"].mean())
         index = np.flatnonzero(keep)
-        self.estimator_ = clone(estimator).fit(X.iloc[index] if frame is not None else X[index], y[index])
+        X = X.iloc[index] if frame is not None else X[index]
+        try:
+            self.estimator_ = clone(estimator).fit(X, y[index])
+        except ValueError:  # as of XGBoost, which takes labels 0 ... k - 1 only
+            self.estimator_ = _for_integers(estimator, self.classes_).fit(X, np.searchsorted(self.classes_, y[index]))
         return self
+
+    def _how_to_check(self, frame):
+        """Return the arguments of scikit-learn's validate_data: an estimator of one's own may take missing values and text."""
+        return {"dtype": "numeric" if frame is None else None, "ensure_all_finite": self.estimator is None}
 
     def predict_proba(self, X):
         """Return the probabilities of classes_, float [n, num_classes]."""
         check_is_fitted(self)
-        checked = validate_data(self, X, accept_sparse="csr", reset=False, dtype=None if hasattr(X, "iloc") else "numeric")
+        frame = X if hasattr(X, "iloc") else None
+        checked = validate_data(self, X, accept_sparse="csr", reset=False, **self._how_to_check(frame))
         return self.estimator_.predict_proba(X if hasattr(X, "iloc") else checked)
 
     def predict(self, X):

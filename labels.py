@@ -8,6 +8,7 @@ import numpy as np
 from data import DataError, listed
 
 MAX_CLASSES = 1000
+FEW = 5  # samples of a class: too few to learn it without one of them
 MANY = 20  # more different numbers than this may be a quantity
 SEVERAL = r"\s*[;,|/+&]\s*"  # between the classes of a sample that has several
 MAY_MEAN_NONE = {"-1", "-1.0", "none", "null", "nan", "na", "n/a", "unlabelled", "unlabeled", "unknown", "missing", "tbd",
@@ -45,7 +46,8 @@ def classes_of(values, what, known=None):
         if known.dtype.kind != class_names.dtype.kind:
             raise DataError(f"{what} are {class_names.dtype}, the labels y {known.dtype}: use the same type for both")
         if not np.isin(class_names, known).all():
-            raise DataError(f"{what} contain classes that the labels y do not have")
+            strange = [repr(str(name)) for name in class_names[~np.isin(class_names, known)]]
+            raise DataError(f"{what} contain classes that the labels y do not have: {listed(strange, 6)}")
         return known, np.searchsorted(known, class_names)[integers]
     if len(class_names) < 2:
         raise DataError(f"{what} are all of one class: at least two are needed")
@@ -124,7 +126,8 @@ def checkable(values, what):
         Without white space around strings.
     warnings : list of str
     """
-    values, warnings = np.asarray(values), []
+    values, mask, warnings = np.asarray(values), np.ma.getmask(values), []
+    values = values if mask is np.ma.nomask else np.where(mask, None, values.astype(object))
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     if values.ndim == 2 and values.dtype.kind in "iufb" and np.isin(values, (0, 1)).all() and (values.sum(axis=1) == 1).all():
@@ -159,7 +162,20 @@ def checkable(values, what):
                         f"used: {listed([repr(str(name)) for name in names[single]])}")
         keep[np.flatnonzero(keep)[single[integers]]] = False
         kept, names, counts = kept[~single[integers]], names[~single], counts[~single]
+    few = [f"{str(name)!r} ({count})" for name, count in zip(names, counts) if count < FEW]
+    if few and len(names) > len(few):
+        warnings.append(f"{what}: {len(few)} of {len(names)} classes with fewer than {FEW} samples, whose labels can hardly "
+                        f"be checked: {listed(few, 8)}")
     return keep, kept, warnings + _odd(names, counts, what)
+
+
+def integers_if_all(labels):
+    """Return strings as integers if all of them are integers in the usual notation ("007" is a name)."""
+    try:
+        numbers = labels.astype(np.int64)
+    except (ValueError, OverflowError):
+        return labels
+    return numbers if (numbers.astype(np.str_) == labels).all() else labels
 
 
 def _quantity(names, n, what):
@@ -197,8 +213,9 @@ def _missing(values):
     if values.dtype.kind == "U":
         return values == ""
     if values.dtype.kind == "O":
-        return np.array([value is None or value != value or isinstance(value, str) and not value.strip() for value in values],
-                        dtype=bool)
+        # pandas.NA equals nothing, not even in a condition
+        return np.array([value is None or type(value).__name__ == "NAType" or value != value
+                         or isinstance(value, str) and not value.strip() for value in values], dtype=bool)
     return np.zeros(len(values), dtype=bool)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import utils
 
 PASSES = 2  # how many are averaged
+MOST_COPIES = 10  # a row more frequent than this is no copy of another sample, but what features of few values look like
 FLOOR = 0.01  # added to probabilities before their logarithms: differences between smaller ones tell nothing
 MARGIN = 0.5  # of a label issue, whose other class is 1.6 times as probable as the given label, or more
 
@@ -40,8 +41,12 @@ def stratified_halves(positions, generator, y, groups):
     return np.sort(positions[in_first[members]]), np.sort(positions[~in_first[members]])
 
 
-def copies(x):
-    """Return for each sample the number of its group, int [n]: exact copies have the same one."""
+def copies(x, most=MOST_COPIES):
+    """Return for each sample the number of its group, int [n]: exact copies have the same one.
+
+    most: the largest group. The samples of a larger one are groups of their own, because a table of a few categories has no
+    other rows, and halves without any sample of some of them would tell nothing. None for no limit, as in earlier versions.
+    """
     if hasattr(x, "iloc"):
         import pandas as pd
 
@@ -53,7 +58,10 @@ def copies(x):
     else:
         rows = (_digest(repr(row.tolist()).encode() if row.dtype == object else row.tobytes()) for row in map(np.asarray, x))
     numbers = {}
-    return np.array([numbers.setdefault(row, len(numbers)) for row in rows], dtype=np.int64)
+    groups = np.array([numbers.setdefault(row, len(numbers)) for row in rows], dtype=np.int64)
+    frequent = np.bincount(groups, minlength=1)[groups] > (len(groups) if most is None else most)
+    groups[frequent] = len(numbers) + np.arange(frequent.sum())
+    return groups
 
 
 def _digest(content):

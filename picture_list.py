@@ -19,7 +19,6 @@ import groups
 import labels
 import parquet_pictures
 import table_file
-import tabular
 from data import DataError, listed, many
 
 # path; column: of the pictures; rows: positions in the list, int [n], of the samples; names [n]: the pictures as the list
@@ -314,7 +313,7 @@ def _read(path, stamp, label, images, group, not_pictures, true_label, image_siz
     if known is not None:  # a test picture may be the only one of its class
         keep, told = np.char.strip(texts.to_numpy(dtype=str)[used]) != "", []
         kept = np.char.strip(texts.to_numpy(dtype=str)[used][keep])
-    class_names, given = labels.classes_of(tabular.integers_if_all(kept.astype(np.str_)), what,
+    class_names, given = labels.classes_of(labels.integers_if_all(kept.astype(np.str_)), what,
                                            None if known is None else np.array(known))
     rows = used[keep]
     told += _named_twice(path, [names[row] for row in rows], given)
@@ -361,7 +360,7 @@ def _wanted(path, table, label, classes, known):
         order = parquet_pictures.class_names_of(parquet_pictures.schema_of(parquet_pictures.parts(path)[0])).get(
             label) if parquet_pictures.is_parquet(path) else None
         distinct = np.unique(texts[texts != ""])
-        known = np.sort(tabular.integers_if_all(distinct)) if order is None else [each for each in order if each in distinct]
+        known = np.sort(labels.integers_if_all(distinct)) if order is None else [each for each in order if each in distinct]
         if len(known) < classes:
             raise DataError(f"{path}: --classes {classes}, but its labels have {len(known)} classes: give fewer, or remove "
                             f"the option")

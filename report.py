@@ -174,6 +174,7 @@ def page(title, provenance, worst, counts, pictures, thumbnail=None, contradicto
     return environment.get_template("report.html.jinja").render(
         title=title, number=len(worst), worst=rows(worst.head(MOST_IN_ALL)), classes=classes, settings=provenance["settings"],
         samples=provenance["samples"], iterations=len(provenance["iterations"]), last=provenance["iterations"][-1],
+        known=provenance.get("true_labels_known"),
         ended_early=provenance["ended_early"], provenance=json.dumps(provenance, indent=1), thumbnails=thumbnail is not None,
         warnings=provenance.get("warnings", []), verdict=provenance.get("verdict"), passed="margin" in worst,
         copies=[] if contradictory is None else rows(contradictory.head(MOST_IN_ALL)),

@@ -315,12 +315,29 @@ class Features:
         """Return whether a feature marks the missing values of a column of numbers."""
         return name in self.missing
 
-    def transform(self, table):
-        """Return the features of another table with these columns, float64 [n, d]; DataError if it lacks one."""
+    def transform(self, table, warn=None):
+        """Return the features of another table with these columns, float64 [n, d]; DataError if it lacks one.
+
+        warn: called with a line about each column that is empty or has categories that this table did not have.
+        """
         missing = [name for name in self.columns if name not in table]
         if missing:
             raise DataError(f"lacks the column {listed(missing)}")
-        return scaled(self._fitted[0], self._converted(table), self.path)
+        converted = self._converted(table)
+        for name, column in self.columns.items() if warn else ():
+            empty = table[name].isna() | (table[name].astype(str).str.strip() == "")
+            new = converted[name][~empty & ~converted[name].isin(set(self.categories[name]))] if (
+                column.kind == "categories") else ()
+            if empty.all() or len(new):
+                warn(f"column {name!r} is empty" if empty.all() else f"column {name!r}: {many(len(new), 'value')} such as "
+                     f"{new.iloc[0]!r}, a category that the training data do not have")
+        return scaled(self._fitted[0], converted, self.path)
+
+    @property
+    def categories(self):
+        """Return {column: its categories}."""
+        found = self._named("categories")
+        return dict(zip(found, self._fitted[0].named_transformers_["categories"].categories_)) if found else {}
 
     def _named(self, kind):
         return [name for name, column in self.columns.items() if column.kind == kind]
@@ -429,12 +446,3 @@ def scaled(preprocessing, x, path, fit=False):
     if not finite:
         raise DataError(f"{path}: {TOO_LARGE}")
     return x
-
-
-def integers_if_all(labels):
-    """Return strings as integers if all of them are integers in the usual notation ("007" is a name)."""
-    try:
-        numbers = labels.astype(np.int64)
-    except (ValueError, OverflowError):
-        return labels
-    return numbers if (numbers.astype(np.str_) == labels).all() else labels

@@ -238,7 +238,7 @@ def test_a_person_decides_about_patients(table):
     chained = custom_data.load(source._replace(decisions=[str(folder / "mine.csv"), str(folder / "row.csv")]))
     assert len(chained.given) == 353 and sample not in chained.names
     for change, options, words in (({"group": "p999"}, {}, "group 'p999' is not in the dataset"),
-                                   ({"given": "dead"}, {}, "was labelled 'dead' then, and is labelled"),
+                                   ({"given": "dead"}, {}, "in the list 'dead'"),
                                    ({}, {"group": None}, "give the --group of the run that wrote this list")):
         listed.loc[:0].assign(**change).to_csv(folder / "bad.csv", index=False)
         with pytest.raises(data.DataError, match=words):
