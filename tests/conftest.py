@@ -1,4 +1,5 @@
 """Shared by the tests: where the project is, the real CIFAR-10 if it is there, and how a command is run."""
+import gc
 import os
 import resource
 import subprocess
@@ -62,6 +63,10 @@ LONGEST = ["speed", "sweep", "command", "custom_data", "main", "methods", "theor
 def pytest_collection_modifyitems(items):
     place = {f"test_{name}": number for number, name in enumerate(LONGEST)}
     items.sort(key=lambda item: place.get(item.path.stem, len(place)))
+
+
+def pytest_collection_finish():
+    gc.freeze()  # the libraries' objects stay: not looked at in each collection
 
 
 @pytest.fixture(scope="session")
