@@ -12,7 +12,7 @@ import warnings
 
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.base import BaseEstimator, ClassifierMixin, ClusterMixin, DensityMixin, clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -213,7 +213,8 @@ def _classifier_train(classifier, x, given, class_names):
             probabilities[:, present] = 1
         elif len(asked):
             predicted = fitted.predict_proba(rows[asked])
-            if not hasattr(fitted, "classes_") or predicted.shape != (len(asked), len(present)):
+            if predicted.shape != (len(asked), len(present)) or isinstance(
+                    getattr(fitted, "_final_estimator", fitted), (ClusterMixin, DensityMixin)):
                 raise data.DataError(f"{type(classifier).__name__} predicts no probability of each class: model must be a "
                                      f"classifier with predict_proba")
             probabilities[:, present] = predicted

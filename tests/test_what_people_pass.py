@@ -92,8 +92,9 @@ def test_class_weights_go_to_the_classes_that_they_name(three):
 
 def test_what_is_no_classifier_is_refused(three):
     x, y, _ = three
-    for components in (3, 5):
-        refused("GaussianMixture predicts no probability of each class", x, y, GaussianMixture(components, random_state=0))
+    for model in (GaussianMixture(3, random_state=0), GaussianMixture(5, random_state=0), make_pipeline(
+            SimpleImputer(), GaussianMixture(3, random_state=0))):
+        refused(f"{type(model).__name__} predicts no probability of each class", x, y, model)
     refused("seed=-1: give a whole number", x, y, LogisticRegression(), seed=-1, error=ValueError)
 
 
