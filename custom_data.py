@@ -176,7 +176,7 @@ def samples_like(file, source):
             table = table_file.read_table(file, decimal=source.decimal, as_text=features.as_text, raw=[*features.columns])[0]
             return features.transform(table, lambda note: print(f"warning: {file}: {note}")).astype(np.float32), None
         except DataError as error:
-            raise DataError(f"{file}: cannot be read like {path}: {error}") from None
+            raise DataError(f"{file}: cannot be read like {path}: {str(error).removeprefix(f'{path}: ')}") from None
     if listed_pictures and (Path(file).is_file() and table_file.is_table(file) or parquet_pictures.is_parquet(file)):
         return picture_list.pictures_like(file, source)
     if path is not None and (Path(path).is_dir() or listed_pictures) and not str(file).endswith((".npz", ".npy")):

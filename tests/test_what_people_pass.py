@@ -207,6 +207,9 @@ def test_cells_of_another_table_that_say_nothing_are_told(tmp_path, capsys):
     told = capsys.readouterr().out.splitlines()
     assert len(told) == 2 and "column 'w': 2 values such as 'violet', a category that the training data do not" in told[0]
     assert told[1].endswith("column 'n' is empty")
+    pd.DataFrame({"w": ["red"], "n": ["1,234"]}).to_csv(tmp_path / "odd.csv", index=False)
+    with pytest.raises(data.DataError, match=r"odd.csv: cannot be read like \S+t.csv: column 'n'"):
+        custom_data.samples_like(str(tmp_path / "odd.csv"), source)
 
 
 def test_the_report_says_of_how_many_samples_the_truth_is_known():
