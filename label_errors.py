@@ -167,11 +167,11 @@ def _table(selection, given, class_names, keep, p, first, groups=None, again=Non
 
 
 def _check_order(x, value, name):
-    """Raise DataError if two pandas objects have the same index in different orders: rows are matched by position."""
+    """Raise DataError if two pandas objects have the same index in different orders. name: of the second."""
     if hasattr(x, "iloc") and hasattr(value, "iloc") and not x.index.equals(value.index) and x.index.is_unique and (
             len(x) == len(value) and value.index.is_unique and x.index.isin(value.index).all()):
-        raise data.DataError(f"{name} has the index of x in another order: give {name}.loc[x.index], or {name}.to_numpy() if "
-                             f"the rows are in the order of x")
+        raise data.DataError(f"{name} has the index of x in another order, and rows are matched by position: give "
+                             f"{name}.loc[x.index], or {name}.to_numpy() if the rows are in the order of x")
 
 
 def _of_classes(pred_probs, class_names):
@@ -327,6 +327,7 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):
     def fit(self, X, y, groups=None):
         """Find the label issues of y and train on the other samples; return self. groups: as for `find_label_errors`."""
         frame = X if hasattr(X, "iloc") else None
+        _check_order(X, y, "y")
         X, y = validate_data(self, X, y, accept_sparse="csr", **self._how_to_check(frame))
         check_classification_targets(y)
         X = X if frame is None else frame

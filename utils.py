@@ -94,9 +94,10 @@ def enough_epochs(steps, epochs):
 
 
 def batch_for(shape):
-    """Return the batch size for images of this shape (height, width, channels): no more memory than the published one needs.
+    """Return the batch size for images of this shape (height, width, channels), which decides how much memory training takes.
 
-    128 images as published up to 32 x 32 pixels, and no more pixels than that of larger images: 32 of 64 x 64. At least 16.
+    128 as published up to 32 x 32 pixels, and no more pixels than that of larger images: 32 of 64 x 64. But at least 16, which
+    take more memory than that above 90 x 90 pixels.
     """
     return max(16, min(128, 2 ** ((128 * 32 * 32 // (shape[0] * shape[1])).bit_length() - 1)))
 
