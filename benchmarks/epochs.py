@@ -51,7 +51,7 @@ def photographs(samples):
 # {kind: (function of the number of samples, network, numbers of samples, numbers of steps)}
 KINDS = {"tables": (table, "dense", (100, 400, 2000, 10000), (50, 100, 200, 400, 800)),
          "small images": (digits, "plain14", (100, 400, 1797), (100, 200, 400, 800)),
-         "images": (photographs, "resnet32", (300, 1500), (300, 1000, 2000))}
+         "images": (photographs, "resnet32", (300, 1500, 10000), (100, 300, 1000))}
 
 
 def f1(kind, samples, steps, seed):

@@ -70,6 +70,32 @@ def test_a_run_stopped_in_its_first_stage_keeps_its_number_of_threads(folder):
         assert json.loads(path.with_name(f"{script}.json").read_text())["settings"]["threads"] == 2
 
 
+def test_a_checkpoint_of_a_table_of_few_categories_resumes_in_its_halves(tmp_path):
+    """Equal rows were in one half, where one network predicts them all; a new run divides them, in each of two passes."""
+    a, b = np.array([[0, 0], [0, 1], [1, 0], [1, 1]] * 20).T
+    kinds = pd.Series([f"{first}{second}" for first, second in zip(a, b)])
+    pd.DataFrame({"a": a, "b": b, "kind": kinds}).to_csv(tmp_path / "table.csv", index=False)
+    options = ["--dataset", "table.csv", "--label", "kind", "--iterations", 1, "--epochs", 9, "--quiet"]
+
+    def predictions(place):
+        """The different out-of-fold predictions of each kind of row."""
+        table = pd.read_csv(tmp_path / place / "table/given/INCV_seed0_epochs9_iterations1_out_of_fold.csv")
+        return table["p_given"].round(6).groupby(kinds).nunique().tolist()
+
+    for place in ("new", "earlier"):
+        stopped = run([*options, "--results_dir", place, "--time_limit", 0.01], tmp_path)
+        assert "stopped by --time_limit" in stopped.out, stopped.err
+    # The epoch of the checkpoint was trained on a new run's half; all that follows is as from an earlier version's.
+    path = tmp_path / "earlier/table/given/INCV_seed0_epochs9_iterations1"
+    settings, arrays = runs.read_checkpoint(path.with_name(f"{path.name}.checkpoint"))
+    del arrays["most_copies"]
+    runs.save_checkpoint(path, settings, **arrays)
+    for place, different in (("new", [4, 4, 4, 4]), ("earlier", [1, 1, 1, 1])):
+        result = run([*options, "--results_dir", place], tmp_path)
+        assert result.code == 0 and "resuming at iteration 1, half 1" in result.out, result.err
+        assert predictions(place) == different
+
+
 @pytest.mark.slow
 def test_a_result_of_the_old_schedule_is_refused_with_the_reason(folder):
     """Robust training kept each learning rate one epoch too long: such a run must not pass for, or mix with, a new one."""
