@@ -282,8 +282,9 @@ def theory_curves(found, dataset, noise_pattern, settings_name, file):
         if dataset == "cifar10" and noise_pattern in PUBLISHED["theory"]:
             panel.plot(np.arange(11) / 10, PUBLISHED["theory"][noise_pattern][quantity], "s", color="0.5", mfc="none",
                        label="paper (all of CIFAR-10, ResNet-110)")
-        for memorised, style, label in ((True, {"fmt": "o", "color": "C3"}, "experiment"),
-                                        (False, {"fmt": "x", "color": "C1"}, "not memorised: theory does not apply")):
+        for memorised, style, label in (
+                (True, {"fmt": "o", "color": "C3"}, "experiment"),
+                (False, {"fmt": "o", "color": "C1", "mfc": "none"}, "not memorised: theory does not apply")):
             points = {ratio: [getattr(run, quantity) for run in of_ratio if run.memorised == memorised]
                       for ratio, of_ratio in found.items()}
             points = {ratio: values for ratio, values in points.items() if values and not np.isnan(values).all()}

@@ -3,10 +3,11 @@
     python ledger.py                        # updates table, figures and README.md of results/reference, or another folder
     python ledger.py --add FOLDER           # first adds the full-scale runs of FOLDER, another --results_dir
 
-A run is at full scale if it has the published data, network, length and learning rates; runs with another precision, backend
-or assumption have separate rows. --add copies JSON and CSVs of finished runs (large ones compressed), and the checkpoints of
-unfinished runs to the subfolder unfinished/, with a JSON of their results so far. With that subfolder as --results_dir the
-run resumes, and `--add results/reference/unfinished` moves it here when it is finished. Numbers without a run stay empty.
+A run is at full scale if it has the published data, network, length and learning rates (one of Verify_Theory.py, if it has
+all the data); runs with another precision, backend or assumption have separate rows. --add copies JSON and CSVs of finished
+runs (large ones compressed), and the checkpoints of unfinished runs to the subfolder unfinished/, with a JSON of their
+results so far. With that subfolder as --results_dir the run resumes, and `--add results/reference/unfinished` moves it here
+when it is finished. Numbers without a run stay empty.
 """
 import argparse
 import gzip
@@ -173,6 +174,7 @@ def _is_complete(run):
         float(provenance["wall_seconds"]), provenance["versions"][provenance["settings"]["engine"]], provenance["device"]
         records = {"INCV": provenance.get("iterations"), "Verify_Theory": [provenance.get("measured")]}.get(run.script, [])
         [float(record[quantity] or 0) for record in records for quantity in ("LP", "LR")]
+        [float(fraction) for fraction in provenance.get("accuracy_on_training_half", [])]
         return True
     except tables.DAMAGE as error:
         tables.ignore(f"{run.path}.json", f"is damaged or foreign ({data.first_line(error)})")
@@ -289,9 +291,12 @@ def theory_table(found):
                 for quantity, expected in published.items():
                     values = [run[quantity] for run in measured if run[quantity] is not None]
                     cells += beside_published(values, expected[number])
-                rows.append([f"{pattern} {number / 10}", *cells, len(measured) or "", variant])
+                of_training = [fraction for provenance in of_variant["provenance"]
+                               for fraction in provenance.get("accuracy_on_training_half", [])]
+                rows.append([f"{pattern} {number / 10}", *cells, f"{min(of_training):.3f}" if of_training else "",
+                             len(measured) or "", variant])
     return tables.markdown(["noise", "accuracy", "published", "difference", "LP", "published", "difference", "LR", "published",
-                     "difference", "runs", "not as published"], rows)
+                     "difference", "memorised", "runs", "not as published"], rows)
 
 
 def run_table(found, results_dir):
@@ -319,6 +324,9 @@ def ledger_page(results_dir):
                 if path.name in ("INCV_main_methods.png", "INCV_main_methods_jax.png")]
     pictures += [run.path.relative_to(results_dir).as_posix() + ending for run in _by_script(found)
                  for ending in (".png", "_history.png") if runs.beside(run.path, ending).exists()]
+    pictures += [(folder / f"Verify_Theory_{kind}{name}.png").relative_to(results_dir).as_posix()
+                 for folder, name in _theory_figures(found) for kind in ("curves", "confusion")
+                 if (folder / f"Verify_Theory_{kind}{name}.png").exists()]
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(runs.PROJECT))
     return environment.get_template("ledger.md.jinja").render(
         selections=selection_table(found), unfinished=unfinished_table(results_dir), accuracies=accuracy_table(found),
@@ -340,9 +348,14 @@ def draw(results_dir):
         if history.exists():
             _draw(run.path, "_history.csv", "_history.png", lambda file, out: figures.history(
                 pd.read_csv(file), "iteration" if run.script == "INCV" else "half", settings, out))
-    theory = found.loc[found["script"] == "Verify_Theory", "path"]
-    for folder, name in {(path.parent.parent, runs.name_of_settings(path)) for path in theory}:
+    for folder, name in _theory_figures(found):
         tables.draw_theory(folder, name)
+
+
+def _theory_figures(found):
+    """Return the arguments of `tables.draw_theory` for the runs of Verify_Theory.py, a sorted list."""
+    theory = found.loc[found["script"] == "Verify_Theory", "path"]
+    return sorted({(path.parent.parent, runs.name_of_settings(path)) for path in theory})
 
 
 def _draw(path, source, ending, draw):

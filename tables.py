@@ -26,6 +26,7 @@ import utils
 METHODS = utils.literal("methods", "METHODS")
 # What may differ from the published experiment at full scale; such runs have separate rows.
 VARIANTS = {"precision", "assumed_ratio", "transition"}
+TO_MEMORISE = {"architecture", "epochs", "augmentation"}  # the same, of a network that is to memorise its labels
 COLUMNS = ["script", "dataset", "noise_pattern", "noise_ratio", "noise", "seed", "method", "not_as_published", "full_scale",
            "path", "provenance"]
 # What a damaged or foreign file may raise.
@@ -44,8 +45,8 @@ def read_runs(results_dir):
     pandas.DataFrame
         A row per run, in the order of noise.PATTERNS, noise ratio and methods.METHODS (unknown names last): script, dataset,
         noise_pattern, noise_ratio (NaN for labels as given), noise (such as "sym 0.5"), seed, method ("" if there is none),
-        not_as_published (what differs from the published experiment, text), full_scale (whether data, network, length and
-        learning rates are the published ones), path (of `runs.result_path`), provenance (the content of its JSON).
+        not_as_published (what differs from the published experiment, text), full_scale (of `is_full_scale`), path (of
+        `runs.result_path`), provenance (the content of its JSON).
     """
     def place(name, names):
         return list(names).index(name) if name in names else len(names)
@@ -71,7 +72,7 @@ def read_runs(results_dir):
             "script": script, "dataset": settings["dataset"], "noise_pattern": settings["noise_pattern"],
             "noise_ratio": settings["noise_ratio"], "noise": name_of_noise(settings), "seed": settings["seed"],
             "method": settings.get("method", ""), "not_as_published": ", ".join(differs),
-            "full_scale": is_full_scale(provenance), "path": path, "provenance": provenance, "order": (
+            "full_scale": is_full_scale(script, provenance), "path": path, "provenance": provenance, "order": (
                 settings["dataset"], settings["noise_ratio"] is None, place(settings["noise_pattern"], noise.PATTERNS),
                 settings["noise_ratio"] or 0, name_of_noise(settings), place(settings.get("method"), METHODS),
                 settings.get("method", ""), differs)})
@@ -143,9 +144,13 @@ def what_differs(provenance):
     return differs + (["on jax"] if provenance["settings"]["engine"] == "jax" else [])
 
 
-def is_full_scale(provenance):
-    """Return whether a run has the data, network, length and learning rates of the published one."""
-    settings, differs = provenance["settings"], set(provenance["differs_from_published"]) - VARIANTS - {"method"}
+def is_full_scale(script, provenance):
+    """Return whether a run has the data, network, length and learning rates of the published one.
+
+    Of Verify_Theory.py the data are enough: theory is about any network that has memorised its labels.
+    """
+    free = VARIANTS | {"method"} | (TO_MEMORISE if script == "Verify_Theory" else set())
+    settings, differs = provenance["settings"], set(provenance["differs_from_published"]) - free
     return settings["dataset"] == "cifar10" and "reading" not in settings and not differs and (
         "method" not in settings or runs.is_of_this_schedule(settings))
 

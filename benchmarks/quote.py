@@ -17,6 +17,7 @@ sys.path.insert(0, str(PROJECT))
 import command  # noqa: E402
 import figures  # noqa: E402
 import ledger  # noqa: E402
+import runs  # noqa: E402
 import tables  # noqa: E402
 
 REFERENCE = PROJECT / "results" / "reference"
@@ -47,8 +48,8 @@ def full_scale(found):
     for quantity in ("LP", "LR"):
         here = []
         for noise_name in NOISE:
-            runs = found[(found["script"] == "INCV") & (found["noise"] == noise_name)]
-            values = [provenance["iterations"][-1][quantity] for provenance in runs["provenance"]]
+            of_noise = found[(found["script"] == "INCV") & (found["noise"] == noise_name)]
+            values = [provenance["iterations"][-1][quantity] for provenance in of_noise["provenance"]]
             here.append(f"{np.mean(values):.3f}" if values else NOT_YET)
         rows += [[f"{quantity}, paper", *(f"{figures.PUBLISHED['INCV'][name][quantity][-1]:.3f}" for name in NOISE)],
                  [f"{quantity}, this repo", *here]]
@@ -63,6 +64,24 @@ def full_scale(found):
             here.append(tables.with_sd(row["accuracy"].iloc[0], row["sd"].iloc[0]) if len(row) else NOT_YET)
         rows.append([f"test accuracy of {label}, this repo", *here])
     return tables.markdown(["CIFAR-10", *NOISE], rows)
+
+
+def theory(found, wanted):
+    """Return what networks measured that have memorised their labels, beside the paper's points and theory.
+
+    wanted: a pattern that the settings in the runs' names match.
+    """
+    of_theory, rows = found[(found["script"] == "Verify_Theory") & (found["dataset"] == "cifar10")], []
+    for run in of_theory.itertuples():
+        if re.fullmatch(wanted, runs.name_of_settings(run.path)):
+            published = figures.PUBLISHED["theory"][run.noise_pattern]
+            rows.append([run.noise, *(
+                f"{run.provenance['measured'][quantity]:.3f} ({published[quantity][round(10 * run.noise_ratio)]:.2f}, "
+                f"{run.provenance['theory'][quantity]:.3f})" for quantity in figures.QUANTITIES),
+                f"{min(run.provenance['accuracy_on_training_half']):.3f}",
+                f"{run.provenance['wall_seconds'] / 3600:.1f}"])
+    names = [f"{quantity} (paper, theory)" for quantity in figures.QUANTITIES]
+    return tables.markdown(["noise", *names, "training labels predicted", "hours"], rows)
 
 
 def others(rows, wanted):
@@ -82,6 +101,8 @@ def quoted():
     return {
         "digits": digits(rows), "full scale": full_scale(found), "unfinished": unfinished,
         "true transition": others(rows, "transition true"),
+        "theory of 10000": theory(found, "_resnet32_epochs40_subset10000_no_augmentation"),
+        "theory of all": theory(found, "_resnet32_epochs80_bfloat16_no_augmentation"),
         "no noise": others(rows[rows["noise"] == "sym 0.0"], ""),
         "selections": tables.markdown(["dataset", "noise", "settings", "LP", "LR", "seeds"], tables.selections(found)),
         **{name: written(file) for name, file in (

@@ -83,8 +83,8 @@ def test_every_number_stands_beside_the_published_one(tmp_path):
     assert robust["sym 0.5", "d2l", ""] == ["", "67.39±13.62", "", "", ""]
     assert len(robust) == 4 * 7 + 1
     theory = {cells[0]: cells[1:] for cells in rows(page, "Theory")}
-    assert theory["asym 0.4"] == ["0.500", "0.460", "+0.040", "0.700", "0.720", "-0.020", "", "0.550", "", "1", ""]
-    assert theory["sym 0.4"] == ["", "0.360", "", "", "0.950", "", "", "0.570", "", "", ""]
+    assert theory["asym 0.4"] == ["0.500", "0.460", "+0.040", "0.700", "0.720", "-0.020", "", "0.550", "", "", "1", ""]
+    assert theory["sym 0.4"] == ["", "0.360", "", "", "0.950", "", "", "0.570", "", "", "", ""]
     finished = rows(page, "The runs")
     assert len(finished) == 8 and finished[0][1:] == ["tensorflow 9.9", "a machine", "1.50", "2026-01-02", "0123456789"]
     assert all((results / cells[0].split("](")[1].rstrip(")")).exists() for cells in finished)
@@ -120,6 +120,31 @@ def test_runs_are_taken_up_from_elsewhere(tmp_path):
     assert ["sym 0.5", "1", "0.900"] in [cells[:3] for cells in rows((results / "README.md").read_text(), "INCV")]
     complaint = run(["results", "--add", "nowhere"], tmp_path, "ledger.py")
     assert complaint.code == 2 and "nowhere" in complaint.err.splitlines()[-1] and "Traceback" not in complaint.err
+
+
+def test_theory_on_all_images_is_taken_up_whatever_the_network(tmp_path):
+    """The run on all images with its row and figures, not that on 5,000; its two networks by the one that memorised less."""
+    elsewhere, results = tmp_path / "elsewhere", tmp_path / "results"
+    results.mkdir()
+    csv = "index,y,y_noisy,y_pred,memorised\n" + "1,0,0,0,True\n" * 3 + "2,0,1,0,True\n"
+    measured = {"measured": {"accuracy": .75, "LP": .90, "LR": .50}, "accuracy_on_training_half": [.998, .97]}
+    other = [("architecture", "resnet32"), ("epochs", 80), ("augmentation", False)]
+    for differs in (other, [*other, ("subset", 5000)]):
+        write_run(elsewhere / "cifar10" / "sym" / "0.8", "Verify_Theory", 0, differs, csv=csv, **measured)
+    answer = run(["results", "--add", "elsewhere"], tmp_path, "ledger.py")
+    assert answer.code == 0, answer.err
+    name = "architectureresnet32_epochs80_augmentationFalse"
+    taken = results / "cifar10" / "sym"
+    assert sorted(file.name for file in (taken / "0.8").iterdir()) == [f"Verify_Theory_seed0_{name}{ending}"
+                                                                       for ending in (".csv", ".json")]
+    page = (results / "README.md").read_text()
+    assert [cells[1:] for cells in rows(page, "Theory") if cells[0] == "sym 0.8"] == [
+        ["", "0.110", "", "", "0.360", "", "", "0.190", "", "", "", ""],
+        ["0.750", "0.110", "+0.640", "0.900", "0.360", "+0.540", "0.500", "0.190", "+0.310", "0.970", "1",
+         "architecture resnet32, epochs 80, augmentation False"]]
+    figures = [f"Verify_Theory_{kind}_{name}.png" for kind in ("confusion", "curves")]
+    assert sorted(file.name for file in taken.glob("*.png")) == figures
+    assert all(f"(cifar10/sym/{figure})" in page for figure in figures)
 
 
 def test_other_scripts_checkpoints_are_taken_up_too(tmp_path):
