@@ -8,9 +8,10 @@
 
 Section 4 of Chen, Liao, Chen, Zhang, *Understanding and Utilizing Deep Neural Networks Trained with Noisy Labels*,
 ICML 2019: Algorithm 1 (INCV.py) selects samples; Algorithm 2, a modified Co-teaching, trains two networks on them and, after
-a warm-up, on the remaining candidates too. A finished INCV result of the same settings is reused. --method runs the compared
-methods (methods.py) instead; standard trains one network on all noisy labels. Writes a row per epoch (CSV), provenance
-(JSON), test accuracy (PNG) and the networks to results/(dataset)/(noise_pattern)/(noise_ratio)/.
+a warm-up, on the remaining candidates too. A finished INCV result of the same settings is reused, one of other settings with
+--selection. --method runs the compared methods (methods.py) instead; standard trains one network on all noisy labels. Writes a
+row per epoch (CSV), provenance (JSON), test accuracy (PNG) and the networks to
+results/(dataset)/(noise_pattern)/(noise_ratio)/.
 
 Results on digits (test accuracy, mean ± s.d. of 5 seeds, three minutes or more each on one CPU core): 98.28±0.93 % for sym
 0.5, where standard training has 73.33±4.35; 92.59±3.63 for asym 0.4 (80.94±2.84). `python table.py results/reference`
@@ -33,6 +34,7 @@ import custom_data
 import data
 import groups
 import INCV
+import incv_selection
 import noise
 import noisy_labels
 import own_network
@@ -215,6 +217,8 @@ def main():
     parser.add_argument("--incv_epochs", type=command.number(int, 1), metavar="N",
                         help="epochs of each training of INCV (default: 50; for digits 12; "
                         "for custom datasets as many as make enough steps)")
+    parser.add_argument("--selection", metavar="FILE", help="the .csv of a finished INCV run with the same labels, such as "
+                        "one with another backend or precision: train on what it selected")
     parser.add_argument("--test_list", metavar="FILE", help="for lists of pictures: another list of the same columns, whose "
                         "pictures the networks are tested on (default: a tenth of the samples is held out)")
     parser.add_argument("--test_images", metavar="DIR", help="the folder that the names in --test_list begin in (default: "
@@ -229,14 +233,21 @@ def main():
         parser.error(f"--method {' '.join(needing)} needs the noise ratio, which is unknown here: give --assumed_ratio")
     if not ratio_known and args.transition == "true":
         parser.error("--transition true: the true transition matrix is unknown here; remove the option")
+    if args.selection is not None:
+        if len(planned) > 1 or args.method != ["incv"]:
+            parser.error("--selection is for one run of --method incv: give one --noise_ratio and one --seed")
+        for option in ("incv_epochs", "iterations"):
+            if getattr(args, option) is not None:
+                parser.error(f"--{option} cannot be combined with --selection, whose INCV run has its own: remove it")
+        planned = [incv_selection.with_selection(planned[0], args.selection)]
     if args.predict is not None:
         if len(planned) > 1:
             parser.error("--predict uses the networks of one run: give one --noise_ratio, --seed and --method")
         return predict(args.predict, planned[0])
     for plan in planned:  # a run that was interrupted while INCV selected keeps the number of threads it has there
-        if args.threads is None and plan.settings["method"] == "incv":
+        if args.threads is None and plan.settings["method"] == "incv" and plan.selection is None:
             started = {"threads": None}
-            runs.load_checkpoint(plan_of_incv(plan).path, started)
+            runs.load_checkpoint(incv_selection.plan_of_incv(plan).path, started)
             args.threads = started["threads"]
     sweep.carry_out("INCV_main", run, planned, **command.how_to_sweep(args),
                     draw=lambda at_end: summarize(planned) if at_end else None)
@@ -269,15 +280,15 @@ def run(plan, progress):
     selection, before = None, 0  # before: the fraction of the run that precedes the last training
     if settings["method"] == "incv":
         # Estimated cost in passes over the data: an epoch of Co-teaching counts as 1.5.
-        before = settings["incv_epochs"] * settings["iterations"]
+        before = settings["incv_epochs"] * settings["iterations"] if plan.selection is None else 0
         before /= before + 1.5 * settings["epochs"]
-        selection, labels = select(plan, progress.part(0, before))
+        selection, labels = incv_selection.select(plan, progress.part(0, before))
     elif settings.get("transition") == "estimated":
         before = 0.5
     dataset, _, y_noisy, resumed, save_checkpoint, provenance = runs.start(
-        plan, {"dataset": "cifar10", **PUBLISHED, "bn_momentum": 0.99}, progress, SCHEDULE)
-    if selection and not np.array_equal(labels, runs.as_written(dataset, y_noisy)):
-        raise runs.RunError(f"{plan_of_incv(plan).path}.csv: not a selection from these labels; repeat with --overwrite")
+        plan, {"dataset": "cifar10", **PUBLISHED, "bn_momentum": 0.99, "selection": None}, progress, SCHEDULE)
+    if selection:
+        incv_selection.check_labels(plan, labels, runs.as_written(dataset, y_noisy))
     if settings.get("test_checksum") != (plan.source.test_list and custom_data.test_checksum(plan.source)):
         raise runs.RunError(f"{plan.source.test_list}: changed since the command started; rerun the same command")
     tested_on = TEST_DATA
@@ -317,40 +328,6 @@ def run(plan, progress):
     runs.remove_checkpoint(path)
     print(f"written: {path}.csv, .json, .png, "
           f"{', '.join(f'_network{number}.keras' for number in range(1, len(method.networks) + 1))}")
-
-
-def plan_of_incv(plan):
-    """Return the runs.Plan of the INCV.py run whose selection a run of robust training uses."""
-    settings = plan.settings
-    chosen = {option: settings["incv_epochs"] if option == "epochs" else settings[option] for option in INCV.PUBLISHED}
-    noisy = {name: settings[name] for name in command.DETAILS if name in settings}
-    source = plan.source._replace(test_list=None, test_images=None)
-    settings, path = command.one_run("INCV", source, noisy, settings["seed"], settings["threads"], chosen,
-                                     INCV.DEFAULTS, plan.results_dir)
-    return plan._replace(settings=settings, path=path, source=source)
-
-
-def select(plan, progress):
-    """Return INCV's (select, candidate, estimated noise ratio), of a finished result or a new run, and its labels as text."""
-    import pandas as pd
-
-    of_incv = plan_of_incv(plan)
-    path = of_incv.path
-    with runs.locked(path):
-        try:
-            finished = runs.is_finished(path, of_incv.settings)
-        except runs.OtherSettings:  # after the labels were corrected, for example
-            if not plan.overwrite:
-                raise
-            sweep.remove_result(path)
-            finished = False
-        if finished:
-            print(f"reusing {path}.csv{runs.how_written(path)}", flush=True)
-        else:
-            INCV.run(of_incv, progress)
-    table = pd.read_csv(runs.checked(path), dtype=str, keep_default_na=False)
-    select, candidate = ((table[column] == "True").to_numpy() for column in ("select", "candidate"))
-    return (select, candidate, float(table["eval_ratio"][0])), table["y_noisy"].to_numpy(dtype=str)
 
 
 def predict(file, plan):

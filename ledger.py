@@ -108,7 +108,7 @@ def add_unfinished(checkpoint, source, results_dir, data_dir):
 
 def is_of_the_paper(path, settings):
     """Return whether an unfinished run is one of the paper's: by its noise, with no options except precision and backend."""
-    changed = runs.name_of_settings(path).removeprefix(f"_{settings.get('method')}")
+    changed = re.sub(r"_selection_seed\d+", "", runs.name_of_settings(path).removeprefix(f"_{settings.get('method')}"))
     return (runs.name_of_noise(settings) in figures.PUBLISHED["INCV"]
             and not set(changed.split("_")) - {"", "bfloat16", "jax"})
 

@@ -69,9 +69,9 @@ def check_time(deadline):
 # settings: a dict for JSON; path: of the run's files, without an ending (see `result_path`); source: data.Source;
 # results_dir: that the path is in; gpu_id: or None; deadline: see `check_time`; overwrite: whether an unfinished run of other
 # settings may be replaced; transition: of a noise pattern in a file (noisy_labels.py), float [c, c], else None; network: the
-# file of an architecture of one's own (own_network.py), else None.
-Plan = namedtuple("Plan", "settings path source results_dir gpu_id deadline overwrite transition network",
-                  defaults=[None, None])
+# file of an architecture of one's own (own_network.py), else None; selection: path of the INCV run of --selection, else None.
+Plan = namedtuple("Plan", "settings path source results_dir gpu_id deadline overwrite transition network selection",
+                  defaults=[None, None, None])
 
 # dataset: data.Dataset of the samples in use; index: their positions in the whole training set; y_noisy: int [n]; resumed:
 # {name: array} of the checkpoint to resume from or {}; save_checkpoint(**arrays); provenance(): a dict for the run's JSON.

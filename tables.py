@@ -25,7 +25,7 @@ import utils
 
 METHODS = utils.literal("methods", "METHODS")
 # What may differ from the published experiment at full scale; such runs have separate rows.
-VARIANTS = {"precision", "assumed_ratio", "transition"}
+VARIANTS = {"precision", "assumed_ratio", "transition", "selection"}
 TO_MEMORISE = {"architecture", "epochs", "augmentation"}  # the same, of a network that is to memorise its labels
 COLUMNS = ["script", "dataset", "noise_pattern", "noise_ratio", "noise", "seed", "method", "not_as_published", "full_scale",
            "path", "provenance"]
@@ -151,7 +151,8 @@ def is_full_scale(script, provenance):
     """
     free = VARIANTS | {"method"} | (TO_MEMORISE if script == "Verify_Theory" else set())
     settings, differs = provenance["settings"], set(provenance["differs_from_published"]) - free
-    return settings["dataset"] == "cifar10" and "reading" not in settings and not differs and (
+    of_incv = re.fullmatch(r"INCV_seed\d+(_bfloat16)?(_jax)?", settings.get("selection", "INCV_seed0"))
+    return settings["dataset"] == "cifar10" and "reading" not in settings and not differs and of_incv is not None and (
         "method" not in settings or runs.is_of_this_schedule(settings))
 
 
@@ -259,8 +260,9 @@ def draw_methods(found, results_dir):
         return
     changed = [runs.name_of_settings(path) for path in wanted["path"]]
     # INCV has additional settings; the names of other methods are part of their runs' names.
-    wanted["own"] = ["".join(re.findall(r"_incv_epochs\d+|_iterations\d+", name)) for name in changed]
-    common = [re.sub(r"_incv_epochs\d+|_iterations\d+", "", name) for name in changed]
+    own = r"_incv_epochs\d+|_iterations\d+|_selection_.+"
+    wanted["own"] = ["".join(re.findall(own, name)) for name in changed]
+    common = [re.sub(own, "", name) for name in changed]
     wanted["common"] = [name if method == "incv" else name.removeprefix(f"_{method}")
                         for name, method in zip(common, wanted["method"])]
     for (dataset, common), group in wanted.groupby(["dataset", "common"], sort=False):

@@ -21,7 +21,7 @@ def write_run(folder, script, seed, differs=(), engine="tensorflow", csv="", **p
     """The files of a run that ended: JSON and CSV."""
     pattern, ratio = folder.parts[-2:]
     settings = {"dataset": "cifar10", "noise_pattern": pattern, "noise_ratio": float(ratio), "seed": seed, "engine": engine,
-                "method": provenance.pop("method", "incv"), "schedule": runs.SCHEDULE}
+                "method": provenance.pop("method", "incv"), "schedule": runs.SCHEDULE} | dict(differs)
     name = "_".join([f"{script}_seed{seed}", *([settings["method"]] if settings["method"] != "incv" else []),
                      *("".join(map(str, change)) for change in differs), *(["jax"] if engine == "jax" else [])])
     folder.mkdir(parents=True, exist_ok=True)
@@ -62,6 +62,8 @@ def test_every_number_stands_beside_the_published_one(tmp_path):
     write_run(five, "INCV_main", 0, method="d2l", csv=accuracies(.20), engine="jax")
     write_run(five, "INCV_main", 0, method="standard", csv=accuracies(.3))
     write_run(five, "INCV_main", 0, [("epochs", 30)], csv=accuracies(.5))
+    write_run(five, "INCV_main", 0, [("selection", "INCV_seed0_jax")], csv=accuracies(.83))
+    write_run(five, "INCV_main", 0, [("selection", "INCV_seed0_subset5000")], csv=accuracies(.6))
     theory = "index,y,y_noisy,y_pred,memorised\n" + "1,0,0,0,True\n" * 3 + "2,0,1,0,True\n"
     write_run(results / "cifar10" / "asym" / "0.4", "Verify_Theory", 0, csv=theory,
               measured={"accuracy": .5, "LP": .70, "LR": None})
@@ -80,13 +82,14 @@ def test_every_number_stands_beside_the_published_one(tmp_path):
     assert robust["sym 0.5", "incv", ""] == ["84.50±0.71", "84.78±0.33", "-0.28", "-0.8", "2"]
     assert robust["sym 0.5", "d2l", "on jax"] == ["20.00", "67.39±13.62", "-47.39", "**-3.5**", "1"]
     assert robust["sym 0.5", "standard", ""] == ["30.00", "", "", "", "1"]
+    assert robust["sym 0.5", "incv", "selection INCV_seed0_jax"][0] == "83.00"
     assert robust["sym 0.5", "d2l", ""] == ["", "67.39±13.62", "", "", ""]
-    assert len(robust) == 4 * 7 + 1
+    assert len(robust) == 4 * 7 + 2
     theory = {cells[0]: cells[1:] for cells in rows(page, "Theory")}
     assert theory["asym 0.4"] == ["0.500", "0.460", "+0.040", "0.700", "0.720", "-0.020", "", "0.550", "", "", "1", ""]
     assert theory["sym 0.4"] == ["", "0.360", "", "", "0.950", "", "", "0.570", "", "", "", ""]
     finished = rows(page, "The runs")
-    assert len(finished) == 8 and finished[0][1:] == ["tensorflow 9.9", "a machine", "1.50", "2026-01-02", "0123456789"]
+    assert len(finished) == 9 and finished[0][1:] == ["tensorflow 9.9", "a machine", "1.50", "2026-01-02", "0123456789"]
     assert all((results / cells[0].split("](")[1].rstrip(")")).exists() for cells in finished)
     drawn = {path.relative_to(results).as_posix() for path in results.rglob("*.png")}
     assert {"cifar10/sym/0.5/INCV_seed0.png", "cifar10/sym/0.5/INCV_main_seed1.png", "cifar10/INCV_main_methods.png",

@@ -118,6 +118,47 @@ def test_a_finished_incv_result_is_taken_up(finished):
     assert (folder / FOLDER / f"{INCV_NAME}.csv").stat().st_mtime_ns == stamp
 
 
+def test_a_selection_of_other_settings_is_trained_on_and_named(finished, tmp_path):
+    """Given the file of the selection that it would make, a run ends with the same bytes; name and JSON say whose it is."""
+    folder, _ = finished
+    given = folder / FOLDER / f"{INCV_NAME}.csv"
+    result = run([*PLAIN, "--selection", given, "--quiet"], tmp_path, SCRIPT)
+    assert result.code == 0 and result.err == "" and f"reusing {given}" in result.out, result.err
+    name = f"{NAME.replace('_incv_epochs3_iterations2', '')}_selection_{INCV_NAME.removeprefix('INCV_')}"
+    found, expected = tmp_path / FOLDER / f"{name}.csv", folder / FOLDER / f"{NAME}.csv"
+    assert found.read_bytes() == expected.read_bytes() and not list((tmp_path / FOLDER).glob("INCV_seed*"))
+    provenance = json.loads(found.with_suffix(".json").read_text())
+    assert provenance["settings"]["selection_checksum"] == runs.checksum(given)
+    differs = provenance["differs_from_published"]
+    assert [differs[key]["here"] for key in ("selection", "incv_epochs", "iterations")] == [INCV_NAME, 3, 2]
+
+
+@pytest.mark.parametrize("options, wrong", [
+    (["--seed", 1], "of seed 0 instead of 1"), (["--noise_ratio", .4], "noise_ratio 0.5 instead of 0.4"),
+    (["--subset", 200], "of subset 300"), (["--iterations", 2], "--iterations cannot be combined"),
+    (["--method", "standard"], "--method incv"), (["--seed", 0, 1], "one --seed")])
+def test_a_selection_from_other_labels_is_refused(finished, tmp_path, options, wrong):
+    given = finished[0] / FOLDER / f"{INCV_NAME}.csv"
+    result = run([*PLAIN, "--selection", given, *options], tmp_path, SCRIPT, fresh=True)
+    assert result.code == 2 and result.err.count("\n") == 1 and wrong in result.err and result.seconds < 2, result.err
+
+
+def test_a_selection_must_be_of_incv(finished, tmp_path):
+    """No file, the CSV of robust training, and one whose labels were edited together with its checksum."""
+    (tmp_path / "INCV_seed0.csv").write_bytes((finished[0] / FOLDER / f"{INCV_NAME}.csv").read_bytes())
+    provenance = json.loads((finished[0] / FOLDER / f"{INCV_NAME}.json").read_text())
+    table = pd.read_csv(tmp_path / "INCV_seed0.csv")
+    table["y_noisy"] = (table["y_noisy"] + 1) % 10
+    table.to_csv(tmp_path / "INCV_seed0.csv", index=False, lineterminator="\n")
+    provenance["checksums"][".csv"] = runs.checksum(tmp_path / "INCV_seed0.csv")
+    (tmp_path / "INCV_seed0.json").write_text(json.dumps(provenance))
+    for file, wrong in ((tmp_path / "absent.csv", "not the .csv of a finished run of INCV.py"),
+                        (finished[0] / FOLDER / f"{NAME}.csv", "not the .csv of a finished run of INCV.py"),
+                        (tmp_path / "INCV_seed0.csv", "not a selection from the labels of this run")):
+        result = run([*PLAIN, "--selection", file], tmp_path, SCRIPT)
+        assert result.code == 2 and result.err.count("\n") == 1 and wrong in result.err, result.err
+
+
 @pytest.mark.slow
 def test_killed_three_times_it_ends_with_the_same_bytes(finished, tmp_path):
     """Kills in INCV and in training, and while the networks are written: same CSVs, same weights."""
