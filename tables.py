@@ -26,7 +26,7 @@ import utils
 METHODS = utils.literal("methods", "METHODS")
 # What may differ from the published experiment at full scale; such runs have separate rows.
 VARIANTS = {"precision", "assumed_ratio", "transition", "selection"}
-TO_MEMORISE = {"architecture", "epochs", "augmentation"}  # the same, of a network that is to memorise its labels
+TO_MEMORISE = {"architecture", "epochs", "augmentation"}  # in Verify_Theory.py these may differ too
 COLUMNS = ["script", "dataset", "noise_pattern", "noise_ratio", "noise", "seed", "method", "not_as_published", "full_scale",
            "path", "provenance"]
 # What a damaged or foreign file may raise.
@@ -147,7 +147,7 @@ def what_differs(provenance):
 def is_full_scale(script, provenance):
     """Return whether a run has the data, network, length and learning rates of the published one.
 
-    Of Verify_Theory.py the data are enough: theory is about any network that has memorised its labels.
+    For Verify_Theory.py the data suffice: theory is about any network that has memorised its labels.
     """
     free = VARIANTS | {"method"} | (TO_MEMORISE if script == "Verify_Theory" else set())
     settings, differs = provenance["settings"], set(provenance["differs_from_published"]) - free
