@@ -285,8 +285,8 @@ def run(plan, progress):
         selection, labels = incv_selection.select(plan, progress.part(0, before))
     elif settings.get("transition") == "estimated":
         before = 0.5
-    dataset, _, y_noisy, resumed, save_checkpoint, provenance = runs.start(
-        plan, {"dataset": "cifar10", **PUBLISHED, "bn_momentum": 0.99, "selection": None}, progress, SCHEDULE)
+    published = {"dataset": "cifar10", **PUBLISHED, "bn_momentum": 0.99, "selection": None, "selection_differs": ""}
+    dataset, _, y_noisy, resumed, save_checkpoint, provenance = runs.start(plan, published, progress, SCHEDULE)
     if selection:
         incv_selection.check_labels(plan, labels, runs.as_written(dataset, y_noisy))
     if settings.get("test_checksum") != (plan.source.test_list and custom_data.test_checksum(plan.source)):

@@ -14,12 +14,16 @@ def with_selection(plan, file):
     """Return the runs.Plan of a run that trains on the selection in a CSV of INCV.py; RunError if the file is none."""
     path = Path(re.sub(r"\.csv(\.gz)?$", "", file)).absolute()
     try:
-        of_incv, settings = runs.read_json(path)["settings"], dict(plan.settings)
+        provenance, settings = runs.read_json(path), dict(plan.settings)
+        of_incv = provenance["settings"]
         if "method" in of_incv:  # of INCV_main.py
             raise ValueError
+        # The file may have been renamed: what else differs from the published INCV is recorded here.
+        differs = sorted(set(provenance["differs_from_published"]) - {"dataset", "precision", "epochs", "iterations"})
         settings |= {"incv_epochs": of_incv["epochs"], "iterations": of_incv["iterations"], "selection": path.name,
+                     "selection_differs": " ".join(differs),
                      "selection_checksum": runs.checksum(runs.checked(path, quiet=True))}
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         raise runs.RunError(f"--selection {file}: not the .csv of a finished run of INCV.py, with its .json beside "
                             f"it") from None
     of_labels = ["dataset", "noise_pattern", "noise_ratio", "label_set", "subset"]

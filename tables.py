@@ -151,8 +151,7 @@ def is_full_scale(script, provenance):
     """
     free = VARIANTS | {"method"} | (TO_MEMORISE if script == "Verify_Theory" else set())
     settings, differs = provenance["settings"], set(provenance["differs_from_published"]) - free
-    of_incv = re.fullmatch(r"INCV_seed\d+(_bfloat16)?(_jax)?", str(settings.get("selection", "INCV_seed0")))
-    return settings["dataset"] == "cifar10" and "reading" not in settings and not differs and of_incv is not None and (
+    return settings["dataset"] == "cifar10" and "reading" not in settings and not differs and (
         "method" not in settings or runs.is_of_this_schedule(settings))
 
 

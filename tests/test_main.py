@@ -131,6 +131,7 @@ def test_a_selection_of_other_settings_is_trained_on_and_named(finished, tmp_pat
     assert provenance["settings"]["selection_checksum"] == runs.checksum(given)
     differs = provenance["differs_from_published"]
     assert [differs[key]["here"] for key in ("selection", "incv_epochs", "iterations")] == [INCV_NAME, 3, 2]
+    assert differs["selection_differs"]["here"].split()[0] == "architecture"  # of INCV, whatever its files are called
 
 
 @pytest.mark.parametrize("options, wrong", [
