@@ -79,15 +79,17 @@ def make_coteaching(dataset, y_noisy, selection, settings):
     import methods
 
     select, candidate, ratio = selection
+    advice = ("try another --seed or a larger --incv_epochs" if settings.get("selection") is None else
+              "give the --selection of an INCV.py run of another --seed or more --epochs")
     if not select.any():
-        raise runs.RunError("INCV selected no samples to train on; try another --seed or a larger --incv_epochs")
+        raise runs.RunError(f"INCV selected no samples to train on; {advice}")
     pattern = noisy_labels.treated_as(settings)
     noise_left = noise.noise_left(ratio, pattern, dataset.num_classes)
     epochs, batch_size = settings["epochs"], settings["batch_size"]
     kept_at_last = coteaching.samples_to_keep(min(batch_size, int(select.sum())), noise_left, epochs - 1, epochs)
     if kept_at_last == 0:
         raise runs.RunError(f"INCV estimates a noise ratio of {ratio:.3f}, so that none of the {select.sum()} selected labels "
-                            f"is expected to be clean; try another --seed or a larger --incv_epochs")
+                            f"is expected to be clean; {advice}")
     networks = [methods.make_network(dataset, settings, number, fast_path.compiles_for_one_shape()) for number in (1, 2)]
     coteacher = coteaching.make_coteacher(networks, dataset.pixel_max)
     last_of_warm_up = utils.scaled_epoch(warm_up(pattern, ratio), epochs, 200)

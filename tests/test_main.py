@@ -145,17 +145,18 @@ def test_a_selection_from_other_labels_is_refused(finished, tmp_path, options, w
 
 
 def test_a_selection_must_be_of_incv(finished, tmp_path):
-    """No file, the CSV of robust training, and one whose labels were edited together with its checksum."""
-    (tmp_path / "INCV_seed0.csv").write_bytes((finished[0] / FOLDER / f"{INCV_NAME}.csv").read_bytes())
+    """No file, the CSV of robust training, one of other labels and one that selects nothing, their checksums edited too."""
     provenance = json.loads((finished[0] / FOLDER / f"{INCV_NAME}.json").read_text())
-    table = pd.read_csv(tmp_path / "INCV_seed0.csv")
-    table["y_noisy"] = (table["y_noisy"] + 1) % 10
-    table.to_csv(tmp_path / "INCV_seed0.csv", index=False, lineterminator="\n")
-    provenance["checksums"][".csv"] = runs.checksum(tmp_path / "INCV_seed0.csv")
-    (tmp_path / "INCV_seed0.json").write_text(json.dumps(provenance))
+    table = pd.read_csv(finished[0] / FOLDER / f"{INCV_NAME}.csv")
+    for name, edited in (("INCV_seed0", table.assign(y_noisy=(table["y_noisy"] + 1) % 10)),
+                         ("INCV_none", table.assign(select=False))):
+        edited.to_csv(tmp_path / f"{name}.csv", index=False, lineterminator="\n")
+        provenance["checksums"][".csv"] = runs.checksum(tmp_path / f"{name}.csv")
+        (tmp_path / f"{name}.json").write_text(json.dumps(provenance))
     for file, wrong in ((tmp_path / "absent.csv", "not the .csv of a finished run of INCV.py"),
                         (finished[0] / FOLDER / f"{NAME}.csv", "not the .csv of a finished run of INCV.py"),
-                        (tmp_path / "INCV_seed0.csv", "not a selection from the labels of this run")):
+                        (tmp_path / "INCV_seed0.csv", "not a selection from the labels of this run"),
+                        (tmp_path / "INCV_none.csv", "give the --selection of an INCV.py run of another --seed")):
         result = run([*PLAIN, "--selection", file], tmp_path, SCRIPT)
         assert result.code == 2 and result.err.count("\n") == 1 and wrong in result.err, result.err
 
