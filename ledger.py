@@ -190,9 +190,9 @@ def beside_published(values, published):
 
 
 def _variants(found, noise_name):
-    """Yield (variant, its runs) of a noise setting: first the runs as published, which may be none, then the others."""
+    """Yield (variant, its runs) of a noise setting, those as published first; without any run, ("", no runs)."""
     of_noise = found[found["noise"] == noise_name]
-    for variant in ["", *sorted(set(of_noise["not_as_published"]) - {""})]:
+    for variant in sorted(set(of_noise["not_as_published"])) or [""]:
         yield variant, of_noise[of_noise["not_as_published"] == variant]
 
 
@@ -268,7 +268,7 @@ def accuracy_table(found):
             if not len(here) and not published and method != "standard":
                 continue  # a later method, not run at full scale
             by_variant = {row.not_as_published: row for row in here.itertuples()}
-            for variant in ["", *sorted(set(by_variant) - {""})]:
+            for variant in sorted(by_variant) or [""]:
                 cells, row = ["", "", "", ""], by_variant.get(variant)
                 if row:
                     cells = [tables.with_sd(row.accuracy, row.sd), "", "", row.runs]
