@@ -334,7 +334,7 @@ def how_written(path):
 
 def _differences(path, wanted, found):
     schedule = SCHEDULES_OF_OLDER_FILES.get(path.name.split("_seed")[0])
-    found = SETTINGS_OF_OLDER_FILES | {"schedule": schedule} | found
+    found = SETTINGS_OF_OLDER_FILES | {"schedule": schedule, "selection_differs": wanted.get("selection_differs")} | found
     return ", ".join(f"{key} {found.get(key)}, not {wanted[key]}" for key in wanted if wanted[key] != found.get(key))
 
 

@@ -133,6 +133,12 @@ def test_a_selection_of_other_settings_is_trained_on_and_named(finished, tmp_pat
     assert [differs[key]["here"] for key in ("selection", "incv_epochs", "iterations")] == [INCV_NAME, 3, 2]
     assert differs["selection_differs"]["here"].split()[0] == "architecture"  # of INCV, whatever its files are called
 
+    del provenance["settings"]["selection_differs"]  # as the first version with --selection wrote it
+    found.with_suffix(".json").write_text(json.dumps(provenance))
+    stamp = found.stat().st_mtime_ns
+    result = run([*PLAIN, "--selection", given, "--quiet"], tmp_path, SCRIPT)
+    assert result.code == 0 and found.stat().st_mtime_ns == stamp, result.err
+
 
 @pytest.mark.parametrize("options, wrong", [
     (["--seed", 1], "of seed 0 instead of 1"), (["--noise_ratio", .4], "noise_ratio 0.5 instead of 0.4"),
