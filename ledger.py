@@ -189,7 +189,7 @@ def beside_published(values, published):
     return [f"{np.mean(values):.3f}{spread}", f"{published:.3f}", f"{np.mean(values) - published:+.3f}"]
 
 
-def _variants(found, noise_name):
+def variants(found, noise_name):
     """Yield (variant, its runs) of a noise setting, those as published first; without any run, ("", no runs)."""
     of_noise = found[found["noise"] == noise_name]
     for variant in sorted(set(of_noise["not_as_published"])) or [""]:
@@ -200,7 +200,7 @@ def selection_table(found):
     """Return LP and LR by iteration of INCV (section 4 of the paper)."""
     rows = []
     for noise_name, published in figures.PUBLISHED["INCV"].items():
-        for variant, of_variant in _variants(found[found["script"] == "INCV"], noise_name):
+        for variant, of_variant in variants(found[found["script"] == "INCV"], noise_name):
             for iteration in range(1, 5):
                 records = [record for provenance in of_variant["provenance"] for record in provenance["iterations"]
                            if record["iteration"] == iteration]
@@ -286,7 +286,7 @@ def theory_table(found):
     rows = []
     for pattern, published in figures.PUBLISHED["theory"].items():
         for number in range(11):
-            for variant, of_variant in _variants(found[found["script"] == "Verify_Theory"], f"{pattern} {number / 10}"):
+            for variant, of_variant in variants(found[found["script"] == "Verify_Theory"], f"{pattern} {number / 10}"):
                 measured, cells = [provenance["measured"] for provenance in of_variant["provenance"]], []
                 for quantity, expected in published.items():
                     values = [run[quantity] for run in measured if run[quantity] is not None]

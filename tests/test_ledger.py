@@ -11,6 +11,7 @@ import pytest
 
 import data
 import noise
+import quote
 import runs
 import tables
 import utils
@@ -55,7 +56,7 @@ def test_every_number_stands_beside_the_published_one(tmp_path):
     points = [(.953, .70), (.943, .836), (.935, .879), (.929, .899)]
     write_run(five, "INCV", 0, iterations=selected((.96, .68), *points[1:]))
     write_run(five, "INCV", 1, iterations=selected((.95, .70), *points[1:]))
-    write_run(five, "INCV", 0, [("precision", "bfloat16")], iterations=selected((.9, .6), *points[1:]))
+    write_run(five, "INCV", 0, [("precision", "bfloat16")], iterations=selected((.9, .6), *points[1:3], (.8, .7)))
     write_run(five, "INCV", 0, [("subset", 5000)], iterations=selected((.1, .1)))  # no run at full scale
     for seed, accuracy in enumerate((.84, .85)):
         write_run(five, "INCV_main", seed, csv=accuracies(accuracy))
@@ -86,6 +87,12 @@ def test_every_number_stands_beside_the_published_one(tmp_path):
     assert robust["sym 0.5", "incv", "selection INCV_seed0_jax"][0] == "83.00"
     assert robust["sym 0.2", "d2l", ""] == ["", "86.12±0.43", "", "", ""]
     assert len(robust) == 4 * 7 + 1  # a second row for INCV from another selection; d2l has its one of JAX
+    for heading in ("INCV", "Robust training"):
+        assert [cells[-1] for cells in rows(page, heading) if "sym 0.5" in cells][0] == "", "published first"
+    quoted = rows(f"## README\n{quote.full_scale(tables.read_runs(results))}", "README")
+    assert [[cells[2], cells[4]] for cells in quoted] == [
+        ["0.929", "0.837"], ["0.929", "not yet run"], ["0.899", "0.932"], ["0.899", "not yet run"],
+        ["84.78±0.33", "86.04±0.54"], ["84.50±0.71", "not yet run"], ["30.00", "not yet run"]]
     theory = {cells[0]: cells[1:] for cells in rows(page, "Theory")}
     assert theory["asym 0.4"] == ["0.500", "0.460", "+0.040", "0.700", "0.720", "-0.020", "", "0.550", "", "", "1", ""]
     assert theory["sym 0.4"] == ["", "0.360", "", "", "0.950", "", "", "0.570", "", "", "", ""]
