@@ -45,7 +45,7 @@ def digits(rows):
 def full_scale(found):
     """Return LP and LR after four iterations and test accuracy of INCV on all of CIFAR-10, beside the paper's.
 
-    Runs as published come before those with another backend, precision or selection, which are in the ledger alone then.
+    Where runs differ in backend, precision or selection, those of the ledger's first row are quoted: as published, if any is.
     """
     found, rows = found[found["full_scale"].astype(bool)], []
     for quantity in ("LP", "LR"):
