@@ -60,10 +60,11 @@ def test_incv_is_far_above_plain_training(rows, noise_name, least, better):
 
 
 def test_bfloat16_pays_no_accuracy(rows):
-    """Three seeds each: within one s.d. of float32."""
+    """On the digits, three seeds each: within one s.d. of float32. No setting on CIFAR-10 has runs in both."""
+    rows = rows[rows["dataset"] == "digits"]
     half = rows[(rows["noise"] == "sym 0.5") & rows["not_as_published"].str.contains("bfloat16")]
     for row in half.itertuples():
-        same = (rows["noise"] == "sym 0.5") & (rows["dataset"] == row.dataset) & (rows["method"] == row.method)
+        same = (rows["noise"] == "sym 0.5") & (rows["method"] == row.method)
         exact = rows[same & (rows["not_as_published"] == row.not_as_published.replace(", precision bfloat16", ""))]
         assert row.runs >= 3 and exact["runs"].item() >= 3
         assert abs(row.accuracy - exact["accuracy"].item()) <= exact["sd"].item()
