@@ -63,6 +63,7 @@ def test_bfloat16_pays_no_accuracy(rows):
     """On the digits, three seeds each: within one s.d. of float32. No setting on CIFAR-10 has runs in both."""
     rows = rows[rows["dataset"] == "digits"]
     half = rows[(rows["noise"] == "sym 0.5") & rows["not_as_published"].str.contains("bfloat16")]
+    assert len(half)
     for row in half.itertuples():
         same = (rows["noise"] == "sym 0.5") & (rows["method"] == row.method)
         exact = rows[same & (rows["not_as_published"] == row.not_as_published.replace(", precision bfloat16", ""))]
