@@ -60,10 +60,10 @@ def test_incv_is_far_above_plain_training(rows, noise_name, least, better):
 
 
 def test_bfloat16_pays_no_accuracy(rows):
-    """On the digits, three seeds each: within one s.d. of float32. No setting on CIFAR-10 has runs in both."""
+    """INCV on the digits, at least three seeds each: within one s.d. of float32."""
     rows = rows[rows["dataset"] == "digits"]
     half = rows[(rows["noise"] == "sym 0.5") & rows["not_as_published"].str.contains("bfloat16")]
-    assert len(half)
+    assert "incv" in set(half["method"])
     for row in half.itertuples():
         same = (rows["noise"] == "sym 0.5") & (rows["method"] == row.method)
         exact = rows[same & (rows["not_as_published"] == row.not_as_published.replace(", precision bfloat16", ""))]
