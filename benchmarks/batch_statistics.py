@@ -18,6 +18,7 @@ import command  # noqa: E402
 import data  # noqa: E402
 import runs  # noqa: E402
 import tables  # noqa: E402
+import utils  # noqa: E402
 
 BATCH_SIZE = 125
 
@@ -57,6 +58,7 @@ def main():
                             f"of an unfinished INCV_main run")
     dataset = data.load(settings["dataset"], args.data_dir)
     dataset = dataset._replace(x_test=dataset.x_test[:args.samples], y_test=dataset.y_test[:args.samples])
+    utils.start_backend(utils.default_threads("images"))
     last = json.loads(str(arrays["history"]))[-1]
     print(f"{settings['dataset']}, epoch {last['epoch']}, {len(dataset.y_test)} test samples; on all: "
           f"{last['accuracy_1']:.3f}, {last['accuracy_2']:.3f}\n")

@@ -18,7 +18,12 @@ import figures
 import noise
 import runs
 import tables
+import utils
 from conftest import FOLDER, INCV_FILES, SMALL_NETWORK, run, start
+
+utils.start_backend(threads=2)
+
+import keras  # noqa: E402
 
 SCRIPT = "INCV_main.py"
 PLAIN = ["--dataset", "digits", "--architecture", SMALL_NETWORK, "--subset", 300, "--epochs", 12]
@@ -108,6 +113,21 @@ def test_predict_writes_labels_and_probabilities(finished, tmp_path):
         assert bad.code == 2 and bad.err.count("\n") == 1 and file in bad.err and bad.seconds < 2
     untrained = run([*SMALL, "--seed", 5, "--predict", "unseen.npz"], folder, SCRIPT)
     assert untrained.code == 2 and untrained.err.count("\n") == 1 and "without --predict" in untrained.err
+
+
+def test_errors_into_the_next_class(finished):
+    folder, _ = finished
+    result = run([f"{FOLDER}/{NAME}.json"], folder, "benchmarks/next_class.py")
+    assert result.code == 0, result.err
+    digits = data.load("digits")
+    found = [[cell.strip() for cell in line.strip("|").split("|")] for line in result.out.splitlines()[2:]]
+    assert [row[:2] for row in found] == [["sym 0.5", "1"], ["sym 0.5", "2"]]
+    for row in found:
+        network = keras.models.load_model(folder / FOLDER / f"{NAME}_network{row[1]}.keras")
+        predictions = network.predict(digits.x_test, verbose=0, batch_size=500).argmax(axis=1)
+        steps = [(predicted - true) % 10 for true, predicted in zip(digits.y_test, predictions)]
+        expected = [f"{steps.count(0) / 297:.4f}", 297 - steps.count(0), steps.count(1), 297 - steps.count(0) - steps.count(1)]
+        assert row[2:] == [str(value) for value in expected]
 
 
 def test_a_finished_incv_result_is_taken_up(finished):
