@@ -214,7 +214,7 @@ def selection_table(found):
 
 
 def unfinished_table(results_dir):
-    """Return how far unfinished runs are, and what those of INCV have selected from each half."""
+    """Return how far unfinished runs are, and what those of INCV have selected, by half and by iteration."""
     halves, others = [], []
     for file in sorted(Path(results_dir).glob("unfinished/cifar10/*/*/so_far_*.json")):
         try:
@@ -232,7 +232,7 @@ def unfinished_table(results_dir):
 
 
 def _unfinished(file):
-    """Return the rows of an unfinished run, by its so_far_....json: (a list, one for each half; one for the run)."""
+    """Return the rows of an unfinished run, by its so_far_....json: (a list, for halves and iterations; one for the run)."""
     state, halves = runs.read_json(file.with_suffix("")), []
     settings, hours = state["settings"], f"{state['wall_seconds'] / 3600:.1f}"
     script = file.name.removeprefix("so_far_").split("_seed")[0]
@@ -248,6 +248,9 @@ def _unfinished(file):
             if done["iteration"] > 1:
                 cells[-2:] = "", ""
         halves.append([name, f"{done['iteration']}, half {done['half']}", done["held_out"], done["selected"], *cells])
+        if done["half"] == 2:
+            so_far = [each for each in state["finished_trainings"] if each["iteration"] <= done["iteration"]]
+            halves += _iteration(name, so_far, published)
     if "trainings" in state:
         done = (f"{len(state['finished_trainings'])} of {state['trainings']} trainings, "
                 f"{state['epochs_of_the_next']} epochs of the next")
@@ -256,6 +259,21 @@ def _unfinished(file):
     else:
         done = f"{state['epochs']} epochs"
     return halves, [name, done, hours]
+
+
+def _iteration(name, trainings, published):
+    """Return the row of what all trainings up to an iteration's last have selected: no sample is selected twice."""
+    if any(not each["LP"] or not each["LR"] for each in trainings):
+        return []  # a half in which nothing clean was selected does not tell how many of its samples are clean
+    of_first = [each for each in trainings if each["iteration"] == 1]  # its halves are all samples
+    right, clean, selected = (sum(values) for values in (
+        [each["LP"] * each["selected"] for each in trainings],
+        [each["LP"] * each["selected"] / each["LR"] for each in of_first],
+        [each["selected"] for each in trainings]))
+    iteration = trainings[-1]["iteration"]
+    return [[name, f"{iteration}, all", sum(each["held_out"] for each in of_first), selected,
+             *beside_published([right / selected], published["LP"][iteration - 1]),
+             *beside_published([right / clean], published["LR"][iteration - 1])]]
 
 
 def accuracy_table(found):

@@ -177,28 +177,34 @@ def test_other_scripts_checkpoints_are_taken_up_too(tmp_path):
 
 
 def test_an_unfinished_run_is_taken_up_with_what_it_has_found(cifar10, tmp_path):
-    """A checkpoint of INCV with one finished training: LP and LR of its half, counted by hand."""
+    """A checkpoint of INCV with two finished trainings: LP and LR of its halves and of the iteration, counted by hand."""
     dataset = data.load("cifar10", cifar10)
     y_noisy = noise.flip_labels(dataset.y_train, noise.transition_matrix("sym", 0.5, 10), utils.rng(3, "noise"))
-    _, held_out = utils.halves(np.arange(50000), utils.rng(3, "split", 1))
-    right = np.arange(len(held_out)) % 4 > 0  # of each label it is given it believes three in four
-    probabilities = np.eye(10, dtype=np.float32)[(y_noisy[held_out] + ~right) % 10]
+    second, first = utils.halves(np.arange(50000), utils.rng(3, "split", 1))  # held out in the other order
+    clean, right = dataset.y_train == y_noisy, np.zeros(50000, bool)
+    right[first], right[second] = np.arange(25000) % 4 > 0, np.arange(25000) % 5 > 2  # of each label it is given it believes
+    probabilities = np.eye(10, dtype=np.float32)[(y_noisy + ~right) % 10]             # three in four, two in five
     settings = {"dataset": "cifar10", "noise_pattern": "sym", "noise_ratio": 0.5, "seed": 3, "iterations": 4, "subset": None,
                 "precision": "float32", "engine": "tensorflow", "threads": 2}
     path = tmp_path / "elsewhere" / "cifar10" / "sym" / "0.5" / "INCV_seed3"
     path.parent.mkdir(parents=True)
-    runs.save_checkpoint(path, settings, finished000=probabilities, training=1, epoch=7, sessions="[]", wall_seconds=7200.0)
+    runs.save_checkpoint(path, settings, finished000=probabilities[first], finished001=probabilities[second], training=2,
+                         epoch=7, sessions="[]", wall_seconds=7200.0)
     (tmp_path / "results").mkdir()
     answer = run(["results", "--add", "elsewhere", "--data_dir", cifar10], tmp_path, "ledger.py")
     assert answer.code == 0, answer.err
-    clean = (dataset.y_train == y_noisy)[held_out]
-    precision, recall = (clean & right).sum() / right.sum(), (clean & right).sum() / clean.sum()
+    expected = []
+    for which, samples, number in [("1, half 1", first, 18750), ("1, half 2", second, 10000),
+                                   ("1, all", np.arange(50000), 28750)]:
+        both = (clean & right)[samples].sum()
+        precision, recall = both / number, both / clean[samples].sum()
+        expected.append(["INCV, sym 0.5, seed 3", which, str(len(samples)), str(number), f"{precision:.3f}", "0.953",
+                         f"{precision - .953:+.3f}", f"{recall:.3f}", "0.700", f"{recall - .7:+.3f}"])
     page = (tmp_path / "results" / "README.md").read_text()
     assert rows(page, "Unfinished runs") == [
-        ["INCV, sym 0.5, seed 3", "1 of 8 trainings, 7 epochs of the next", "2.0"],
+        ["INCV, sym 0.5, seed 3", "2 of 8 trainings, 7 epochs of the next", "2.0"],
         ["run", "iteration", "held out", "selected", "LP", "published", "difference", "LR", "published", "difference"],
-        ["INCV, sym 0.5, seed 3", "1, half 1", "25000", "18750", f"{precision:.3f}", "0.953", f"{precision - .953:+.3f}",
-         f"{recall:.3f}", "0.700", f"{recall - .7:+.3f}"]]
+        *expected]
     copy = tmp_path / "results" / "unfinished" / "cifar10" / "sym" / "0.5"
     assert (copy / "INCV_seed3.checkpoint").read_bytes() == path.with_name("INCV_seed3.checkpoint").read_bytes()
     # One that is behind does not take its place.
@@ -206,7 +212,7 @@ def test_an_unfinished_run_is_taken_up_with_what_it_has_found(cifar10, tmp_path)
     path.with_name("INCV_seed4.checkpoint").write_bytes(b"damaged")
     answer = run(["results", "--add", "elsewhere", "--data_dir", cifar10], tmp_path, "ledger.py")
     assert answer.code == 0 and "is ahead of it" in answer.out and "is damaged" in answer.out, answer.err
-    assert "1 of 8 trainings, 7 epochs" in (tmp_path / "results" / "README.md").read_text()
+    assert "2 of 8 trainings, 7 epochs" in (tmp_path / "results" / "README.md").read_text()
     # Finished there, it is moved, with all its files.
     write_run(copy, "INCV", 3, iterations=selected((.9, .7)))
     (copy / "INCV_seed3_report.html").write_text("a page")
