@@ -3,7 +3,7 @@
     python benchmarks/next_class.py results/cifar10/{sym/0.5,asym/0.4}/INCV_main_seed0.json
 
 A run whose noise is not asym shows how many there are without such noise. For each saved network: the accuracy on the test
-images, the errors, those whose prediction is the class after the true one, and the errors into any other class.
+images, the errors, those whose prediction is the class after the true one, these by true class, and the other errors.
 """
 import argparse
 import os
@@ -37,10 +37,11 @@ def main():
             file = runs.beside(path, f"_network{network}.keras")
             predicted = keras.models.load_model(file).predict(dataset.x_test, batch_size=500, verbose=0).argmax(axis=1)
             wrong = predicted != dataset.y_test
-            into_next = np.sum(predicted == following[dataset.y_test])
+            into_next = predicted == following[dataset.y_test]
+            by_class = np.bincount(dataset.y_test[into_next], minlength=dataset.num_classes)
             rows.append([f"{settings['noise_pattern']} {settings['noise_ratio']}", network, f"{1 - wrong.mean():.4f}",
-                         wrong.sum(), into_next, wrong.sum() - into_next])
-    head = ["noise", "network", "test accuracy", "errors", "into the next class", "into another"]
+                         wrong.sum(), wrong.sum() - into_next.sum(), into_next.sum(), " ".join(map(str, by_class))])
+    head = ["noise", "network", "test accuracy", "errors", "into another class", "into the next class", "by true class"]
     print(tables.markdown(head, rows), end="")
 
 

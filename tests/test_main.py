@@ -126,7 +126,9 @@ def test_errors_into_the_next_class(finished):
         network = keras.models.load_model(folder / FOLDER / f"{NAME}_network{row[1]}.keras")
         predictions = network.predict(digits.x_test, verbose=0, batch_size=500).argmax(axis=1)
         steps = [(predicted - true) % 10 for true, predicted in zip(digits.y_test, predictions)]
-        expected = [f"{steps.count(0) / 297:.4f}", 297 - steps.count(0), steps.count(1), 297 - steps.count(0) - steps.count(1)]
+        by_class = [sum(step == 1 and true == each for step, true in zip(steps, digits.y_test)) for each in range(10)]
+        expected = [f"{steps.count(0) / 297:.4f}", 297 - steps.count(0), 297 - steps.count(0) - steps.count(1), steps.count(1),
+                    " ".join(map(str, by_class))]
         assert row[2:] == [str(value) for value in expected]
 
 
