@@ -263,11 +263,11 @@ def _unfinished(file):
 
 def _iteration(name, trainings, published):
     """Return the row of what all trainings up to an iteration's last have selected: no sample is selected twice."""
-    if any(not each["LP"] or not each["LR"] for each in trainings):
-        return []  # a half in which nothing clean was selected does not tell how many of its samples are clean
     of_first = [each for each in trainings if each["iteration"] == 1]  # its halves are all samples
+    if any(not each["LP"] or not each["LR"] for each in of_first):
+        return []  # a half in which nothing clean was selected does not tell how many of its samples are clean
     right, clean, selected = (sum(values) for values in (
-        [each["LP"] * each["selected"] for each in trainings],
+        [each["LP"] * each["selected"] for each in trainings if each["selected"]],
         [each["LP"] * each["selected"] / each["LR"] for each in of_first],
         [each["selected"] for each in trainings]))
     iteration = trainings[-1]["iteration"]

@@ -3,7 +3,8 @@
     python benchmarks/next_class.py results/cifar10/{sym/0.5,asym/0.4}/INCV_main_seed0.json
 
 A run whose noise is not asym shows how many there are without such noise. For each saved network: the accuracy on the test
-images, the errors, those whose prediction is the class after the true one, these by true class, and the other errors.
+images, the errors, those into another than the next class, those into the next, the class after the true one, and these by
+true class.
 """
 import argparse
 import os
@@ -31,10 +32,13 @@ def main():
     rows = []
     for path in (file.with_suffix("") if file.suffix == ".json" else file for file in args.run):
         settings = runs.read_json(path)["settings"]
+        files = [file for file in (runs.beside(path, f"_network{number}.keras") for number in (1, 2)) if file.exists()]
+        if settings["dataset"] not in data.SIZES or not files:
+            raise runs.RunError(f"{path} has no saved network for {', '.join(data.SIZES)}: give the .json of a finished "
+                                f"INCV_main run beside its _network1.keras")
         dataset = data.load(settings["dataset"], args.data_dir)
         following = noise.transition_matrix("asym", 1, dataset.num_classes).argmax(axis=1)
-        for network in (1, 2):
-            file = runs.beside(path, f"_network{network}.keras")
+        for network, file in enumerate(files, 1):
             predicted = keras.models.load_model(file).predict(dataset.x_test, batch_size=500, verbose=0).argmax(axis=1)
             wrong = predicted != dataset.y_test
             into_next = predicted == following[dataset.y_test]

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 import data
+import ledger
 import noise
 import quote
 import runs
@@ -174,6 +175,25 @@ def test_other_scripts_checkpoints_are_taken_up_too(tmp_path):
         ["INCV_main, sym 0.5, seed 0, f_correction, jax", "9 epochs of estimating T", "0.0"]]
     # What lies there is no finished run to the table of that folder.
     assert len(tables.read_runs(tmp_path / "results" / "unfinished")) == 0
+
+
+def test_later_iterations_of_an_unfinished_run_are_of_all_selected_so_far(tmp_path):
+    folder = tmp_path / "unfinished" / "cifar10" / "sym" / "0.5"
+    folder.mkdir(parents=True)
+    halves = [(1, 100, .9, .5), (1, 100, .8, .4), (2, 60, .5, .3), (2, 0, None, 0.0)]  # 90 of 180, 80 of 200, 30 and 0 clean
+    (folder / "so_far_INCV_seed0.json").write_text(json.dumps({
+        "settings": {"dataset": "cifar10", "noise_pattern": "sym", "noise_ratio": 0.5, "seed": 0, "precision": "float32",
+                     "engine": "tensorflow"},
+        "wall_seconds": 3600.0, "trainings": 8, "epochs_of_the_next": 0, "finished_trainings": [
+            {"iteration": iteration, "half": number % 2 + 1, "held_out": {1: 25000, 2: 400}[iteration],
+             "selected": selected, "LP": precision, "LR": recall}
+            for number, (iteration, selected, precision, recall) in enumerate(halves)]}))
+    found = [[cell.strip() for cell in line.strip("|").split("|")]
+             for line in ledger.unfinished_table(tmp_path).splitlines() if ", all" in line]
+    assert [row[1:5] + row[7:8] for row in found] == [
+        ["1, all", "50000", "200", f"{170 / 200:.3f}", f"{170 / 380:.3f}"],
+        ["2, all", "50000", "260", f"{200 / 260:.3f}", f"{200 / 380:.3f}"]]
+    assert [row[5] for row in found] == ["0.953", "0.943"]
 
 
 def test_an_unfinished_run_is_taken_up_with_what_it_has_found(cifar10, tmp_path):
