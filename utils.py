@@ -128,13 +128,17 @@ def scaled_epoch(epoch, epochs, published_epochs):
 def check_backend(gpu_id=None):
     """Return the backend that KERAS_BACKEND names ("tensorflow" by default), without importing it.
 
-    Raises BackendError if it is unknown or not installed, or if there is no GPU of number gpu_id.
+    Raises BackendError if it is unknown or not installed, if there is no GPU of number gpu_id, or if TF_NUM_INTEROP_THREADS (see
+    `_make_tensorflow_deterministic`) is not a number of operations.
     """
     backend = os.environ.get("KERAS_BACKEND", BACKENDS[0])
     if backend not in BACKENDS:
         raise BackendError(f"KERAS_BACKEND={backend}: unknown backend; use {' or '.join(BACKENDS)}")
     if importlib.util.find_spec(backend) is None:
         raise BackendError(f"KERAS_BACKEND={backend}: {backend} is not installed; pip install {backend}")
+    operations = os.environ.get("TF_NUM_INTEROP_THREADS") or "1"
+    if not (operations.isdecimal() and int(operations)):
+        raise BackendError(f"TF_NUM_INTEROP_THREADS={operations}: a number of parallel operations is wanted; set 1 or more, or unset it")
     if gpu_id is not None and gpu_id >= len(_gpu_names()):
         raise BackendError(f"--gpu_id {gpu_id}: {len(_gpu_names())} GPUs found; remove --gpu_id to use the default device")
     return backend
@@ -213,12 +217,14 @@ def _make_tensorflow_deterministic(threads, in_parallel):
     operations make random: every second run with stock batch normalisation gives other bits. In the networks of models.py no
     tensor has more than two gradients, and a + b = b + a, so that two operations may run in parallel, such as the gradients of
     an image and of a kernel, which saves a tenth of the time. A network of one's own runs one after the other.
+    TF_NUM_INTEROP_THREADS, TensorFlow's own variable, asks for another number of parallel operations.
     """
     import tensorflow as tf
 
     tf.get_logger().setLevel("ERROR")  # a sweep builds a network per run, which TensorFlow warns about
     tf.config.threading.set_intra_op_parallelism_threads(threads)
-    tf.config.threading.set_inter_op_parallelism_threads(2 if threads > 1 and in_parallel else 1)
+    operations = int(os.environ.get("TF_NUM_INTEROP_THREADS") or (2 if threads > 1 else 1))
+    tf.config.threading.set_inter_op_parallelism_threads(operations if in_parallel else 1)
     tf.config.experimental.enable_op_determinism()
 
 
