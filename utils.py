@@ -128,8 +128,8 @@ def scaled_epoch(epoch, epochs, published_epochs):
 def check_backend(gpu_id=None):
     """Return the backend that KERAS_BACKEND names ("tensorflow" by default), without importing it.
 
-    Raises BackendError if it is unknown or not installed, if there is no GPU of number gpu_id, or if TF_NUM_INTEROP_THREADS (see
-    `_make_tensorflow_deterministic`) is not a number of operations.
+    Raises BackendError if it is unknown or not installed, if there is no GPU of number gpu_id, or if TF_NUM_INTEROP_THREADS is
+    not a number of parallel operations (see `_make_tensorflow_deterministic`).
     """
     backend = os.environ.get("KERAS_BACKEND", BACKENDS[0])
     if backend not in BACKENDS:
@@ -138,7 +138,7 @@ def check_backend(gpu_id=None):
         raise BackendError(f"KERAS_BACKEND={backend}: {backend} is not installed; pip install {backend}")
     operations = os.environ.get("TF_NUM_INTEROP_THREADS") or "1"
     if not (operations.isdecimal() and int(operations)):
-        raise BackendError(f"TF_NUM_INTEROP_THREADS={operations}: a number of parallel operations is wanted; set 1 or more, or unset it")
+        raise BackendError(f"TF_NUM_INTEROP_THREADS={operations}: not a number of operations; set 1 or more, or unset it")
     if gpu_id is not None and gpu_id >= len(_gpu_names()):
         raise BackendError(f"--gpu_id {gpu_id}: {len(_gpu_names())} GPUs found; remove --gpu_id to use the default device")
     return backend

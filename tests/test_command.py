@@ -182,10 +182,12 @@ def test_a_users_keras_settings_change_nothing(finished, tmp_path):
     assert (tmp_path / FOLDER / f"{SMALL_NAME}.csv").read_bytes() == expected
 
 
-@pytest.mark.parametrize("backend", ["torch", "nonsense"])
-def test_an_unknown_engine_is_one_line(tmp_path, backend):
-    result = run(["--dataset", "digits"], tmp_path, environment={"KERAS_BACKEND": backend})
-    assert result.code == 2 and result.err.count("\n") == 1 and backend in result.err and not list(tmp_path.iterdir())
+@pytest.mark.parametrize("name, wrong", [("KERAS_BACKEND", "torch"), ("KERAS_BACKEND", "nonsense"),
+                                         ("TF_NUM_INTEROP_THREADS", "two"), ("TF_NUM_INTEROP_THREADS", "0")])
+def test_an_unknown_engine_or_number_of_operations_is_one_line(tmp_path, name, wrong):
+    result = run(["--dataset", "digits"], tmp_path, environment={name: wrong})
+    assert result.code == 2 and result.err.count("\n") == 1 and f"{name}={wrong}" in result.err
+    assert not list(tmp_path.iterdir())
 
 
 def test_help_and_version_do_not_wait_for_an_engine(tmp_path):

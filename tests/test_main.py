@@ -223,6 +223,19 @@ def test_killed_three_times_it_ends_with_the_same_bytes(finished, tmp_path):
     assert not list((tmp_path / FOLDER).glob("*.checkpoint*"))
 
 
+@pytest.mark.slow
+def test_two_operations_at_a_time_end_with_the_bytes_of_one(tmp_path):
+    """TF_NUM_INTEROP_THREADS saves nearly half of the time of robust training (docs/speed.md) and is no setting of a run."""
+    arguments = ["--dataset", "digits", "--subset", 200, "--epochs", 3, "--incv_epochs", 2, "--iterations", 1, "--threads", 1]
+    found = []
+    for number in "12":
+        (tmp_path / number).mkdir()
+        result = run(arguments, tmp_path / number, SCRIPT, environment={"TF_NUM_INTEROP_THREADS": number})
+        assert result.code == 0, result.err
+        found.append({path.name: path.read_bytes() for path in (tmp_path / number / FOLDER).glob("*.csv")})
+    assert len(found[0]) > 5 and found[0] == found[1]
+
+
 def test_standard_training_needs_no_incv(tmp_path):
     result = run([*PLAIN, "--epochs", 2, "--method", "standard", "--noise_ratio", 0, "--quiet"], tmp_path, SCRIPT)
     assert result.code == 0, result.err
