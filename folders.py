@@ -65,6 +65,7 @@ def scan(path, image_size=None):
     for label in classes:
         found = list(_files(folder, folder / label, left_out))
         if not found:
+            _refuse_tables(folder, label)
             raise DataError(f"{folder / label}: contains no image ({', '.join(IMAGE_FILES)}); add images or remove it")
         files += found
         labels += [label] * len(found)
@@ -72,6 +73,16 @@ def scan(path, image_size=None):
         raise DataError(f"{folder}: has no subfolder of images; each class needs one")
     stamps = tuple((file, (found := (folder / file).stat()).st_size, found.st_mtime_ns) for file in files)
     return _scan(folder, stamps, tuple(labels), image_size, tuple(left_out.items()))
+
+
+def _refuse_tables(folder, label):
+    """Raise DataError if a folder without images holds .parquet files, which are a table of their own or a part of one."""
+    table = next((folder / label).rglob("*.parquet"), None)
+    if table and "=" in label:
+        raise DataError(f"{folder}: a .parquet in parts by {label.split('=')[0]!r}; write it as one file and give that: "
+                        f"pandas.read_parquet({str(folder)!r}).to_parquet('table.parquet')")
+    if table:
+        raise DataError(f"{folder / label}: contains .parquet files, no image: give --dataset {table.parent}")
 
 
 def _are_results(place):

@@ -433,6 +433,10 @@ def test_bad_folders_are_one_line(tmp_path):
     (folder / "a" / "deep.png").unlink()
     (folder / "c").mkdir()
     refused(["--dataset", "images"], tmp_path, "c: contains no image")
+    (folder / "c" / "part-0.parquet").touch()
+    refused(["--dataset", "images"], tmp_path, "c: contains .parquet files", f"give --dataset {os.path.join('images', 'c')}")
+    (folder / "c").rename(folder / "label=c")
+    refused(["--dataset", "images"], tmp_path, "in parts by 'label'", "pandas.read_parquet('images').to_parquet(")
     refused(["--dataset", "elsewhere"], tmp_path, "no such dataset", "cifar10")
     refused(["--dataset", "images/a"], tmp_path, "no subfolder")
 
