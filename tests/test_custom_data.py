@@ -434,9 +434,9 @@ def test_bad_folders_are_one_line(tmp_path):
     (folder / "c").mkdir()
     refused(["--dataset", "images"], tmp_path, "c: contains no image")
     (folder / "c" / "part-0.parquet").touch()
-    refused(["--dataset", "images"], tmp_path, "c: contains .parquet files", f"give --dataset {os.path.join('images', 'c')}")
+    refused(["--dataset", "images"], tmp_path, "c: contains .parquet files", f"give --dataset {folder / 'c'}")
     (folder / "c").rename(folder / "label=c")
-    refused(["--dataset", "images"], tmp_path, "in parts by 'label'", "pandas.read_parquet('images').to_parquet(")
+    refused(["--dataset", "images"], tmp_path, "in parts by 'label'", f"pandas.read_parquet({str(folder)!r}).to_parquet(")
     refused(["--dataset", "elsewhere"], tmp_path, "no such dataset", "cifar10")
     refused(["--dataset", "images/a"], tmp_path, "no subfolder")
 
