@@ -77,12 +77,13 @@ def scan(path, image_size=None):
 
 def _refuse_tables(folder, label):
     """Raise DataError if a folder without images holds .parquet files, which are a table of their own or a part of one."""
-    table = next((folder / label).rglob("*.parquet"), None)
+    table = next((each for each in (folder / label).rglob("*.parquet") if each.is_file()), None)
     if table and "=" in label:
         raise DataError(f"{folder}: a .parquet in parts by {label.split('=')[0]!r}; write it as one file and give that: "
                         f"pandas.read_parquet({str(folder)!r}).to_parquet('table.parquet')")
     if table:
-        raise DataError(f"{folder / label}: contains .parquet files, no image: give --dataset {table.parent}")
+        raise DataError(f"{folder / label}: contains .parquet files, no image: add images or remove it; for the table, "
+                        f"give --dataset {table.parent}")
 
 
 def _are_results(place):

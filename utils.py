@@ -128,8 +128,8 @@ def scaled_epoch(epoch, epochs, published_epochs):
 def check_backend(gpu_id=None):
     """Return the backend that KERAS_BACKEND names ("tensorflow" by default), without importing it.
 
-    Raises BackendError if it is unknown or not installed, if there is no GPU of number gpu_id, or if TF_NUM_INTEROP_THREADS is
-    not a number of parallel operations (see `_make_tensorflow_deterministic`).
+    Raises BackendError if it is unknown or not installed, if there is no GPU of number gpu_id, or if TensorFlow's
+    TF_NUM_INTEROP_THREADS is not a number of parallel operations (see `_make_tensorflow_deterministic`).
     """
     backend = os.environ.get("KERAS_BACKEND", BACKENDS[0])
     if backend not in BACKENDS:
@@ -137,8 +137,8 @@ def check_backend(gpu_id=None):
     if importlib.util.find_spec(backend) is None:
         raise BackendError(f"KERAS_BACKEND={backend}: {backend} is not installed; pip install {backend}")
     operations = os.environ.get("TF_NUM_INTEROP_THREADS") or "1"
-    if not (operations.isdecimal() and int(operations)):
-        raise BackendError(f"TF_NUM_INTEROP_THREADS={operations}: not a number of operations; set 1 or more, or unset it")
+    if backend == "tensorflow" and not (operations.isdecimal() and 1 <= int(operations) <= 4096):
+        raise BackendError(f"TF_NUM_INTEROP_THREADS={operations}: not a number of operations; set 1 to 4096, or unset it")
     if gpu_id is not None and gpu_id >= len(_gpu_names()):
         raise BackendError(f"--gpu_id {gpu_id}: {len(_gpu_names())} GPUs found; remove --gpu_id to use the default device")
     return backend

@@ -183,7 +183,8 @@ def test_a_users_keras_settings_change_nothing(finished, tmp_path):
 
 
 @pytest.mark.parametrize("name, wrong", [("KERAS_BACKEND", "torch"), ("KERAS_BACKEND", "nonsense"),
-                                         ("TF_NUM_INTEROP_THREADS", "two"), ("TF_NUM_INTEROP_THREADS", "0")])
+                                         ("TF_NUM_INTEROP_THREADS", "two"), ("TF_NUM_INTEROP_THREADS", "0"),
+                                         ("TF_NUM_INTEROP_THREADS", "9999999999")])
 def test_an_unknown_engine_or_number_of_operations_is_one_line(tmp_path, name, wrong):
     result = run(["--dataset", "digits"], tmp_path, environment={name: wrong})
     assert result.code == 2 and result.err.count("\n") == 1 and f"{name}={wrong}" in result.err

@@ -433,8 +433,10 @@ def test_bad_folders_are_one_line(tmp_path):
     (folder / "a" / "deep.png").unlink()
     (folder / "c").mkdir()
     refused(["--dataset", "images"], tmp_path, "c: contains no image")
-    (folder / "c" / "part-0.parquet").touch()
-    refused(["--dataset", "images"], tmp_path, "c: contains .parquet files", f"give --dataset {folder / 'c'}")
+    parts = folder / "c" / "table.parquet"  # as Spark names a folder of parts
+    parts.mkdir()
+    (parts / "part-0.parquet").touch()
+    refused(["--dataset", "images"], tmp_path, "c: contains .parquet files", f"give --dataset {parts}\n")
     (folder / "c").rename(folder / "label=c")
     refused(["--dataset", "images"], tmp_path, "in parts by 'label'", f"pandas.read_parquet({str(folder)!r}).to_parquet(")
     refused(["--dataset", "elsewhere"], tmp_path, "no such dataset", "cifar10")

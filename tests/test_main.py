@@ -19,7 +19,7 @@ import noise
 import runs
 import tables
 import utils
-from conftest import FOLDER, INCV_FILES, SMALL_NETWORK, run, start
+from conftest import FOLDER, INCV_FILES, PROJECT, SMALL_NETWORK, run, start
 
 utils.start_backend(threads=2)
 
@@ -234,6 +234,13 @@ def test_two_operations_at_a_time_end_with_the_bytes_of_one(tmp_path):
         assert result.code == 0, result.err
         found.append({path.name: path.read_bytes() for path in (tmp_path / number / FOLDER).glob("*.csv")})
     assert len(found[0]) > 5 and found[0] == found[1]
+    program = ("import os, utils, tensorflow as tf\n"
+               "for threads, operations, in_parallel in ((1, '', True), (2, '', True), (1, '3', True), (2, '3', False)):\n"
+               "    os.environ['TF_NUM_INTEROP_THREADS'] = operations\n"
+               "    utils._make_tensorflow_deterministic(threads, in_parallel)\n"
+               "    print(tf.config.threading.get_inter_op_parallelism_threads())")
+    done = subprocess.run([sys.executable, "-c", program], cwd=PROJECT, capture_output=True, text=True)
+    assert done.stdout.split() == ["1", "2", "3", "1"], done.stderr  # a network of one's own: one at a time
 
 
 def test_standard_training_needs_no_incv(tmp_path):
