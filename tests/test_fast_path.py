@@ -94,16 +94,18 @@ assert np.abs(whole - training.predict(training.make_predictor(made, 16), x, ind
 """
 
 # Runs of INCV by whole epochs, one after the other, each with the options of one argument besides those of the first.
+# With --time_limit a run stops at its first checkpoint.
 RUNS = """
-import sys
+import contextlib, sys
 import fast_path
 fast_path.loops_on_device = lambda: True
-import command, INCV
+import command, forked, INCV
 _, options, *runs = sys.argv
 for more in runs:
     sys.argv = ["INCV.py", *options.split(), *more.split()]
     try:
-        command.run_command("INCV.py", INCV.main)
+        with forked.time_up_at_first_checkpoint() if "--time_limit" in more else contextlib.nullcontext():
+            command.run_command("INCV.py", INCV.main)
     except SystemExit as end:
         assert not end.code, end
 """
@@ -127,7 +129,7 @@ def test_whole_epochs_train_as_their_batches_do():
 @pytest.mark.slow
 def test_a_run_by_whole_epochs_resumes_to_the_same_bytes(tmp_path):
     options = " ".join([*SMALL, "--iterations", "1", "--noise_pattern", "sym", "--noise_ratio", "0.5"])
-    printed = on_jax(RUNS, options, "--results_dir unbroken", "--time_limit 0.01", "", cwd=tmp_path)
+    printed = on_jax(RUNS, options, "--results_dir unbroken", "--time_limit 60", "", cwd=tmp_path)
     assert "stopped by --time_limit" in printed and "resuming at iteration 1, half 1, epoch 2" in printed
     name = f"{SMALL_NAME.replace('iterations2', 'iterations1')}_jax_out_of_fold.csv"
     whole = (tmp_path / "unbroken" / "digits" / "sym" / "0.5" / name).read_bytes()
