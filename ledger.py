@@ -234,7 +234,8 @@ def unfinished_table(results_dir):
 def _unfinished(file):
     """Return the rows of an unfinished run, by its so_far_....json: (a list, for halves and iterations; one for the run)."""
     state, halves = runs.read_json(file.with_suffix("")), []
-    settings, hours = state["settings"], f"{state['wall_seconds'] / 3600:.1f}"
+    settings, hours = state["settings"], state["wall_seconds"] / 3600
+    hours = f"{hours:.1f}" if hours >= .1 else "under 0.1"
     script = file.name.removeprefix("so_far_").split("_seed")[0]
     name = f"{script}, {runs.name_of_noise(settings)}, seed {settings['seed']}"
     name += "".join(f", {value}" for value in (settings.get("method"), settings["precision"], settings["engine"])
@@ -253,12 +254,16 @@ def _unfinished(file):
             halves += _iteration(name, so_far, published)
     if "trainings" in state:
         done = (f"{len(state['finished_trainings'])} of {state['trainings']} trainings, "
-                f"{state['epochs_of_the_next']} epochs of the next")
+                f"{_epochs(state['epochs_of_the_next'])} of the next")
     elif state["epochs_of_estimating_T"] and not state["epochs"]:
-        done = f"{state['epochs_of_estimating_T']} epochs of estimating T"
+        done = f"{_epochs(state['epochs_of_estimating_T'])} of estimating T"
     else:
-        done = f"{state['epochs']} epochs"
+        done = _epochs(state["epochs"])
     return halves, [name, done, hours]
+
+
+def _epochs(number):
+    return f"{number} epoch{'' if number == 1 else 's'}"
 
 
 def _iteration(name, trainings, published):

@@ -171,8 +171,8 @@ def test_other_scripts_checkpoints_are_taken_up_too(tmp_path):
     answer = run(["results", "--add", "elsewhere"], tmp_path, "ledger.py")
     assert answer.code == 0, answer.err
     assert rows((tmp_path / "results" / "README.md").read_text(), "Unfinished runs") == [
-        ["INCV_main, sym 0.5, seed 0, f_correction, bfloat16, jax", "30 epochs", "0.0"],
-        ["INCV_main, sym 0.5, seed 0, f_correction, jax", "9 epochs of estimating T", "0.0"]]
+        ["INCV_main, sym 0.5, seed 0, f_correction, bfloat16, jax", "30 epochs", "under 0.1"],
+        ["INCV_main, sym 0.5, seed 0, f_correction, jax", "9 epochs of estimating T", "under 0.1"]]
     # What lies there is no finished run to the table of that folder.
     assert len(tables.read_runs(tmp_path / "results" / "unfinished")) == 0
 
