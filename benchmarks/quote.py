@@ -23,7 +23,7 @@ import tables  # noqa: E402
 REFERENCE = PROJECT / "results" / "reference"
 METHODS = ("f_correction", "decoupling", "coteaching", "mentornet", "d2l", "incv", "standard", "gce", "elr")
 NOISE = ("sym 0.2", "sym 0.5", "sym 0.8", "asym 0.4")
-NOT_YET = "not yet run"
+NOT_YET = "not finished"
 
 
 def digits(rows):

@@ -131,12 +131,11 @@ def run_in_a_second(arguments, cwd, script="INCV.py"):
     return result if result.seconds < 1 else run(arguments, cwd, script, fresh=True)
 
 
-def run_to_first_checkpoint(arguments, cwd, script="INCV.py"):
-    """Run a script whose --time_limit is over at the first checkpoint that it writes; return what `run` returns."""
-    process = forked.Process(script, [*map(str, arguments), "--time_limit", "60"], cwd, stopped=True)
+def run_to_first_checkpoint(arguments, cwd):
+    """Run INCV.py with a --time_limit that is over at the first checkpoint it writes."""
+    process = forked.Process("INCV.py", [*map(str, arguments), "--time_limit", "60"], cwd, stopped=True)
     out, err = process.communicate()
     assert process.returncode == 0 and "stopped by --time_limit" in out, err
-    return SimpleNamespace(code=process.returncode, out=out, err=err)
 
 
 def run(arguments, cwd, script="INCV.py", fresh=False, environment=None, **options):
