@@ -46,15 +46,13 @@ PUBLISHED = {"architecture": "resnet32", "epochs": 50, "iterations": 4, "batch_s
              "subset": None, "precision": "float32", "label_issues": False}
 SMALL = PUBLISHED | {"architecture": "plain14", "epochs": 12, "batch_size": 32}
 TABLE = SMALL | {"architecture": "dense"}
-# Custom datasets: images of 24 pixels a side or more, smaller images, tables and feature vectors. "alone": without the last
-# pass, as in earlier versions.
+# Custom datasets: images of 24 pixels a side or more, smaller images, tables and feature vectors.
 EPOCHS = {"images": utils.enough_epochs(steps=1000, epochs=50), "small": utils.enough_epochs(steps=400, epochs=12)}
 CHECKED = {"iterations": 2, "label_issues": True}
 DEFAULTS = {"cifar10": PUBLISHED, "cifar100": PUBLISHED, "digits": SMALL,
             "images": PUBLISHED | CHECKED | {"epochs": EPOCHS["images"], "batch_size": utils.batch_for},
             "small_images": SMALL | CHECKED | {"epochs": EPOCHS["small"]},
-            "table": TABLE | CHECKED | {"epochs": EPOCHS["small"]},
-            "images alone": PUBLISHED, "small_images alone": SMALL, "table alone": TABLE}
+            "table": TABLE | CHECKED | {"epochs": EPOCHS["small"]}}
 SCHEDULE = {"published_epochs": 50, "initial": 1e-3, "drops": {20: 5e-4, 30: 2.5e-4, 40: 1e-4}}
 
 
@@ -269,7 +267,7 @@ class Train:
         self.passes = passes
         self.resumed, self.save_checkpoint = resumed, save_checkpoint
         self.finished = [resumed[name] for name in sorted(resumed) if name.startswith("finished")]
-        self.history = json.loads(str(resumed.get("history", "[]")))  # checkpoints of the first version have none
+        self.history = json.loads(str(resumed.get("history", "[]")))
         self.encoded, self.encoded_rows = [], 0  # the first rows of the history as JSON: they change no more
 
     def __call__(self, train_index, held_out, removed, keep_best, iteration, half):
@@ -366,13 +364,11 @@ def run(plan, progress):
 
     seed, num_classes = settings["seed"], dataset.num_classes
     passes = last_pass.PASSES if settings["label_issues"] else 0
-    most = most_copies(resumed)
-    copies = last_pass.copies(dataset.x_train, most) if passes else None
+    copies = last_pass.copies(dataset.x_train) if passes else None
     split, units = utils.halves, None
     if plan.source.path is not None and passes:
         split, units = groups.how_to_split(y_noisy, copies, dataset.groups)
-    save = functools.partial(started.save_checkpoint, most_copies=most or 0) if passes else started.save_checkpoint
-    train = Train(dataset, y_noisy, settings, progress, resumed, save, passes=passes)
+    train = Train(dataset, y_noisy, settings, progress, resumed, started.save_checkpoint, passes=passes)
     first = np.full((len(y_noisy), num_classes), np.nan)
     selection = incv(y_noisy, num_classes, noisy_labels.treated_as(settings), last_pass.keep_first(train, first),
                      settings["iterations"], seed, after_iteration, split, dataset.trusted, units)
@@ -397,11 +393,6 @@ def run(plan, progress):
     listed = "_groups.csv, _suspects.csv" if "group" in table else "_suspects.csv"
     print(f"written: {path}.csv, .json, .png, _history.csv, _history.png, _out_of_fold.csv, {listed}, _classes.png\n"
           f"report: {path}_report.html")
-
-
-def most_copies(resumed):
-    """Return how many exact copies halves keep together, or None for all, as in a checkpoint of an earlier version."""
-    return int(resumed.get("most_copies", 0)) or None if resumed else last_pass.MOST_COPIES
 
 
 def write_results(path, started, selection, table, history, judged, copies):

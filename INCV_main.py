@@ -51,8 +51,7 @@ TABLE = SMALL | {"architecture": "dense"}
 DEFAULTS = {"cifar10": PUBLISHED, "cifar100": PUBLISHED, "digits": SMALL,  # those of custom datasets as in INCV.py
             "images": PUBLISHED | INCV.CHECKED | {"incv_epochs": INCV.EPOCHS["images"], "batch_size": utils.batch_for},
             "small_images": SMALL | INCV.CHECKED | {"incv_epochs": INCV.EPOCHS["small"]},
-            "table": TABLE | INCV.CHECKED | {"incv_epochs": INCV.EPOCHS["small"]},
-            "images alone": PUBLISHED, "small_images alone": SMALL, "table alone": TABLE}
+            "table": TABLE | INCV.CHECKED | {"incv_epochs": INCV.EPOCHS["small"]}}
 # The published loop drops the learning rate, and restarts Adam, in epochs 80, 120, 160 and 180, counted from 0. The callbacks
 # of INCV and of the theory drop it one epoch later, in epoch 81 for 80.
 SCHEDULE = {"published_epochs": 200, "initial": 1e-3, "drops": {80: 1e-4, 120: 1e-5, 160: 1e-6, 180: 5e-7},
@@ -266,7 +265,7 @@ def summarize(planned):
     found = {}
     for settings, path, *_ in planned:
         try:
-            tested_on, accuracy = runs.read_json(path).get("tested_on", TEST_DATA), tables.accuracies_of_run(path)[0]
+            tested_on, accuracy = runs.read_json(path)["tested_on"], tables.accuracies_of_run(path)[0]
         except tables.DAMAGE:  # or not finished
             continue
         name = f"{settings['dataset']}, {runs.name_of_noise(settings)}, {settings['method']}"
@@ -343,7 +342,7 @@ def predict(file, plan):
     if missing or not runs.is_finished(path, settings):
         raise runs.RunError(f"{path}{missing[0] if missing else ''}: not found; first run the same command without --predict "
                             f"(with --overwrite if there is a result without networks)")
-    files = [runs.checked(path, ending) for ending in endings]
+    saved = [runs.checked(path, ending) for ending in endings]
     target, of_what = runs.beside(path, f"_predictions_{Path(file).stem}.csv"), str(Path(file).absolute())
     note = target.with_suffix(".csv.from")
     if target.exists() and note.exists() and note.read_text() != of_what:
@@ -356,7 +355,7 @@ def predict(file, plan):
         own_network.load(plan.network, settings["architecture"], settings["architecture_checksum"])
         classes = own_network.classes(settings["architecture"])
     try:
-        networks = [keras.models.load_model(file, custom_objects=classes) for file in files]
+        networks = [keras.models.load_model(file, custom_objects=classes) for file in saved]
     except Exception as error:
         raise runs.RunError(f"{path}: its networks cannot be read ({data.first_line(error)}); train them again with "
                             f"--overwrite") from None

@@ -23,7 +23,6 @@ if __name__ == "__main__":
 
 import functools
 import json
-import math
 import time
 
 import numpy as np
@@ -100,14 +99,13 @@ class Memorise:
         self.dataset, self.y_noisy, self.settings, self.progress = dataset, y_noisy, settings, progress
         self.resumed, self.save_checkpoint = resumed, save_checkpoint
         self.finished = {name: resumed[name] for name in resumed if name.startswith(("predicted", "memorised", "test"))}
-        self.history = json.loads(str(resumed.get("history", "[]")))  # checkpoints of the first version have none
+        self.history = json.loads(str(resumed.get("history", "[]")))
 
     def __call__(self, number, train_index, held_out):
         """Train the network of half `number` (0 or 1, which also seeds the batches); both start from the same weights.
 
         Returns the predicted labels int64 [len(held_out)], the fraction of the labels of train_index that the network
-        predicts, un-augmented, and its accuracy and cross-entropy on the test set (NaN for a half that the first version
-        finished).
+        predicts, un-augmented, and its accuracy and cross-entropy on the test set.
         """
         import training
 
@@ -142,7 +140,7 @@ class Memorise:
                 self.save_checkpoint(**finished, history=json.dumps(self.history))
             show(epoch, len(train_index), means["loss"], end_of_epoch=True)
         return finished[f"predicted{number}"], *(
-            float(finished.get(f"{name}{number}", math.nan)) for name in ("memorised", "test_accuracy", "test_loss"))
+            float(finished[f"{name}{number}"]) for name in ("memorised", "test_accuracy", "test_loss"))
 
     def _results(self, number, predicted, train_index):
         """Return what a checkpoint holds of a finished half."""
@@ -195,7 +193,7 @@ def run(plan, progress):
         y_pred[held_out], fraction, *on_test = memorise(number, train_index, held_out)
         memorised[held_out] = fraction >= MEMORISED
         fractions.append(fraction)
-        tested.append(dict(zip(("accuracy", "loss"), on_test)) if math.isfinite(on_test[0]) else None)
+        tested.append(dict(zip(("accuracy", "loss"), on_test)))
 
     rows = y_pred >= 0
     table = {"index": index, "y": dataset.y_train, "y_noisy": y_noisy, "y_pred": y_pred, "memorised": memorised}
@@ -217,9 +215,8 @@ def report(comparison, fractions, tested, progress, augmentation):
     largest, mean = comparison["M_minus_T"]["largest"], comparison["M_minus_T"]["mean"]
     progress.say(f"measured (theory): {', '.join(shown)}; |M - T| at most {largest:.3f}, mean {mean:.3f}")
     for number, on_test in enumerate(tested, start=1):
-        if on_test:
-            progress.say(f"on the true labels of the test set, half {number}: accuracy {on_test['accuracy']:.3f}, loss "
-                         f"{on_test['loss']:.3f}")
+        progress.say(f"on the true labels of the test set, half {number}: accuracy {on_test['accuracy']:.3f}, loss "
+                     f"{on_test['loss']:.3f}")
     if min(fractions) < MEMORISED:
         progress.say(f"not memorised: the network predicts {min(fractions):.3f} of its training labels, below {MEMORISED}, so "
                      f"theory does not apply yet; give more --epochs{' or --no_augmentation' if augmentation else ''}")

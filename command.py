@@ -84,8 +84,8 @@ def parser(description, defaults, custom=False):
     ----------
     description : str
     defaults : {kind of dataset: {option: default}}
-        The script's defaults; data.Facts lists the kinds. "(kind) alone": of custom datasets with --no-label_issues. A
-        default may be a function of the number of samples and the batch size, that of the batch size one of the shape.
+        The script's defaults; data.Facts lists the kinds. A default may be a function of the number of samples and the batch
+        size, that of the batch size one of the shape.
     custom : bool
         Whether the script accepts custom datasets and human labels.
     """
@@ -120,7 +120,7 @@ def parser(description, defaults, custom=False):
                             "classes only, in the order of numbers, of a .parquet's metadata or of the alphabet")
         parser.add_argument("--label_issues", action=argparse.BooleanOptionalAction, help="after INCV, predict every label by "
                             "networks trained on trusted labels, rank the label issues by it, and judge the list (default: "
-                            "for custom datasets); without it they follow from INCV's own predictions, as in earlier versions")
+                            "for custom datasets); without it they follow from INCV's own predictions")
         parser.add_argument("--inspect", action="store_true", help="print what would be read, and train nothing")
         parser.add_argument("--image_size", type=number(int, 4, 1024), metavar="N", help="for folders: resize images to N x N "
                             f"pixels (default: unchanged if all have one size of at most {folders.LARGEST_AS_IT_IS}, else "
@@ -317,28 +317,10 @@ def one_run(script, source, noisy, seed, threads, chosen, defaults, results_dir)
     source: data.Source; noisy: its settings among DETAILS, at least noise_pattern and noise_ratio;
     chosen: {option: value} for the options in `defaults`, None for the default.
     """
-    alone = source.path is not None and chosen.get("label_issues") is False
-    usual = defaults[source.facts.kind + " alone" if alone else source.facts.kind]
+    backend, facts = utils.check_backend(), source.facts
+    usual = dict(defaults[facts.kind])
     if callable(usual["batch_size"]):
-        fitting, published = usual["batch_size"](source.facts.shape), defaults["cifar10"]["batch_size"]
-        settings, path = _settings_and_path(script, source, noisy, seed, threads, dict(chosen), usual | {
-            "batch_size": published}, results_dir)
-        if fitting == published or _has_started(settings, path):  # with the default of earlier versions
-            return settings, path
-        usual = usual | {"batch_size": fitting}
-    return _settings_and_path(script, source, noisy, seed, threads, chosen, usual, results_dir)
-
-
-def _has_started(settings, path):
-    try:
-        return runs.is_finished(path, settings) or bool(runs.load_checkpoint(path, dict(settings))[0])
-    except runs.RunError:
-        return False
-
-
-def _settings_and_path(script, source, noisy, seed, threads, chosen, usual, results_dir):
-    """Return those of `one_run`. usual: {option: default}."""
-    backend, facts, usual = utils.check_backend(), source.facts, dict(usual)
+        usual["batch_size"] = usual["batch_size"](facts.shape)
     if chosen["subset"] == facts.size:
         chosen["subset"] = None
     for option, default in usual.items():
@@ -355,7 +337,7 @@ def _settings_and_path(script, source, noisy, seed, threads, chosen, usual, resu
         settings["bn_momentum"] = own_network.BN_MOMENTUM
     if source.path is not None:
         settings |= {option: getattr(source, option) for option in OF_CUSTOM if option != "decisions"}
-        settings |= {"dataset_checksum": facts.checksum, "reading": facts.reading}
+        settings["dataset_checksum"] = facts.checksum
         changed |= {"image_size": source.image_size} if source.image_size else {}
         changed |= {"drop": re.sub(r"[^\w.-]+", "-", "_".join(["drop", *source.drop]))} if source.drop else {}
         changed |= {option: re.sub(r"[^\w.-]+", "-", f"{option}_{value}") for option, value in (

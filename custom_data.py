@@ -41,17 +41,17 @@ def facts(source, label=None, **options):
         names = [folders.shown(file) for file, kept in zip(found.files, keep) if kept]
         of_groups, _ = _groups_of_folder(source, names, given, class_names)
         return Facts(name, _kind_of_images(found.shape), _size(source, names, given, class_names, of_groups), len(class_names),
-                     found.shape, found.checksum, class_names, _reading(found.changed, len(keep) - keep.sum()))
+                     found.shape, found.checksum, class_names)
     if kind == "list":
         found = picture_list.read(path, source)
         size = _size(source, found.rows, found.given, found.class_names, found.groups, found.names)
         return Facts(name, _kind_of_images(found.shape), size, len(found.class_names), found.shape, found.checksum,
-                     found.class_names, found.reading)
-    dataset, preprocessing, reading = _file(source, kind)
+                     found.class_names)
+    dataset, preprocessing = _file(source, kind)
     shape = dataset.x_train.shape[1:] if preprocessing is None else (preprocessing.num_features,)
     size = _size(source, dataset.names, dataset.given, dataset.class_names, dataset.groups)
     return Facts(name, "table" if len(shape) == 1 else _kind_of_images(shape), size, dataset.num_classes, shape,
-                 dataset.checksum, dataset.class_names, reading)
+                 dataset.checksum, dataset.class_names)
 
 
 def load(source, label=None, scratch=None, quiet=True, **options):
@@ -82,7 +82,7 @@ def load(source, label=None, scratch=None, quiet=True, **options):
     if kind == "list":
         return _with_test(_decided(source, _of_list(picture_list.read(path, source), scratch, quiet)), source)
     if kind != "folder":
-        dataset, preprocessing, _ = _file(source, kind)
+        dataset, preprocessing = _file(source, kind)
         return _decided(source, dataset if preprocessing is None else _with_features(dataset, preprocessing))
     found = folders.scan(str(path), source.image_size)
     class_names, given, keep, warnings = _of_folder(path, found)
@@ -169,12 +169,12 @@ def samples_like(file, source):
     shape, path = source.facts.shape, source.path
     listed_pictures = path is not None and picture_list.is_list(path, source)
     if path is not None and table_file.is_table(path) and not listed_pictures:
-        features = _file(source, "table")[1]
+        fitted = _file(source, "table")[1]
         if Path(file).is_dir():
             raise DataError(f"{file}: a folder, but the networks were trained on a table: give a table")
         try:
-            table = table_file.read_table(file, decimal=source.decimal, as_text=features.as_text, raw=[*features.columns])[0]
-            return features.transform(table, lambda note: print(f"warning: {file}: {note}")).astype(np.float32), None
+            table = table_file.read_table(file, decimal=source.decimal, as_text=fitted.as_text, raw=[*fitted.columns])[0]
+            return fitted.transform(table, lambda note: print(f"warning: {file}: {note}")).astype(np.float32), None
         except DataError as error:
             raise DataError(f"{file}: cannot be read like {path}: {str(error).removeprefix(f'{path}: ')}") from None
     if listed_pictures and (Path(file).is_file() and table_file.is_table(file) or parquet_pictures.is_parquet(file)):
@@ -211,10 +211,10 @@ def inspect(source):
     classes = [f"{str(name)!r} {count}" for name, count in zip(dataset.class_names, counts)]
     lines = [f"{path}: {len(dataset.given)} samples of {shape}", f"{dataset.num_classes} classes: {listed(classes, 20)}"]
     if kind == "table":
-        features = _file(source, kind)[1]
-        marked = {name for name in features.columns if features.has_missing(name)}
+        fitted = _file(source, kind)[1]
+        marked = {name for name in fitted.columns if fitted.has_missing(name)}
         lines += [f"column {name!r}: {column.kind}" + (", and a mark where missing" if name in marked else "")
-                  for name, column in features.columns.items()]
+                  for name, column in fitted.columns.items()]
     if dataset.groups is not None:
         sizes = np.bincount(groups.numbers(dataset.groups))
         lines.append(f"groups by {source.group!r}: {len(sizes)}, of {sizes.min()} to {sizes.max()} samples")
@@ -280,11 +280,6 @@ def what_changed(csv, source):
         return f"{len(before)} samples then, {len(now)} now"
     changed = int((before != now).sum())
     return f"{changed} of {len(now)} labels differ" if changed else "all labels are as they were"
-
-
-def _reading(changed, left_out):
-    """Return the setting that says how data are read otherwise than earlier versions read them; None if not at all."""
-    return "; ".join(filter(None, [changed, f"{left_out} samples not used" if left_out else ""])) or None
 
 
 def _kind_of_images(shape):
@@ -356,7 +351,7 @@ def _groups_of_folder(source, names, given, class_names):
 
 
 def _file(source, kind):
-    """Return (Dataset, preprocessing, reading) of arrays or a table, read once per process while it does not change.
+    """Return (Dataset, preprocessing) of arrays or a table, read once per process while it does not change.
 
     preprocessing: None for images; else tabular.Features or arrays.Standardised, and the Dataset has no features yet.
     """
@@ -394,17 +389,17 @@ def _npz(path, of_labels, group, checksum):
     elif not arrays.is_npy(path):
         notes = notes + groups.in_arrays(path, arrays.USUAL, keep, given)
     notes = notes + arrays.not_used(path, [*called.values(), group], notes)
-    others["warnings"], reading = warnings + notes, _reading("", len(keep) - keep.sum())
+    others["warnings"] = warnings + notes
     if x.ndim == 4:
-        return _of_images(x, given, class_names, names, checksum, **others), None, reading
-    return _of_vectors(given, class_names, names, checksum, **others), arrays.Standardised(x, path), reading
+        return _of_images(x, given, class_names, names, checksum, **others), None
+    return _of_vectors(given, class_names, names, checksum, **others), arrays.Standardised(x, path)
 
 
 # --- tables -----------------------------------------------------------------------------------------------------------
 
 @functools.lru_cache(maxsize=2)
 def _table(path, label, decimal, drop, group, true_label, checksum):
-    """Return (the Dataset without features, tabular.Features, the setting `reading`) of a table."""
+    """Return (the Dataset without features, tabular.Features) of a table."""
     of_group, of_truth = [] if group is None else [group], [] if true_label is None else [true_label]
     table, warnings = table_file.read_table(path, label, decimal, of_group + of_truth, raw=of_truth)
     for name in (label, *drop, *of_group, *of_truth):
@@ -431,18 +426,13 @@ def _table(path, label, decimal, drop, group, true_label, checksum):
     all_columns, table = table, table[keep].drop(columns=list(unused))
     if not len(table.columns):
         raise DataError(f"{path}: no column except {label!r} distinguishes samples")
-    features = tabular.Features(table, path, decimal)
-    told, shown = tabular.told_unused(path, unused, all_columns)
+    fitted = tabular.Features(table, path, decimal)
+    shown = tabular.told_unused(path, unused, all_columns)
     belonging = groups.in_columns(table, given, path)
-    shown += features.warnings(belonging) + features.warnings(belonging, remarks=True) + list(belonging.values())
-    told += features.warnings()
+    shown += fitted.warnings(belonging) + fitted.warnings(belonging, remarks=True) + list(belonging.values())
     leaking = [f"{path}: column {name!r} alone {says}: if it follows from the labels, give --drop {name!r}"
-               for name, says in tabular.leaks(features, table, given, class_names).items() if name not in belonging]
+               for name, says in tabular.leaks(fitted, table, given, class_names).items() if name not in belonging]
     leaking += [line for name, line in tabular.may_count_rows(table, path).items() if name not in belonging]
-    # What earlier versions read in the same way; a column of a single value they did not use either.
-    same = [tabular.told(path, [name], f"{why}: not used") for name, why in unused.items() if why == "has a single value"]
-    told = [note.removeprefix(f"{path}: ") for note in [*table_file.otherwise(warnings), *told] if note not in same]
-    reading = _reading("; ".join(told), len(keep) - keep.sum())
     dataset = _of_vectors(given, class_names, np.flatnonzero(keep), checksum, groups=names, y_train=y_train,
                           warnings=[*warnings, *notes, *shown, *leaking])
-    return dataset, features, reading
+    return dataset, fitted

@@ -56,8 +56,8 @@ Dataset = namedtuple("Dataset", "x_train y_train x_test y_test num_classes pixel
 
 # What is known before a dataset is read. kind: decides the defaults (the name of a published dataset; "images",
 # "small_images" or "table" for custom ones); size: training samples; shape: of a sample. For custom datasets: checksum;
-# class_names; reading: how they are read otherwise than the first version read them, None if they are not.
-Facts = namedtuple("Facts", "name kind size num_classes shape checksum class_names reading", defaults=[None] * 3)
+# class_names.
+Facts = namedtuple("Facts", "name kind size num_classes shape checksum class_names", defaults=[None] * 2)
 
 # Where samples and labels come from. facts: Facts; data_dir: the folder of the CIFAR batches, None for the default; path,
 # label, image_size, drop, decimal, decisions (a list of files), group, images, true_label, classes, test_list, test_images: of

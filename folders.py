@@ -26,9 +26,8 @@ SPLITS = {"train", "training", "val", "valid", "validation", "dev", "test", "tes
 SYSTEM = {"__macosx", "@eadir", "thumbs.db", "desktop.ini", "lost+found", "$recycle.bin"}
 
 # files: names relative to the folder, of the images that are used; labels: the class of each; shape: of all images; checksum:
-# of names and contents; left_out: {file: why it is not used}; warnings: list of str; changed: how pixels are read otherwise
-# than stored, "" if they are not.
-Scan = namedtuple("Scan", "files labels shape checksum left_out warnings changed")
+# of names and contents; left_out: {file: why it is not used}; warnings: list of str.
+Scan = namedtuple("Scan", "files labels shape checksum left_out warnings")
 
 
 def scan(path, image_size=None):
@@ -190,7 +189,7 @@ def scan_contents(folder, contents, image_size, left_out=(), if_none=None):
     warnings += [f"{folder}: {many(several, 'file')} of several pages or frames: the first one is used"] if several else []
     shown_left_out = {shown(file): why for file, why in left_out.items()}
     return Scan(list(files), [shown(label) for label in labels], (height, width, 1 if grey else 3), digest.hexdigest(),
-                shown_left_out, warnings, ", ".join(f"{number} {how}" for how, number in changed.items()))
+                shown_left_out, warnings)
 
 
 def content_of(file):

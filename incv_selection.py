@@ -22,7 +22,7 @@ def with_selection(plan, file):
         differs = sorted(set(provenance["differs_from_published"]) - {"dataset", "precision", "epochs", "iterations"})
         settings |= {"incv_epochs": of_incv["epochs"], "iterations": of_incv["iterations"], "selection": path.name,
                      "selection_differs": " ".join(differs),
-                     "selection_checksum": runs.checksum(runs.checked(path, quiet=True))}
+                     "selection_checksum": runs.checksum(runs.checked(path))}
     except (OSError, ValueError, KeyError, TypeError):
         raise runs.RunError(f"--selection {file}: not the .csv of a finished run of INCV.py, with its .json beside "
                             f"it") from None

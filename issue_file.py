@@ -216,7 +216,7 @@ def set_aside(listed):
         return None
     try:
         edited = bool(read([listed]))
-    except data.DataError:  # a person has done more than decide, or it is of an earlier version, without the column
+    except data.DataError:  # a person has done more than decide
         edited = is_list(listed)
     if not edited:
         return None

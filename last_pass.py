@@ -41,11 +41,11 @@ def stratified_halves(positions, generator, y, groups):
     return np.sort(positions[in_first[members]]), np.sort(positions[~in_first[members]])
 
 
-def copies(x, most=MOST_COPIES):
+def copies(x):
     """Return for each sample the number of its group, int [n]: exact copies have the same one.
 
-    most: the largest group. The samples of a larger one are groups of their own, because a table of a few categories has no
-    other rows, and halves without any sample of some of them would tell nothing. None for no limit, as in earlier versions.
+    The samples of a group of more than MOST_COPIES are groups of their own, because a table of a few categories has no other
+    rows, and halves without any sample of some of them would tell nothing.
     """
     if hasattr(x, "iloc"):
         import pandas as pd
@@ -59,7 +59,7 @@ def copies(x, most=MOST_COPIES):
         rows = (_digest(repr(row.tolist()).encode() if row.dtype == object else row.tobytes()) for row in map(np.asarray, x))
     numbers = {}
     groups = np.array([numbers.setdefault(row, len(numbers)) for row in rows], dtype=np.int64)
-    frequent = np.bincount(groups, minlength=1)[groups] > (len(groups) if most is None else most)
+    frequent = np.bincount(groups, minlength=1)[groups] > MOST_COPIES
     groups[frequent] = len(numbers) + np.arange(frequent.sum())
     return groups
 

@@ -5,14 +5,11 @@
 
 A run is at full scale if it has the published data, network, length and learning rates (one of Verify_Theory.py, if it has
 all the data); runs with another precision, backend or assumption have separate rows. --add copies JSON and CSVs of finished
-runs (large ones compressed), and the checkpoints of unfinished runs to the subfolder unfinished/, with a JSON of their
-results so far. With that subfolder as --results_dir the run resumes, and `--add results/reference/unfinished` moves it here
-when it is finished. Numbers without a run stay empty.
+runs (large ones compressed).
 """
 import argparse
 import gzip
 import io
-import json
 import re
 import shutil
 from datetime import datetime
@@ -25,23 +22,17 @@ import pandas as pd
 import command
 import data
 import figures
-import INCV
-import noise
-import noisy_labels
 import runs
 import tables
 
-MARKS = ("<!-- written by ledger.py -->", "# At full scale\n")  # how its page begins, in this version and the one before
+MARK = "<!-- written by ledger.py -->"  # how its page begins
 LARGE = 2 ** 20  # bytes: CSVs of this size or more are compressed
 
 
-# --- taking up runs ---------------------------------------------------------------------------------------------------
+# --- adding runs ------------------------------------------------------------------------------------------------------
 
-def add(source, results_dir, data_dir):
-    """Copy the full-scale runs of the results folder `source` to this one, and print which.
-
-    Runs that were resumed and finished in the subfolder unfinished/ are moved with all their files.
-    """
+def add(source, results_dir):
+    """Copy the full-scale runs of the results folder `source` to this one, and print which."""
     for path in full_scale_runs(source)["path"]:
         place = Path(results_dir) / path.relative_to(source)
         reason = _why_not(path, place)
@@ -58,16 +49,7 @@ def add(source, results_dir, data_dir):
         if runs.beside(path, "_history.csv").is_file():
             shutil.copyfile(runs.beside(path, "_history.csv"), runs.beside(place, "_history.csv"))
         shutil.copyfile(runs.beside(path, ".json"), runs.beside(place, ".json"))
-        if Path(source).resolve() == (Path(results_dir) / "unfinished").resolve():
-            for file in runs.files_of(path):
-                if file.exists() and file not in (csv, runs.beside(path, ".json")):
-                    shutil.move(file, place.with_name(file.name))
-            runs.remove_results(path)
-        for left in unfinished_files(results_dir, path.relative_to(source)):
-            left.unlink(missing_ok=True)
         print(f"added: {place}")
-    for checkpoint in sorted(Path(source).glob("cifar10/*/*/*.checkpoint")):
-        add_unfinished(checkpoint, source, results_dir, data_dir)
 
 
 def _why_not(path, place):
@@ -82,81 +64,6 @@ def _why_not(path, place):
         return "" if new["finished"] > old["finished"] else f"{place} is as new"
     except (runs.RunError, ValueError, KeyError, TypeError):
         return f"{place}.json is damaged; remove it, and it is replaced"
-
-
-def add_unfinished(checkpoint, source, results_dir, data_dir):
-    """Copy a checkpoint, unless it is damaged, not of the paper's experiments, or older than the one that is there."""
-    try:
-        settings, arrays = runs.read_checkpoint(checkpoint)
-    except runs.RunError as error:
-        return print(f"skipped: {error}")
-    path = checkpoint.with_name(checkpoint.name.removesuffix(".checkpoint"))
-    if not is_of_the_paper(path, settings):
-        return None
-    relative = path.relative_to(source)
-    copy, so_far = unfinished_files(results_dir, relative)
-    if runs.beside(Path(results_dir) / relative, ".json").exists():
-        return print(f"skipped: {checkpoint}: {Path(results_dir) / relative} is finished")
-    if copy.exists() and float(runs.read_checkpoint(copy)[1]["wall_seconds"]) > float(arrays["wall_seconds"]):
-        return print(f"skipped: {checkpoint}: {copy} is ahead of it")
-    copy.parent.mkdir(parents=True, exist_ok=True)
-    if copy.resolve() != checkpoint.resolve():
-        shutil.copyfile(checkpoint, copy)
-    runs.write_text(so_far, json.dumps(state_of(copy, data_dir), indent=2) + "\n")
-    return print(f"added, unfinished: {copy}")
-
-
-def is_of_the_paper(path, settings):
-    """Return whether an unfinished run is one of the paper's: by its noise, with no options except precision and backend."""
-    changed = re.sub(r"_selection_seed\d+", "", runs.name_of_settings(path).removeprefix(f"_{settings.get('method')}"))
-    return (runs.name_of_noise(settings) in figures.PUBLISHED["INCV"]
-            and not set(changed.split("_")) - {"", "bfloat16", "jax"})
-
-
-def unfinished_files(results_dir, relative):
-    """Return the paths of an unfinished run's checkpoint and of the JSON of its results so far."""
-    path = Path(results_dir) / "unfinished" / relative
-    return runs.beside(path, ".checkpoint"), path.with_name(f"so_far_{path.name}.json")
-
-
-def state_of(checkpoint, data_dir):
-    """Return how far an unfinished run is, by its checkpoint, and for INCV LP and LR of its finished trainings."""
-    settings, arrays = runs.read_checkpoint(checkpoint)
-    state = {"settings": settings, "sessions": json.loads(str(arrays["sessions"])),
-             "wall_seconds": round(float(arrays["wall_seconds"]), 1)}
-    if checkpoint.name.startswith("INCV_seed"):
-        trainings = [arrays[name] for name in sorted(arrays) if name.startswith("finished")]
-        state |= {"trainings": 2 * settings["iterations"], "epochs_of_the_next": int(arrays.get("epoch", 0)),
-                  "finished_trainings": selections(settings, trainings, data_dir)}
-    else:
-        state |= {"epochs": int(arrays.get("epoch", 0)), "epochs_of_estimating_T": int(arrays.get("estimating", 0))}
-    return state
-
-
-def selections(settings, trainings, data_dir):
-    """Return LP and LR of what each finished training of INCV selects from its held-out half, dicts for JSON.
-
-    trainings: the probabilities that each returned; the algorithm is replayed with them.
-    """
-    dataset = data.load("cifar10", data_dir)
-    _, _, y_noisy = noisy_labels.load(settings, dataset)
-    found = []
-
-    def train(train_index, held_out, removed, keep_best, iteration, half):
-        if len(found) == len(trainings):
-            raise StopIteration
-        probabilities = trainings[len(found)]
-        agree = probabilities[:len(held_out)].argmax(axis=1) == y_noisy[held_out]
-        precision, recall = noise.precision_and_recall(dataset.y_train[held_out], y_noisy[held_out], agree)
-        found.append({"iteration": iteration, "half": half, "trained_on": len(train_index), "held_out": len(held_out),
-                      "selected": int(agree.sum()), "LP": precision, "LR": recall})
-        return probabilities
-
-    try:
-        INCV.incv(y_noisy, dataset.num_classes, settings["noise_pattern"], train, settings["iterations"], settings["seed"])
-    except StopIteration:
-        pass
-    return found
 
 
 # --- the page: full-scale runs beside the published numbers -----------------------------------------------------------
@@ -190,9 +97,9 @@ def beside_published(values, published):
 
 
 def variants(found, noise_name):
-    """Yield (variant, its runs) of a noise setting, those as published first; without any run, ("", no runs)."""
+    """Yield (variant, its runs) of a noise setting, those as published first."""
     of_noise = found[found["noise"] == noise_name]
-    for variant in sorted(set(of_noise["not_as_published"])) or [""]:
+    for variant in sorted(set(of_noise["not_as_published"])):
         yield variant, of_noise[of_noise["not_as_published"] == variant]
 
 
@@ -208,77 +115,15 @@ def selection_table(found):
                 for quantity, expected in published.items():
                     values = [record[quantity] for record in records if record[quantity] is not None]
                     cells += beside_published(values, expected[iteration - 1])
-                rows.append([noise_name, iteration, *cells, len(records) or "", variant])
-    return tables.markdown(["noise", "iteration", "LP", "published", "difference", "LR", "published", "difference", "runs",
-                     "not as published"], rows)
+                rows.append([noise_name, iteration, *cells, len(records), variant])
+    return _table(["noise", "iteration", "LP", "published", "difference", "LR", "published", "difference", "runs",
+                   "not as published"], rows, figures.PUBLISHED["INCV"])
 
 
-def unfinished_table(results_dir):
-    """Return how far unfinished runs are, and what those of INCV have selected, by half and by iteration."""
-    halves, others = [], []
-    for file in sorted(Path(results_dir).glob("unfinished/cifar10/*/*/so_far_*.json")):
-        try:
-            of_halves, of_run = _unfinished(file)
-        except tables.DAMAGE as error:
-            tables.ignore(file, f"is damaged or foreign ({data.first_line(error)})")
-            continue
-        halves += of_halves
-        others.append(of_run)
-    text = tables.markdown(["run", "done", "hours"], others) if others else "None.\n"
-    if halves:
-        text += "\n" + tables.markdown(["run", "iteration", "held out", "selected", "LP", "published", "difference", "LR",
-                                 "published", "difference"], halves)
-    return text
-
-
-def _unfinished(file):
-    """Return the rows of an unfinished run, by its so_far_....json: (a list, for halves and iterations; one for the run)."""
-    state, halves = runs.read_json(file.with_suffix("")), []
-    settings, hours = state["settings"], state["wall_seconds"] / 3600
-    hours = f"{hours:.1f}" if hours >= .1 else "under 0.1"
-    script = file.name.removeprefix("so_far_").split("_seed")[0]
-    name = f"{script}, {runs.name_of_noise(settings)}, seed {settings['seed']}"
-    name += "".join(f", {value}" for value in (settings.get("method"), settings["precision"], settings["engine"])
-                    if value not in (None, "float32", "tensorflow"))
-    published = figures.PUBLISHED["INCV"][runs.name_of_noise(settings)]
-    for done in state.get("finished_trainings", []):
-        cells = []
-        for quantity, expected in published.items():
-            # Published LP and LR of later iterations are of all selected samples: a half is not comparable.
-            cells += beside_published([] if done[quantity] is None else [done[quantity]], expected[0])
-            if done["iteration"] > 1:
-                cells[-2:] = "", ""
-        halves.append([name, f"{done['iteration']}, half {done['half']}", done["held_out"], done["selected"], *cells])
-        if done["half"] == 2:
-            so_far = [each for each in state["finished_trainings"] if each["iteration"] <= done["iteration"]]
-            halves += _iteration(name, so_far, published)
-    if "trainings" in state:
-        done = (f"{len(state['finished_trainings'])} of {state['trainings']} trainings, "
-                f"{_epochs(state['epochs_of_the_next'])} of the next")
-    elif state["epochs_of_estimating_T"] and not state["epochs"]:
-        done = f"{_epochs(state['epochs_of_estimating_T'])} of estimating T"
-    else:
-        done = _epochs(state["epochs"])
-    return halves, [name, done, hours]
-
-
-def _epochs(number):
-    return f"{number} epoch{'' if number == 1 else 's'}"
-
-
-def _iteration(name, trainings, published):
-    """Return the row of what all trainings up to an iteration's last have selected: no sample is selected twice."""
-    of_first = [each for each in trainings if each["iteration"] == 1]  # its halves are all samples
-    if any(not each["LP"] or not each["LR"] for each in of_first):
-        return []  # a half in which nothing clean was selected does not tell how many of its samples are clean
-    right, clean, selected = (sum(values) for values in (
-        [each["LP"] * each["selected"] for each in trainings if each["selected"]],
-        [each["LP"] * each["selected"] / each["LR"] for each in of_first],
-        [each["selected"] for each in trainings]))
-    iteration = trainings[-1]["iteration"]
-    return [[name, f"{iteration}, all", sum(each["held_out"] for each in of_first), selected,
-             *beside_published([right / selected], published["LP"][iteration - 1]),
-             *beside_published([right / clean], published["LR"][iteration - 1])]]
+def _table(head, rows, settings):
+    """Return a table whose rows begin with a noise setting, and a line that says for which of `settings` there is no run."""
+    missing = [name for name in settings if name not in {row[0] for row in rows}]
+    return (tables.markdown(head, rows) + "\n" if rows else "") + (f"No run: {', '.join(missing)}.\n" if missing else "")
 
 
 def accuracy_table(found):
@@ -288,20 +133,18 @@ def accuracy_table(found):
         for method in tables.METHODS:
             published = tables.published_accuracy(method, noise_name)
             here = table[(table["noise"] == noise_name) & (table["method"] == method)] if len(table) else table
-            if not len(here) and not published and method != "standard":
-                continue  # a later method, not run at full scale
-            by_variant = {row.not_as_published: row for row in here.itertuples()}
-            for variant in sorted(by_variant) or [""]:
-                cells, row = ["", "", "", ""], by_variant.get(variant)
-                if row:
-                    cells = [tables.with_sd(row.accuracy, row.sd), "", "", row.runs]
-                    if published:
-                        mean, sd = map(float, published.split("±"))
-                        off = row.accuracy - mean
-                        cells[1:3] = [f"{off:+.2f}", f"**{off / sd:+.1f}**" if abs(off) > 2 * sd else f"{off / sd:+.1f}"]
-                rows.append([noise_name, method, cells[0], published, *cells[1:], variant])
-    return tables.markdown(["noise", "method", "test accuracy, %", "published", "difference", "in published s.d.", "runs",
-                     "not as published"], rows)
+            for row in sorted(here.itertuples(), key=lambda row: row.not_as_published):
+                difference = ["", ""]
+                if published:
+                    mean, sd = map(float, published.split("±"))
+                    off = row.accuracy - mean
+                    difference = [f"{off:+.2f}", f"**{off / sd:+.1f}**" if abs(off) > 2 * sd else f"{off / sd:+.1f}"]
+                rows.append([noise_name, method, tables.with_sd(row.accuracy, row.sd), published, *difference, row.runs,
+                             row.not_as_published])
+    text = _table(["noise", "method", "test accuracy, %", "published", "difference", "in published s.d.", "runs",
+                   "not as published"], rows, ("sym 0.2", "sym 0.5", "sym 0.8", "asym 0.4"))
+    without = [method for method in tables.METHODS if method not in {row[1] for row in rows}]
+    return text + (f"No run of any setting: {', '.join(without)}.\n" if without else "")
 
 
 def theory_table(found):
@@ -317,9 +160,10 @@ def theory_table(found):
                 of_training = [fraction for provenance in of_variant["provenance"]
                                for fraction in provenance.get("accuracy_on_training_half", [])]
                 rows.append([f"{pattern} {number / 10}", *cells, f"{min(of_training):.3f}" if of_training else "",
-                             len(measured) or "", variant])
-    return tables.markdown(["noise", "accuracy", "published", "difference", "LP", "published", "difference", "LR", "published",
-                     "difference", "memorised", "runs", "not as published"], rows)
+                             len(measured), variant])
+    return _table(["noise", "accuracy", "published", "difference", "LP", "published", "difference", "LR", "published",
+                   "difference", "memorised", "runs", "not as published"], rows,
+                  [f"{pattern} {number / 10}" for pattern in figures.PUBLISHED["theory"] for number in range(11)])
 
 
 def run_table(found, results_dir):
@@ -352,8 +196,8 @@ def ledger_page(results_dir):
                  if (folder / f"Verify_Theory_{kind}{name}.png").exists()]
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(runs.PROJECT))
     return environment.get_template("ledger.md.jinja").render(
-        selections=selection_table(found), unfinished=unfinished_table(results_dir), accuracies=accuracy_table(found),
-        theory=theory_table(found), runs=run_table(found, results_dir), pictures=pictures)
+        selections=selection_table(found), accuracies=accuracy_table(found), theory=theory_table(found),
+        runs=run_table(found, results_dir), pictures=pictures)
 
 
 # --- the figures ------------------------------------------------------------------------------------------------------
@@ -398,7 +242,6 @@ def main():
     parser = command.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results_dir", nargs="?", default="results/reference", help="default: results/reference")
     parser.add_argument("--add", metavar="FOLDER", help="add the full-scale runs of this results folder")
-    parser.add_argument("--data_dir", default="data", help="where CIFAR-10 is, for --add (default: data)")
     args = parser.parse_args()
     for folder in (args.results_dir, args.add):
         if folder is not None and not (folder and Path(folder).is_dir()):
@@ -406,10 +249,10 @@ def main():
     if args.add and Path(args.add).resolve() == Path(args.results_dir).resolve():
         parser.error(f"--add {args.add}: that is the ledger itself; give another folder")
     page = Path(args.results_dir) / "README.md"
-    if runs.regular(page).exists() and not page.read_text(errors="replace").startswith(MARKS):
+    if runs.regular(page).exists() and not page.read_text(errors="replace").startswith(MARK):
         raise runs.RunError(f"{page} was not written by this command, and is kept; give another results folder")
     if args.add:
-        add(args.add, args.results_dir, args.data_dir)
+        add(args.add, args.results_dir)
     draw(args.results_dir)
     runs.write_text(page, ledger_page(args.results_dir))
     tables.write_accuracies(args.results_dir)

@@ -24,9 +24,9 @@ from data import DataError, listed, many
 # path; column: of the pictures; rows: positions in the list, int [n], of the samples; names [n]: the pictures as the list
 # writes them; files: paths relative to the list's folder, None for a .parquet with pictures; class_names, given [n]; y_train:
 # the true labels, int [n], -1 for unknown ones, or None; groups: object [n] or None; shape: of a picture; checksum, warnings,
-# left_out, reading: as in data.Dataset and data.Facts.
+# left_out: as in data.Dataset.
 Pictures = namedtuple("Pictures", "path column rows names files class_names given y_train groups shape checksum warnings "
-                      "left_out reading")
+                      "left_out")
 
 
 def is_list(path, source):
@@ -326,13 +326,10 @@ def _read(path, stamp, label, images, group, not_pictures, true_label, image_siz
         told = told + groups.checked(of_group, given, class_names, f"{path}: --group {group}")
     content = (texts.tolist(), names, *(table[name].tolist() for name in (group, true_label) if name is not None))
     checksum = hashlib.sha256(scan.checksum.encode() + repr(content).encode("utf-8", "surrogateescape"))
-    unused = int(wanted.sum()) - len(rows)
-    reading = "; ".join(filter(None, [f"pictures of {column!r}", scan.changed, f"{unused} samples not used" if unused else "",
-                                      f"{int((~wanted).sum())} of other classes" if not wanted.all() else ""]))
     return Pictures(path, column, rows, np.array([folders.shown(names[row]) for row in rows], dtype=object),
                     None if named is None else [files[row] for row in rows], class_names, given, y_train, of_group, scan.shape,
                     checksum.hexdigest(), [*warnings, *scan.warnings, *told],
-                    missing | scan.left_out, reading)
+                    missing | scan.left_out)
 
 
 def _named_twice(path, names, given):

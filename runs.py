@@ -32,12 +32,9 @@ import utils
 VERSION = "0.1.0"
 PROJECT = Path(__file__).resolve().parent
 # When the learning rate drops, a setting of each script's runs.
-SCHEDULE = "learning rate drops from epochs 80, 120, 160, 180"
-SCHEDULES = {"INCV": "learning rate drops after epochs 20, 30, 40 of 50", "INCV_main": SCHEDULE,
+SCHEDULES = {"INCV": "learning rate drops after epochs 20, 30, 40 of 50",
+             "INCV_main": "learning rate drops from epochs 80, 120, 160, 180",
              "Verify_Theory": "learning rate drops after epochs 80, 120, 160, 180"}
-# What files without a setting have. Earlier versions of INCV_main.py dropped the learning rate one epoch later than published.
-SETTINGS_OF_OLDER_FILES = {"learning_rate": 1e-3, "label_issues": False}
-SCHEDULES_OF_OLDER_FILES = SCHEDULES | {"INCV_main": "learning rate drops after epochs 80, 120, 160, 180"}
 CHECKED = (".csv", "_index.csv", "_out_of_fold.csv", "_network1.keras", "_network2.keras")  # files that later commands read
 
 
@@ -282,7 +279,7 @@ def read_json(path):
         found = None
     if not isinstance(found, dict) or not isinstance(found.get("settings"), dict):
         raise ValueError("no settings of a run")
-    if not isinstance(found.get("checksums", {}), dict) or not isinstance(found.get("code_revision") or "", str):
+    if not isinstance(found.get("checksums"), dict) or not isinstance(found.get("code_revision") or "", str):
         raise RunError(f"{path}.json: damaged; restore it, or repeat the command with --overwrite")
     return found
 
@@ -293,19 +290,17 @@ def checksum(file):
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
-def checked(path, ending=".csv", quiet=False):
+def checked(path, ending=".csv"):
     """Return the file of a finished run that has this ending, after comparing it with the checksum in the run's JSON.
 
-    The JSON of earlier versions has none; that is printed, unless quiet. RunError if the file is missing or changed.
+    RunError if the file is missing or changed.
     """
     file = csv_of(path) if ending == ".csv" else regular(beside(path, ending))
     if not file.exists():
         raise RunError(f"{file}: missing; repeat the command that wrote it, with --overwrite")
-    expected = read_json(path).get("checksums", {}).get(ending)
-    if expected is None and not quiet:
-        print(f"{file}: used unchecked, since an earlier version wrote no checksum of it", flush=True)
+    expected = read_json(path)["checksums"].get(ending)
     with contextlib.suppress(OSError, EOFError, zlib.error):  # a damaged .gz
-        if expected in (None, checksum(file)):
+        if expected == checksum(file):
             return file
     raise RunError(f"{file}: changed since the run wrote it; restore it, or repeat the command with --overwrite")
 
@@ -333,14 +328,7 @@ def how_written(path):
 
 
 def _differences(path, wanted, found):
-    schedule = SCHEDULES_OF_OLDER_FILES.get(path.name.split("_seed")[0])
-    found = SETTINGS_OF_OLDER_FILES | {"schedule": schedule, "selection_differs": wanted.get("selection_differs")} | found
     return ", ".join(f"{key} {found.get(key)}, not {wanted[key]}" for key in wanted if wanted[key] != found.get(key))
-
-
-def is_of_this_schedule(settings):
-    """Return whether a run of INCV_main.py has this version's learning rates, by the settings in its files."""
-    return settings.get("schedule", SCHEDULES_OF_OLDER_FILES["INCV_main"]) == SCHEDULE
 
 
 def remove_results(path):

@@ -162,9 +162,9 @@ def _one(run, plan, progress):
     with runs.locked(plan.path):
         try:
             runs.check_time(plan.deadline)
-            decisions = plan.source.decisions
-            if decisions and issue_file.checksum(decisions) != plan.settings["decisions"]:
-                raise runs.RunError(f"{' '.join(decisions)}: changed since the command started; rerun the same command")
+            decided = plan.source.decisions
+            if decided and issue_file.checksum(decided) != plan.settings["decisions"]:
+                raise runs.RunError(f"{' '.join(decided)}: changed since the command started; rerun the same command")
             if _is_finished_or_explained(plan):
                 print(f"finished by another command: {plan.path}.csv, .json", flush=True)
             else:

@@ -18,7 +18,6 @@ from data import DataError, first_line, listed
 
 ENDINGS = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".parquet", ".jsonl")
 csv.field_size_limit(min(sys.maxsize, 2 ** 31 - 1))  # whole articles in a cell
-AS_A_COLUMN, AS_LETTERS = "is read as a column", "quotes are read as letters of the text"
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 
 
@@ -64,7 +63,7 @@ def read_table(path, label=None, decimal=None, as_text=(), raw=()):
             table = _with_integers(pd.read_parquet(path), path)
             named_levels = [name for name in table.index.names if name is not None and name not in table]
             table = table.reset_index(named_levels) if named_levels else table
-            notes += [f"{path}: the index {name!r} {AS_A_COLUMN}" for name in named_levels]
+            notes += [f"{path}: the index {name!r} is read as a column" for name in named_levels]
             for column in table.columns[table.dtypes == object]:
                 table[column] = _decoded_bytes(table[column])
         elif path.suffix.lower() == ".jsonl":
@@ -104,11 +103,6 @@ def read_table(path, label=None, decimal=None, as_text=(), raw=()):
     if label is not None:
         notes += _row_of_names(table.columns, path)
     return table.reset_index(drop=True), notes
-
-
-def otherwise(notes):
-    """Return those of the notes of `read_table` that say what earlier versions read in another way."""
-    return [note for note in notes if AS_A_COLUMN in note or AS_LETTERS in note]
 
 
 def separator_like(target, path, label):
@@ -277,7 +271,7 @@ def _unquoted(text, separator, path, notes, lines_above):
         line = lines_above + (strict.line_num if place < 0 else 1 + text[:place].count("\n"))
         raise DataError(f"{path}: line {line} has a quote that ends in another line: remove it, or write \"\" for a quote "
                         f"inside a quoted field")
-    notes.append(f"{path}: {AS_LETTERS}: as marks around fields, they would join rows")
+    notes.append(f"{path}: quotes are read as letters of the text: as marks around fields, they would join rows")
     out = io.StringIO()
     csv.writer(out, delimiter=separator, lineterminator="\n").writerows(
         [re.sub(r'^"(.*)"$', r"\1", field) for field in line] for line in lines)

@@ -61,7 +61,7 @@ def read_runs(results_dir):
             provenance = runs.read_json(path)
             settings, differs = provenance["settings"], what_differs(provenance)
             _check(script, path, provenance)
-            if script == "INCV_main" and provenance.get("tested_on", "test data") != "test data":
+            if script == "INCV_main" and provenance["tested_on"] != "test data":
                 continue
         except FileNotFoundError:
             continue  # just removed by another command
@@ -139,8 +139,6 @@ def what_differs(provenance):
     """Return how a run differs from the published one, a list of strings."""
     differs = [f"{key} {change['here']}" for key, change in provenance["differs_from_published"].items()
                if key not in ("dataset", "method")]
-    if "method" in provenance["settings"] and not runs.is_of_this_schedule(provenance["settings"]):
-        differs.append("learning rate drops one epoch late")
     return differs + (["on jax"] if provenance["settings"]["engine"] == "jax" else [])
 
 
@@ -151,8 +149,8 @@ def is_full_scale(script, provenance):
     """
     free = VARIANTS | {"method"} | (TO_MEMORISE if script == "Verify_Theory" else set())
     settings, differs = provenance["settings"], set(provenance["differs_from_published"]) - free
-    return settings["dataset"] == "cifar10" and "reading" not in settings and not differs and (
-        "method" not in settings or runs.is_of_this_schedule(settings))
+    custom = "label" in settings  # a dataset of that name
+    return settings["dataset"] == "cifar10" and not custom and not differs
 
 
 def markdown(head, rows):
@@ -188,7 +186,7 @@ def accuracies(found):
 def accuracies_of_run(path):
     """Return accuracies in a run's CSV, in per cent: (last epoch's mean of the networks and averaged pair or NaN, the mean of
     the networks in the best epoch, and on average over the last ten epochs)."""
-    history = pd.read_csv(runs.checked(path, quiet=True))
+    history = pd.read_csv(runs.checked(path))
     last, every = history.iloc[-1], history["accuracy_mean"]
     return tuple(100 * float(value) for value in (last["accuracy_mean"], last.get("accuracy_pair", np.nan), every.max(),
                                                   every[-10:].mean()))
@@ -235,26 +233,22 @@ def write_accuracies(results_dir):
 
 
 def is_ours(file, table):
-    """Return whether a table.csv or table.md may be replaced: none is there, or its first line is as in any version.
-
-    table: the DataFrame to write; earlier versions had fewer columns.
-    """
+    """Return whether a table.csv or table.md may be replaced: none is there, or its first line is that of `table`."""
     if not file.is_file():
         return not os.path.lexists(file)
     with open(file, encoding="utf-8", errors="replace") as lines:
         head = lines.readline(1000).strip()
     if file.suffix == ".csv":
-        return head.startswith("dataset,noise,method,accuracy,sd,") and set(head.split(",")) <= set(table.columns)
+        return head == ",".join(table.columns)
     return re.match(r"\| dataset +\| noise +\| method +\| test accuracy, % +\|", head) is not None
 
 
 def draw_methods(found, results_dir):
     """Draw the methods by epoch: a figure for each dataset and settings that several methods have been run with.
 
-    Runs without noise, which do not compare methods, and runs of an older schedule are not drawn.
+    Runs without noise, which do not compare methods, are not drawn.
     """
     wanted = found[(found["script"] == "INCV_main") & (found["noise_ratio"] != 0)].copy()
-    wanted = wanted[~wanted["not_as_published"].str.contains("one epoch late")]
     if not len(wanted):
         return
     changed = [runs.name_of_settings(path) for path in wanted["path"]]
@@ -306,8 +300,8 @@ def read_theory(folder, settings_name):
     Runs whose JSON is damaged or does not fit the folder are named and ignored. Raises runs.RunError for a CSV that
     Verify_Theory.py has not written, or that has changed since.
     """
-    found, files = {}, folder.glob(f"*/Verify_Theory_seed*{settings_name}.csv*")
-    for path in {file.with_name(file.name.removesuffix(".gz").removesuffix(".csv")) for file in files}:
+    found, csvs = {}, folder.glob(f"*/Verify_Theory_seed*{settings_name}.csv*")
+    for path in {file.with_name(file.name.removesuffix(".gz").removesuffix(".csv")) for file in csvs}:
         seed = re.fullmatch(rf"Verify_Theory_seed(\d+){re.escape(settings_name)}", path.name)
         if seed and re.fullmatch(r"\d+(\.\d+)?(e-\d+)?", path.parent.name):
             try:
@@ -328,7 +322,7 @@ def _read_theory_run(path):
     with contextlib.suppress(FileNotFoundError):  # without a JSON, the run is not finished or a copy
         provenance = runs.read_json(path)
         _check_place(path, provenance["settings"])
-        runs.checked(path, quiet=True)
+        runs.checked(path)
     try:
         table = pd.read_csv(file, dtype={"index": int, "y": int, "y_noisy": int, "y_pred": int, "memorised": bool})
         y, y_noisy, agree = (values.to_numpy() for values in (table["y"], table["y_noisy"],

@@ -199,14 +199,16 @@ def not_used(table, keep, labels, path, decimal=None):
 
 
 def told_unused(path, unused, table):
-    """Return (the warnings of columns that are not used, as runs have them among their settings; as they are shown).
+    """Return the warnings of columns that are not used.
 
     unused: of `not_used`; table: DataFrame. What begins with digits may be a time, for instance, and names nothing.
     """
-    as_set = [told(path, [name], f"{why}: not used") for name, why in unused.items()]
-    digits = [table[name].astype(str).str.match(r"\W*\d").mean() > 0.9 for name in unused]
-    return as_set, [line.replace("names each row: not", "is another text in each row: not") if begins else line
-                    for line, begins in zip(as_set, digits)]
+    lines = []
+    for name, why in unused.items():
+        if why == "names each row" and table[name].astype(str).str.match(r"\W*\d").mean() > 0.9:
+            why = "is another text in each row"
+        lines.append(told(path, [name], f"{why}: not used"))
+    return lines
 
 
 def may_count_rows(table, path):

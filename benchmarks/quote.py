@@ -46,27 +46,26 @@ def full_scale(found):
     """Return LP and LR after four iterations and test accuracy of INCV on all of CIFAR-10, beside the paper's.
 
     Where runs differ in backend, precision or selection, those of the ledger's first row are quoted: as published, if any is.
+    The table has the noise settings and methods that have a run; a line names the other settings.
     """
     found, rows = found[found["full_scale"].astype(bool)], []
+    first = {name: next(ledger.variants(found[found["script"] == "INCV"], name), (None, None))[1] for name in NOISE}
+    here = [name for name in NOISE if first[name] is not None]
     for quantity in ("LP", "LR"):
-        here = []
-        for noise_name in NOISE:
-            _, first = next(ledger.variants(found[found["script"] == "INCV"], noise_name))
-            values = [provenance["iterations"][-1][quantity] for provenance in first["provenance"]]
-            here.append(f"{np.mean(values):.3f}" if values else NOT_YET)
-        rows += [[f"{quantity}, paper", *(f"{figures.PUBLISHED['INCV'][name][quantity][-1]:.3f}" for name in NOISE)],
-                 [f"{quantity}, this repo", *here]]
+        means = [np.mean([provenance["iterations"][-1][quantity] for provenance in first[name]["provenance"]]) for name in here]
+        rows += [[f"{quantity}, paper", *(f"{figures.PUBLISHED['INCV'][name][quantity][-1]:.3f}" for name in here)],
+                 [f"{quantity}, this repo", *(f"{mean:.3f}" for mean in means)]]
     table = tables.accuracies(found)
     for method in ("incv", "standard"):
-        label = tables.METHODS[method]["label"]
-        if tables.METHODS[method]["published"]:
-            rows.append([f"test accuracy of {label}, paper", *tables.METHODS[method]["published"].values()])
-        here = []
-        for noise_name in NOISE:
-            row = table[(table["noise"] == noise_name) & (table["method"] == method)] if len(table) else table
-            here.append(tables.with_sd(row["accuracy"].iloc[0], row["sd"].iloc[0]) if len(row) else NOT_YET)
-        rows.append([f"test accuracy of {label}, this repo", *here])
-    return tables.markdown(["CIFAR-10", *NOISE], rows)
+        label, published = (tables.METHODS[method][key] for key in ("label", "published"))
+        of_method = table[table["method"] == method] if len(table) else table
+        cells = [next((tables.with_sd(row.accuracy, row.sd) for row in of_method.itertuples() if row.noise == name), "-")
+                 for name in here]
+        if set(cells) - {"-"}:
+            rows += [[f"test accuracy of {label}, paper", *(published[name] for name in here)]] if published else []
+            rows.append([f"test accuracy of {label}, this repo", *cells])
+    without = [name for name in NOISE if name not in here]
+    return tables.markdown(["CIFAR-10", *here], rows) + (f"\nNo finished run: {', '.join(without)}.\n" if without else "")
 
 
 def theory(found, wanted):
@@ -100,9 +99,8 @@ def quoted():
     found = tables.read_runs(REFERENCE)
     every = tables.accuracies(found)
     rows = every[every["method"].isin(METHODS)]
-    unfinished = ledger.unfinished_table(REFERENCE).split("\n\n", 1)[-1]
     return {
-        "digits": digits(rows), "full scale": full_scale(found), "unfinished": unfinished,
+        "digits": digits(rows), "full scale": full_scale(found),
         "true transition": others(rows, "transition true"),
         "theory of 10000": theory(found, "_resnet32_epochs40_subset10000_no_augmentation"),
         "theory of all": theory(found, "_resnet32_epochs80_bfloat16_no_augmentation"),

@@ -1,10 +1,10 @@
 """Figures and tables from what runs have written."""
 import io
-import json
 
 import pytest
 
 import figures
+import runs
 from conftest import run
 
 
@@ -29,7 +29,7 @@ def test_table_of_selections_by_hand(tmp_path):
     (folder / "INCV_seed0_history.csv").write_text("iteration,half,epoch\n1,1,1\n")
     for seed in (0, 1):
         settings = {"dataset": "digits", "noise_pattern": "sym", "noise_ratio": 0.5, "seed": seed, "engine": "tensorflow"}
-        (folder / f"INCV_seed{seed}.json").write_text(json.dumps({"settings": settings, "differs_from_published": {}}))
+        runs.write_json(folder / f"INCV_seed{seed}", {"settings": settings, "differs_from_published": {}})
     result = run([tmp_path], tmp_path, script="benchmarks/selections.py")
     assert [cell.strip() for cell in result.out.splitlines()[-1].strip("|").split("|")] == [
         "digits", "sym 0.5", "default", "0.583", "0.750", "2"]

@@ -107,7 +107,7 @@ def test_the_index_and_the_bytes_of_a_parquet(tmp_path):
                          index=pd.Index([f"p{i // 4}" for i in I], name="patient"))
     frame.to_parquet(tmp_path / "t.parquet")
     assert of_column(tmp_path / "t.parquet")[0] == [i % 7 for i in I]
-    assert "the index 'patient' is read as a column" in custom_data.facts(tmp_path / "t.parquet", "label").reading
+    assert "the index 'patient' is read as a column" in " ".join(custom_data.load(tmp_path / "t.parquet", "label").warnings)
     dataset = custom_data.load(tmp_path / "t.parquet", "label", group="patient")
     assert dataset.groups.tolist() == [f"p{i // 4}" for i in I] and dataset.class_names.tolist() == ["a", "b"]
 

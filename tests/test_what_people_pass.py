@@ -16,7 +16,6 @@ import custom_data
 import data
 import dates
 import export
-import INCV
 import issue_file
 import last_pass
 import report
@@ -145,9 +144,6 @@ def test_rows_of_few_categories_are_no_copies_of_each_other():
     assert table.attrs["verdict"]["outcome"] == "use" and (table["suspect"] == wrong).all()
     groups = last_pass.copies(np.array([[0.0]] * 11 + [[1.0]] * 10 + [[2.0]]))
     assert len(set(groups[:11])) == 11 and len(set(groups[11:21])) == 1 and len(set(groups)) == 13
-    assert len(set(last_pass.copies(np.zeros((30, 2)), None))) == 1
-    assert [INCV.most_copies(resumed) for resumed in ({}, {"epoch": 3}, {"most_copies": np.array(10)},
-                                                      {"most_copies": np.array(0)})] == [10, None, 10, None]
 
 
 # --- lists that come back ---------------------------------------------------------------------------------------------
