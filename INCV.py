@@ -12,7 +12,7 @@ a report to results/(dataset)/(noise_pattern)/(noise_ratio)/, for custom dataset
 run resumes when the command is repeated.
 
 Results on digits (mean of 5 seeds, a minute or more each on one CPU core): LP 0.988, LR 0.997 (sym 0.2); 0.966, 0.990
-(sym 0.5); 0.872, 0.980 (asym 0.4). `python benchmarks/selections.py results/reference` computes them.
+(sym 0.5); 0.872, 0.980 (asym 0.4). `python -m incv.benchmarks.selections results/reference` computes them.
 """
 if __name__ == "__main__":
     import signal
@@ -25,18 +25,9 @@ from collections import namedtuple
 
 import numpy as np
 
-import command
-import data
-import export
-import groups
-import last_pass
-import noise
-import noisy_labels
-import report
-import runs
-import sweep
-import utils
-import verdict
+from incv import noise, utils
+from incv.checking import export, grouping, issue_table, last_pass, report, verdict
+from incv.runner import checkpoint, console, files, options, planning, start, sweep
 
 # Section 5 of the paper and the published code. The digits, which the paper does not use, get a small network without
 # shortcuts, which selects better than resnet8 (docs/methods.md), and small batches. With batches of 128, an epoch on half of
@@ -77,12 +68,12 @@ def incv(y_noisy, num_classes, noise_pattern, train, iterations=4, seed=0, after
     5. repeats steps 2 and 4 with the halves exchanged;
     6. moves both sets A from C to S, and removes both sets R from C, except samples that are also in A.
 
-    With any classifier; run in this folder, or with it on PYTHONPATH::
+    With any classifier::
 
         import numpy as np
         from sklearn.datasets import load_wine
         from sklearn.linear_model import LogisticRegression
-        from INCV import incv
+        from incv.INCV import incv
 
         x, y = load_wine(return_X_y=True)
         x = (x - x.mean(axis=0)) / x.std(axis=0)
@@ -101,7 +92,7 @@ def incv(y_noisy, num_classes, noise_pattern, train, iterations=4, seed=0, after
     num_classes : int
     noise_pattern : str
         One of `noise.PATTERNS`. Patterns that confuse pairs of classes ("asym") remove no candidates. For a transition matrix
-        of your own, give what `noisy_labels.nearest_pattern` returns.
+        of your own, give what `noise.nearest_pattern` returns.
     train : callable
         ``train(train_index, held_out, removed, keep_best, iteration, half)`` trains a fresh network on the samples
         `train_index` and returns its probabilities, float array [len(held_out) + len(removed), num_classes], for the samples
@@ -137,7 +128,7 @@ def incv(y_noisy, num_classes, noise_pattern, train, iterations=4, seed=0, after
     ratio, records, early = None, [], None
     for iteration in range(1, iterations + 1):
         if candidate.sum() < 2:
-            early = f"{data.many(candidate.sum(), 'candidate')} left, too few to split, after iteration {iteration - 1}"
+            early = f"{utils.many(candidate.sum(), 'candidate')} left, too few to split, after iteration {iteration - 1}"
             break
         keep_best = iteration <= iterations_with_best_epoch(noise_pattern, ratio)
         first, second = split(np.flatnonzero(candidate), utils.rng(seed, "split", iteration))
@@ -237,7 +228,7 @@ class Train:
     y_noisy : int array [n]
     settings : dict
         The settings of the run.
-    progress : progress_bar.Progress
+    progress : console.Progress
     resumed : dict of arrays
         The checkpoint to resume from; empty for none.
     save_checkpoint : callable
@@ -245,7 +236,7 @@ class Train:
     network : keras.Model, optional
         Ends in logits; by default the network that the settings name.
     passes : int
-        How many last passes (last_pass.py) follow the iterations.
+        How many last passes (checking/last_pass.py) follow the iterations.
 
     Attributes
     ----------
@@ -254,13 +245,12 @@ class Train:
     """
 
     def __init__(self, dataset, y_noisy, settings, progress, resumed, save_checkpoint, network=None, passes=0):
-        import fast_path
-        import models
-        import training
+        from incv import fast_path, training
+        from incv.runner import networks
 
         # A network whose batch normalisation ignores padding needs no separate program for a short last batch.
         masked = fast_path.loops_on_device() and fast_path.fits(dataset.x_train)
-        network = network or models.build_for_run(settings, dataset, "weights", masked=masked)
+        network = network or networks.build_for_run(settings, dataset, "weights", masked=masked)
         self.trainer, self.predictor = training.make_trainer(network, dataset.pixel_max)
         self.initial_state = training.get_state(self.trainer)
         self.dataset, self.y_noisy, self.settings, self.progress = dataset, y_noisy, settings, progress
@@ -271,7 +261,7 @@ class Train:
         self.encoded, self.encoded_rows = [], 0  # the first rows of the history as JSON: they change no more
 
     def __call__(self, train_index, held_out, removed, keep_best, iteration, half):
-        import training
+        from incv import training
 
         dataset, y_noisy, settings = self.dataset, self.y_noisy, self.settings
         x, epochs, number = dataset.x_train, settings["epochs"], 2 * (iteration - 1) + half - 1
@@ -330,21 +320,21 @@ class Train:
 # --- the command ------------------------------------------------------------------------------------------------------
 
 def main():
-    parser = command.parser(__doc__, DEFAULTS, custom=True)
+    parser = options.parser(__doc__, DEFAULTS, custom=True)
     parser.add_argument("--export", metavar="FILE", help="write the selected samples to a .csv (rows of a table, or a list of "
                         "images and labels) or an .npz (arrays)")
-    args, planned = command.plan("INCV", parser, DEFAULTS)
+    args, planned = planning.plan("INCV", parser, DEFAULTS)
     if args.export:
         export.check(args.export, planned)
-    sweep.carry_out("INCV", run, planned, **command.how_to_sweep(args))
-    if args.export and runs.is_finished(planned[0].path, planned[0].settings):
+    sweep.carry_out("INCV", run, planned, **planning.how_to_sweep(args))
+    if args.export and files.is_finished(planned[0].path, planned[0].settings):
         print(f"written: {export.write(args.export, planned[0])}{export.issues_among_selected(planned[0])}")
 
 
 def run(plan, progress):
-    """Carry out one run (runs.Plan), from the noisy labels to the files."""
+    """Carry out one run (planning.Plan), from the noisy labels to the files."""
     settings, path = plan.settings, plan.path
-    started = runs.start(plan, {"dataset": "cifar10", **PUBLISHED, "bn_momentum": 0.99}, progress, SCHEDULE)
+    started = start.start_run(plan, {"dataset": "cifar10", **PUBLISHED, "bn_momentum": 0.99}, progress, SCHEDULE)
     dataset, y_noisy, resumed = started.dataset, started.y_noisy, started.resumed
     if resumed:
         done = sum(name.startswith("finished") for name in resumed)
@@ -367,13 +357,13 @@ def run(plan, progress):
     copies = last_pass.copies(dataset.x_train) if passes else None
     split, units = utils.halves, None
     if plan.source.path is not None and passes:
-        split, units = groups.how_to_split(y_noisy, copies, dataset.groups)
+        split, units = grouping.how_to_split(y_noisy, copies, dataset.groups)
     train = Train(dataset, y_noisy, settings, progress, resumed, started.save_checkpoint, passes=passes)
     first = np.full((len(y_noisy), num_classes), np.nan)
-    selection = incv(y_noisy, num_classes, noisy_labels.treated_as(settings), last_pass.keep_first(train, first),
+    selection = incv(y_noisy, num_classes, noise.treated_as(settings), last_pass.keep_first(train, first),
                      settings["iterations"], seed, after_iteration, split, dataset.trusted, units)
     if not selection.records:
-        raise runs.RunError(f"{settings['dataset']}: {selection.early}: give samples that differ and are not decided on")
+        raise utils.UserError(f"{settings['dataset']}: {selection.early}: give samples that differ and are not decided on")
     if selection.early:
         print(f"ended early: {selection.early}")
     p = selection.out_of_fold[None]
@@ -381,28 +371,28 @@ def run(plan, progress):
         p = last_pass.out_of_fold(y_noisy, num_classes, selection.select, copies, train, seed, settings["iterations"] + 1,
                                   passes, split if units is not None else None, dataset.trusted)
     names = started.index if dataset.names is None else dataset.names
-    table = report.label_issues(selection, y_noisy, dataset.class_names, names, p if passes else None, first, dataset.trusted,
-                                dataset.groups, dataset.rows)
+    table = issue_table.label_issues(selection, y_noisy, dataset.class_names, names, p if passes else None, first, dataset.trusted,
+                                     dataset.groups, dataset.rows)
     judged = None
     if passes or dataset.given is not None:  # made noise is a published experiment, unless --label_issues asks
         judged = verdict.verdict(y_noisy, first, p, table["suspect"].to_numpy(), dataset.groups)
         progress.say(f"verdict: {judged['sentence']}")
-    progress.say(data.many(int(table["suspect"].sum()), "label issue"))
+    progress.say(utils.many(int(table["suspect"].sum()), "label issue"))
     write_results(path, started, selection, table, train.history, judged, copies)
-    runs.remove_checkpoint(path)
+    checkpoint.remove_checkpoint(path)
     listed = "_groups.csv, _suspects.csv" if "group" in table else "_suspects.csv"
     print(f"written: {path}.csv, .json, .png, _history.csv, _history.png, _out_of_fold.csv, {listed}, _classes.png\n"
           f"report: {path}_report.html")
 
 
 def write_results(path, started, selection, table, history, judged, copies):
-    """Write the files of a run (runs.Started); the JSON, by which a run counts as finished, comes last.
+    """Write the files of a run (start.Started); the JSON, by which a run counts as finished, comes last.
 
-    table: of `report.label_issues`; history: of `Train`; judged: of `verdict.verdict`, copies: of `last_pass.copies`, or None.
+    table: of `issue_table.label_issues`; history: of `Train`; judged: of `verdict.verdict`, copies: of `last_pass.copies`, or None.
     """
     import pandas as pd
 
-    import figures
+    from incv.reporting import figures
 
     dataset, provenance = started.dataset, started.provenance()
     settings = provenance["settings"]
@@ -414,20 +404,20 @@ def write_results(path, started, selection, table, history, judged, copies):
                "select": selection.select, "candidate": selection.candidate, "eval_ratio": selection.ratio}
     provenance |= {"iterations": selection.records, "ended_early": selection.early, "suspects": int(table["suspect"].sum())}
     provenance |= {} if judged is None else {"verdict": judged}
-    runs.write_table(runs.beside(path, ".csv"), pd.DataFrame(columns))
+    files.write_table(files.beside(path, ".csv"), pd.DataFrame(columns))
     if settings["subset"]:
-        runs.write_table(runs.beside(path, "_index.csv"), pd.DataFrame({"index": started.index}))
+        files.write_table(files.beside(path, "_index.csv"), pd.DataFrame({"index": started.index}))
     draw = figures.counts if dataset.y_train is None else figures.precision_and_recall
-    runs.write_whole(runs.beside(path, ".png"), lambda file: draw(provenance, file))
+    files.write_whole(files.beside(path, ".png"), lambda file: draw(provenance, file))
     history = pd.DataFrame(history)
-    runs.write_table(runs.beside(path, "_history.csv"), history)
-    runs.write_whole(runs.beside(path, "_history.png"), lambda file: figures.history(history, "iteration", settings, file))
+    files.write_table(files.beside(path, "_history.csv"), history)
+    files.write_whole(files.beside(path, "_history.png"), lambda file: figures.history(history, "iteration", settings, file))
     if dataset.left_out:
-        runs.write_table(runs.beside(path, "_left_out.csv"), pd.DataFrame(
+        files.write_table(files.beside(path, "_left_out.csv"), pd.DataFrame(
             {"file": dataset.left_out.keys(), "why": dataset.left_out.values()}))
     report.write(path, table, started, provenance, copies)
-    runs.write_json(path, provenance)
+    files.write_json(path, provenance)
 
 
 if __name__ == "__main__":
-    command.run_command("INCV.py", main)
+    console.run_command("INCV.py", main)

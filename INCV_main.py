@@ -14,7 +14,7 @@ row per epoch (CSV), provenance (JSON), test accuracy (PNG) and the networks to
 results/(dataset)/(noise_pattern)/(noise_ratio)/.
 
 Results on digits (test accuracy, mean ± s.d. of 5 seeds, three minutes or more each on one CPU core): 98.28±0.93 % for sym
-0.5, where standard training has 73.33±4.35; 92.59±3.63 for asym 0.4 (80.94±2.84). `python table.py results/reference`
+0.5, where standard training has 73.33±4.35; 92.59±3.63 for asym 0.4 (80.94±2.84). `python -m incv.reporting.tables results/reference`
 computes them.
 """
 if __name__ == "__main__":
@@ -24,23 +24,16 @@ if __name__ == "__main__":
 import functools
 import json
 import math
+import re
 import sys
 from pathlib import Path
 
 import numpy as np
 
-import command
-import custom_data
-import data
-import groups
-import INCV
-import incv_selection
-import noise
-import noisy_labels
-import own_network
-import runs
-import sweep
-import utils
+from incv import INCV, data, noise, registry, utils
+from incv.checking import grouping
+from incv.custom_data import group_names, load
+from incv.runner import checkpoint, console, custom_network, files, options, planning, predict, start, sweep
 
 # Section 5 of the paper and the published code. incv_epochs and iterations are INCV's.
 PUBLISHED = {"method": "incv", "architecture": "resnet32", "epochs": 200, "batch_size": 128, "learning_rate": 1e-3,
@@ -58,7 +51,6 @@ SCHEDULE = {"published_epochs": 200, "initial": 1e-3, "drops": {80: 1e-4, 120: 1
             "inclusive": True}
 LAST_EPOCHS = 10  # of which other papers report the mean
 TEST_DATA = "test data"  # what a run is tested on, if its dataset has a test set
-METHODS = utils.literal("methods", "METHODS")
 
 
 # --- Algorithm 2 ------------------------------------------------------------------------------------------------------
@@ -68,28 +60,26 @@ def warm_up(noise_pattern, ratio):
     return 80 if noise.pattern(noise_pattern).pairwise or ratio > 0.6 else 40
 
 
-def make_coteaching(dataset, y_noisy, selection, settings):
+def make_coteaching(dataset, y_noisy, selection, settings, make_network):
     """Return modified Co-teaching (Algorithm 2) as a methods.Method.
 
-    selection: (select bool [n], candidate bool [n], estimated noise ratio) of INCV.
+    selection: (select bool [n], candidate bool [n], estimated noise ratio) of INCV; make_network: of methods.Stage.
     """
-    import coteaching
-    import fast_path
-    import methods
+    from incv import coteaching, fast_path, methods
 
     select, candidate, ratio = selection
     advice = ("try another --seed or a larger --incv_epochs" if settings.get("selection") is None else
               "give the --selection of an INCV.py run of another --seed or more --epochs")
     if not select.any():
-        raise runs.RunError(f"INCV selected no samples to train on; {advice}")
-    pattern = noisy_labels.treated_as(settings)
+        raise utils.UserError(f"INCV selected no samples to train on; {advice}")
+    pattern = noise.treated_as(settings)
     noise_left = noise.noise_left(ratio, pattern, dataset.num_classes)
     epochs, batch_size = settings["epochs"], settings["batch_size"]
     kept_at_last = coteaching.samples_to_keep(min(batch_size, int(select.sum())), noise_left, epochs - 1, epochs)
     if kept_at_last == 0:
-        raise runs.RunError(f"INCV estimates a noise ratio of {ratio:.3f}, so that none of the {select.sum()} selected labels "
-                            f"is expected to be clean; {advice}")
-    networks = [methods.make_network(dataset, settings, number, fast_path.compiles_for_one_shape()) for number in (1, 2)]
+        raise utils.UserError(f"INCV estimates a noise ratio of {ratio:.3f}, so that none of the {select.sum()} selected labels "
+                              f"is expected to be clean; {advice}")
+    networks = [make_network(number, masked=fast_path.compiles_for_one_shape()) for number in (1, 2)]
     coteacher = coteaching.make_coteacher(networks, dataset.pixel_max)
     last_of_warm_up = utils.scaled_epoch(warm_up(pattern, ratio), epochs, 200)
     num_selected, num_candidates = int(select.sum()), int(candidate.sum())
@@ -121,7 +111,7 @@ def train(method, predictors, dataset, settings, path, progress, resumed, save_c
     """
     import pandas as pd
 
-    import training
+    from incv import training
 
     epochs, history = settings["epochs"], json.loads(str(resumed.get("history", "[]")))
 
@@ -139,7 +129,7 @@ def train(method, predictors, dataset, settings, path, progress, resumed, save_c
             restart_at_drops=True):
         history.append({"epoch": epoch + 1, "learning_rate": learning_rate, **found,
                         **test_accuracies(dataset, predictors)})
-        runs.write_table(runs.beside(path, ".csv"), pd.DataFrame(history))
+        files.write_table(files.beside(path, ".csv"), pd.DataFrame(history))
         if epoch + 1 < epochs:
             save_checkpoint(epoch=epoch + 1, state=training.get_state(method.trainer), history=json.dumps(history),
                             **method.remembered())
@@ -154,7 +144,7 @@ def test_accuracies(dataset, predictors):
 
 def accuracies(predictors, x, y):
     """Return the accuracy of each network on samples and labels, their mean, and that of a pair's averaged probabilities."""
-    import training
+    from incv import training
 
     probabilities = [training.predict(predictor, x, np.arange(len(y))) for predictor in predictors]
 
@@ -190,7 +180,7 @@ def hold_out(dataset, y_noisy, selection, seed):
     if dataset.groups is None:
         held_out, rest = np.split(generator.permutation(len(y_noisy)), [-(-len(y_noisy) // 10)])
     else:
-        held_out = groups.tenth(generator, groups.numbers(dataset.groups))
+        held_out = grouping.tenth(generator, group_names.numbers(dataset.groups))
         rest = np.setdiff1d(np.arange(len(y_noisy)), held_out)
     rest = np.sort(rest)
     tested = dataset._replace(x_test=np.asarray(dataset.x_train[held_out]), y_test=y_noisy[held_out])
@@ -205,17 +195,99 @@ def name_of_test(tested_on):
     return "test accuracy" if tested_on == TEST_DATA else "agreement with held-out labels"
 
 
+# --- the selection that robust training starts from --------------------------------------------------------------------
+
+def with_selection(plan, file):
+    """Return the planning.Plan of a run that trains on the selection in a CSV of INCV.py; UserError if the file is none."""
+    path = Path(re.sub(r"\.csv(\.gz)?$", "", file)).absolute()
+    try:
+        provenance, settings = files.read_json(path), dict(plan.settings)
+        of_incv = provenance["settings"]
+        if "method" in of_incv:  # of INCV_main.py
+            raise ValueError
+        # The file may have been renamed: what else differs from the published INCV is recorded here.
+        differs = sorted(set(provenance["differs_from_published"]) - {"dataset", "precision", "epochs", "iterations"})
+        settings |= {"incv_epochs": of_incv["epochs"], "iterations": of_incv["iterations"], "selection": path.name,
+                     "selection_differs": " ".join(differs),
+                     "selection_checksum": files.checksum(files.checked(path))}
+    except (OSError, ValueError, KeyError, TypeError):
+        raise utils.UserError(f"--selection {file}: not the .csv of a finished run of INCV.py, with its .json beside "
+                              f"it") from None
+    of_labels = ["dataset", "noise_pattern", "noise_ratio", "label_set", "subset"]
+    of_labels += ["seed"] * (settings["noise_ratio"] is not None)  # labels as given are the same for all seeds
+    for key in of_labels:
+        if of_incv.get(key) != settings.get(key):
+            raise utils.UserError(f"--selection {file}: from other labels, of {key} {of_incv.get(key)} instead of "
+                                  f"{settings.get(key)}; give the same --{key} as to INCV.py")
+    name = re.sub(r"[^\w.-]+", "-", path.name.removeprefix("INCV_"))
+    return plan._replace(settings=settings, path=files.beside(plan.path, f"_selection_{name}"), selection=path)
+
+
+def plan_of_incv(plan):
+    """Return the planning.Plan of the INCV.py run whose selection a run of robust training uses."""
+    settings = plan.settings
+    chosen = {option: settings["incv_epochs"] if option == "epochs" else settings[option] for option in INCV.PUBLISHED}
+    noisy = {name: settings[name] for name in planning.DETAILS if name in settings}
+    source = plan.source._replace(test_list=None, test_images=None)
+    settings, path = planning.one_run("INCV", source, noisy, settings["seed"], settings["threads"], chosen,
+                                      INCV.DEFAULTS, plan.results_dir)
+    return plan._replace(settings=settings, path=path, source=source)
+
+
+def select(plan, progress):
+    """Return INCV's (select, candidate, estimated noise ratio), of a finished result or a new run, and its labels as text."""
+    import pandas as pd
+
+    if plan.selection is None:
+        path = _path_of_finished(plan, progress)
+    else:
+        path = plan.selection
+        print(f"reusing {path}.csv{files.how_written(path)}", flush=True)
+    table = pd.read_csv(files.checked(path), dtype=str, keep_default_na=False)
+    select, candidate = ((table[column] == "True").to_numpy() for column in ("select", "candidate"))
+    return (select, candidate, float(table["eval_ratio"][0])), table["y_noisy"].to_numpy(dtype=str)
+
+
+def check_labels(plan, labels, expected):
+    """Raise UserError if the labels of a selection, as text, are not those expected, of the run that is to use it."""
+    if np.array_equal(labels, expected):
+        return
+    if plan.selection is not None:
+        raise utils.UserError(f"--selection {plan.selection}.csv: not a selection from the labels of this run; run INCV.py on "
+                              f"these labels")
+    raise utils.UserError(f"{plan_of_incv(plan).path}.csv: not a selection from these labels; repeat with --overwrite")
+
+
+def _path_of_finished(plan, progress):
+    """Return the path of the finished INCV run of `plan_of_incv`, carried out if need be."""
+    of_incv = plan_of_incv(plan)
+    path = of_incv.path
+    with files.locked(path):
+        try:
+            finished = files.is_finished(path, of_incv.settings)
+        except files.OtherSettings:  # after the labels were corrected, for example
+            if not plan.overwrite:
+                raise
+            sweep.remove_result(path)
+            finished = False
+        if finished:
+            print(f"reusing {path}.csv{files.how_written(path)}", flush=True)
+        else:
+            INCV.run(of_incv, progress)
+    return path
+
+
 # --- the command ------------------------------------------------------------------------------------------------------
 
 def main():
-    parser = command.parser(__doc__, DEFAULTS, custom=True)
-    parser.add_argument("--method", nargs="+", choices=[*METHODS, "all"], metavar="METHOD",
-                        help=f"{', '.join(METHODS)} or all; standard: one network on all noisy labels (default: incv)")
-    parser.add_argument("--assumed_ratio", type=command.number(float, 0, 1), metavar="RATIO", help="noise ratio that "
+    parser = options.parser(__doc__, DEFAULTS, custom=True)
+    parser.add_argument("--method", nargs="+", choices=[*registry.METHODS, "all"], metavar="METHOD",
+                        help=f"{', '.join(registry.METHODS)} or all; standard: one network on all noisy labels (default: incv)")
+    parser.add_argument("--assumed_ratio", type=options.number(float, 0, 1), metavar="RATIO", help="noise ratio that "
                         "coteaching and mentornet assume (default: the true one)")
     parser.add_argument("--transition", choices=("estimated", "true"), help="transition matrix of f_correction (default: "
                         "estimated)")
-    parser.add_argument("--incv_epochs", type=command.number(int, 1), metavar="N",
+    parser.add_argument("--incv_epochs", type=options.number(int, 1), metavar="N",
                         help="epochs of each training of INCV (default: 50; for digits 12; "
                         "for custom datasets as many as make enough steps)")
     parser.add_argument("--selection", metavar="FILE", help="the .csv of a finished INCV run with the same labels, such as "
@@ -227,8 +299,8 @@ def main():
     parser.add_argument("--predict", metavar="FILE.npz", help="do not train: write what the saved networks of the run predict "
                         "for the samples x in FILE.npz or in an .npy (raw pixels, like the dataset's), for another table, "
                         "folder, image or list of pictures")
-    args, planned = command.plan("INCV_main", parser, DEFAULTS, METHODS)
-    needing = [method for method in args.method if METHODS[method]["needs_ratio"]]
+    args, planned = planning.plan("INCV_main", parser, DEFAULTS, registry.METHODS)
+    needing = [method for method in args.method if registry.METHODS[method]["needs_ratio"]]
     ratio_known = planned[0].settings["noise_ratio"] is not None
     if needing and not ratio_known and args.assumed_ratio is None:
         parser.error(f"--method {' '.join(needing)} needs the noise ratio, which is unknown here: give --assumed_ratio")
@@ -240,35 +312,35 @@ def main():
         for option in ("incv_epochs", "iterations"):
             if getattr(args, option) is not None:
                 parser.error(f"--{option} cannot be combined with --selection, whose INCV run has its own: remove it")
-        planned = [incv_selection.with_selection(planned[0], args.selection)]
+        planned = [with_selection(planned[0], args.selection)]
     if args.predict is not None:
         if len(planned) > 1:
             parser.error("--predict uses the networks of one run: give one --noise_ratio, --seed and --method")
-        return predict(args.predict, planned[0])
+        return predict.write_predictions(args.predict, planned[0])
     for plan in planned:  # a run that was interrupted while INCV selected keeps the number of threads it has there
         if args.threads is None and plan.settings["method"] == "incv" and plan.selection is None:
             started = {"threads": None}
-            runs.load_checkpoint(incv_selection.plan_of_incv(plan).path, started)
+            checkpoint.load_checkpoint(plan_of_incv(plan).path, started)
             args.threads = started["threads"]
-    sweep.carry_out("INCV_main", run, planned, **command.how_to_sweep(args),
+    sweep.carry_out("INCV_main", run, planned, **planning.how_to_sweep(args),
                     draw=lambda at_end: summarize(planned) if at_end else None)
 
 
 def summarize(planned):
     """Update the table of all finished runs; print mean and s.d. of this command's runs of each setting."""
-    import tables
+    from incv.reporting import tables
 
     try:
         tables.write_accuracies(planned[0].results_dir)
-    except runs.RunError as error:  # a table of the user's own; the runs are finished
+    except utils.UserError as error:  # a table of the user's own; the runs are finished
         print(f"INCV_main.py: {error}", file=sys.stderr, flush=True)
     found = {}
     for settings, path, *_ in planned:
         try:
-            tested_on, accuracy = runs.read_json(path)["tested_on"], tables.accuracies_of_run(path)[0]
+            tested_on, accuracy = files.read_json(path)["tested_on"], tables.accuracies_of_run(path)[0]
         except tables.DAMAGE:  # or not finished
             continue
-        name = f"{settings['dataset']}, {runs.name_of_noise(settings)}, {settings['method']}"
+        name = f"{settings['dataset']}, {files.name_of_noise(settings)}, {settings['method']}"
         found.setdefault((name, name_of_test(tested_on)), []).append(accuracy)
     for (name, tested), last in found.items():
         if len(last) > 1:
@@ -276,28 +348,28 @@ def summarize(planned):
 
 
 def run(plan, progress):
-    """Carry out one run (runs.Plan), from the noisy labels to the trained networks."""
+    """Carry out one run (planning.Plan), from the noisy labels to the trained networks."""
     settings, path = plan.settings, plan.path
     selection, before = None, 0  # before: the fraction of the run that precedes the last training
     if settings["method"] == "incv":
         # Estimated cost in passes over the data: an epoch of Co-teaching counts as 1.5.
         before = settings["incv_epochs"] * settings["iterations"] if plan.selection is None else 0
         before /= before + 1.5 * settings["epochs"]
-        selection, labels = incv_selection.select(plan, progress.part(0, before))
+        selection, labels = select(plan, progress.part(0, before))
     elif settings.get("transition") == "estimated":
         before = 0.5
     published = {"dataset": "cifar10", **PUBLISHED, "bn_momentum": 0.99, "selection": None, "selection_differs": ""}
-    dataset, _, y_noisy, resumed, save_checkpoint, provenance = runs.start(plan, published, progress, SCHEDULE)
+    dataset, _, y_noisy, resumed, save_checkpoint, provenance = start.start_run(plan, published, progress, SCHEDULE)
     if selection:
-        incv_selection.check_labels(plan, labels, runs.as_written(dataset, y_noisy))
-    if settings.get("test_checksum") != (plan.source.test_list and custom_data.test_checksum(plan.source)):
-        raise runs.RunError(f"{plan.source.test_list}: changed since the command started; rerun the same command")
+        check_labels(plan, labels, start.as_written(dataset, y_noisy))
+    if settings.get("test_checksum") != (plan.source.test_list and load.test_checksum(plan.source)):
+        raise utils.UserError(f"{plan.source.test_list}: changed since the command started; rerun the same command")
     tested_on = TEST_DATA
     if dataset.x_test is None:
         dataset, y_noisy, selection = hold_out(dataset, y_noisy, selection, settings["seed"])
         tested_on = f"the labels of {len(dataset.y_test)} held-out samples"
-    import methods
-    import training
+    from incv import methods, training
+    from incv.runner import networks
 
     if resumed:
         estimating = "estimating" in resumed
@@ -305,8 +377,9 @@ def run(plan, progress):
         print("resuming after the estimate of T" if estimating and done == settings["epochs"] else
               f"resuming at epoch {done + 1}" + (" of the estimate of T" if estimating else ""), flush=True)
     stage = methods.Stage(resumed, save_checkpoint, progress.part(0, before), utils.schedule(SCHEDULE, settings),
-                          noisy_labels.true_transition(settings, dataset.num_classes, plan.transition))
-    method = (make_coteaching(dataset, y_noisy, selection, settings) if selection else
+                          functools.partial(networks.build_for_run, settings, dataset, "weights of network"),
+                          noise.true_transition(settings, dataset.num_classes, plan.transition))
+    method = (make_coteaching(dataset, y_noisy, selection, settings, stage.make_network) if selection else
               methods.make(settings["method"], dataset, y_noisy, settings, stage))
     if selection:
         progress.say("expected noise among the selected ε_S {noise_left:.3f}, selected |S| {selected}, candidates |C| "
@@ -321,78 +394,32 @@ def run(plan, progress):
         f"{name} {last[key]:.4f}" for key, name in names.items()))
     best, mean = others["best_epoch"], others["mean_of_last_epochs"]
     progress.say(f"as others report it: best epoch, chosen on these labels, {best['accuracy_mean']:.4f} (epoch "
-                 f"{best['epoch']}); mean of the last {data.many(mean['epochs'], 'epoch')} {mean['accuracy_mean']:.4f}")
+                 f"{best['epoch']}); mean of the last {utils.many(mean['epochs'], 'epoch')} {mean['accuracy_mean']:.4f}")
     others["accuracy_on_noisy_training_labels"] = accuracies(predictors, dataset.x_train, y_noisy)
     last = {key: value if math.isfinite(value) else None for key, value in last.items()}
     save(path, method.networks, settings, dataset, provenance() | {
         "tested_on": tested_on, **({"derived": method.derived} if method.derived else {}), "last_epoch": last, **others})
-    runs.remove_checkpoint(path)
+    checkpoint.remove_checkpoint(path)
     print(f"written: {path}.csv, .json, .png, "
           f"{', '.join(f'_network{number}.keras' for number in range(1, len(method.networks) + 1))}")
-
-
-def predict(file, plan):
-    """Write the labels and the averaged probabilities that a finished run's networks predict for the samples of a file."""
-    import pandas as pd
-
-    settings, path, source = plan.settings, plan.path, plan.source
-    x, files_read = custom_data.samples_like(file, source)
-    endings = [f"_network{number + 1}.keras" for number in range(METHODS[settings["method"]]["networks"])]
-    missing = [ending for ending in endings if not runs.beside(path, ending).exists()]
-    if missing or not runs.is_finished(path, settings):
-        raise runs.RunError(f"{path}{missing[0] if missing else ''}: not found; first run the same command without --predict "
-                            f"(with --overwrite if there is a result without networks)")
-    saved = [runs.checked(path, ending) for ending in endings]
-    target, of_what = runs.beside(path, f"_predictions_{Path(file).stem}.csv"), str(Path(file).absolute())
-    note = target.with_suffix(".csv.from")
-    if target.exists() and note.exists() and note.read_text() != of_what:
-        raise runs.RunError(f"{target} holds the predictions of {note.read_text()}; rename {file}, or remove that file")
-    utils.start_backend(settings["threads"] or utils.default_threads(source.facts.kind), plan.gpu_id, plan.network is None)
-    import keras
-
-    classes = {}
-    if plan.network is not None:
-        own_network.load(plan.network, settings["architecture"], settings["architecture_checksum"])
-        classes = own_network.classes(settings["architecture"])
-    try:
-        networks = [keras.models.load_model(file, custom_objects=classes) for file in saved]
-    except Exception as error:
-        raise runs.RunError(f"{path}: its networks cannot be read ({data.first_line(error)}); train them again with "
-                            f"--overwrite") from None
-    if x.ndim == 4:
-        largest, usual = float(np.abs(x).max()), 1 / float(networks[0].layers[1].scale)
-        if not usual / 50 < largest < 2 * usual:
-            raise runs.RunError(f"{file}: its values reach {largest:.3g}, those of the training data {usual:.3g}: use the "
-                                f"same scale")
-    probabilities = np.mean([network.predict(x, batch_size=500, verbose=0) for network in networks], axis=0)
-    names, columns = np.arange(source.facts.num_classes), "p{}"
-    if source.path is not None:
-        names, columns = source.facts.class_names, "p({})"
-    table = pd.DataFrame(probabilities, columns=[columns.format(name) for name in names])
-    table.insert(0, "label", names[probabilities.argmax(axis=1)])
-    if files_read is not None:
-        table.insert(0, "file", files_read)
-    runs.write_text(note, of_what)
-    runs.write_table(target, table)
-    print(f"written: {target}")
 
 
 def save(path, networks, settings, dataset, provenance):
     """Write the figure and the networks and, last, the JSON, by which a run counts as finished."""
     import pandas as pd
 
-    import figures
-    import models
+    from incv import models
+    from incv.reporting import figures
 
-    history = pd.read_csv(runs.beside(path, ".csv"))
-    runs.write_whole(runs.beside(path, ".png"), lambda file: figures.test_accuracy(
+    history, architecture = pd.read_csv(files.beside(path, ".csv")), settings["architecture"]
+    architecture = None if custom_network.is_file(architecture) else architecture
+    files.write_whole(files.beside(path, ".png"), lambda file: figures.test_accuracy(
         history, settings, name_of_test(provenance["tested_on"]), file))
     for number, network in enumerate(networks, start=1):
         with utils.native_stderr_silenced():  # on JAX too, Keras imports TensorFlow to write a file, if it is installed
-            models.save_network(runs.beside(path, f"_network{number}.keras"), network, settings["architecture"],
-                                dataset.pixel_max)
-    runs.write_json(path, provenance)
+            models.save_network(files.beside(path, f"_network{number}.keras"), network, dataset.pixel_max, architecture)
+    files.write_json(path, provenance)
 
 
 if __name__ == "__main__":
-    command.run_command("INCV_main.py", main)
+    console.run_command("INCV_main.py", main)

@@ -14,7 +14,7 @@ results/(dataset)/(noise_pattern)/(noise_ratio)/ and draws two figures of all ru
 results/(dataset)/(noise_pattern)/.
 
 Results on digits (3 seeds, both halves, 11 ratios, half a minute a run on one CPU core): mean distance from theory
-0.028 (accuracy), 0.017 (LP), 0.054 (LR) for sym; 0.018, 0.024, 0.047 for asym (`python benchmarks/theory.py
+0.028 (accuracy), 0.017 (LP), 0.054 (LR) for sym; 0.018, 0.024, 0.047 for asym (`python -m incv.benchmarks.theory
 results/reference`).
 """
 if __name__ == "__main__":
@@ -27,11 +27,8 @@ import time
 
 import numpy as np
 
-import command
-import noise
-import runs
-import sweep
-import utils
+from incv import noise, utils
+from incv.runner import checkpoint, console, files, options, planning, start, sweep
 
 # Section 5 of the paper and the published code. The digits use a small network and no augmentation: 750 digits, shifted anew
 # in each epoch, are more than it can memorise in 100 epochs (docs/theory.md), and then the theory does not apply.
@@ -77,7 +74,7 @@ class Memorise:
     y_noisy : int array [n]
     settings : dict
         The settings of the run.
-    progress : progress_bar.Progress
+    progress : console.Progress
     resumed : dict of arrays
         The checkpoint to resume from; empty for none.
     save_checkpoint : callable
@@ -90,10 +87,10 @@ class Memorise:
     """
 
     def __init__(self, dataset, y_noisy, settings, progress, resumed, save_checkpoint):
-        import models
-        import training
+        from incv import training
+        from incv.runner import networks
 
-        network = models.build_for_run(settings, dataset, "weights")
+        network = networks.build_for_run(settings, dataset, "weights")
         self.trainer, self.predictor = training.make_trainer(network, dataset.pixel_max, accuracy=True)
         self.initial_state = training.get_state(self.trainer)
         self.dataset, self.y_noisy, self.settings, self.progress = dataset, y_noisy, settings, progress
@@ -107,7 +104,7 @@ class Memorise:
         Returns the predicted labels int64 [len(held_out)], the fraction of the labels of train_index that the network
         predicts, un-augmented, and its accuracy and cross-entropy on the test set.
         """
-        import training
+        from incv import training
 
         dataset, y_noisy, settings, finished = self.dataset, self.y_noisy, self.settings, self.finished
         x, epochs, trainings = dataset.x_train, settings["epochs"], 1 + settings["both_halves"]
@@ -144,7 +141,7 @@ class Memorise:
 
     def _results(self, number, predicted, train_index):
         """Return what a checkpoint holds of a finished half."""
-        import training
+        from incv import training
 
         dataset, every = self.dataset, np.arange(len(self.dataset.y_test))
         of_training = training.predict(self.predictor, dataset.x_train, train_index).argmax(axis=1)
@@ -157,7 +154,7 @@ class Memorise:
 # --- the command ------------------------------------------------------------------------------------------------------
 
 def main():
-    parser = command.parser(__doc__, DEFAULTS)
+    parser = options.parser(__doc__, DEFAULTS)
     parser.add_argument("--both_halves", action="store_true", default=None,
                         help="train a second network with the halves exchanged: every sample is held out once")
     augmentation = parser.add_mutually_exclusive_group()
@@ -165,24 +162,24 @@ def main():
                               help="train on shifted and, for photographs, mirrored images (default, except for digits)")
     augmentation.add_argument("--no_augmentation", action="store_false", dest="augmentation", default=None,
                               help="train on unchanged images: small sets are memorised sooner")
-    args, planned = command.plan("Verify_Theory", parser, DEFAULTS)
+    args, planned = planning.plan("Verify_Theory", parser, DEFAULTS)
     drawn = [time.monotonic()]
 
     def draw(at_end):
         """Redraw the figures, which takes seconds: at most once a minute during a sweep of small runs."""
-        import tables
+        from incv.reporting import tables
 
         if at_end or time.monotonic() - drawn[0] >= 60:
-            tables.draw_theory(planned[0].path.parent.parent, runs.name_of_settings(planned[0].path))
+            tables.draw_theory(planned[0].path.parent.parent, files.name_of_settings(planned[0].path))
             drawn[0] = time.monotonic()
 
-    sweep.carry_out("Verify_Theory", run, planned, **command.how_to_sweep(args), draw=draw)
+    sweep.carry_out("Verify_Theory", run, planned, **planning.how_to_sweep(args), draw=draw)
 
 
 def run(plan, progress):
-    """Carry out one run (runs.Plan), from the noisy labels to the files."""
+    """Carry out one run (planning.Plan), from the noisy labels to the files."""
     settings, path = plan.settings, plan.path
-    dataset, index, y_noisy, resumed, save_checkpoint, provenance = runs.start(
+    dataset, index, y_noisy, resumed, save_checkpoint, provenance = start.start_run(
         plan, {"dataset": "cifar10", **PUBLISHED, "bn_momentum": 0.99}, progress, SCHEDULE)
     if "epoch" in resumed:
         print(f"resuming at half {int(resumed['training']) + 1}, epoch {int(resumed['epoch']) + 1}", flush=True)
@@ -203,7 +200,7 @@ def run(plan, progress):
     report(comparison, fractions, tested, progress, settings["augmentation"])
     write_results(path, table, memorise.history, provenance() | {
         "accuracy_on_training_half": fractions, "memorised": bool(table["memorised"].all()), "test": tested, **comparison})
-    runs.remove_checkpoint(path)
+    checkpoint.remove_checkpoint(path)
     print(f"written: {path}.csv, .json, _history.csv, _history.png")
 
 
@@ -226,14 +223,14 @@ def write_results(path, table, history, provenance):
     """Write the files of a run; the JSON, by which it counts as finished, comes last."""
     import pandas as pd
 
-    import figures
+    from incv.reporting import figures
 
     history, settings = pd.DataFrame(history), provenance["settings"]
-    runs.write_table(runs.beside(path, ".csv"), pd.DataFrame(table))
-    runs.write_table(runs.beside(path, "_history.csv"), history)
-    runs.write_whole(runs.beside(path, "_history.png"), lambda file: figures.history(history, "half", settings, file))
-    runs.write_json(path, provenance)
+    files.write_table(files.beside(path, ".csv"), pd.DataFrame(table))
+    files.write_table(files.beside(path, "_history.csv"), history)
+    files.write_whole(files.beside(path, "_history.png"), lambda file: figures.history(history, "half", settings, file))
+    files.write_json(path, provenance)
 
 
 if __name__ == "__main__":
-    command.run_command("Verify_Theory.py", main)
+    console.run_command("Verify_Theory.py", main)

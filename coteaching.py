@@ -4,10 +4,8 @@ from collections import namedtuple
 import keras
 import numpy as np
 
-import fast_path
-import models
-import utils
-from training import augmentation, augmented, by_whole_epochs
+from incv import fast_path, models, utils
+from incv.training import augmentation, augmented, by_whole_epochs
 
 ops = keras.ops
 

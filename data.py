@@ -19,6 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
+from incv import utils
+
 DEFAULT_FOLDER = "data"
 LARGEST_PT = 64 * 2 ** 20  # bytes of the pickle in a .pt of labels; the published ones have about 5 MB
 URL = "https://www.cs.toronto.edu/~kriz/"
@@ -46,27 +48,16 @@ SHAPES = {"cifar10": (32, 32, 3), "cifar100": (32, 32, 3), "digits": (8, 8, 1)}
 # x_*: uint8 [n, height, width, channels]; y_*: int64 [n], true labels, -1 for unknown ones (num_classes for a class
 # that is not trained on); pixel_max: the pixel value that
 # means 1.0; shift: the largest shift of the augmentation in pixels; flip: whether it mirrors; checksum: SHA-256 of the arrays.
-# Custom datasets (custom_data.py) may also be float32 or [n, features], and have no true labels or test data (None). given:
+# Custom datasets (custom_data/load.py) may also be float32 or [n, features], and have no true labels or test data (None). given:
 # the labels to check, int64 [n]; class_names [c]: what these integers stand for; names [n]: names of the samples.
 # warnings: what is read otherwise than written; left_out: {file: why it is not used}; trusted: the labels that a person
-# confirmed or corrected, bool [n]; groups: names of what samples belong to, object [n] (groups.py); rows:
-# positions of samples in a list of pictures (picture_list.py), int [n].
+# confirmed or corrected, bool [n]; groups: names of what samples belong to, object [n] (custom_data/group_names.py); rows:
+# positions of samples in a list of pictures (custom_data/image_list.py), int [n].
 Dataset = namedtuple("Dataset", "x_train y_train x_test y_test num_classes pixel_max shift flip checksum given class_names "
                      "names warnings left_out trusted groups rows", defaults=[None, None, None, (), None, None, None, None])
 
-# What is known before a dataset is read. kind: decides the defaults (the name of a published dataset; "images",
-# "small_images" or "table" for custom ones); size: training samples; shape: of a sample. For custom datasets: checksum;
-# class_names.
-Facts = namedtuple("Facts", "name kind size num_classes shape checksum class_names", defaults=[None] * 2)
 
-# Where samples and labels come from. facts: Facts; data_dir: the folder of the CIFAR batches, None for the default; path,
-# label, image_size, drop, decimal, decisions (a list of files), group, images, true_label, classes, test_list, test_images: of
-# a custom dataset (custom_data.py), None for a published one; labels: a file of human labels, or of the labels of an .npy.
-Source = namedtuple("Source", "facts data_dir path label image_size labels drop decimal decisions group images "
-                    "true_label classes test_list test_images", defaults=[None] * 14)
-
-
-class DataError(Exception):
+class DataError(utils.UserError):
     """The data are missing, damaged or unsuitable; the message says which and what to do."""
 
 
@@ -282,7 +273,7 @@ def human_labels(file, label_set, y_true=None):
     """
     arrays = _label_sets(file)
     if label_set not in arrays:
-        others = listed(sorted(set(arrays) - {"clean_label"}))
+        others = utils.listed(sorted(set(arrays) - {"clean_label"}))
         raise DataError(f"{file}: no array {label_set!r}; --label_set can be {others}")
     labels, clean = arrays[label_set], arrays.get("clean_label")
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
@@ -310,7 +301,7 @@ def _label_sets(file):
         return _read_pt(file)
     except (OSError, ValueError, EOFError, KeyError, IndexError, AttributeError, RuntimeError, TypeError, MemoryError,
             OverflowError, pickle.UnpicklingError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"--labels {file}: cannot be read as arrays of labels ({first_line(error)}); download it again, or "
+        raise DataError(f"--labels {file}: cannot be read as arrays of labels ({utils.first_line(error)}); download it again, or "
                         f"save the arrays to an .npz with numpy.savez") from None
 
 
@@ -342,7 +333,7 @@ def read_arrays(path, names=None):
     except (OSError, ValueError, TypeError, EOFError, KeyError, AttributeError, RuntimeError, MemoryError,
             tokenize.TokenError, zipfile.BadZipFile, zlib.error) as error:
         what = ("contains Python objects, which are not read" if "allow_pickle" in str(error) else
-                f"cannot be read ({first_line(error)})")
+                f"cannot be read ({utils.first_line(error)})")
         raise DataError(f"{path}: {what}; save plain arrays with numpy.savez") from None
     return arrays
 
@@ -351,19 +342,6 @@ def names_of_arrays(path):
     """Return the names of the arrays of an .npz that `read_arrays` has read."""
     with np.load(path, allow_pickle=False) as archive:
         return archive.files
-
-
-def first_line(error):
-    return f"{type(error).__name__}: {error}".splitlines()[0]
-
-
-def many(number, noun):
-    """Return "1 file", "2 files"."""
-    return f"{number} {noun}{'' if number == 1 else 's' if not noun.endswith('s') else 'es'}"
-
-
-def listed(names, most=12):
-    return ", ".join(map(str, names[:most])) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 class _Array:

@@ -11,50 +11,10 @@ from collections import namedtuple
 import keras
 import numpy as np
 
-import models
-import noise
-import noisy_labels
-import runs
-import training
-import utils
-from coteaching import compile_selecting, coteach_epoch, counts
-from losses import EarlyLearningLoss, adapted_loss, forward_loss, generalised_cross_entropy
+from incv import noise, training, utils
+from incv.coteaching import compile_selecting, coteach_epoch, counts
 
 ops = keras.ops
-
-# The one list of methods, in the order of the published table, a literal, which the command line and the tables read without
-# importing this module. Each is the name of a function below (incv's is INCV_main.make_coteaching). label, color: in figures;
-# networks: the number it trains; options: command line options that not all methods have; needs_ratio: whether it assumes a
-# known noise ratio; published: test accuracy on CIFAR-10, last epoch, mean and s.d. of 5 runs, in per cent (section 5).
-# Add one here.
-METHODS = {
-    "f_correction": {
-        "label": "F-correction", "color": "C0", "networks": 1, "options": ["transition"], "needs_ratio": False,
-        "published": {"sym 0.2": "85.08±0.43", "sym 0.5": "76.02±0.19", "sym 0.8": "34.76±4.53", "asym 0.4": "83.55±2.15"}},
-    "decoupling": {
-        "label": "Decoupling", "color": "C1", "networks": 2, "options": [], "needs_ratio": False,
-        "published": {"sym 0.2": "86.72±0.32", "sym 0.5": "79.31±0.62", "sym 0.8": "36.90±4.61", "asym 0.4": "75.27±0.83"}},
-    "coteaching": {
-        "label": "Co-teaching", "color": "C2", "networks": 2, "options": ["assumed_ratio"], "needs_ratio": True,
-        "published": {"sym 0.2": "89.05±0.32", "sym 0.5": "82.12±0.59", "sym 0.8": "16.21±3.02", "asym 0.4": "84.55±2.81"}},
-    "mentornet": {
-        "label": "MentorNet", "color": "C3", "networks": 1, "options": ["assumed_ratio"], "needs_ratio": True,
-        "published": {"sym 0.2": "88.36±0.46", "sym 0.5": "77.10±0.44", "sym 0.8": "28.89±2.29", "asym 0.4": "77.33±0.79"}},
-    "d2l": {
-        "label": "D2L", "color": "C4", "networks": 1, "options": [], "needs_ratio": False,
-        "published": {"sym 0.2": "86.12±0.43", "sym 0.5": "67.39±13.62", "sym 0.8": "10.02±0.04", "asym 0.4": "85.57±1.21"}},
-    "incv": {
-        "label": "INCV", "color": "C5", "networks": 2, "options": ["incv_epochs", "iterations", "label_issues"],
-        "needs_ratio": False,
-        "published": {"sym 0.2": "89.71±0.18", "sym 0.5": "84.78±0.33", "sym 0.8": "52.27±3.50", "asym 0.4": "86.04±0.54"}},
-    "standard": {
-        "label": "Standard", "color": "0.3", "networks": 1, "options": [], "needs_ratio": False, "published": {}},
-    # Later methods, which the paper does not compare.
-    "gce": {
-        "label": "GCE", "color": "C6", "networks": 1, "options": [], "needs_ratio": False, "published": {}},
-    "elr": {
-        "label": "ELR", "color": "C8", "networks": 1, "options": [], "needs_ratio": False, "published": {}},
-}
 
 # trainer: the keras.Model whose state a checkpoint holds; networks: those to test and save; train_epoch(epoch, generator,
 # learning_rate, after_batch) trains one epoch and returns {column: value} for the CSV; samples: the number that an epoch
@@ -62,15 +22,11 @@ METHODS = {
 # before it trains, for the run's JSON.
 Method = namedtuple("Method", "trainer networks train_epoch samples remembered derived", defaults=[dict, {}])
 
-# What a method needs if it trains or remembers more than one trainer's state. resumed: the arrays of the checkpoint to resume
-# from, {} for none; save_checkpoint(**arrays); progress: progress_bar.Progress of the run's first half; schedule: arguments of
-# utils.learning_rate; transition: the true transition matrix, float [c, c], None if it is unknown.
-Stage = namedtuple("Stage", "resumed save_checkpoint progress schedule transition", defaults=[None])
-
-
-def make_network(dataset, settings, number, masked=False):
-    """Build network 1 or 2, each with its own initial weights, the same for all methods. masked: see models.py."""
-    return models.build_for_run(settings, dataset, "weights of network", number, masked=masked)
+# What a method needs besides data and settings. resumed: the arrays of the checkpoint to resume
+# from, {} for none; save_checkpoint(**arrays); progress: console.Progress of the run's first half; schedule: arguments of
+# utils.learning_rate; make_network(number, masked=False) builds network 1 or 2, each with its own initial weights, the same for
+# all methods (masked: see models.py); transition: the true transition matrix, float [c, c], None if it is unknown.
+Stage = namedtuple("Stage", "resumed save_checkpoint progress schedule make_network transition", defaults=[None])
 
 
 def one_epoch(trainer, dataset, y, index, settings, generator, learning_rate, after_batch):
@@ -80,7 +36,7 @@ def one_epoch(trainer, dataset, y, index, settings, generator, learning_rate, af
     return {"keep": settings["batch_size"], "loss_1": loss}
 
 
-def train_one(dataset, y, settings, loss=None, **others):
+def train_one(dataset, y, settings, stage, loss=None, **others):
     """Return the method that trains one network on all samples with a loss.
 
     Parameters
@@ -92,7 +48,7 @@ def train_one(dataset, y, settings, loss=None, **others):
     others
         More fields of the `Method`.
     """
-    network = make_network(dataset, settings, 1)
+    network = stage.make_network(1)
     trainer, _ = training.make_trainer(network, dataset.pixel_max, loss)
 
     def train_epoch(epoch, *arguments):
@@ -103,7 +59,7 @@ def train_one(dataset, y, settings, loss=None, **others):
 
 def standard(dataset, y_noisy, settings, stage):
     """Train one network on all noisy labels."""
-    return train_one(dataset, y_noisy, settings)
+    return train_one(dataset, y_noisy, settings, stage)
 
 
 # --- F-correction (Patrini et al. 2017, arXiv 1609.03683) ---------------------------------------------------------------
@@ -119,7 +75,7 @@ def f_correction(dataset, y_noisy, settings, stage):
         transition = transition_of(probabilities_of_a_trained_network(dataset, y_noisy, settings, stage))
     # The distance of T̂ from T: total variation of each row, mean over the classes.
     error = {} if true is None else {"transition_error": np.abs(transition - true).sum(axis=1).mean() / 2}
-    network = make_network(dataset, settings, 1)
+    network = stage.make_network(1)
     trainer, _ = training.make_trainer(network, dataset.pixel_max, forward_loss(transition))
 
     def train_epoch(epoch, *arguments):
@@ -150,7 +106,7 @@ def probabilities_of_a_trained_network(dataset, y_noisy, settings, stage):
     """
     shuffled = utils.rng(settings["seed"], "held out").permutation(len(y_noisy))
     held_out, index = np.split(shuffled, [len(y_noisy) // 10])
-    network = make_network(dataset, settings, 2)
+    network = stage.make_network(2)
     trainer, predictor = training.make_trainer(network, dataset.pixel_max)
     epochs, start, state, best, best_state = settings["epochs"], 0, None, np.inf, None
     if "estimating" in stage.resumed:
@@ -206,17 +162,17 @@ def smallest_of_its_own(losses, predictions, keep):
 
 def decoupling(dataset, y_noisy, settings, stage):
     """Train two networks only on samples for which they predict different labels; no step if they agree on a whole batch."""
-    return select_in_batches(dataset, y_noisy, settings, 2, where_they_disagree, 0.0, AdamSkippingNonFinite)
+    return select_in_batches(dataset, y_noisy, settings, stage, 2, where_they_disagree, 0.0, AdamSkippingNonFinite)
 
 
 def coteaching(dataset, y_noisy, settings, stage):
     """Train two networks, each on the samples with small loss under the other; their number depends on the noise ratio."""
-    return select_in_batches(dataset, y_noisy, settings, 2, smallest_of_the_other, noise_ratio_for(settings))
+    return select_in_batches(dataset, y_noisy, settings, stage, 2, smallest_of_the_other, noise_ratio_for(settings))
 
 
 def mentornet(dataset, y_noisy, settings, stage):
     """Train one network on the samples with its own smallest losses."""
-    return select_in_batches(dataset, y_noisy, settings, 1, smallest_of_its_own, noise_ratio_for(settings))
+    return select_in_batches(dataset, y_noisy, settings, stage, 1, smallest_of_its_own, noise_ratio_for(settings))
 
 
 def noise_ratio_for(settings):
@@ -229,14 +185,14 @@ def samples_remembered(size, ratio, epoch, epochs):
     return math.floor(fraction * size + 1e-9)  # (1 - 0.8) * 10 is 1.9999999999999996
 
 
-def select_in_batches(dataset, y_noisy, settings, number, rule, ratio, optimizer=keras.optimizers.Adam):
+def select_in_batches(dataset, y_noisy, settings, stage, number, rule, ratio, optimizer=keras.optimizers.Adam):
     """Return the method that trains `number` networks on the samples that `rule` selects in each batch."""
     every, none, epochs = np.arange(len(y_noisy)), np.array([], dtype=int), settings["epochs"]
     size = min(settings["batch_size"], len(every))
     if samples_remembered(size, ratio, epochs - 1, epochs) == 0:
-        raise runs.RunError(f"a noise ratio of {ratio} keeps no sample of a batch of {size} to train on; give a smaller "
-                            f"--assumed_ratio or a larger --batch_size")
-    networks = [make_network(dataset, settings, which) for which in range(1, number + 1)]
+        raise utils.UserError(f"a noise ratio of {ratio} keeps no sample of a batch of {size} to train on; give a smaller "
+                              f"--assumed_ratio or a larger --batch_size")
+    networks = [stage.make_network(which) for which in range(1, number + 1)]
     selector = make_selector(networks, dataset.pixel_max, rule, optimizer)
 
     def train_epoch(epoch, generator, learning_rate, after_batch):
@@ -298,7 +254,7 @@ def d2l(dataset, y_noisy, settings, stage):
 
     At this turning point the weights from before the epoch that raised the LID are restored.
     """
-    network = make_network(dataset, settings, 1)
+    network = stage.make_network(1)
     trainer, _ = training.make_trainer(network, dataset.pixel_max, adapted_loss)
     features = training.make_feature_extractor(network, dataset.pixel_max)
     epochs, every = settings["epochs"], np.arange(len(y_noisy))
@@ -363,7 +319,7 @@ def trust_in_labels(epoch, epochs, lids):
 
 def gce(dataset, y_noisy, settings, stage):
     """Train one network with the generalised cross-entropy, which gives unlikely labels less weight."""
-    return train_one(dataset, y_noisy, settings, generalised_cross_entropy)
+    return train_one(dataset, y_noisy, settings, stage, generalised_cross_entropy)
 
 
 # --- ELR (Liu et al. 2020, arXiv 2007.00151) ----------------------------------------------------------------------------
@@ -374,13 +330,84 @@ def elr(dataset, y_noisy, settings, stage):
     Weight and average as published for CIFAR-10, by the kind of noise. The targets are a variable of the trainer, and so part
     of its state in checkpoints.
     """
-    pairwise = noise.pattern(noisy_labels.treated_as(settings)).pairwise
+    pairwise = noise.pattern(noise.treated_as(settings)).pairwise
     constants = {"elr_lambda": 1.0, "elr_beta": 0.9} if pairwise else {"elr_lambda": 3.0, "elr_beta": 0.7}
     loss = EarlyLearningLoss(len(y_noisy), dataset.num_classes, *constants.values())
     labels_and_index = np.stack([y_noisy, np.arange(len(y_noisy))], axis=1).astype(np.int32)
-    return train_one(dataset, labels_and_index, settings, loss, derived=constants)
+    return train_one(dataset, labels_and_index, settings, stage, loss, derived=constants)
 
 
 def make(name, dataset, y_noisy, settings, stage):
     """Return the `Method` of one of METHODS, ready to train. Arguments: see the top of this module."""
     return globals()[name](dataset, y_noisy, settings, stage)
+
+
+ops = keras.ops
+
+
+def forward_loss(transition):
+    """Return the loss -log((T^T p)[observed label]) of logits, computed in logarithms since p may be too small to multiply.
+
+    transition: float [c, c], T[i, j] = P(observed j | true i).
+    """
+    log_transition = np.log(np.maximum(transition, 1e-30)).astype(np.float32)
+
+    def loss(labels, logits):
+        column = ops.take(log_transition.T, ops.cast(ops.reshape(labels, (-1,)), "int32"), axis=0)
+        return -ops.logsumexp(ops.log_softmax(logits) + column, axis=-1)
+
+    return loss
+
+
+def adapted_loss(labels_and_alpha, logits):
+    """Return the cross-entropy of the target alpha * label + (1 - alpha) * prediction; labels_and_alpha: float [n, 2]."""
+    labels, alpha = ops.cast(labels_and_alpha[:, 0], "int32"), labels_and_alpha[:, 1]
+    predicted = ops.stop_gradient(ops.argmax(logits, axis=-1))
+    of_label = ops.sparse_categorical_crossentropy(labels, logits, from_logits=True)
+    return alpha * of_label + (1 - alpha) * ops.sparse_categorical_crossentropy(predicted, logits, from_logits=True)
+
+
+def generalised_cross_entropy(labels, logits, q=0.7):
+    """Return L_q = (1 - p[label]^q) / q, float [n]; the cross-entropy for q -> 0, the mean absolute error for q = 1."""
+    log_p = -ops.sparse_categorical_crossentropy(ops.reshape(labels, (-1,)), logits, from_logits=True)
+    return -ops.expm1(q * log_p) / q
+
+
+class EarlyLearningLoss(keras.layers.Layer):
+    """The loss of ELR, with the targets of all samples; a loss that remembers, see `training.make_trainer`.
+
+    Parameters
+    ----------
+    samples, num_classes : int
+    weight : float
+        λ, of the regularisation.
+    momentum : float
+        β, of the targets.
+    """
+
+    def __init__(self, samples, num_classes, weight, momentum):
+        super().__init__(dtype="float32")
+        self.weight, self.momentum = weight, momentum
+        self.targets = self.add_weight(shape=(samples, num_classes), initializer="zeros", trainable=False, name="targets")
+
+    def call(self, labels_and_index, logits, training=None):
+        """Return the loss of each sample, float [n]; update its targets if in training."""
+        labels, index = labels_and_index[:, 0], labels_and_index[:, 1]
+        before = ops.take(self.targets, index, axis=0)
+        losses, targets = early_learning_loss(labels, logits, before, self.weight, self.momentum)
+        if training:
+            self.targets.assign(ops.scatter_update(self.targets, index[:, None], targets))
+        return losses
+
+
+def early_learning_loss(labels, logits, targets, weight, momentum):
+    """Return (the loss of ELR float [n], the new targets float [n, c]) of samples with these targets so far.
+
+    The new targets are t = β t + (1 - β) p / Σp, p the softmax clipped to [1e-4, 1 - 1e-4], without a gradient; the loss is
+    the cross-entropy + λ log(1 - <p, t>). weight: λ; momentum: β.
+    """
+    p = ops.clip(ops.softmax(logits), 1e-4, 1 - 1e-4)
+    now = p / ops.sum(p, axis=-1, keepdims=True)
+    targets = ops.stop_gradient(momentum * targets + (1 - momentum) * now)
+    cross_entropy = ops.sparse_categorical_crossentropy(labels, logits, from_logits=True)
+    return cross_entropy + weight * ops.log(1 - ops.sum(p * targets, axis=-1)), targets

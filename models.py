@@ -1,7 +1,7 @@
 """The networks: ResNet-32 v1, ResNet-110 v2, two small networks for 8x8 digits and one for tables.
 
     network = resnet32((32, 32, 3), num_classes=10, seed=0)     # pixels in [0, 1] -> logits
-    save_network(Path("network.keras"), network, "resnet32", pixel_max=255)   # raw pixels -> probabilities
+    save_network(Path("network.keras"), network, 255, "resnet32")   # raw pixels -> probabilities
 
 Architectures of He et al. 2015 (arXiv 1512.03385) and 2016 (arXiv 1603.05027), with the sizes, initialisers and regularisers
 of the experiments in Chen et al., ICML 2019. A network ends in logits; loss, prediction and saved file add the softmax.
@@ -17,18 +17,7 @@ import keras
 import numpy as np
 from keras import layers
 
-import fast_path
-import own_network
-import utils
-
-# The one list of networks, a literal, which the command line reads without importing this module: the name of a function
-# below and the kind of samples it is for. Add one here.
-ARCHITECTURES = {
-    "resnet32": "images",
-    "resnet110": "images",
-    "resnet8": "images",
-    "plain14": "images",
-    "dense": "table"}
+from incv import fast_path, registry
 
 
 class BiasFreeConv2D(layers.Conv2D):
@@ -199,75 +188,27 @@ def forward(network, images, kept=None, training=False):
 
 
 def build(architecture, input_shape, num_classes, seed=0, **options):
-    """Build one of ARCHITECTURES, with arguments as for `resnet32`, or a network of one's own (own_network.py), as it is.
-
-    Raises ValueError if the name is unknown, own_network.NetworkError if the network cannot be used.
-    """
-    if own_network.is_file(architecture):
-        return _build_own(architecture, tuple(input_shape), num_classes, int(seed))
-    if architecture not in ARCHITECTURES:
-        raise ValueError(f"unknown architecture {architecture!r}: use one of {', '.join(ARCHITECTURES)}")
+    """Build one of registry.ARCHITECTURES, with arguments as for `resnet32`. Raises ValueError if the name is unknown."""
+    if architecture not in registry.ARCHITECTURES:
+        raise ValueError(f"unknown architecture {architecture!r}: use one of {', '.join(registry.ARCHITECTURES)}")
     return globals()[architecture](input_shape, num_classes, seed=seed, **options)
 
 
-def _build_own(architecture, input_shape, num_classes, seed):
-    """Build a network of one's own and check it. Its weights follow from the seed, whether the function uses it or not."""
-    with utils.native_stderr_silenced():  # on JAX too, Keras imports TensorFlow to seed it, if it is installed
-        keras.utils.set_random_seed(seed)
-    network = own_network.build(architecture, input_shape, num_classes, seed)
-    if not isinstance(network, keras.Model):
-        raise own_network.NetworkError(f"{architecture} returned {type(network).__name__}: it must return a keras.Model")
-    try:
-        if getattr(network, "inputs", None) is None or None in network.inputs[0].shape[1:]:
-            images = keras.Input(input_shape)
-            network = keras.Model(images, network(images))
-        fits = network.inputs[0].shape[1:] == input_shape and len(network.inputs) == len(network.outputs) == 1
-        outputs = np.asarray(network(np.random.default_rng(0).random((4, *input_shape), dtype=np.float32), training=False))
-    except Exception as error:  # whatever the layers of a user's network raise
-        raise own_network.NetworkError(f"{architecture} takes no samples of shape {input_shape} "
-                                       f"({' '.join(str(error).split())[:200]})") from None
-    if not fits or network.output_shape != (None, num_classes):
-        raise own_network.NetworkError(f"{architecture} returned a network from {network.input_shape} to "
-                                       f"{network.output_shape}: it must be from {(None, *input_shape)} to "
-                                       f"{(None, num_classes)}")
-    if (outputs >= 0).all() and np.allclose(outputs.sum(axis=1), 1, atol=1e-3):
-        raise own_network.NetworkError(f"{architecture} returned a network that ends in a softmax: it must end in logits; "
-                                       f"remove the last activation")
-    if network.outputs[0].dtype != "float32":
-        raise own_network.NetworkError(f"{architecture} returned a network with outputs of {network.outputs[0].dtype}: give "
-                                       f"its last layer dtype=\"float32\"")
-    return network
-
-
-def build_for_run(settings, dataset, *stage, masked=False):
-    """Build the network that a run's settings name for a data.Dataset; (seed, *stage) decides its initial weights.
-
-    masked: whether it may have the second input of `resnet32`.
-    """
-    return build(
-        settings["architecture"], dataset.x_train.shape[1:], dataset.num_classes, momentum=settings["bn_momentum"],
-        seed=utils.rng(settings["seed"], *stage).integers(2 ** 32),
-        dtype="mixed_bfloat16" if settings["precision"] == "bfloat16" else "float32", masked=masked)
-
-
-def save_network(path, network, architecture, pixel_max):
+def save_network(path, network, pixel_max, architecture=None):
     """Save a trained network, raw pixels -> probabilities, which `keras.models.load_model` reads.
-
-    It is saved with stock Keras layers; a network of one's own as it is.
 
     Parameters
     ----------
     path : pathlib.Path
         Ends in .keras; appears whole or not at all.
     network : keras.Model
-        As built by `build`.
-    architecture : str
-        As for `build`.
     pixel_max : float
         The pixel value that means 1.0.
+    architecture : str, optional
+        The name with which `build` built the network, which is saved with stock Keras layers; by default it is saved as it is.
     """
     plain = network
-    if not own_network.is_file(architecture):
+    if architecture is not None:
         momentum = next((layer.momentum for layer in network.layers if isinstance(layer, layers.BatchNormalization)), None)
         plain = build(architecture, network.inputs[0].shape[1:], network.output_shape[-1], momentum=momentum, stock=True)
         plain.set_weights(network.get_weights())

@@ -209,6 +209,35 @@ def removal_ratio(noise_ratio):
     return min(2.0, noise_ratio / (1 - noise_ratio)) if noise_ratio < 1 else 2.0
 
 
+# --- what follows from any transition matrix ---------------------------------------------------------------------------
+
+def expected_ratio(transition, class_sizes):
+    """Return the expected fraction of flipped labels, to six decimals."""
+    return round(float(np.average(1 - np.diag(transition), weights=class_sizes)), 6) + 0.0  # never -0.0
+
+
+def nearest_pattern(transition, class_sizes):
+    """Return the pattern as which INCV and robust training treat a matrix.
+
+    "asym", where nothing is removed and k = 1, if more than half of all expected wrong labels go to the class that their own
+    class is most often mistaken for; else "sym".
+    """
+    wrong = np.where(np.eye(len(transition), dtype=bool), 0, transition) * np.asarray(class_sizes)[:, None]
+    return "asym" if wrong.max(axis=1).sum() > wrong.sum() * (0.5 + 1e-9) else "sym"
+
+
+def treated_as(settings):
+    """Return the noise pattern by which INCV and robust training go, by the settings of a run."""
+    return settings.get("treated_as", settings["noise_pattern"])
+
+
+def true_transition(settings, num_classes, transition=None):
+    """Return the transition matrix of a run's noise, None where labels are used as given. transition: of a file, or None."""
+    if transition is not None or settings["noise_ratio"] is None:
+        return transition
+    return transition_matrix(settings["noise_pattern"], settings["noise_ratio"], num_classes)
+
+
 # --- measures ---------------------------------------------------------------------------------------------------------
 
 def precision_and_recall(y, y_noisy, select):

@@ -4,10 +4,7 @@ import math
 import keras
 import numpy as np
 
-import fast_path
-import models
-import runs
-import utils
+from incv import fast_path, models, utils
 
 ops = keras.ops
 BATCH_SIZE_PREDICT = 500  # does not change predictions; larger batches gain nothing on a CPU
@@ -88,8 +85,8 @@ def make_predictor(network, pixel_max):
 def make_feature_extractor(network, pixel_max):
     """Return a keras.Model of a network: images -> the input of its last layer, float32 [n, d]."""
     if isinstance(network.layers[-1], keras.Model):
-        raise runs.RunError("d2l needs the input of the last layer, but the network of --architecture wraps another one: "
-                            "return that one, or give another --method")
+        raise utils.UserError("d2l needs the input of the last layer, but the network of --architecture wraps another one: "
+                              "return that one, or give another --method")
     penultimate = keras.Model(network.inputs, network.layers[-1].input)
     images = keras.Input(network.inputs[0].shape[1:])
     return _predicting(keras.Model(images, ops.cast(penultimate(images / pixel_max), "float32")))
@@ -132,7 +129,7 @@ def fit(trainer, epochs, schedule, train, start=0, state=None, restart_at_drops=
 
     Raises
     ------
-    runs.RunError
+    utils.UserError
         If a loss is not finite.
     """
     if state is not None:
@@ -143,8 +140,8 @@ def fit(trainer, epochs, schedule, train, start=0, state=None, restart_at_drops=
             restart_optimizer(trainer)
         found = train(epoch, rates[epoch])
         if not all(math.isfinite(value) for name, value in found.items() if name.startswith("loss")):
-            raise runs.RunError(f"the loss is not finite in {where}epoch {epoch + 1}: training diverged; try another --seed "
-                                f"or --precision float32")
+            raise utils.UserError(f"the loss is not finite in {where}epoch {epoch + 1}: training diverged; try another --seed "
+                                  f"or --precision float32")
         yield epoch, rates[epoch], found
 
 

@@ -2,7 +2,6 @@
 
 Keras is imported when a backend is started, never before: a command that only prints its help must not wait for it.
 """
-import ast
 import contextlib
 import importlib.util
 import os
@@ -15,30 +14,27 @@ from pathlib import Path
 import numpy as np
 
 BACKENDS = ("tensorflow", "jax")
+PROJECT = Path(__file__).resolve().parent
+FOLDER_OF_PACKAGE = PROJECT if (PROJECT / "incv").is_dir() else PROJECT.parent  # which contains incv/: in place, installed
 
 
-class BackendError(Exception):
-    """The requested backend or device is not available; the message says what to do."""
+class UserError(Exception):
+    """A command cannot do what it was asked to; the message, one line, says what is wrong and what to do."""
 
 
-def literal(module, name):
-    """Return the literal that a module of this project assigns to `name`, without importing the module.
+# --- messages ---------------------------------------------------------------------------------------------------------
 
-    Importing Keras takes seconds. This is how a command line knows the methods of methods.py and the networks of models.py,
-    each of which is listed only there. KeyError if there is no such assignment.
-    """
-    source = (Path(__file__).resolve().parent / f"{module}.py").read_text(encoding="utf-8")
-    for statement in ast.parse(source).body:
-        if isinstance(statement, ast.Assign) and [ast.unparse(target) for target in statement.targets] == [name]:
-            return ast.literal_eval(statement.value)
-    raise KeyError(f"{module}.py assigns no {name}")
+def first_line(error):
+    return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
-def print_any_text():
-    """Let standard output and error escape what their encoding lacks, such as ± or a class name, instead of failing."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
+def many(number, noun):
+    """Return "1 file", "2 files"."""
+    return f"{number} {noun}{'' if number == 1 else 's' if not noun.endswith('s') else 'es'}"
+
+
+def listed(names, most=12):
+    return ", ".join(map(str, names[:most])) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 # --- random draws -----------------------------------------------------------------------------------------------------
@@ -128,26 +124,26 @@ def scaled_epoch(epoch, epochs, published_epochs):
 def check_backend(gpu_id=None):
     """Return the backend that KERAS_BACKEND names ("tensorflow" by default), without importing it.
 
-    Raises BackendError if it is unknown or not installed, if there is no GPU of number gpu_id, or if TensorFlow's
+    Raises UserError if it is unknown or not installed, if there is no GPU of number gpu_id, or if TensorFlow's
     TF_NUM_INTEROP_THREADS is not a number of parallel operations (see `_make_tensorflow_deterministic`).
     """
     backend = os.environ.get("KERAS_BACKEND", BACKENDS[0])
     if backend not in BACKENDS:
-        raise BackendError(f"KERAS_BACKEND={backend}: unknown backend; use {' or '.join(BACKENDS)}")
+        raise UserError(f"KERAS_BACKEND={backend}: unknown backend; use {' or '.join(BACKENDS)}")
     if importlib.util.find_spec(backend) is None:
-        raise BackendError(f"KERAS_BACKEND={backend}: {backend} is not installed; pip install {backend}")
+        raise UserError(f"KERAS_BACKEND={backend}: {backend} is not installed; pip install {backend}")
     operations = os.environ.get("TF_NUM_INTEROP_THREADS") or "1"
     if backend == "tensorflow" and not (operations.isdecimal() and 1 <= int(operations) <= 4096):
-        raise BackendError(f"TF_NUM_INTEROP_THREADS={operations}: not a number of operations; set 1 to 4096, or unset it")
+        raise UserError(f"TF_NUM_INTEROP_THREADS={operations}: not a number of operations; set 1 to 4096, or unset it")
     if gpu_id is not None and gpu_id >= len(_gpu_names()):
-        raise BackendError(f"--gpu_id {gpu_id}: {len(_gpu_names())} GPUs found; remove --gpu_id to use the default device")
+        raise UserError(f"--gpu_id {gpu_id}: {len(_gpu_names())} GPUs found; remove --gpu_id to use the default device")
     return backend
 
 
 def default_threads(kind):
     """Return all cores or, for digits and other small samples, 1: sharing such small operations saves no time.
 
-    kind: of the dataset, see data.Facts.
+    kind: of the dataset, see source.Facts.
     """
     return 1 if kind in ("digits", "small_images", "table") else os.cpu_count()
 
@@ -170,14 +166,14 @@ def start_backend(threads, gpu_id=None, in_parallel=True):
 
     Raises
     ------
-    BackendError
+    UserError
         If the backend or the GPU is not available, or this process runs another backend already.
     """
     backend = check_backend(gpu_id)
     running = sys.modules.get("keras")
     if running and (running.backend.backend(), os.environ.get("NPROC", str(threads))) != (backend, str(threads)):
-        raise BackendError(f"this process runs {running.backend.backend()} with {os.environ['NPROC']} threads and cannot "
-                           f"switch to {backend} with {threads}: start a new process or new workers")
+        raise UserError(f"this process runs {running.backend.backend()} with {os.environ['NPROC']} threads and cannot "
+                        f"switch to {backend} with {threads}: start a new process or new workers")
     if running:
         running.utils.clear_session()  # an earlier run's graphs
     os.environ["KERAS_BACKEND"] = backend
@@ -202,8 +198,8 @@ def start_backend(threads, gpu_id=None, in_parallel=True):
     keras.config.set_floatx("float32")
     keras.config.set_image_data_format("channels_last")
     if gpu_id is not None and "cpu" in device:
-        raise BackendError(f"--gpu_id {gpu_id}: the installed {backend} finds no GPU; install its GPU version (README), or "
-                           f"remove --gpu_id to run on the CPU")
+        raise UserError(f"--gpu_id {gpu_id}: the installed {backend} finds no GPU; install its GPU version (README), or "
+                        f"remove --gpu_id to run on the CPU")
     # A bias that batch normalisation cancels has no gradient (models.BiasFreeConv2D); Keras would warn each time.
     warnings.filterwarnings("ignore", "Gradients do not exist for variables")
     gpus = [] if "cpu" in device else _gpu_names()
@@ -256,3 +252,4 @@ def _cpu_name():
                 return f"{line.split(':', 1)[1].strip()} ({os.cpu_count()} cores)"
     import platform
     return f"{platform.processor() or platform.machine()} ({os.cpu_count()} cores)"
+

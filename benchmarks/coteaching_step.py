@@ -1,6 +1,6 @@
 """Measure one step of modified Co-teaching: compiled as one graph, beside the four calls that it replaces.
 
-    python benchmarks/coteaching_step.py
+    python -m incv.benchmarks.coteaching_step
 
 The four calls are two predictions of the batch, from which NumPy selects, and two training steps on the samples kept,
 once with Keras's stock layers and once with those of this repo. ResNet-32, batches of 128 of which 115 are kept (e_S =
@@ -10,14 +10,11 @@ networks. From these follows the time of a run on all of CIFAR-10, which is prin
 reports.
 """
 import os
-import sys
 
 import numpy as np
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-from throughput import best_of, options  # noqa: E402
-
-import utils  # noqa: E402
+from incv import utils
+from incv.benchmarks.throughput import best_of, options
 
 BATCH, KEEP, JOINED = 128, 115, 64
 # How many samples INCV selects, by the last LP and LR of the published figure, and the last epoch of the warm-up.
@@ -41,9 +38,7 @@ def measure(turns):
     """Return {what: (best seconds, best CPU seconds) of a step}."""
     import keras
 
-    import coteaching
-    import models
-    import training
+    from incv import coteaching, models, training
 
     generator = np.random.default_rng(0)
     x, y = generator.integers(0, 256, (BATCH, 32, 32, 3), dtype=np.uint8), generator.integers(0, 10, BATCH)

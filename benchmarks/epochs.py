@@ -1,15 +1,14 @@
 """How many steps of training do label issues need? F1 by the number of samples and of steps.
 
-    python benchmarks/epochs.py                       # tables and small images
-    python benchmarks/epochs.py --kinds images        # photographs: hours
+    python -m incv.benchmarks.epochs                       # tables and small images
+    python -m incv.benchmarks.epochs --kinds images        # photographs: hours
 
-A fifth of the labels is flipped to any other class; `label_errors.find_label_errors` with the network that the commands use
+A fifth of the labels is flipped to any other class; `label_issues.find_label_issues` with the network that the commands use
 for such data, in batches of 32, for as many epochs as the steps take. Tables: scikit-learn's make_classification (four
 classes, 20 features); small images: the digits; images: airplanes, cars and frogs of CIFAR-10. Every finished row of
 (--results_dir)/epochs.csv is not repeated; the table is written to epochs.md beside it.
 """
 import argparse
-import os
 import sys
 import time
 from pathlib import Path
@@ -18,12 +17,8 @@ import numpy as np
 import pandas as pd
 import sklearn.datasets
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-import command  # noqa: E402
-import data  # noqa: E402
-import noise  # noqa: E402
-import runs  # noqa: E402
-import utils  # noqa: E402
+from incv import data, noise, utils
+from incv.runner import files, options
 
 BATCH_SIZE = 32
 
@@ -56,8 +51,8 @@ KINDS = {"tables": (table, "dense", (100, 400, 2000, 10000), (50, 100, 200, 400,
 
 def f1(kind, samples, steps, seed):
     """Return (F1 of the label issues, epochs, seconds)."""
-    import models
-    from label_errors import find_label_errors
+    from incv import models
+    from incv.label_issues import find_label_issues
 
     load, network, *_ = KINDS[kind]
     x, y = load(samples)
@@ -65,14 +60,14 @@ def f1(kind, samples, steps, seed):
     given = noise.flip_labels(y, noise.transition_matrix("sym", 0.2, num_classes), utils.rng(seed, "noise"))
     epochs = utils.enough_epochs(steps=steps, epochs=1)(len(y), BATCH_SIZE)
     begun = time.monotonic()
-    issues = find_label_errors(x, given, lambda: models.build(network, x.shape[1:], num_classes, momentum=0.9), seed=seed,
+    issues = find_label_issues(x, given, lambda: models.build(network, x.shape[1:], num_classes, momentum=0.9), seed=seed,
                                epochs=epochs)["suspect"].to_numpy()
     wrong = given != y
     return 2 * (issues & wrong).sum() / (issues.sum() + wrong.sum()), epochs, time.monotonic() - begun
 
 
 def main():
-    parser = command.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kinds", nargs="+", default=["tables", "small images"], choices=KINDS)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1], metavar="N", help="default: 0 1")
     parser.add_argument("--results_dir", default="results", metavar="DIR", help="default: results")
@@ -91,13 +86,13 @@ def main():
                     found = pd.concat([found, pd.DataFrame([{
                         "kind": kind, "samples": samples, "steps": steps, "seed": seed, "epochs": epochs, "f1": value,
                         "seconds": round(seconds, 1)}])], ignore_index=True)
-                    runs.write_table(file, found)
+                    files.write_table(file, found)
                     print(f"{kind}, {samples} samples, {steps} steps ({epochs} epochs), seed {seed}: F1 {value:.3f}, "
                           f"{seconds:.0f} s", file=sys.stderr, flush=True)
     wide = found.groupby(["kind", "samples", "steps"])["f1"].mean().unstack().sort_index(ascending=[False, True])
     wide.columns = [f"{steps} steps" for steps in wide.columns]
     text = wide.reset_index().to_markdown(index=False, floatfmt=".3f").replace("nan", "   ") + "\n"
-    runs.write_text(file.with_suffix(".md"), text)
+    files.write_text(file.with_suffix(".md"), text)
     print(text, end="")
 
 

@@ -1,8 +1,8 @@
 """Measure label issues where samples belong together: halves by rows, halves by groups, cross-validation of both kinds.
 
-    python benchmarks/groups.py                        # rows of patients: seeds 0 to 7, five split seeds each
-    python benchmarks/groups.py --sets pictures        # digits, each drawn eight times: seeds 0 to 2, one split seed each
-    python benchmarks/groups.py --sets "600 pictures"  # the same with four times as many
+    python -m incv.benchmarks.groups                        # rows of patients: seeds 0 to 7, five split seeds each
+    python -m incv.benchmarks.groups --sets pictures        # digits, each drawn eight times: seeds 0 to 2, one split seed each
+    python -m incv.benchmarks.groups --sets "600 pictures"  # the same with four times as many
 
 Patients: 120 of 10 rows of 20 features, in 2 and 4 classes; every patient has one given label, wrong for 15 % of them, and its
 rows lie close together. Pictures: 150 digits of scikit-learn, or 600, each drawn eight times with shifts of at most a pixel,
@@ -28,13 +28,11 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, cross
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-import command  # noqa: E402
-import groups as of_groups  # noqa: E402
-import runs  # noqa: E402
-import utils  # noqa: E402
-from label_errors import find_label_errors  # noqa: E402
-from label_issues import differences  # noqa: E402
+from incv import utils
+from incv.benchmarks.label_issues import differences
+from incv.checking import grouping
+from incv.label_issues import find_label_issues
+from incv.runner import files, options
 
 FOLDS, WRONG = 5, 0.15
 CLASSIFIERS = {"logistic regression": make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)),
@@ -75,7 +73,7 @@ SETS = {"patients": (patients, (2, 4), list(CLASSIFIERS), range(8), 5),
 # --- methods ----------------------------------------------------------------------------------------------------------
 
 def by_ours(x, given, model, seed, groups):
-    table = find_label_errors(x, given, model, seed=seed, groups=groups)
+    table = find_label_issues(x, given, model, seed=seed, groups=groups)
     return table["suspect"].to_numpy(), table["margin"].to_numpy(), table.attrs["verdict"]
 
 
@@ -93,7 +91,7 @@ def compare(of_set, classes, model_name, seed, split_seed):
     model, methods = CLASSIFIERS.get(model_name), {"ours": by_ours}
     if model is None:
         utils.start_backend(1)
-        import models
+        from incv import models
 
         model = lambda: models.build(model_name, x.shape[1:], classes, momentum=0.9)  # noqa: E731
     else:
@@ -102,7 +100,7 @@ def compare(of_set, classes, model_name, seed, split_seed):
     for method, find in methods.items():
         for by, given_groups in (("rows", None), ("groups", groups)):
             issues, margins, verdict = find(x, given, model, split_seed, given_groups)
-            mean, hits = of_groups.mean(groups, margins)[groups], (issues & wrong).sum()
+            mean, hits = grouping.mean(groups, margins)[groups], (issues & wrong).sum()
             rows.append({
                 "set": of_set, "classes": classes, "model": model_name, "seed": seed, "split_seed": split_seed,
                 "method": method, "by": by, "recall": hits / wrong.sum(), "f1": 2 * hits / (issues.sum() + wrong.sum()),
@@ -129,7 +127,7 @@ def tables(found):
 
 
 def main():
-    parser = command.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sets", nargs="+", default=["patients"], choices=SETS, help="default: patients")
     parser.add_argument("--seeds", nargs="+", type=int, metavar="N", help="default: those of the set, 0 to 7 and 0 to 2")
     parser.add_argument("--split_seeds", type=int, metavar="N", help="how many (default: those of the set, 5 and 1)")
@@ -148,10 +146,10 @@ def main():
         joblib.delayed(compare)(*task) for task in tasks)
     for number, rows in enumerate(finished, start=1):
         found = pd.concat([found, pd.DataFrame(rows)], ignore_index=True)
-        runs.write_table(file, found)
+        files.write_table(file, found)
         print(f"{number}/{len(tasks)} {rows[0]['model']}, {rows[0]['classes']} classes, seed {rows[0]['seed']}: F1 by rows "
               f"{rows[0]['f1']:.3f}, by groups {rows[1]['f1']:.3f}", file=sys.stderr, flush=True)
-    runs.write_text(file.with_suffix(".md"), tables(found))
+    files.write_text(file.with_suffix(".md"), tables(found))
     print(f"written: {file}")
 
 

@@ -1,13 +1,13 @@
 """Compare the label issues of this project with those of cleanlab: same noisy labels, same models.
 
     pip install cleanlab mlxtend
-    python benchmarks/label_issues.py                                  # scikit-learn's data and models: seeds 2 to 6
-    python benchmarks/label_issues.py --sets network                   # networks on the digits and on MNIST
-    python benchmarks/label_issues.py --sets cifar10 --seeds 2 3       # 5,000 images of CIFAR-10
-    python benchmarks/label_issues.py --sets hard --seeds 2 3          # classes that models hardly separate
-    python benchmarks/label_issues.py --sets random --seeds 0 1 2 3 4  # random features: what is the verdict?
+    python -m incv.benchmarks.label_issues                                  # scikit-learn's data and models: seeds 2 to 6
+    python -m incv.benchmarks.label_issues --sets network                   # networks on the digits and on MNIST
+    python -m incv.benchmarks.label_issues --sets cifar10 --seeds 2 3       # 5,000 images of CIFAR-10
+    python -m incv.benchmarks.label_issues --sets hard --seeds 2 3          # classes that models hardly separate
+    python -m incv.benchmarks.label_issues --sets random --seeds 0 1 2 3 4  # random features: what is the verdict?
 
-Ours: `label_errors.find_label_errors` as it is. vote: 10 nearest neighbours on standardised features (the idea of SimiFeat,
+Ours: `label_issues.find_label_issues` as it is. vote: 10 nearest neighbours on standardised features (the idea of SimiFeat,
 Zhu et al. 2022); flagged if another class has more votes. AUM, for networks: the area under the margin, its threshold by a
 made-up class (Pleiss et al., NeurIPS 2020). confidence and agreement, for scikit-learn's models: out-of-fold, ten times five
 folds (George et al., TMLR 2024); ranking only. cleanlab (Northcutt et al. 2021, arXiv 1911.00068): out-of-fold probabilities
@@ -39,15 +39,9 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-import command  # noqa: E402
-import data  # noqa: E402
-import INCV  # noqa: E402
-import noise  # noqa: E402
-import progress_bar  # noqa: E402
-import runs  # noqa: E402
-import utils  # noqa: E402
-from label_errors import find_label_errors  # noqa: E402
+from incv import INCV, data, noise, utils
+from incv.label_issues import find_label_issues
+from incv.runner import console, files, options
 
 METHODS = ("ours", "cleanlab", "vote", "AUM", "confidence", "agreement")
 FOLDS, REPEATS, NEIGHBOURS = 5, 10, 10
@@ -120,9 +114,9 @@ def build(name, shape, num_classes):
     """Return a function that builds a fresh network which ends in logits."""
     import keras
 
-    import models
+    from incv import models, registry
 
-    if name in models.ARCHITECTURES:
+    if name in registry.ARCHITECTURES:
         return lambda outputs=num_classes: models.build(name, shape, outputs, momentum=0.9)
     return lambda outputs=num_classes: keras.Sequential([
         keras.Input(shape), keras.layers.Conv2D(16, 3, strides=2, activation="relu"),
@@ -161,7 +155,7 @@ def flipped_by_sample(x, y, ratio, generator):
 
 def by_ours(x, given, model, pattern, seed):
     """Return (label issues bool [n], ranking float [n], trainings, verdict)."""
-    table = find_label_errors(x, given, model, pattern, seed=seed)
+    table = find_label_issues(x, given, model, pattern, seed=seed)
     return table["suspect"].to_numpy(), table["margin"].to_numpy(), 8, table.attrs["verdict"]
 
 
@@ -186,7 +180,7 @@ def by_network(x, given, model, folds, seed):
     p, num_classes = np.empty((len(given), len(np.unique(given)))), len(np.unique(given))
     settings = {"epochs": INCV.EPOCHS["small"](len(given), 32), "batch_size": 32, "iterations": FOLDS, "seed": seed}
     dataset = data.Dataset(x, None, None, None, num_classes, pixel_max=1, shift=0, flip=False, checksum=None)
-    train = INCV.Train(dataset, given, settings, progress_bar.Progress(quiet=True), {}, lambda **_: None, model())
+    train = INCV.Train(dataset, given, settings, console.Progress(quiet=True), {}, lambda **_: None, model())
     for number, (train_index, held_out) in enumerate(folds.split(given, given)):
         # iteration and half decide the order of the batches
         p[held_out] = train(train_index, held_out, np.empty(0, int), False, number // 2 + 1, number % 2 + 1)
@@ -228,7 +222,7 @@ def by_aum(x, given, model, seed):
     """
     import keras
 
-    import training
+    from incv import training
 
     num_classes, generator = len(np.unique(given)), utils.rng(seed, "aum")
     drawn = generator.permutation(len(given))[:2 * (len(given) // (num_classes + 1))]
@@ -354,7 +348,7 @@ def of_random_features(found):
 
 
 def main():
-    parser = command.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sets", nargs="+", default=["classifiers"], choices=SETS, help="default: classifiers")
     parser.add_argument("--data", nargs="+", metavar="NAME", help="only these (default: all of the set)")
     parser.add_argument("--noise", nargs="+", metavar="NOISE", help='only these, such as "sym 0.1" (default: all of the set)')
@@ -382,15 +376,15 @@ def main():
         joblib.delayed(compare)(*task) for task in tasks)
     for number, rows in enumerate(finished, start=1):
         found = pd.concat([found, pd.DataFrame(rows)], ignore_index=True)
-        runs.write_table(file, found)
+        files.write_table(file, found)
         left = (time.monotonic() - begun) / number * (len(tasks) - number) / 60
         told = ", ".join(f"{row['method']} {row['average_precision']:.3f}" for row in rows)
         print(f"{number}/{len(tasks)} {rows[0]['data']}, {rows[0]['model']}, {rows[0]['noise']}, seed {rows[0]['seed']}: "
               f"average precision {told}; {left:.0f} min left", file=sys.stderr, flush=True)
     if (found["set"] != "random").any():
-        runs.write_text(file.with_suffix(".md"), tables(found))
+        files.write_text(file.with_suffix(".md"), tables(found))
     if (found["set"] == "random").any():
-        runs.write_text(file.with_name("label_issues_random.md"), of_random_features(found))
+        files.write_text(file.with_name("label_issues_random.md"), of_random_features(found))
     print(f"written: {file}")
 
 

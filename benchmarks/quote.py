@@ -1,26 +1,21 @@
 """Write the tables that README.md and docs/ quote from results/reference, each between `<!-- NAME -->` and `<!-- end -->`.
 
-    python benchmarks/quote.py
+    python -m incv.benchmarks.quote
 
 tests/test_evidence.py checks that nothing changes.
 """
 import argparse
-import os
 import re
-import sys
 from pathlib import Path
 
 import numpy as np
 
-PROJECT = Path(os.path.dirname(os.path.abspath(__file__))).parent
-sys.path.insert(0, str(PROJECT))
-import command  # noqa: E402
-import figures  # noqa: E402
-import ledger  # noqa: E402
-import runs  # noqa: E402
-import tables  # noqa: E402
+from incv import registry, utils
+from incv.benchmarks import ledger
+from incv.reporting import figures, tables
+from incv.runner import files, options
 
-REFERENCE = PROJECT / "results" / "reference"
+REFERENCE = utils.PROJECT / "results" / "reference"
 METHODS = ("f_correction", "decoupling", "coteaching", "mentornet", "d2l", "incv", "standard", "gce", "elr")
 NOISE = ("sym 0.2", "sym 0.5", "sym 0.8", "asym 0.4")
 NOT_YET = "not finished"
@@ -39,7 +34,7 @@ def digits(rows):
         return tables.with_sd(row["accuracy"], row["sd"]) + number
 
     return tables.markdown(["method", *NOISE], [
-        [tables.METHODS[method]["label"], *(cell(method, noise_name) for noise_name in NOISE)] for method in METHODS])
+        [registry.METHODS[method]["label"], *(cell(method, noise_name) for noise_name in NOISE)] for method in METHODS])
 
 
 def full_scale(found):
@@ -57,7 +52,7 @@ def full_scale(found):
                  [f"{quantity}, this repo", *(f"{mean:.3f}" for mean in means)]]
     table = tables.accuracies(found)
     for method in ("incv", "standard"):
-        label, published = (tables.METHODS[method][key] for key in ("label", "published"))
+        label, published = (registry.METHODS[method][key] for key in ("label", "published"))
         of_method = table[table["method"] == method] if len(table) else table
         cells = [next((tables.with_sd(row.accuracy, row.sd) for row in of_method.itertuples() if row.noise == name), "-")
                  for name in here]
@@ -75,7 +70,7 @@ def theory(found, wanted):
     """
     of_theory, rows = found[(found["script"] == "Verify_Theory") & (found["dataset"] == "cifar10")], []
     for run in of_theory.itertuples():
-        if re.fullmatch(wanted, runs.name_of_settings(run.path)):
+        if re.fullmatch(wanted, files.name_of_settings(run.path)):
             published = figures.PUBLISHED["theory"][run.noise_pattern]
             rows.append([run.noise, *(
                 f"{run.provenance['measured'][quantity]:.3f} ({published[quantity][round(10 * run.noise_ratio)]:.2f}, "
@@ -124,7 +119,7 @@ def fill(text, found):
 
 def results_folders(description):
     """Return the results folders of a command line; `--help` prints the description."""
-    parser = command.Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options.Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results_dir", nargs="+")
     found = parser.parse_args().results_dir
     for folder in found:
@@ -134,11 +129,11 @@ def results_folders(description):
 
 
 def pages():
-    return [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
+    return [utils.PROJECT / "README.md", *sorted((utils.PROJECT / "docs").glob("*.md"))]
 
 
 if __name__ == "__main__":
-    command.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    options.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     found = quoted()
     for page in pages():
         page.write_text(fill(page.read_text(), found))

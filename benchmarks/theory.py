@@ -1,19 +1,16 @@
 """Print how far the runs of Verify_Theory.py are from theory, computed from their CSVs.
 
-    python benchmarks/theory.py results/reference
+    python -m incv.benchmarks.theory results/reference
 
 For each noise ratio: mean over seeds - theory for test accuracy, label precision LP and label recall LR, with the
 standard error over seeds; and the mean of the absolute differences over the ratios.
 """
-import sys
-from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-import runs  # noqa: E402
-import tables  # noqa: E402
-from quote import results_folders  # noqa: E402
+from incv.benchmarks.quote import results_folders
+from incv.reporting import tables
+from incv.runner import files
 
 
 def main():
@@ -21,7 +18,7 @@ def main():
     for results_dir in results_folders(__doc__):
         found = tables.read_runs(results_dir)
         paths = found.loc[found["script"] == "Verify_Theory", "path"]
-        for folder, settings_name in sorted({(path.parent.parent, runs.name_of_settings(path)) for path in paths}):
+        for folder, settings_name in sorted({(path.parent.parent, files.name_of_settings(path)) for path in paths}):
             of_ratio = tables.differences_from_theory(folder, settings_name)
             shown = settings_name.strip("_").replace("_", " ") or "default"
             for ratio, of_quantity in of_ratio.items():

@@ -1,7 +1,7 @@
 """Measure how fast ResNet-32 trains here, beside Keras's stock layers and PyTorch.
 
     pip install torch                       # the CPU build suffices; without it there are no rows of PyTorch
-    python benchmarks/throughput.py         # prints the table and writes it to results/throughput.md
+    python -m incv.benchmarks.throughput         # prints the table and writes it to results/throughput.md
 
 Two steps, each in float32 and in bfloat16: plain training of a batch of 128, and modified Co-teaching of two networks
 (two predictions, then two training steps on the 115 samples with the smallest loss under the other network: e_S = 0.1).
@@ -20,9 +20,7 @@ import time
 
 import numpy as np
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-import data  # noqa: E402
-import utils  # noqa: E402
+from incv import data, utils
 
 BATCH, KEEP = 128, 115
 TRAINING, COTEACHING = "training", "Co-teaching"
@@ -39,9 +37,7 @@ def keras_steps(batches, wanted=None):
     """
     import keras
 
-    import coteaching
-    import models
-    import training
+    from incv import coteaching, models, training
 
     generator = np.random.default_rng(0)
     n, steps = BATCH * batches, {}
@@ -59,7 +55,7 @@ def keras_steps(batches, wanted=None):
         coteacher = coteaching.make_coteacher(networks, 255)
         dataset = data.Dataset(x, None, None, None, 10, 255, 4, True, "")
         return lambda: coteaching.coteach_epoch(coteacher, dataset, y, np.arange(n), np.arange(0), utils.rng(0), BATCH, 1e-3,
-                                                 lambda size: KEEP)
+                                                lambda size: KEEP)
 
     # A network of next to nothing: what is left is augmentation and feeding.
     inputs = keras.Input((32, 32, 3))
@@ -174,7 +170,7 @@ def work(library, threads, batches):
 
 def employ(library, threads, batches):
     """Start the process of a library; return (its name, {key: function that takes a turn there})."""
-    process = subprocess.Popen([sys.executable, os.path.abspath(__file__), "--work", library, "--threads", str(threads),
+    process = subprocess.Popen([sys.executable, "-m", "incv.benchmarks.throughput", "--work", library, "--threads", str(threads),
                                 "--batches", str(batches)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     said = process.stdout.readline()
     if not said:

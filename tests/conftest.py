@@ -8,12 +8,11 @@ import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 
+import forked
 import pytest
 
-import forked
-
 PROJECT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(PROJECT), str(PROJECT / "benchmarks")]
+sys.path.insert(0, str(PROJECT))
 # As utils.start_backend sets it: TensorFlow reads it when forked.py imports it, before a script can.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")  # JAX compiles longer here than it computes
@@ -40,7 +39,8 @@ FOLDER = os.path.join("results", "digits", "sym", "0.5")
 def small_network(seed, masked=False, momentum=0.9):
     """One convolution and batch normalisation, for what is asked of every network alike: it compiles in a second."""
     import keras
-    import models
+
+    from incv import models
 
     images, kept = models._inputs((8, 8, 1), masked)
     conv, bn, dense = models._building_blocks(seed, False, "float32", keras.initializers.GlorotUniform, 1e-4, momentum, kept)
@@ -50,7 +50,7 @@ def small_network(seed, masked=False, momentum=0.9):
 
 def dataset_of(x, y_train, shift=1, flip=False, pixel_max=16):
     """A data.Dataset of these training samples and true labels, without test data."""
-    import data
+    from incv import data
 
     return data.Dataset(x, y_train, None, None, 10, pixel_max, shift, flip, "")
 
@@ -107,9 +107,14 @@ def start(arguments, cwd, script="INCV.py", fresh=False, **options):
     arguments = list(map(str, arguments))
     if not (fresh or options):
         return forked.Process(script, arguments, cwd)
-    return subprocess.Popen([sys.executable, str(PROJECT / script), *arguments], cwd=cwd, text=True,
+    return subprocess.Popen([*command_of(script), *arguments], cwd=cwd, text=True,
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                             env=os.environ | {"KERAS_BACKEND": "tensorflow"}, **options)
+
+
+def command_of(script):
+    """The beginning of a command line: of a script, or of a module as "incv.benchmarks.ledger"."""
+    return [sys.executable, *(["-m", script] if str(script).startswith("incv.") else [str(PROJECT / script)])]
 
 
 def wait_for_epoch(process, number):
@@ -149,9 +154,9 @@ def run(arguments, cwd, script="INCV.py", fresh=False, environment=None, **optio
         out, err = process.communicate()
         return SimpleNamespace(code=process.returncode, out=out, err=err)
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run([sys.executable, str(PROJECT / script), *map(str, arguments)], cwd=cwd, text=True,
-                          capture_output=True, env=os.environ | {"KERAS_BACKEND": "tensorflow"} | (environment or {}),
-                          **options)
+    path = {"PYTHONPATH": str(PROJECT)} if str(script).startswith("incv.") else {}
+    done = subprocess.run([*command_of(script), *map(str, arguments)], cwd=cwd, text=True, capture_output=True,
+                          env=os.environ | {"KERAS_BACKEND": "tensorflow"} | path | (environment or {}), **options)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return SimpleNamespace(code=done.returncode, out=done.stdout, err=done.stderr, seconds=seconds)

@@ -58,7 +58,7 @@ class Process:
 @contextlib.contextmanager
 def _quiet_start():
     """TensorFlow's notes of its import go nowhere: the first process starts the one that imports it."""
-    import utils  # on the path only after conftest.py has put it there
+    from incv import utils  # on the path only after conftest.py has put it there
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     before, os.environ["KERAS_BACKEND"] = os.environ.get("KERAS_BACKEND"), "tensorflow"
@@ -78,31 +78,35 @@ def _carry_out(script, arguments, cwd, stopped, out, err):
     os.chdir(cwd)
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ.pop("NPROC", None)  # of the backend in the process that runs the tests
-    script = PROJECT / script  # which may be the whole path of a script in a copy of the project
-    sys.argv = [str(script), *arguments]
-    ours = [str(place) for place in (PROJECT, PROJECT / "tests", PROJECT / "benchmarks")]
-    sys.path[:] = [str(script.parent), *(place for place in sys.path if place not in ours)]
+    module = str(script).startswith("incv.")
+    file = PROJECT / script  # which may be the whole path of a script in a copy of the project
+    sys.argv = [str(file), *arguments]
+    ours = [str(place) for place in (PROJECT, PROJECT / "tests")]
+    sys.path[:] = [str(PROJECT if module else file.parent), *(place for place in sys.path if place not in ours)]
     _draw_coarsely()
     with time_up_at_first_checkpoint() if stopped else contextlib.nullcontext():
-        runpy.run_path(sys.argv[0], run_name="__main__")
+        if module:
+            runpy.run_module(script, run_name="__main__", alter_sys=True)
+        else:
+            runpy.run_path(sys.argv[0], run_name="__main__")
 
 
 @contextlib.contextmanager
 def time_up_at_first_checkpoint():
     """--time_limit is over as soon as a checkpoint is written, on a machine of any speed."""
-    import runs  # on the path only after `_carry_out` or conftest.py has put it there
+    from incv.runner import checkpoint  # on the path only after `_carry_out` or conftest.py has put it there
 
-    save, is_time_up = runs.save_checkpoint, runs.is_time_up
+    save, is_time_up = checkpoint.save_checkpoint, checkpoint.is_time_up
 
     def save_and_end(*arguments, **arrays):
         save(*arguments, **arrays)
-        runs.is_time_up = lambda deadline: True
+        checkpoint.is_time_up = lambda deadline: True
 
-    runs.save_checkpoint = save_and_end
+    checkpoint.save_checkpoint = save_and_end
     try:
         yield
     finally:
-        runs.save_checkpoint, runs.is_time_up = save, is_time_up
+        checkpoint.save_checkpoint, checkpoint.is_time_up = save, is_time_up
 
 
 def _draw_coarsely():

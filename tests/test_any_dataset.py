@@ -5,15 +5,14 @@ import io
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import run
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
 
-import custom_data
-import data
-import folders
-import tabular
-from conftest import run
-from label_errors import find_label_errors
+from incv import data
+from incv.custom_data import features, image_files, load
+from incv.custom_data.source import Source
+from incv.label_issues import find_label_issues
 
 N = 60
 
@@ -27,7 +26,7 @@ def numbers():
 
 
 def read(path, label="kind", **options):
-    dataset = custom_data.load(path, label, **options)
+    dataset = load.load_dataset(path, label, **options)
     return dataset, " | ".join(dataset.warnings)
 
 
@@ -39,7 +38,7 @@ def same_features(dataset, table):
 
 def refused(path, words, label="kind", **options):
     with pytest.raises(data.DataError) as error:
-        custom_data.load(path, label, **options)
+        load.load_dataset(path, label, **options)
     assert all(word in str(error.value) for word in words) and "\n" not in str(error.value), str(error.value)
 
 
@@ -146,9 +145,9 @@ def test_a_column_of_text(tmp_path):
     assert "column 'text' used as text" in warnings and dataset.x_train.shape[1] >= 12
     fitted = LogisticRegression().fit(dataset.x_train[:100], dataset.given[:100])
     assert fitted.score(dataset.x_train[100:], dataset.given[100:]) > 0.95
-    source = data.Source(custom_data.facts(tmp_path / "t.csv", "kind"), path=str(tmp_path / "t.csv"), label="kind")
+    source = Source(load.facts(tmp_path / "t.csv", "kind"), path=str(tmp_path / "t.csv"), label="kind")
     pd.DataFrame({"text": text[:3]}).to_csv(tmp_path / "new.csv", index=False)
-    assert np.allclose(custom_data.samples_like(tmp_path / "new.csv", source)[0], dataset.x_train[:3])
+    assert np.allclose(load.samples_like(tmp_path / "new.csv", source)[0], dataset.x_train[:3])
 
 
 @pytest.mark.parametrize("form, note", [("%Y-%m-%d", "used as dates"), ("%d.%m.%Y", "day before month"),
@@ -158,8 +157,8 @@ def test_a_column_of_dates(tmp_path, numbers, form, note):
     numbers.assign(v0=days.strftime(form)).to_csv(tmp_path / "t.csv", index=False)
     dataset, warnings = read(tmp_path / "t.csv")
     assert note in warnings and dataset.x_train.shape[1] > 5
-    features = tabular.Features(pd.DataFrame({"v0": days.strftime(form)}), "t.csv")
-    found = features._converted(pd.DataFrame({"v0": days.strftime(form)}))["v0 (days)"]
+    fitted = features.Features(pd.DataFrame({"v0": days.strftime(form)}), "t.csv")
+    found = fitted._converted(pd.DataFrame({"v0": days.strftime(form)}))["v0 (days)"]
     exact = (days - pd.Timestamp(0)) / pd.Timedelta(days=1)
     assert np.abs(found - (exact if "H" in form else np.floor(exact))).max() < 1e-4
 
@@ -184,14 +183,14 @@ def test_new_rows_are_read_as_the_training_rows_were(tmp_path, numbers):
     """Thousands' separators keep their meaning; text in a column of numbers is no missing value."""
     table = numbers.assign(v1=[f"{1000 * n + 1:,}.50" for n in range(N)])
     table.to_csv(tmp_path / "t.csv", index=False)
-    source = data.Source(custom_data.facts(tmp_path / "t.csv", "kind"), path=str(tmp_path / "t.csv"), label="kind")
+    source = Source(load.facts(tmp_path / "t.csv", "kind"), path=str(tmp_path / "t.csv"), label="kind")
     table.head(3).assign(v1=["1,001", "2,001", "3,001"]).to_csv(tmp_path / "new.csv", index=False)
-    x = custom_data.load(tmp_path / "t.csv", "kind").x_train
-    assert np.allclose(custom_data.samples_like(tmp_path / "new.csv", source)[0][:, 1], x[1:4, 1], atol=1e-3)
+    x = load.load_dataset(tmp_path / "t.csv", "kind").x_train
+    assert np.allclose(load.samples_like(tmp_path / "new.csv", source)[0][:, 1], x[1:4, 1], atol=1e-3)
     for column in ("v0", "v1"):
         table.head(3).assign(**{column: ["1.5", "tall", "small"]}).to_csv(tmp_path / "new.csv", index=False)
         with pytest.raises(data.DataError, match=f"column '{column}' has 2 values such as 'tall'"):
-            custom_data.samples_like(tmp_path / "new.csv", source)
+            load.samples_like(tmp_path / "new.csv", source)
 
 
 # --- labels -----------------------------------------------------------------------------------------------------------
@@ -218,7 +217,7 @@ def test_a_quantity_is_refused(tmp_path, values):
     x = np.random.default_rng(1).normal(size=(len(y), 3))
     words = f"{len(np.unique(y))} different numbers in {len(y)} samples are a quantity, and classes are checked here"
     with pytest.raises(data.DataError, match=words):
-        find_label_errors(x, y, LogisticRegression())
+        find_label_issues(x, y, LogisticRegression())
     table = pd.DataFrame(x).assign(kind=y)
     table.to_csv(tmp_path / "t.csv", index=False)
     refused(tmp_path / "t.csv", [words, "t.csv: the labels in column 'kind'"])
@@ -251,8 +250,8 @@ def test_arrays_read_as_grey_pictures_are_said(tmp_path):
         np.savez(tmp_path / "a.npz", x=rng.normal(size=(20, *shape)), y=np.arange(20) % 2)
         warnings = read(tmp_path / "a.npz", None)[1]
         assert said in warnings and "numpy.reshape(x, (len(x), -1))" in warnings if said else not warnings
-        source = data.Source(None, path=str(tmp_path / "a.npz"))
-        lines = custom_data.inspect(source._replace(facts=custom_data.facts(source)))
+        source = Source(None, path=str(tmp_path / "a.npz"))
+        lines = load.inspect(source._replace(facts=load.facts(source)))
         assert not said or any(line.startswith("warning: ") and said in line for line in lines)
 
 
@@ -319,7 +318,7 @@ def test_labels_that_cannot_be_checked_in_python():
     x = rng.normal(size=(60, 2)) + 4 * (y == "a")[:, None]
     y[5], y[7], y[9] = None, np.nan, "single"
     with pytest.warns(UserWarning) as said:
-        table = find_label_errors(x, y, LogisticRegression())
+        table = find_label_issues(x, y, LogisticRegression())
     assert "2 of 60 samples without one" in str(said[0].message) and "'single'" in str(said[1].message)
     assert len(table) == 60 and table["sample"].tolist() == list(range(60))
     assert table.loc[[5, 7, 9], "status"].tolist() == ["not checked"] * 3 and not table.loc[[5, 7, 9], "suspect"].any()
@@ -383,7 +382,7 @@ def folder(tmp_path, save=lambda image, place: image.save(place)):
 @pytest.mark.parametrize("turned, how", [(3, Image.Transpose.ROTATE_180), (6, Image.Transpose.ROTATE_90),
                                          (8, Image.Transpose.ROTATE_270)])
 def test_photographs_are_turned_as_their_exif_says(tmp_path, turned, how):
-    upright = custom_data.load(folder(tmp_path / "upright")).x_train
+    upright = load.load_dataset(folder(tmp_path / "upright")).x_train
 
     def save(image, place):
         exif = Image.Exif()
@@ -405,7 +404,7 @@ def test_transparent_images_lie_on_white(tmp_path):
     palette = Image.fromarray(np.zeros((8, 8), np.uint8), "P")
     palette.putpalette([10, 20, 30])
     palette.save(tmp_path / "p" / "a" / "9.png", transparency=0)
-    assert (custom_data.load(tmp_path / "p").x_train[3] == 255).all()
+    assert (load.load_dataset(tmp_path / "p").x_train[3] == 255).all()
 
 
 def test_files_that_are_not_used_are_counted_by_kind(tmp_path):
@@ -440,7 +439,7 @@ def test_formats_are_told_by_content(tmp_path):
     for number, (ending, kind) in enumerate(files):
         picture(number).save(place / "a" / f"x{number}.{ending}", kind)
     picture(9).convert("CMYK").save(place / "b" / "cmyk.jpg")
-    assert len(custom_data.load(place).given) == 12 and set(folders.FORMATS) >= {"AVIF", "WEBP"}
+    assert len(load.load_dataset(place).given) == 12 and set(image_files.FORMATS) >= {"AVIF", "WEBP"}
 
 
 @pytest.mark.parametrize("parts", [("train", "val", "test"), ("Training", "Validation")])
@@ -455,11 +454,11 @@ def test_parts_above_the_classes_are_refused(tmp_path, parts):
 
 def test_pictures_are_predicted_like_the_folder(tmp_path):
     place = folder(tmp_path)
-    source = data.Source(custom_data.facts(place), path=str(place))
-    trained_on = custom_data.load(place)
-    x, names = custom_data.samples_like(place / "a" / "0.png", source)
+    source = Source(load.facts(place), path=str(place))
+    trained_on = load.load_dataset(place)
+    x, names = load.samples_like(place / "a" / "0.png", source)
     assert (x[0] == trained_on.x_train[0]).all() and names == [str(place / "a" / "0.png")]
-    x, names = custom_data.samples_like(place / "b", source)
+    x, names = load.samples_like(place / "b", source)
     assert (x == trained_on.x_train[3:]).all() and len(names) == 3
 
 
@@ -518,7 +517,7 @@ def test_names_that_were_read_before(tmp_path):
     (tmp_path / "it's, here").mkdir()
     place = folder(tmp_path / "it's, here")
     picture(7).save(place / "a" / 'quote", comma.png')
-    assert 'a/quote", comma.png' in custom_data.load(place).names.tolist()
+    assert 'a/quote", comma.png' in load.load_dataset(place).names.tolist()
     text = io.StringIO('"a, b",kind\n"1,5 ""x""",u\n"2",v\n"3",u\n"4",v\n')
     (tmp_path / "t.csv").write_text(text.getvalue())
-    assert custom_data.load(tmp_path / "t.csv", "kind").num_classes == 2
+    assert load.load_dataset(tmp_path / "t.csv", "kind").num_classes == 2

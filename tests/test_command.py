@@ -14,11 +14,22 @@ import termios
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import (
+    FOLDER,
+    INCV_FILES,
+    LONG,
+    LONG_NAME,
+    PROJECT,
+    SMALL,
+    SMALL_NAME,
+    SMALL_NETWORK,
+    run,
+    run_in_a_second,
+    start,
+    wait_for_epoch,
+)
 
-import data
-import noise
-from conftest import (FOLDER, INCV_FILES, LONG, LONG_NAME, PROJECT, SMALL, SMALL_NAME, SMALL_NETWORK, run,
-                      run_in_a_second, start, wait_for_epoch)
+from incv import data, noise
 
 
 @pytest.fixture(scope="module")
@@ -265,13 +276,13 @@ def test_damaged_and_foreign_checkpoints_are_said(unbroken, tmp_path):
 
 def test_a_kill_while_a_checkpoint_is_put_into_place_loses_nothing(tmp_path):
     """Each state of the files that a kill can leave is gone on from, with a damaged one beside it."""
-    import runs
+    from incv.runner import checkpoint
 
     def saved(number):
-        runs.save_checkpoint(tmp_path / "run", {"seed": 0}, epoch=number)
+        checkpoint.save_checkpoint(tmp_path / "run", {"seed": 0}, epoch=number)
 
     def found():
-        return int(runs.load_checkpoint(tmp_path / "run", {"seed": 0})[0]["epoch"])
+        return int(checkpoint.load_checkpoint(tmp_path / "run", {"seed": 0})[0]["epoch"])
 
     new, current, previous = (tmp_path / f"run.checkpoint{ending}" for ending in (".new", "", ".previous"))
     saved(1)
@@ -298,11 +309,11 @@ def test_a_result_of_other_settings_under_the_same_name_is_left_alone(finished, 
 
 @pytest.mark.parametrize("content", ["", "[]", "null", '{"settings": null}', '{"settings": "x"}'])
 def test_a_damaged_json_is_no_finished_run(tmp_path, content):
-    import runs
+    from incv.runner import files
 
     (tmp_path / "run.csv").touch()
     (tmp_path / "run.json").write_text(content)
-    assert not runs.is_finished(tmp_path / "run", {"seed": 0})
+    assert not files.is_finished(tmp_path / "run", {"seed": 0})
 
 
 def test_closed_output_gives_no_traceback(finished):
@@ -346,18 +357,18 @@ def test_nobody_reads_on(tmp_path):
 
 
 def test_every_flipped_byte_of_a_checkpoint_is_noticed(tmp_path):
-    import runs
+    from incv.runner import checkpoint
 
     path, settings = tmp_path / "run", {"seed": 0}
-    runs.save_checkpoint(path, settings, state=np.arange(50, dtype=np.float32))
+    checkpoint.save_checkpoint(path, settings, state=np.arange(50, dtype=np.float32))
     file = tmp_path / "run.checkpoint"
     whole = file.read_bytes()
     for position in [*range(0, len(whole), 13), len(whole) - 1]:
         file.write_bytes(whole[:position] + bytes([whole[position] ^ 255]) + whole[position + 1:])
-        arrays, complaint = runs.load_checkpoint(path, dict(settings))
+        arrays, complaint = checkpoint.load_checkpoint(path, dict(settings))
         assert arrays == {} and "damaged" in complaint
     for length in (0, 1, 31, 32, 33, len(whole) - 1):
         file.write_bytes(whole[:length])
-        assert "damaged" in runs.load_checkpoint(path, dict(settings))[1]
+        assert "damaged" in checkpoint.load_checkpoint(path, dict(settings))[1]
     file.write_bytes(whole)
-    assert (runs.load_checkpoint(path, dict(settings))[0]["state"] == np.arange(50)).all()
+    assert (checkpoint.load_checkpoint(path, dict(settings))[0]["state"] == np.arange(50)).all()

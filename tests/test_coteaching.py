@@ -6,18 +6,13 @@ import sys
 
 import numpy as np
 import pytest
-
-import data
-import noise
-import utils
 from conftest import PROJECT, dataset_of, small_network
+
+from incv import coteaching, data, models, noise, training, utils
 
 utils.start_backend(threads=2)
 
-import coteaching  # noqa: E402
 import keras  # noqa: E402
-import models  # noqa: E402
-import training  # noqa: E402
 
 BATCH = 16  # with 8 candidates at most 24 samples: a float32 holds a sum of distinct powers of two of that many
 

@@ -12,16 +12,13 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import PROJECT, SMALL_NETWORK, run
 from PIL import Image
 from sklearn.datasets import load_breast_cancer, load_digits
 
-import data
-import INCV_main
-import noise
-import custom_data
-import folders
-import utils
-from conftest import PROJECT, SMALL_NETWORK, run
+from incv import INCV_main, data, noise, utils
+from incv.custom_data import image_files, load
+from incv.custom_data.source import Source
 
 NAMES = np.array(["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"])
 QUICK = ["--epochs", 1, "--iterations", 1, "--quiet"]
@@ -201,7 +198,7 @@ def test_a_mixed_table_with_missing_values(tmp_path):
     assert recall >= 0.8 and precision >= 0.55
 
     table.assign(kind=given).to_parquet(tmp_path / "mixed.parquet")
-    x, same = (custom_data.load(tmp_path / f"mixed.{kind}", "kind").x_train for kind in ("csv", "parquet"))
+    x, same = (load.load_dataset(tmp_path / f"mixed.{kind}", "kind").x_train for kind in ("csv", "parquet"))
     # length, weight, code, and where length is missing; three colours, grey and none: "same" tells nothing.
     assert x.shape == (900, 9) and x == pytest.approx(same)
     assert x[:, :4].mean(axis=0) == pytest.approx(np.zeros(4), abs=1e-5) and set(np.unique(x[:, 4:])) == {0, 1}
@@ -229,13 +226,15 @@ def test_another_dataset_of_the_same_name_is_not_taken_for_finished(tmp_path):
 # --- what is refused --------------------------------------------------------------------------------------------------
 
 X, Y = np.zeros((6, 8, 8), np.uint8), np.array([0, 0, 0, 1, 1, 1])
+
+
 def test_an_npy_of_samples_beside_one_of_labels(tmp_path):
     x, _, given = (array[:120] for array in digit_images())
     np.save(tmp_path / "x.npy", x)
     np.save(tmp_path / "y.npy", NAMES[given])
     np.savez(tmp_path / "both.npz", x=x, y=NAMES[given])
-    source = data.Source(None, None, str(tmp_path / "x.npy"), labels=str(tmp_path / "y.npy"))
-    dataset = custom_data.load(source)
+    source = Source(None, None, str(tmp_path / "x.npy"), labels=str(tmp_path / "y.npy"))
+    dataset = load.load_dataset(source)
     assert (dataset.x_train[..., 0] == x).all() and (dataset.class_names[dataset.given] == NAMES[given]).all()
     mapped = dataset.x_train
     while mapped.base is not None and not isinstance(mapped, np.memmap):
@@ -367,7 +366,7 @@ def test_files_that_are_no_arrays_are_one_line(tmp_path):
     (tmp_path / "text.npz").write_text("text")
     for name in ("one", "damaged", "members", "text"):
         with pytest.raises(data.DataError, match=f"{name}.npz: (cannot be read|contains Python objects)"):
-            custom_data.facts(tmp_path / f"{name}.npz")
+            load.facts(tmp_path / f"{name}.npz")
     np.savez(tmp_path / "more.npz", x=X, y=Y, meta=np.array([{}], dtype=object))
     refused(["--dataset", "more.npz", "--export", "kept.npz"], tmp_path, "more.npz", "Python objects")
 
@@ -383,21 +382,21 @@ def test_bad_tables_are_one_line(tmp_path):
     refused(["--dataset", "t.csv", "--label", "kind", "--export", "t.csv"], tmp_path, "t.csv: the command reads this file")
     table.assign(weight=table["weight"].where(table.index != 5, np.inf)).to_csv(tmp_path / "bad.csv", index=False)
     with pytest.raises(data.DataError, match="the first in row 5"):
-        custom_data.facts(tmp_path / "bad.csv", "kind")
+        load.facts(tmp_path / "bad.csv", "kind")
     table.assign(weight=np.linspace(1e307, 1e308, 20)).to_csv(tmp_path / "bad.csv", index=False)
     with pytest.raises(data.DataError, match="another unit"):
-        custom_data.facts(tmp_path / "bad.csv", "kind")
+        load.facts(tmp_path / "bad.csv", "kind")
     table.assign(weight=[[1, 2]] * 20).to_parquet(tmp_path / "bad.parquet")
     with pytest.raises(data.DataError, match="contains lists"):
-        custom_data.facts(tmp_path / "bad.parquet", "kind")
+        load.facts(tmp_path / "bad.parquet", "kind")
     for name, content in (("empty.csv", ""), ("head.csv", "a,b\n"), ("quote.csv", 'a,b\n"1,2\n3'),
                           ("bytes.csv", "\x00\xff")):
         (tmp_path / name).write_bytes(content.encode("latin-1"))
         with pytest.raises(data.DataError, match=name):
-            custom_data.facts(tmp_path / name, "b")
+            load.facts(tmp_path / name, "b")
     (tmp_path / "no.parquet").write_text("no")
     with pytest.raises(data.DataError, match="no.parquet"):
-        custom_data.facts(tmp_path / "no.parquet", "b")
+        load.facts(tmp_path / "no.parquet", "b")
 
 
 def test_labels_are_written_and_exported_as_they_are(tmp_path):
@@ -414,7 +413,7 @@ def test_labels_are_written_and_exported_as_they_are(tmp_path):
     for labels, expected in ((["10", "0", "0", "10"], [0, 10]), (["9", "10", "10", "9"], [9, 10]),
                              (["a", "0", "0", "a"], ["0", "a"]), (["1.0", "2", "1.0", "2"], ["1.0", "2"])):
         (tmp_path / "t.csv").write_text("size,kind\n" + "".join(f"{n * n},{label}\n" for n, label in enumerate(labels)))
-        assert custom_data.load(tmp_path / "t.csv", "kind").class_names.tolist() == expected
+        assert load.load_dataset(tmp_path / "t.csv", "kind").class_names.tolist() == expected
 
 
 def test_bad_folders_are_one_line(tmp_path):
@@ -424,10 +423,10 @@ def test_bad_folders_are_one_line(tmp_path):
         for number in range(3):
             Image.new("L", (8, 8), 80 * number).save(folder / label / f"{number}.png")
     (folder / "b" / "notes.txt").write_text("not an image, and not taken for one")
-    assert custom_data.facts(folder).size == 6
-    before = custom_data.facts(folder).checksum
+    assert load.facts(folder).size == 6
+    before = load.facts(folder).checksum
     (folder / "a" / "1.png").write_bytes((folder / "a" / "2.png").read_bytes())
-    assert custom_data.facts(folder).checksum != before
+    assert load.facts(folder).checksum != before
     Image.fromarray(np.full((8, 8), 300, np.uint16)).save(folder / "a" / "deep.png")
     refused(["--dataset", "images"], tmp_path, "deep.png", "8 bits")
     (folder / "a" / "deep.png").unlink()
@@ -452,26 +451,26 @@ def test_images_are_resized_where_they_differ_and_may_wait_on_the_disk(tmp_path,
         (tmp_path / "photos" / "xy"[number % 2]).mkdir(parents=True, exist_ok=True)
         Image.fromarray(rng.integers(0, 256, (40, 50, 3), dtype=np.uint8)).save(
             tmp_path / "photos" / "xy"[number % 2] / f"{number}.png")
-    assert custom_data.facts(tmp_path / "photos").shape == (40, 50, 3)
-    assert custom_data.facts(tmp_path / "photos", image_size=20).shape == (20, 20, 3)
-    dataset = custom_data.load(tmp_path / "photos")
+    assert load.facts(tmp_path / "photos").shape == (40, 50, 3)
+    assert load.facts(tmp_path / "photos", image_size=20).shape == (20, 20, 3)
+    dataset = load.load_dataset(tmp_path / "photos")
     assert dataset.names.tolist() == ["x/0.png", "x/2.png", "x/4.png", "y/1.png", "y/3.png", "y/5.png"]
     assert (dataset.x_train[1] == np.asarray(Image.open(tmp_path / "photos/x/2.png"))).all()
     assert dataset.given.tolist() == [0, 0, 0, 1, 1, 1] and dataset.flip and dataset.shift == 5
-    monkeypatch.setattr(folders, "IN_MEMORY", 1000)
-    on_disk = custom_data.load(tmp_path / "photos", scratch=tmp_path)
+    monkeypatch.setattr(image_files, "IN_MEMORY", 1000)
+    on_disk = load.load_dataset(tmp_path / "photos", scratch=tmp_path)
     assert isinstance(on_disk.x_train, np.memmap) and (on_disk.x_train == dataset.x_train).all()
     some = data.part(on_disk, np.array([5, 0]))
     assert isinstance(some.x_train, np.memmap) and (some.x_train == dataset.x_train[[5, 0]]).all()
     assert some.names.tolist() == ["y/5.png", "x/0.png"] and some.given.tolist() == [1, 0]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["photos"]
     Image.new("RGB", (90, 30)).save(tmp_path / "photos/x/wide.png")
-    assert custom_data.facts(tmp_path / "photos").shape == (32, 32, 3)
+    assert load.facts(tmp_path / "photos").shape == (32, 32, 3)
 
 
 def test_names_of_results_stay_in_their_folder(tmp_path):
     np.savez(tmp_path / "..x & y.npz", x=X, y=Y)
-    assert custom_data.facts(tmp_path / "..x & y.npz").name == "x_y"
+    assert load.facts(tmp_path / "..x & y.npz").name == "x_y"
 
 
 @pytest.mark.slow
@@ -501,20 +500,20 @@ def test_names_that_are_numbers_or_missing_values_to_others(tmp_path):
 
 
 def samples(file, path, label=None):
-    source = data.Source(custom_data.facts(path, label), path=str(path), label=label)
-    return custom_data.samples_like(file, source)[0]
+    source = Source(load.facts(path, label), path=str(path), label=label)
+    return load.samples_like(file, source)[0]
 
 
 def test_new_rows_are_read_as_the_table_was(tmp_path):
     (tmp_path / "t.csv").write_text("zip,size,kind\n" + "007,1,a\n012,2,b\nx,3,a\n" * 4)
     (tmp_path / "new.csv").write_text("zip,size\n007,1\n012,2\n")
-    x = custom_data.load(tmp_path / "t.csv", "kind").x_train
+    x = load.load_dataset(tmp_path / "t.csv", "kind").x_train
     assert samples(tmp_path / "new.csv", tmp_path / "t.csv", "kind") == pytest.approx(x[:2])
 
 
 def test_large_numbers_keep_their_differences(tmp_path):
     np.savez(tmp_path / "times.npz", x=1.7e9 + np.arange(12.0).reshape(6, 2), y=Y)
-    x = custom_data.load(tmp_path / "times.npz").x_train
+    x = load.load_dataset(tmp_path / "times.npz").x_train
     assert x[:, 0] == pytest.approx((np.arange(6) - 2.5) / np.arange(6).std(), abs=1e-3)
     assert samples(tmp_path / "times.npz", tmp_path / "times.npz") == pytest.approx(x)
 
@@ -565,7 +564,7 @@ def test_a_pt_file_is_read_without_pytorch(tmp_path):
     named = set(re.findall(rb"c([\w.]+)\n(\w+)\n", zipfile.ZipFile(file).read("archive/data.pkl")))
     assert named == {(b"numpy.core.multiarray", b"_reconstruct"), (b"numpy", b"ndarray"), (b"numpy", b"dtype"),
                      (b"_codecs", b"encode")}
-    program = ("import sys; sys.modules['torch'] = None; import data;"
+    program = ("import sys; sys.modules['torch'] = None; from incv import data;"
                f"print(data.human_labels({str(file)!r}, 'worse_label').tolist())")
     done = subprocess.run([sys.executable, "-c", program], cwd=PROJECT, text=True, capture_output=True)
     assert done.returncode == 0 and json.loads(done.stdout) == labels["worse_label"].tolist(), done.stderr

@@ -11,9 +11,9 @@ import threading
 
 import numpy as np
 import pytest
-
-import data
 from conftest import run
+
+from incv import data
 
 
 def random_pixels():

@@ -8,12 +8,10 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-
-import ledger
-import quote
-import runs
-import tables
 from conftest import PROJECT, REFERENCE
+
+from incv.benchmarks import ledger, quote
+from incv.reporting import tables
 
 METHODS = quote.METHODS
 
@@ -45,7 +43,7 @@ def test_every_run_has_the_published_learning_rates():
     for file in files:
         provenance = json.loads(file.read_text())
         epochs = provenance["settings"]["epochs"]
-        rates = pd.read_csv(runs.csv_of(file.with_suffix("")))["learning_rate"]
+        rates = pd.read_csv(files.csv_of(file.with_suffix("")))["learning_rate"]
         counts = [int((rates == rate).sum()) for rate in (1e-3, 1e-4, 1e-5, 1e-6, 5e-7)]
         assert counts == [round(epochs * part) for part in (.4, .2, .2, .1, .1)] and sum(counts) == len(rates) == epochs, file
 
@@ -94,9 +92,9 @@ def test_csvs_of_the_theory_have_the_json_that_made_them():
     files = [file for file in REFERENCE.rglob("Verify_Theory_seed*.csv*") if "_history.csv" not in file.name]
     assert len(found) == len(files)
     for run in found.itertuples():
-        table, provenance = pd.read_csv(runs.csv_of(run.path)), run.provenance
+        table, provenance = pd.read_csv(files.csv_of(run.path)), run.provenance
         assert run.path.parent == REFERENCE / run.dataset / run.noise_pattern / str(run.noise_ratio)
-        assert runs.name_of_settings(run.path).count("both_halves") == provenance["settings"]["both_halves"]
+        assert files.name_of_settings(run.path).count("both_halves") == provenance["settings"]["both_halves"]
         assert provenance["measured"]["accuracy"] == pytest.approx((table["y_pred"] == table["y_noisy"]).mean())
         assert provenance["memorised"] == table["memorised"].all()
 
@@ -109,7 +107,7 @@ def test_the_ledger_follows_from_the_runs():
 
 @pytest.mark.parametrize("page", quote.pages(), ids=lambda page: page.name)
 def test_a_page_quotes_the_runs(page):
-    """`python benchmarks/quote.py` writes these tables."""
+    """`python -m incv.benchmarks.quote` writes these tables."""
     assert page.read_text() == quote.fill(page.read_text(), quote.quoted())
 
 

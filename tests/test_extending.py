@@ -6,28 +6,31 @@ import shutil
 
 import pandas as pd
 import pytest
-
-import noise
 from conftest import PROJECT, SMALL_NETWORK, run
 
+from incv import noise
+
 # Before which line of which file the page says that each of its blocks belongs, in the order of the page.
-PLACES = [("noise.py", '    "human": Pattern'), ("models.py", '"dense": "table"'), ("models.py", "def forward("),
-          ("methods.py", "}\n\n# trainer:"), ("methods.py", "def make(")]
+PLACES = [("noise.py", '    "human": Pattern'), ("registry.py", '"dense": "table"'), ("models.py", "def forward("),
+          ("registry.py", "}\n"), ("methods.py", "def make(")]
 PAGE = (PROJECT / "CONTRIBUTING.md").read_text()
 
 
 @pytest.fixture
 def extended(tmp_path):
-    """A copy of the project in which one file each has one of the three more."""
-    for file in [*PROJECT.glob("*.py"), *PROJECT.glob("*.jinja"), PROJECT / "published.json"]:
+    """A copy of the project that has one more of each."""
+    for file in PROJECT.glob("*.py"):
         shutil.copy(file, tmp_path)
+    for room in ("incv", "custom_data", "runner", "reporting", "checking"):
+        shutil.copytree(PROJECT / room, tmp_path / room)
     blocks = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
     assert len(blocks) == len(PLACES)
     for block, (name, before) in zip(blocks, PLACES):
         source = (tmp_path / name).read_text()
-        assert source.count(before) == 1, before
-        block = block.strip() + " " if name == "models.py" and "def" not in block else block
-        (tmp_path / name).write_text(source.replace(before, block + ("\n\n" if "def" in block else "") + before))
+        assert source.count(before) == 1 or before == "}\n", before
+        block = block.strip() + " " if "two_layers" in block and "def" not in block else block
+        start, end = source.rsplit(before, 1)
+        (tmp_path / name).write_text(start + block + ("\n\n" if "def" in block else "") + before + end)
     return tmp_path
 
 

@@ -5,14 +5,13 @@ import subprocess
 import sys
 
 import pytest
-
 from conftest import FOLDER, PROJECT, SMALL, SMALL_NAME
 
 ON_JAX = """
 import numpy as np
-import utils
+from incv import utils
 utils.start_backend(threads=1)
-import coteaching, fast_path, methods, training
+from incv import coteaching, fast_path, methods, training
 from conftest import dataset_of, small_network as network
 
 generator = np.random.default_rng(0)
@@ -97,15 +96,17 @@ assert np.abs(whole - training.predict(training.make_predictor(made, 16), x, ind
 # With --time_limit a run stops at its first checkpoint.
 RUNS = """
 import contextlib, sys
-import fast_path
+from incv import fast_path
 fast_path.loops_on_device = lambda: True
-import command, forked, INCV
+import forked
+from incv import INCV
+from incv.runner import console
 _, options, *runs = sys.argv
 for more in runs:
     sys.argv = ["INCV.py", *options.split(), *more.split()]
     try:
         with forked.time_up_at_first_checkpoint() if "--time_limit" in more else contextlib.nullcontext():
-            command.run_command("INCV.py", INCV.main)
+            console.run_command("INCV.py", INCV.main)
     except SystemExit as end:
         assert not end.code, end
 """

@@ -2,10 +2,10 @@
 import io
 
 import pytest
-
-import figures
-import runs
 from conftest import run
+
+from incv.reporting import figures
+from incv.runner import files
 
 
 @pytest.mark.parametrize("dataset, records", [
@@ -29,7 +29,7 @@ def test_table_of_selections_by_hand(tmp_path):
     (folder / "INCV_seed0_history.csv").write_text("iteration,half,epoch\n1,1,1\n")
     for seed in (0, 1):
         settings = {"dataset": "digits", "noise_pattern": "sym", "noise_ratio": 0.5, "seed": seed, "engine": "tensorflow"}
-        runs.write_json(folder / f"INCV_seed{seed}", {"settings": settings, "differs_from_published": {}})
-    result = run([tmp_path], tmp_path, script="benchmarks/selections.py")
+        files.write_json(folder / f"INCV_seed{seed}", {"settings": settings, "differs_from_published": {}})
+    result = run([tmp_path], tmp_path, script="incv.benchmarks.selections")
     assert [cell.strip() for cell in result.out.splitlines()[-1].strip("|").split("|")] == [
         "digits", "sym 0.5", "default", "0.583", "0.750", "2"]

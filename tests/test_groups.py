@@ -4,6 +4,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import run
 from PIL import Image
 from sklearn import set_config
 from sklearn.ensemble import RandomForestClassifier
@@ -12,17 +13,11 @@ from sklearn.metrics import average_precision_score
 from sklearn.model_selection import cross_validate
 from sklearn.neighbors import KNeighborsClassifier
 
-import custom_data
-import data
-import groups
-import INCV
-import INCV_main
-import issue_file
-import last_pass
-import report
-import verdict
-from conftest import run
-from label_errors import NoisyLabelClassifier, find_label_errors
+from incv import INCV, INCV_main, data
+from incv.checking import grouping, issue_table, last_pass, verdict
+from incv.custom_data import decisions, group_names, load
+from incv.custom_data.source import Source
+from incv.label_issues import NoisyLabelClassifier, find_label_issues
 
 
 def patients(seed=0, number=60, rows=6, wrong=0.15):
@@ -45,7 +40,7 @@ def test_halves_divide_no_group_and_are_balanced():
     y[draw.random(len(y)) < 0.1] = 2
     seen, positions = set(), np.flatnonzero(draw.random(len(y)) < 0.8)
     for seed in range(5):
-        first, second = groups.halves(positions, np.random.default_rng(seed), y, units)
+        first, second = grouping.halves(positions, np.random.default_rng(seed), y, units)
         assert np.array_equal(np.sort(np.r_[first, second]), positions) and not set(units[first]) & set(units[second])
         assert abs(len(first) - len(second)) <= 11
         assert (abs(np.bincount(y[first], minlength=3) - np.bincount(y[second], minlength=3)) <= 16).all()
@@ -54,20 +49,20 @@ def test_halves_divide_no_group_and_are_balanced():
 
 
 def test_copies_join_groups_unless_they_join_nearly_all():
-    names = groups.numbers(groups.as_text(["a", "a", "b", "b", None, "c", "c", np.nan] + [str(n) for n in range(20)]))
+    names = group_names.numbers(group_names.as_text(["a", "a", "b", "b", None, "c", "c", np.nan] + [str(n) for n in range(20)]))
     copies = np.arange(28)
     copies[[1, 2]] = 1
-    units = groups.joined(names, copies)
+    units = grouping.joined(names, copies)
     assert len(set(units[:4])) == 1 and len(set(units)) == 24 and units[4] != units[7]
-    assert np.array_equal(groups.joined(names, np.zeros(28, dtype=int)), names)
+    assert np.array_equal(grouping.joined(names, np.zeros(28, dtype=int)), names)
 
 
 def test_no_model_is_trained_on_a_group_that_it_predicts():
     """In INCV and the passes, whatever was selected before, with a group of several labels and rows without one."""
     x, y, _, patient = patients()
     y[:3] = 1 - y[:3]
-    names = groups.as_text([None if n % 7 == 0 else f"p{p}" for n, p in enumerate(patient)])
-    split, units = groups.how_to_split(y, last_pass.copies(x), names)
+    names = group_names.as_text([None if n % 7 == 0 else f"p{p}" for n, p in enumerate(patient)])
+    split, units = grouping.how_to_split(y, last_pass.copies(x), names)
     calls = []
 
     def train(train_index, held_out, removed, keep_best, iteration, half):
@@ -83,7 +78,7 @@ def test_no_model_is_trained_on_a_group_that_it_predicts():
 
 def test_a_held_out_tenth_divides_no_group():
     x, y, _, patient = patients()
-    names = groups.as_text(patient)
+    names = group_names.as_text(patient)
     dataset = data.Dataset(x.astype(np.float32), None, None, None, 2, 1, 0, False, "", y, np.array(["a", "b"]), np.arange(360),
                            groups=names)
     for seed in range(3):
@@ -98,7 +93,7 @@ def test_a_held_out_tenth_divides_no_group():
 def test_wrong_labels_of_patients_are_found_by_groups():
     x, y, wrong, patient = patients(number=80)
     forest = RandomForestClassifier(30, random_state=0)
-    by_rows, by_patient = (find_label_errors(x, y, forest, groups=each) for each in (None, patient))
+    by_rows, by_patient = (find_label_issues(x, y, forest, groups=each) for each in (None, patient))
     assert by_rows["suspect"][wrong].mean() < 0.4 < 0.7 < by_patient["suspect"][wrong].mean()
     assert average_precision_score(wrong, by_patient["group_margin"]) > 0.85
     assert (by_patient["group"] == patient).all() and "group" not in by_rows
@@ -118,8 +113,8 @@ def test_the_samples_of_the_worst_group_come_first():
     selection = INCV.Selection(everyone, everyone, None, [], None, None)
 
     def listed(given):
-        table = report.label_issues(selection, given, None, np.arange(8), p[None], p, groups=group)
-        return table, report.worst_first(table)["sample"].tolist()
+        table = issue_table.label_issues(selection, given, None, np.arange(8), p[None], p, groups=group)
+        return table, issue_table.worst_first(table)["sample"].tolist()
 
     table, samples = listed(given)
     assert table["suspect"].tolist() == [True, False, True, True, True, False, True, False]
@@ -137,13 +132,13 @@ def test_groups_have_names_of_any_kind_or_none():
     labels[5] = None
     for given in (names, pd.Series(names, index=np.arange(80)[::-1]), np.array(names, dtype=object)):
         with pytest.warns(UserWarning, match="9 of 79 samples without a group"):
-            table = find_label_errors(x, labels, LogisticRegression(), groups=given)
+            table = find_label_issues(x, labels, LogisticRegression(), groups=given)
         assert table["group"].isna().sum() == 9 and table["group"][5] == "p1" and table["status"][5] == "not checked"
     for bad, words in ((names[1:], "groups has shape"), (np.zeros((80, 2)), "groups has shape"), (["a"] * 80, "of one group")):
         with pytest.raises(data.DataError, match=words):
-            find_label_errors(x, y, LogisticRegression(), groups=bad)
+            find_label_issues(x, y, LogisticRegression(), groups=bad)
     with pytest.warns(UserWarning, match=r"fewer than 5 groups, whose labels can hardly be checked: '2' \(1\)"):
-        find_label_errors(x, np.where(patient == 3, 2, y), LogisticRegression(), groups=patient)
+        find_label_issues(x, np.where(patient == 3, 2, y), LogisticRegression(), groups=patient)
 
 
 def test_groups_reach_the_classifier_as_scikit_learn_routes_metadata():
@@ -171,7 +166,7 @@ def test_nothing_follows_from_random_features_of_groups():
         pure = draw.integers(0, 2, 30)[group]
         several = draw.integers(0, 3, (30, 5))[group, np.arange(600) % 5]
         for y in (pure, several):
-            found = find_label_errors(x, y, KNeighborsClassifier(5), groups=group).attrs["verdict"]
+            found = find_label_issues(x, y, KNeighborsClassifier(5), groups=group).attrs["verdict"]
             assert found["outcome"] == "nothing" and found["unit"] == ("group" if y is pure else "sample"), (seed, found)
 
 
@@ -225,9 +220,9 @@ def test_a_person_decides_about_patients(table):
     new = {"ill": "well", "well": "ill"}[listed["given"][1]]
     listed.loc[:2, "decision"] = ["drop", new, "keep"]
     listed.to_csv(folder / "mine.csv", index=False)
-    source = data.Source(None, path=str(folder / "t.csv"), label="kind", group="patient", decisions=[str(folder / "mine.csv")])
-    dataset, before = custom_data.load(source), custom_data.load(source._replace(decisions=None))
-    assert len(dataset.given) == 354 == custom_data.facts(source).size and first not in dataset.groups
+    source = Source(None, path=str(folder / "t.csv"), label="kind", group="patient", decisions=[str(folder / "mine.csv")])
+    dataset, before = load.load_dataset(source), load.load_dataset(source._replace(decisions=None))
+    assert len(dataset.given) == 354 == load.facts(source).size and first not in dataset.groups
     assert (dataset.class_names[dataset.given[dataset.groups == second]] == new).all()
     assert dataset.trusted.tolist() == np.isin(dataset.groups, [second, third]).tolist()
     others = ~np.isin(before.groups, [first, second])
@@ -235,14 +230,14 @@ def test_a_person_decides_about_patients(table):
 
     sample = int(np.flatnonzero(before.groups == second)[0])
     (folder / "row.csv").write_text(f"sample,given,decision\n{sample},{new},drop\n")
-    chained = custom_data.load(source._replace(decisions=[str(folder / "mine.csv"), str(folder / "row.csv")]))
+    chained = load.load_dataset(source._replace(decisions=[str(folder / "mine.csv"), str(folder / "row.csv")]))
     assert len(chained.given) == 353 and sample not in chained.names
     for change, options, words in (({"group": "p999"}, {}, "group 'p999' is not in the dataset"),
                                    ({"given": "dead"}, {}, "in the list 'dead'"),
                                    ({}, {"group": None}, "give the --group of the run that wrote this list")):
         listed.loc[:0].assign(**change).to_csv(folder / "bad.csv", index=False)
         with pytest.raises(data.DataError, match=words):
-            custom_data.load(source._replace(decisions=[str(folder / "bad.csv")], **options))
+            load.load_dataset(source._replace(decisions=[str(folder / "bad.csv")], **options))
 
 
 def test_decided_patients_are_exported_and_kept(table, tmp_path):
@@ -257,7 +252,7 @@ def test_decided_patients_are_exported_and_kept(table, tmp_path):
     assert result.code == 0 and "6 labels changed, 0 confirmed, 0 samples not used" in result.out, result.err
     exported = pd.read_csv(folder / "clean.csv")
     assert (exported["kind"][exported["patient"] == listed["group"][0]] == new).sum() == 6
-    digest = issue_file.checksum([folder / "one.csv"])[:6]
+    digest = decisions.checksum([folder / "one.csv"])[:6]
     again = pd.read_csv(next(folder.glob(f"results/t/given/*decisions_{digest}_groups.csv")))
     assert listed["group"][0] not in set(again["group"])  # decided
 
@@ -267,33 +262,33 @@ def test_a_column_that_may_name_groups_is_said_and_remains_a_feature(tmp_path):
     draw = np.random.default_rng(0)
     age = np.clip(50 + 14 * x[:, 0] + draw.normal(size=360), 18, 90).astype(int)  # a quantity that tells the classes apart
     plain = pd.DataFrame(x.round(3)).add_prefix("v").assign(kind=np.array(["ill", "well"])[y], age=age,
-                                                             ward=draw.integers(0, 30, 360))
+                                                            ward=draw.integers(0, 30, 360))
     for values in ([f"p{p:03d}" for p in patient], draw.permutation(1000)[:60][patient], np.sort(y[::6]).argsort()[patient]):
         plain.assign(patient=values).to_csv(tmp_path / "t.csv", index=False)
-        dataset = custom_data.load(tmp_path / "t.csv", "kind")
+        dataset = load.load_dataset(tmp_path / "t.csv", "kind")
         about = [warning for warning in dataset.warnings if "'patient'" in warning]
         assert len(about) == len(dataset.warnings) == 1 and "--group patient" in about[0] and "(" in about[0], dataset.warnings
         assert dataset.groups is None and dataset.x_train.shape[1] > 10
-        grouped = custom_data.load(tmp_path / "t.csv", "kind", group="patient")
+        grouped = load.load_dataset(tmp_path / "t.csv", "kind", group="patient")
         assert not grouped.warnings and grouped.x_train.shape[1] == 10 and len(set(grouped.groups)) == 60
-        assert not custom_data.load(tmp_path / "t.csv", "kind", drop=["patient"]).warnings
+        assert not load.load_dataset(tmp_path / "t.csv", "kind", drop=["patient"]).warnings
     result = run(["--dataset", "t.csv", "--label", "kind", "--inspect"], tmp_path)
     assert "warning: t.csv: column 'patient'" in result.out.replace(str(tmp_path) + "/", ""), result.out
     plain.to_csv(tmp_path / "t.csv", index=False)
-    assert not custom_data.load(tmp_path / "t.csv", "kind").warnings
+    assert not load.load_dataset(tmp_path / "t.csv", "kind").warnings
 
 
 def test_groups_of_an_array(tmp_path):
     x, y, _, patient = patients()
     np.savez(tmp_path / "a.npz", x=x, y=y, subject=patient, weight=np.random.default_rng(0).random(360))
-    dataset = custom_data.load(tmp_path / "a.npz")
+    dataset = load.load_dataset(tmp_path / "a.npz")
     unused = f"{tmp_path / 'a.npz'}: array 'weight': not used"
     assert len(dataset.warnings) == 2 and "array 'subject'" in dataset.warnings[0] and dataset.warnings[1] == unused
-    grouped = custom_data.load(tmp_path / "a.npz", group="subject")
+    grouped = load.load_dataset(tmp_path / "a.npz", group="subject")
     assert grouped.warnings == [unused] and (grouped.groups == patient.astype(str)).all()
     for name in ("y", "patient"):
         with pytest.raises(data.DataError, match="its other arrays are 'subject', 'weight'"):
-            custom_data.load(tmp_path / "a.npz", group=name)
+            load.load_dataset(tmp_path / "a.npz", group=name)
     result = run(["--dataset", "a.npz", "--group", "subject", "--inspect"], tmp_path)
     assert "groups by 'subject': 60, of 6 to 6 samples" in result.out, result.err
 
@@ -306,13 +301,13 @@ def test_groups_of_a_folder(tmp_path):
         Image.fromarray(draw.integers(0, 255, (8, 8), dtype=np.uint8)).save(tmp_path / "f" / name)
     (tmp_path / "f/b/video0").mkdir()
     Image.fromarray(draw.integers(0, 255, (8, 8), dtype=np.uint8)).save(tmp_path / "f/b/video0/again.png")
-    dataset = custom_data.load(tmp_path / "f")
+    dataset = load.load_dataset(tmp_path / "f")
     assert [warning for warning in dataset.warnings if "--group folder" in warning] == dataset.warnings[-1:]
-    grouped = custom_data.load(tmp_path / "f", group="folder")
-    assert len(set(groups.numbers(grouped.groups))) == 12 + 8
+    grouped = load.load_dataset(tmp_path / "f", group="folder")
+    assert len(set(group_names.numbers(grouped.groups))) == 12 + 8
     assert set(grouped.given[grouped.groups == "video0"]) == {0, 1}  # the same name in two classes is one group
     with pytest.raises(data.DataError, match="give --group folder"):
-        custom_data.load(tmp_path / "f", group="video")
+        load.load_dataset(tmp_path / "f", group="video")
     assert "together" not in " ".join(grouped.warnings)
     np.savez(tmp_path / "a.npz", x=np.eye(6), y=[0, 1] * 3)
     refused = run(["--dataset", "f", "--group", "folder", "--no-label_issues"], tmp_path)

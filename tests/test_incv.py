@@ -8,10 +8,9 @@ import textwrap
 
 import numpy as np
 import pytest
-
-import INCV
-import noise
 from conftest import PROJECT
+
+from incv import INCV, noise
 
 
 def confident(labels, num_classes, p=0.9):
@@ -161,7 +160,7 @@ def test_a_half_that_would_be_empty_ends_early():
 
 
 def test_halves_are_even_random_and_seeded():
-    import utils
+    from incv import utils
 
     candidate = np.ones(11, bool)
     candidate[4] = False
@@ -205,7 +204,7 @@ def test_labels_and_pattern_are_checked():
 
 def test_the_example_of_the_docstring_runs_from_another_folder(tmp_path):
     """It is that of docs/own_network.md, of about twelve lines; all but a few of the wine labels are selected."""
-    example = textwrap.dedent(INCV.incv.__doc__.split("PYTHONPATH::")[1].split("    Parameters")[0]).strip()
+    example = textwrap.dedent(INCV.incv.__doc__.split("With any classifier::")[1].split("    Parameters")[0]).strip()
     assert example in (PROJECT / "docs/own_network.md").read_text()
     assert len([line for line in example.splitlines() if line]) <= 12
     done = subprocess.run([sys.executable, "-c", example], cwd=tmp_path, text=True, capture_output=True,

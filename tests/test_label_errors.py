@@ -16,10 +16,9 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 from sklearn.utils.estimator_checks import check_estimator
 
-import data
-import last_pass
-import noise
-from label_errors import NoisyLabelClassifier, find_label_errors
+from incv import data, noise
+from incv.checking import last_pass
+from incv.label_issues import NoisyLabelClassifier, find_label_issues
 
 
 @pytest.fixture(scope="module")
@@ -87,14 +86,14 @@ def test_label_issues_by_hand():
 
 def test_every_sample_is_ranked_and_most_errors_are_on_top(wine):
     x, y, given = wine
-    table = find_label_errors(x, given, LogisticRegression(max_iter=500))
+    table = find_label_issues(x, given, LogisticRegression(max_iter=500))
     assert table[["p_given", "p_suggested", "margin"]].notna().all(axis=None)
     listed = table["margin"].nlargest(table["suspect"].sum()).index
     assert set(listed) == set(table.index[table["suspect"]]) and table["margin"][listed].min() > last_pass.MARGIN
     wrong = given != y
     top = table["margin"].to_numpy().argsort()[::-1][:wrong.sum()]
     assert wrong[top].mean() > 0.85 and wrong[table["suspect"]].mean() > 0.8
-    again = find_label_errors(x, given, LogisticRegression(max_iter=500))
+    again = find_label_issues(x, given, LogisticRegression(max_iter=500))
     pd.testing.assert_frame_equal(table, again)
 
 
@@ -102,11 +101,11 @@ def test_probabilities_of_ones_own(wine):
     x, y, given = wine
     p = np.full((len(y), 3), 0.1)
     p[np.arange(len(y)), y] = 0.8
-    table = find_label_errors(x, given, pred_probs=p)
+    table = find_label_issues(x, given, pred_probs=p)
     assert (table["suspect"] == (given != y)).all() and set(table["status"]) == {""}
     for bad, words in ((p[:, :2], "shape"), (np.log(p), "not logits"), (p * 2, "sum to 1")):
         with pytest.raises(ValueError, match=words):
-            find_label_errors(x, given, pred_probs=bad)
+            find_label_issues(x, given, pred_probs=bad)
 
 
 # --- arguments and models ---------------------------------------------------------------------------------------------
@@ -115,7 +114,7 @@ def test_probabilities_of_ones_own(wine):
                                              ("epochs", 0), ("batch_size", -1), ("passes", 0), ("iterations", 1.5)])
 def test_arguments_out_of_range(wine, argument, value):
     with pytest.raises(ValueError, match=f"{argument}={value!r}") as error:
-        find_label_errors(wine[0], wine[2], LogisticRegression(), **{argument: value})
+        find_label_issues(wine[0], wine[2], LogisticRegression(), **{argument: value})
     assert "\n" not in str(error.value)
 
 
@@ -123,9 +122,9 @@ def test_models_that_do_not_fit(wine):
     x, _, given = wine
     for model in (None, LinearSVC(), LogisticRegression, "tree"):
         with pytest.raises(data.DataError, match="predict_proba, or a function"):
-            find_label_errors(x, given, model)
+            find_label_issues(x, given, model)
     with pytest.raises(data.DataError, match="LogisticRegression cannot be trained: ValueError"):
-        find_label_errors(np.array([[f"word {n}"] for n in range(40)]), np.arange(40) % 2, LogisticRegression())
+        find_label_issues(np.array([[f"word {n}"] for n in range(40)]), np.arange(40) % 2, LogisticRegression())
 
 
 class Insistent(ClassifierMixin, BaseEstimator):
@@ -148,14 +147,14 @@ def test_rare_classes_end_in_no_traceback(wine, model):
     x, _, given = wine
     given = given.astype(object) * 10
     given[:3], given[3:5] = 77, -5
-    table = find_label_errors(x, given.astype(int), model, iterations=1)
+    table = find_label_issues(x, given.astype(int), model, iterations=1)
     assert len(table) == len(x) and table["p_given"].notna().all()
 
 
 def test_a_class_that_one_half_lacks(wine):
     x, _, given = wine
     given = np.where(np.arange(len(given)) < 2, 9, given)
-    table = find_label_errors(x, given, LogisticRegression(max_iter=500))
+    table = find_label_issues(x, given, LogisticRegression(max_iter=500))
     assert set(table["given"]) == {0, 1, 2, 9}
 
 
@@ -193,4 +192,4 @@ def test_in_pipelines_searches_and_with_data_frames():
 
 def test_strings_into_a_keras_model():
     with pytest.raises(ValueError, match="x is <U1: a Keras model takes numbers"):
-        find_label_errors(np.array([["a"], ["b"]] * 10), np.arange(20) % 2, lambda: None)
+        find_label_issues(np.array([["a"], ["b"]] * 10), np.arange(20) % 2, lambda: None)

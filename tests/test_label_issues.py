@@ -4,21 +4,18 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import SMALL_NETWORK, run, start
 from sklearn.datasets import load_wine, make_classification
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
 
-import custom_data
-import data
-import issue_file
-import last_pass
-import noise
-import runs
-import utils
-import verdict
-from conftest import SMALL_NETWORK, run, start
-from label_errors import NoisyLabelClassifier, find_label_errors
+from incv import data, noise, utils
+from incv.checking import last_pass, verdict
+from incv.custom_data import decisions, load
+from incv.custom_data.source import Facts, Source
+from incv.label_issues import NoisyLabelClassifier, find_label_issues
+from incv.runner import planning
 
 NAMES = np.array(["red", "rose", "white"])
 
@@ -81,7 +78,7 @@ def test_decisions_are_applied_to_the_next_run_and_its_export(wine):
     result = run([*command, "--export", "clean.csv"], folder)
     assert result.code == 0 and result.err == "", result.err
     assert "warning: " in result.out and "1 label changed, 1 confirmed, 1 sample not used" in result.out
-    digest = issue_file.checksum([folder / "mine.csv"])
+    digest = decisions.checksum([folder / "mine.csv"])
     base = folder / f"{name}_decisions_{digest[:6]}"
     assert json.loads(base.with_name(f"{base.name}.json").read_text())["settings"]["decisions"] == digest
     every = pd.read_csv(f"{base}_out_of_fold.csv", dtype=str).set_index("sample")
@@ -128,29 +125,29 @@ def test_a_list_of_a_second_round_without_the_first_is_told(tmp_path):
     """Its decisions alone would lose those of the first round."""
     first = tmp_path / "INCV_seed0_suspects.csv"
     pd.DataFrame({"sample": [0, 1], "given": ["a", "b"], "decision": ["keep", "drop"]}).to_csv(first, index=False)
-    second = tmp_path / f"INCV_seed0_decisions_{issue_file.checksum([first])[:6]}_suspects.csv"
+    second = tmp_path / f"INCV_seed0_decisions_{decisions.checksum([first])[:6]}_suspects.csv"
     pd.DataFrame({"sample": [2], "given": ["a"], "decision": ["b"]}).to_csv(second, index=False)
-    assert issue_file.without_earlier([first]) == issue_file.without_earlier([first, second]) == []
-    assert issue_file.without_earlier([second]) == [second]
+    assert decisions.without_earlier([first]) == decisions.without_earlier([first, second]) == []
+    assert decisions.without_earlier([second]) == [second]
     np.savez(tmp_path / "d.npz", x=np.arange(24.0).reshape(12, 2) % 7, y=np.array(["a", "b"] * 6))
     for files, lost in (([second], 1), ([first, second], 0)):
-        told = custom_data.load(tmp_path / "d.npz", decisions=[str(file) for file in files]).warnings
+        told = load.load_dataset(tmp_path / "d.npz", decisions=[str(file) for file in files]).warnings
         assert sum("is not applied: give all lists" in line for line in told) == lost
 
 
 @pytest.mark.parametrize("kind, dtype", [("y", np.int8), ("labels", "<U1"), ("y", bool)])
 def test_decisions_keep_the_arrays_own_type(tmp_path, kind, dtype):
-    import export
+    from incv.checking import export
 
     y = (np.arange(20) % 2).astype(dtype)
     np.savez(tmp_path / "a.npz", x=np.eye(20), **{kind: y[:, None]})
     names = [str(name) for name in np.unique(y)]
     (tmp_path / "d.csv").write_text(f"sample,given,decision\n4,{names[0]},{names[1]}\n7,{names[1]},drop\n")
-    source = data.Source(None, None, str(tmp_path / "a.npz"), decisions=[str(tmp_path / "d.csv")])
-    dataset = custom_data.load(source)
+    source = Source(None, None, str(tmp_path / "a.npz"), decisions=[str(tmp_path / "d.csv")])
+    dataset = load.load_dataset(source)
     assert len(dataset.given) == 19 and dataset.given[4] == 1 and dataset.trusted.sum() == 1 and 7 not in dataset.names
-    assert custom_data.facts(source).size == 19
-    changed = export.corrected(y[:, None], dataset.names, runs.Plan(None, None, source, None, None, None, False))
+    assert load.facts(source).size == 19
+    changed = export.corrected(y[:, None], dataset.names, planning.Plan(None, None, source, None, None, None, False))
     assert changed.dtype == y.dtype and changed.ravel().tolist() == [
         y[1] if number == 4 else y[number] for number in range(20) if number != 7]
 
@@ -158,7 +155,7 @@ def test_decisions_keep_the_arrays_own_type(tmp_path, kind, dtype):
 def test_a_class_that_is_called_drop_is_not_guessed(tmp_path):
     (tmp_path / "d.csv").write_text("sample,given,decision\n1,drop,drop\n")
     with pytest.raises(data.DataError, match="'drop' is also the name of a class: rename the class"):
-        issue_file.decide([tmp_path / "d.csv"], np.arange(3), [0, 1, 1], np.array(["drag", "drop"]))
+        decisions.decide([tmp_path / "d.csv"], np.arange(3), [0, 1, 1], np.array(["drag", "drop"]))
 
 
 def test_killed_in_a_last_pass_it_ends_with_the_same_bytes(tmp_path):
@@ -199,7 +196,7 @@ def test_label_issues_of_a_published_dataset_leave_its_selection_as_it_is(tmp_pa
 def test_nothing_follows_from_random_features(model):
     for seed, (n, classes) in enumerate([(800, 5), (300, 2), (200, 3)]):
         generator = np.random.default_rng(seed)
-        found = find_label_errors(generator.normal(size=(n, 20)), generator.integers(classes, size=n), model).attrs["verdict"]
+        found = find_label_issues(generator.normal(size=(n, 20)), generator.integers(classes, size=n), model).attrs["verdict"]
         assert found["outcome"] == "nothing" and found["top"] == 0 and found["wrong"] is None
         assert found["sentence"].startswith("nothing follows") and abs(found["agreement"] - found["permuted"]) < 0.15
 
@@ -227,12 +224,12 @@ def test_few_samples_with_many_wrong_labels_can_be_checked():
     true = generator.integers(2, size=150)
     x = generator.normal(size=(150, 5)) + 1.2 * true[:, None]
     given = np.where(generator.random(150) < 0.38, 1 - true, true)
-    once, found = (find_label_errors(x, given, GaussianNB(), permutations=number) for number in (0, None))
+    once, found = (find_label_issues(x, given, GaussianNB(), permutations=number) for number in (0, None))
     assert once.attrs["verdict"]["outcome"] == "nothing" and once.equals(found)
     suspect, judged = found["suspect"].to_numpy(), found.attrs["verdict"]
     assert judged["outcome"] == "use" and judged["runs"] == 99 and (given != true)[suspect].mean() > 0.8
     with pytest.raises(ValueError, match="permutations=-1"):
-        find_label_errors(x, given, GaussianNB(), permutations=-1)
+        find_label_issues(x, given, GaussianNB(), permutations=-1)
 
 
 def test_the_number_of_wrong_labels_is_fitted():
@@ -274,7 +271,7 @@ def test_what_a_model_cannot_learn_is_not_taken_for_wrong_labels():
     x, true = make_classification(2000, 20, n_informative=12, n_redundant=0, n_classes=5, n_clusters_per_class=2,
                                   class_sep=0.7, flip_y=0, random_state=7)
     given = noise.flip_labels(true, noise.transition_matrix("sym", 0.1, 5), np.random.default_rng(0))
-    table = find_label_errors(x, given, LogisticRegression(max_iter=500))
+    table = find_label_issues(x, given, LogisticRegression(max_iter=500))
     found, suspect = table.attrs["verdict"], table["suspect"].to_numpy()
     assert (given != true)[suspect].mean() < 0.3 and found["agreement"] > found["permuted"] + 0.1
     assert suspect.sum() < 0.95 * (table["margin"] > last_pass.MARGIN).sum()  # no more than labels that can be wrong
@@ -308,32 +305,32 @@ def test_the_number_of_epochs_follows_the_number_of_steps(tmp_path):
     small = utils.enough_epochs(steps=400, epochs=12)
     assert [small(n, 32) for n in (100, 400, 2000, 10000)] == [200, 58, 13, 12]
     np.savez(tmp_path / "a.npz", x=np.random.default_rng(0).normal(size=(300, 3)), y=np.arange(300) % 2)
-    import command
-    import INCV
+    from incv import INCV
+    from incv.runner import planning
 
     np.savez(tmp_path / "a.npz", x=np.random.default_rng(0).normal(size=(300, 3)), y=np.arange(300) % 2)
-    source = data.Source(None, None, str(tmp_path / "a.npz"))
-    source = source._replace(facts=custom_data.facts(source))
+    source = Source(None, None, str(tmp_path / "a.npz"))
+    source = source._replace(facts=load.facts(source))
     noisy, none = {"noise_pattern": "sym", "noise_ratio": None}, dict.fromkeys(INCV.PUBLISHED)
     for given, epochs, name in (({}, 80, "INCV_seed0"), ({"epochs": 80}, 80, "INCV_seed0"),
                                 ({"epochs": 12}, 12, "INCV_seed0_epochs12"), ({"label_issues": False}, 80, "INCV_seed0_no_label_issues"),
                                 ({"batch_size": 150}, 400, "INCV_seed0_batch_size150")):
-        settings, path = command.one_run("INCV", source, noisy, 0, 1, none | given, INCV.DEFAULTS, "results")
+        settings, path = planning.one_run("INCV", source, noisy, 0, 1, none | given, INCV.DEFAULTS, "results")
         assert (settings["epochs"], path.name) == (epochs, name)
 
 
 def test_the_batches_of_large_images_fit_into_memory(tmp_path):
     """32 samples of 64 x 64 pixels."""
-    import command
-    import INCV
+    from incv import INCV
+    from incv.runner import planning
 
     assert [utils.batch_for((side, side, 3)) for side in (28, 32, 33, 45, 64, 96, 224, 1024)] == [
         128, 128, 64, 64, 32, 16, 16, 16]
-    facts = data.Facts("a", "images", 500, 3, (64, 64, 3), "its checksum")
-    source = data.Source(facts, None, str(tmp_path / "a"))
+    facts = Facts("a", "images", 500, 3, (64, 64, 3), "its checksum")
+    source = Source(facts, None, str(tmp_path / "a"))
 
     def planned(**given):
-        settings, path = command.one_run("INCV", source, {"noise_pattern": "sym", "noise_ratio": None}, 0, 2, dict.fromkeys(
+        settings, path = planning.one_run("INCV", source, {"noise_pattern": "sym", "noise_ratio": None}, 0, 2, dict.fromkeys(
             INCV.PUBLISHED) | given, INCV.DEFAULTS, tmp_path)
         return settings["batch_size"], settings["epochs"], path.name
 

@@ -3,16 +3,15 @@ import gzip
 import json
 import os
 import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import PROJECT, command_of, run
 
-import quote
-import runs
-import tables
-from conftest import PROJECT, run
+from incv.benchmarks import quote
+from incv.reporting import tables
+from incv.runner import files
 
 
 def write_run(folder, script, seed, differs=(), engine="tensorflow", csv="", **provenance):
@@ -28,7 +27,7 @@ def write_run(folder, script, seed, differs=(), engine="tensorflow", csv="", **p
         "settings": settings, "differs_from_published": {key: {"here": here, "published": None} for key, here in differs},
         "versions": {engine: "9.9"}, "device": "a machine", "code_revision": "0123456789abcdef", "wall_seconds": 5400.0,
         "finished": "2026-01-02T03:04:05+00:00", "tested_on": "test data",
-        "checksums": {".csv": runs.checksum(folder / f"{name}.csv")}, **provenance}))
+        "checksums": {".csv": files.checksum(folder / f"{name}.csv")}, **provenance}))
 
 
 def selected(*pairs):
@@ -68,7 +67,7 @@ def test_every_number_stands_beside_the_published_one(tmp_path):
     write_run(results / "cifar10" / "asym" / "0.4", "Verify_Theory", 0, csv=theory,
               measured={"accuracy": .5, "LP": .70, "LR": None})
 
-    answer = run(["results"], tmp_path, "ledger.py")
+    answer = run(["results"], tmp_path, "incv.benchmarks.ledger")
     assert answer.code == 0, answer.err
     page = (results / "README.md").read_text()
     incv = {tuple(cells[:2]) + (cells[-1],): cells[2:-1] for cells in rows(page, "INCV")}
@@ -104,7 +103,7 @@ def test_every_number_stands_beside_the_published_one(tmp_path):
     for path in list(results.rglob("*.*")):
         if path.suffix in (".json", ".csv") and path.name != "table.csv":
             path.unlink()
-    assert run(["results"], tmp_path, "ledger.py").code == 0
+    assert run(["results"], tmp_path, "incv.benchmarks.ledger").code == 0
     page = (results / "README.md").read_text()
     assert not rows(page, "INCV") + rows(page, "Robust training") + rows(page, "Theory")
 
@@ -118,16 +117,16 @@ def test_runs_are_taken_up_from_elsewhere(tmp_path):
     (five / "INCV_seed0_history.csv").write_text(
         "iteration,half,epoch,learning_rate,loss,heldout_accuracy,chosen\n1,1,1,0.001,2.0,0.5,True\n")
     write_run(five, "INCV", 1, [("epochs", 3)], iterations=selected((.9, .7)), csv=large)
-    answer = run(["results", "--add", "elsewhere"], tmp_path, "ledger.py")
+    answer = run(["results", "--add", "elsewhere"], tmp_path, "incv.benchmarks.ledger")
     assert answer.code == 0, answer.err
     taken = results / "cifar10" / "sym" / "0.5"
     assert sorted(path.name for path in taken.iterdir()) == [
         f"INCV_seed0{ending}" for ending in (".csv.gz", ".json", ".png", "_history.csv", "_history.png")]
     assert gzip.decompress((taken / "INCV_seed0.csv.gz").read_bytes()).decode() == large
     settings = json.loads((taken / "INCV_seed0.json").read_text())["settings"]
-    assert runs.is_finished(taken / "INCV_seed0", settings)
+    assert files.is_finished(taken / "INCV_seed0", settings)
     assert ["sym 0.5", "1", "0.900"] in [cells[:3] for cells in rows((results / "README.md").read_text(), "INCV")]
-    complaint = run(["results", "--add", "nowhere"], tmp_path, "ledger.py")
+    complaint = run(["results", "--add", "nowhere"], tmp_path, "incv.benchmarks.ledger")
     assert complaint.code == 2 and "nowhere" in complaint.err.splitlines()[-1] and "Traceback" not in complaint.err
 
 
@@ -140,7 +139,7 @@ def test_theory_on_all_images_is_taken_up_whatever_the_network(tmp_path):
     other = [("architecture", "resnet32"), ("epochs", 80), ("augmentation", False)]
     for differs in (other, [*other, ("subset", 5000)]):
         write_run(elsewhere / "cifar10" / "sym" / "0.8", "Verify_Theory", 0, differs, csv=csv, **measured)
-    answer = run(["results", "--add", "elsewhere"], tmp_path, "ledger.py")
+    answer = run(["results", "--add", "elsewhere"], tmp_path, "incv.benchmarks.ledger")
     assert answer.code == 0, answer.err
     name = "architectureresnet32_epochs80_augmentationFalse"
     taken = results / "cifar10" / "sym"
@@ -168,7 +167,7 @@ def test_a_damaged_run_is_neither_added_nor_replaced(tmp_path, harm):
         if harm != "a list" or name == "mine":
             file.write_text("[]" if harm == "a list" else json.dumps(found | (finished or {})))
         before = file.read_bytes()
-        answer = run(["mine", "--add", "theirs"], tmp_path, "ledger.py")
+        answer = run(["mine", "--add", "theirs"], tmp_path, "incv.benchmarks.ledger")
         assert answer.code == 0 and answer.err == "", answer.err
         assert f"INCV_main_seed0.json {'or its CSV ' * (harm == 'a list')}is damaged or foreign" in answer.out
         assert file.read_bytes() == before
@@ -182,7 +181,7 @@ def test_damaged_files_beside_a_run_are_named(tmp_path):
     (folder / "INCV_seed0_history.csv").write_text("a,b\n1,2\n")
     for seed, text in enumerate(("[]", "{", "[" * 200000), start=1):
         (folder / f"INCV_seed{seed}.json").write_text(text)
-    answer = run(["results"], tmp_path, "ledger.py")
+    answer = run(["results"], tmp_path, "incv.benchmarks.ledger")
     assert answer.code == 0 and answer.err == "", answer.err
     assert "INCV_seed0_history.csv is damaged or foreign" in answer.out
     for seed in (1, 2, 3):
@@ -194,6 +193,6 @@ def test_damaged_files_beside_a_run_are_named(tmp_path):
 def test_a_full_disk_for_its_output_is_one_line(tmp_path, buffered):
     (tmp_path / "results").mkdir()
     with open("/dev/full", "w") as full:
-        done = subprocess.run([sys.executable, str(PROJECT / "ledger.py"), "results"], cwd=tmp_path, stdout=full, text=True,
-                              stderr=subprocess.PIPE, env=os.environ | buffered)
+        done = subprocess.run([*command_of("incv.benchmarks.ledger"), "results"], cwd=tmp_path, stdout=full, text=True,
+                              stderr=subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(PROJECT)} | buffered)
     assert done.returncode == 2 and done.stderr.count("\n") == 1 and "No space left" in done.stderr, done.stderr

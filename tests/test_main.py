@@ -12,14 +12,11 @@ import h5py  # comes with Keras
 import numpy as np
 import pandas as pd
 import pytest
-
-import data
-import figures
-import noise
-import runs
-import tables
-import utils
 from conftest import FOLDER, INCV_FILES, PROJECT, SMALL_NETWORK, run, run_to_first_checkpoint, start
+
+from incv import data, noise, utils
+from incv.reporting import figures, tables
+from incv.runner import files
 
 utils.start_backend(threads=2)
 
@@ -142,7 +139,7 @@ def test_a_selection_of_other_settings_is_trained_on_and_named(finished, tmp_pat
     found, expected = tmp_path / FOLDER / f"{name}.csv", folder / FOLDER / f"{NAME}.csv"
     assert found.read_bytes() == expected.read_bytes() and not list((tmp_path / FOLDER).glob("INCV_seed*"))
     provenance = json.loads(found.with_suffix(".json").read_text())
-    assert provenance["settings"]["selection_checksum"] == runs.checksum(given)
+    assert provenance["settings"]["selection_checksum"] == files.checksum(given)
     differs = provenance["differs_from_published"]
     assert [differs[key]["here"] for key in ("selection", "incv_epochs", "iterations")] == [INCV_NAME, 3, 2]
     assert differs["selection_differs"]["here"].split()[0] == "architecture"  # of INCV, whatever its files are called
@@ -165,7 +162,7 @@ def test_a_selection_must_be_of_incv(finished, tmp_path):
     for name, edited in (("INCV_seed0", table.assign(y_noisy=(table["y_noisy"] + 1) % 10)),
                          ("INCV_none", table.assign(select=False))):
         edited.to_csv(tmp_path / f"{name}.csv", index=False, lineterminator="\n")
-        provenance["checksums"][".csv"] = runs.checksum(tmp_path / f"{name}.csv")
+        provenance["checksums"][".csv"] = files.checksum(tmp_path / f"{name}.csv")
         (tmp_path / f"{name}.json").write_text(json.dumps(provenance))
     for file, wrong in ((tmp_path / "absent.csv", "not the .csv of a finished run of INCV.py"),
                         (finished[0] / FOLDER / f"{NAME}.csv", "not the .csv of a finished run of INCV.py"),
@@ -220,7 +217,7 @@ def test_two_operations_at_a_time_end_with_the_bytes_of_one(tmp_path):
         assert result.code == 0, result.err
         found.append({path.name: path.read_bytes() for path in (tmp_path / number / FOLDER).glob("*.csv")})
     assert len(found[0]) > 5 and found[0] == found[1]
-    program = ("import os, utils, tensorflow as tf\n"
+    program = ("import os, tensorflow as tf\nfrom incv import utils\n"
                "for threads, operations, in_parallel in ((1, '', True), (2, '', True), (1, '3', True), (2, '3', False)):\n"
                "    os.environ['TF_NUM_INTEROP_THREADS'] = operations\n"
                "    utils._make_tensorflow_deterministic(threads, in_parallel)\n"
@@ -297,8 +294,8 @@ def test_the_table_follows_from_the_runs(tmp_path):
         settings = {"dataset": "cifar10", "noise_pattern": "sym", "noise_ratio": 0.5, "seed": 0, "method": method,
                     "engine": "tensorflow"}
         settings["seed"] = int(name[4])
-        runs.write_json(folder / f"INCV_main_{name}", {"settings": settings, "tested_on": "test data",
-                                                       "differs_from_published": {"epochs": {"here": 30, "published": 200}}})
+        files.write_json(folder / f"INCV_main_{name}", {"settings": settings, "tested_on": "test data",
+                                                        "differs_from_published": {"epochs": {"here": 30, "published": 200}}})
     (folder / "INCV_main_seed2.csv").write_text("epoch,accuracy_mean\n1,0.9\n")
     for content in ("", "[]", '{"settings": null}'):  # damaged ones are no finished runs, and stop no table
         (folder / f"INCV_seed{len(content)}.json").write_text(content)
@@ -312,7 +309,7 @@ def test_the_table_follows_from_the_runs(tmp_path):
         place = folder.parent.parent / pattern / "0.5"
         place.mkdir(parents=True, exist_ok=True)
         (place / f"INCV_main_{name}.csv").write_text("epoch,accuracy_mean\n1,0.25\n")
-        runs.write_json(place / f"INCV_main_{name}", {"differs_from_published": {}, "tested_on": "test data", "settings": {
+        files.write_json(place / f"INCV_main_{name}", {"differs_from_published": {}, "tested_on": "test data", "settings": {
             **settings, "noise_pattern": pattern, "method": method}})
     tables.write_accuracies(tmp_path)
     assert [cells[1:3] for cells in markdown_rows(tmp_path / "table.md")] == [
@@ -334,8 +331,8 @@ def test_the_figures_of_the_methods_hold_runs_of_like_settings(tmp_path, monkeyp
         (folder / f"INCV_main_{name}.csv").write_text("epoch,accuracy_mean\n1,0.5\n2,0.75\n")
         settings = {"dataset": "digits", "noise_pattern": "sym", "noise_ratio": 0.5, "seed": int(name[4]), "method": method,
                     "engine": "tensorflow", "options": name[5:]}
-        runs.write_json(folder / f"INCV_main_{name}", {"settings": settings, "differs_from_published": {},
-                                                       "tested_on": "test data"})
+        files.write_json(folder / f"INCV_main_{name}", {"settings": settings, "differs_from_published": {},
+                                                        "tested_on": "test data"})
     without_noise = folder.parent / "0.0"
     without_noise.mkdir()
     (without_noise / "INCV_main_seed0_d2l.csv").write_bytes((folder / "INCV_main_seed0_d2l.csv").read_bytes())

@@ -5,14 +5,12 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import SMALL_NETWORK, run, start, wait_for_epoch
 from PIL import Image
 
-import custom_data
-import data
-import issue_file
-import picture_list
-import table_file
-from conftest import SMALL_NETWORK, run, start, wait_for_epoch
+from incv import data
+from incv.custom_data import decisions, image_list, load, table_file
+from incv.custom_data.source import Source
 
 QUICK = ["--architecture", SMALL_NETWORK, "--epochs", 1, "--iterations", 1, "--quiet"]
 
@@ -30,8 +28,8 @@ def pictures(tmp_path):
 
 
 def facts(folder, **options):
-    source = data.Source(None, None, str(folder / "list.csv"), "label")
-    return custom_data.facts(source._replace(**options))
+    source = Source(None, None, str(folder / "list.csv"), "label")
+    return load.facts(source._replace(**options))
 
 
 # --- lists ------------------------------------------------------------------------------------------------------------
@@ -47,13 +45,13 @@ def test_a_file_list_as_powershell_writes_it(pictures):
 
 
 def test_test_pictures_that_are_trained_on(pictures):
-    source = data.Source(None, None, str(pictures / "list.csv"), "label", test_list=str(pictures / "copy.csv"))
+    source = Source(None, None, str(pictures / "list.csv"), "label", test_list=str(pictures / "copy.csv"))
     shutil.copy(pictures / "list.csv", pictures / "copy.csv")
     with pytest.raises(data.DataError, match="the networks are trained on these pictures"):
-        picture_list.read_test(source, np.array(["a", "b"]))
+        image_list.read_test(source, np.array(["a", "b"]))
     Image.new("RGB", (8, 8)).save(pictures / "pics" / "new.png")
     (pictures / "copy.csv").write_text("path,label\npics/new.png,a\npics/3.png,b\n")
-    found = picture_list.read_test(source, np.array(["a", "b"]))
+    found = image_list.read_test(source, np.array(["a", "b"]))
     assert any("trained on 1 of its 2 pictures" in line for line in found.warnings)
 
 
@@ -77,46 +75,46 @@ def classes(folder, **names):
 def test_parts_of_a_dataset_beside_another_folder(tmp_path):
     classes(tmp_path / "p", train__a=3, train__b=3, val__a=2, val__b=2, sample=2)
     with pytest.raises(data.DataError, match="parts of a dataset.*p/train"):
-        custom_data.facts(str(tmp_path / "p"))
+        load.facts(str(tmp_path / "p"))
     classes(tmp_path / "q", training_set__a=3, training_set__b=3, test_set__a=2, test_set__b=2)
     with pytest.raises(data.DataError, match="q/training_set"):
-        custom_data.facts(str(tmp_path / "q"))
+        load.facts(str(tmp_path / "q"))
 
 
 def test_a_class_of_damaged_images_and_results_in_the_folder(tmp_path):
     classes(tmp_path, a=3, b=3)
     (tmp_path / "results" / "x" / "given").mkdir(parents=True)
     (tmp_path / "results" / "x" / "given" / "INCV_seed0.lock").touch()
-    assert custom_data.facts(str(tmp_path)).class_names.tolist() == ["a", "b"]
+    assert load.facts(str(tmp_path)).class_names.tolist() == ["a", "b"]
     for file in (tmp_path / "b").iterdir():
         file.write_bytes(b"no image")
     with pytest.raises(data.DataError, match="b: none of its images can be read"):
-        custom_data.facts(str(tmp_path))
+        load.facts(str(tmp_path))
 
 
 # --- decisions --------------------------------------------------------------------------------------------------------
 
-def decisions(folder, text):
+def decided(folder, text):
     (folder / "d.csv").write_text(text)
     return [str(folder / "d.csv")]
 
 
 def test_decisions_about_pictures_are_by_row_and_name(pictures):
     header = "sample,row,given,decision\n"
-    assert facts(pictures, decisions=decisions(pictures, header + "pics/5.png,5,b,drop\n")).size == 23
+    assert facts(pictures, decisions=decided(pictures, header + "pics/5.png,5,b,drop\n")).size == 23
     with pytest.raises(data.DataError, match="'pics/10.png' then, and is 'pics/5.png' now"):
-        facts(pictures, decisions=decisions(pictures, header + "pics/10.png,5,b,drop\n"))
+        facts(pictures, decisions=decided(pictures, header + "pics/10.png,5,b,drop\n"))
     with pytest.raises(data.DataError, match="has no column 'row'"):
-        facts(pictures, decisions=decisions(pictures, "sample,given,decision\n5,b,drop\n"))
+        facts(pictures, decisions=decided(pictures, "sample,given,decision\n5,b,drop\n"))
     every = "".join(f"pics/{i}.png,{i},{'ab'[i % 2]},drop\n" for i in range(24))
     with pytest.raises(data.DataError, match="at least two classes are needed"):
-        facts(pictures, decisions=decisions(pictures, header + every))
+        facts(pictures, decisions=decided(pictures, header + every))
 
 
 def test_true_and_false_as_a_spreadsheet_writes_them(tmp_path):
-    files = decisions(tmp_path, "sample,given,decision\n4,TRUE,keep\n5,TRUE,FALSE\n")
-    given, used, trusted = issue_file.decide(files, np.arange(8), np.ones(8, dtype=int) - (np.arange(8) < 2),
-                                             np.array([False, True]))
+    files = decided(tmp_path, "sample,given,decision\n4,TRUE,keep\n5,TRUE,FALSE\n")
+    given, used, trusted = decisions.decide(files, np.arange(8), np.ones(8, dtype=int) - (np.arange(8) < 2),
+                                            np.array([False, True]))
     assert given.tolist() == [0, 0, 1, 1, 1, 0, 1, 1] and trusted[[4, 5]].all() and used.all()
 
 
@@ -153,10 +151,10 @@ def test_an_edited_list_is_never_replaced(tmp_path, case):
 def test_decisions_that_change_during_a_sweep(tmp_path):
     generator = np.random.default_rng(0)
     np.savez(tmp_path / "d.npz", x=generator.normal(size=(60, 3)), y=np.arange(60) % 2)
-    decisions(tmp_path, "sample,given,decision\n4,0,keep\n")
+    decided(tmp_path, "sample,given,decision\n4,0,keep\n")
     process = start(["--dataset", "d.npz", "--decisions", "d.csv", "--epochs", 5, "--iterations", 1, "--seed", 0, 1], tmp_path)
     wait_for_epoch(process, 1)
-    decisions(tmp_path, "sample,given,decision\n4,0,drop\n")
+    decided(tmp_path, "sample,given,decision\n4,0,drop\n")
     _, err = process.communicate()
     assert process.returncode == 2 and "d.csv: changed since the command started" in err, err
     assert len(list(tmp_path.rglob("INCV_seed0*.json"))) == 1 and not list(tmp_path.rglob("INCV_seed1*.json"))
@@ -170,7 +168,7 @@ def test_pages_after_the_first_are_told(pictures):
     table = pd.read_csv(pictures / "list.csv").replace({f"pics/{i}.png": f"pics/{i}.{end}"
                                                        for i, end in ((3, "tiff"), (4, "gif"), (5, "gif"))})
     table.to_csv(pictures / "list.csv", index=False)
-    dataset = custom_data.load(pictures / "list.csv", "label")
+    dataset = load.load_dataset(pictures / "list.csv", "label")
     assert [line for line in dataset.warnings if "pages" in line] == [
         f"{pictures}: 2 files of several pages or frames: the first one is used"]
     assert (dataset.x_train[3] == [254, 0, 0]).all() or (dataset.x_train[3] == [255, 0, 0]).all()
@@ -186,7 +184,7 @@ def test_decisions_about_rows_of_a_table_that_has_changed_are_told(tmp_path):
     listed.write_text("sample,given,suggested,decision\n20,a,b,b\n")
 
     def told():
-        dataset = custom_data.load(tmp_path / "t.csv", "kind", decisions=[str(listed)])
+        dataset = load.load_dataset(tmp_path / "t.csv", "kind", decisions=[str(listed)])
         return [line for line in dataset.warnings if "no row has moved" in line]
 
     assert told() == []

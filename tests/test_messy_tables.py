@@ -7,12 +7,10 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-
-import custom_data
-import data
-import tabular
-import table_file
 from conftest import PROJECT, run
+
+from incv import data
+from incv.custom_data import features, load, table_file
 
 I = range(60)
 
@@ -25,8 +23,8 @@ def written(tmp_path, lines, name="t.csv"):
 def column_of(path, name="c"):
     """Return the column as training sees it before it is standardised, and the warnings about the dataset."""
     table = table_file.read_table(path, "kind")[0].drop(columns="kind")
-    features = tabular.Features(table, path)
-    return features._converted(table)[name], [*features.warnings(), *features.warnings(remarks=True)]
+    fitted = features.Features(table, path)
+    return fitted._converted(table)[name], [*fitted.warnings(), *fitted.warnings(remarks=True)]
 
 
 @pytest.mark.parametrize("share", [2, 20])
@@ -42,7 +40,7 @@ def test_a_decimal_comma_among_decimal_points_leaves_the_points(tmp_path, share)
 def test_a_new_row_is_read_by_the_points_of_the_training_table(tmp_path):
     cells = ["9,5" if i % 20 == 0 else f"{i}.25" if i % 2 else f"{i + 1}.125" for i in I]
     path = written(tmp_path, ["v;c;kind", *(f"{i * i % 17};{cell};{'ab'[i // 2 % 2]}" for i, cell in enumerate(cells))])
-    features = custom_data._table(str(path), "kind", None, (), None, None, "")[1]
+    features = load._table(str(path), "kind", None, (), None, None, "")[1]
     new = table_file.read_table(written(tmp_path, ["v;c", "4;3.125"], "new.csv"), as_text=features.as_text)[0]
     assert np.array_equal(features.transform(new), features.x[2:3])
 
@@ -73,7 +71,7 @@ def test_true_and_false_beside_empty_cells_however_another_file_writes_them(tmp_
     path = written(tmp_path, ["v,c,kind", *(f"{i * i % 17},{cell},{'ab'[i // 2 % 2]}" for i, cell in enumerate(cells))])
     full = written(tmp_path, ["v,c,kind", *(f"{i * i % 17},{bool(i % 3)},{'ab'[i // 2 % 2]}" for i in I)], "full.csv")
     for training in (path, full):
-        features = custom_data._table(str(training), "kind", None, (), None, None, "")[1]
+        features = load._table(str(training), "kind", None, (), None, None, "")[1]
         for lines in (["v,c", *(f"{i * i % 17},{cell}" for i, cell in enumerate(cells))],
                       ["v,c", *(f"{i * i % 17},{cell.lower()}" for i, cell in enumerate(cells))]):
             other = table_file.read_table(written(tmp_path, lines, "new.csv"), as_text=features.as_text)[0]
@@ -87,7 +85,7 @@ def test_true_and_false_beside_empty_cells_however_another_file_writes_them(tmp_
 def test_dates_up_to_the_year_9999_and_a_new_file_of_a_single_day(tmp_path):
     ends = ["9999-12-31" if i % 10 == 0 else f"20{i % 20 + 10}-{i % 12 + 1:02d}-{i % 28 + 1:02d}" for i in I]
     path = written(tmp_path, ["v,c,kind", *(f"{i * i % 17},{end},{'ab'[i // 2 % 2]}" for i, end in enumerate(ends))])
-    features = custom_data._table(str(path), "kind", None, (), None, None, "")[1]
+    features = load._table(str(path), "kind", None, (), None, None, "")[1]
     days = features._converted(table_file.read_table(path, "kind")[0])["c (days)"]
     assert days[0] == (np.datetime64("9999-12-31") - np.datetime64("1970-01-01")).astype(int)
     alone = table_file.read_table(written(tmp_path, ["v,c", f"1,{ends[1]}"], "one.csv"), as_text=features.as_text)[0]
@@ -100,8 +98,8 @@ def test_dates_up_to_the_year_9999_and_a_new_file_of_a_single_day(tmp_path):
 def test_dates_without_hours_have_none_where_some_are_missing(tmp_path):
     cells = ["" if i % 9 == 0 else f"2020-{i % 12 + 1:02d}-01" for i in I]
     path = written(tmp_path, ["v,c,kind", *(f"{i},{cell},{'ab'[i % 2]}" for i, cell in enumerate(cells))])
-    features = tabular.Features(table_file.read_table(path, "kind")[0].drop(columns="kind"), path)
-    assert features.parts["c"] == ["days", "month, sine", "month, cosine", "day_of_week, sine", "day_of_week, cosine"]
+    fitted = features.Features(table_file.read_table(path, "kind")[0].drop(columns="kind"), path)
+    assert fitted.parts["c"] == ["days", "month, sine", "month, cosine", "day_of_week, sine", "day_of_week, cosine"]
 
 
 def test_what_is_not_read_of_dates_is_said(tmp_path):
@@ -126,14 +124,14 @@ def test_features_are_counted_without_making_them(seed):
         "long": [" ".join(words[rng.integers(len(words), size=90)]) for _ in range(n)],
         "sparse": [" ".join(f"{i}x{j}" for j in range(6)) + (" both" if i < 2 else "") for i in range(n)]}
     for names in ([*columns], rng.permutation([*columns])[:5], rng.permutation([*columns])[:2]):
-        features = tabular.Features(pd.DataFrame({name: columns[name] for name in names}), "t.csv")
-        assert features.x.shape == (n, features.num_features), list(names)
+        fitted = features.Features(pd.DataFrame({name: columns[name] for name in names}), "t.csv")
+        assert fitted.x.shape == (n, fitted.num_features), list(names)
 
 
 def test_numbers_too_large_to_standardise_are_refused_before_training(tmp_path):
     path = written(tmp_path, ["c,kind", *(f"{(-1) ** i * 1e300},{'ab'[i // 2 % 2]}" for i in I)])
     with pytest.raises(data.DataError, match="too large to standardise"):
-        custom_data.facts(path, "kind")
+        load.facts(path, "kind")
 
 
 def test_inspect_does_not_wait_for_scikit_learn(tmp_path):
@@ -151,9 +149,9 @@ def test_small_and_unsigned_integers_beside_missing_values(tmp_path):
 
     columns = {kind: pyarrow.array([None if i % 7 == 0 else i for i in I], kind) for kind in ("int8", "uint8", "uint64")}
     pyarrow.parquet.write_table(pyarrow.table(columns | {"kind": ["a", "b"] * 30}), tmp_path / "t.parquet")
-    features = tabular.Features(table_file.read_table(tmp_path / "t.parquet")[0].drop(columns="kind"), "t.parquet")
-    assert {name: column.kind for name, column in features.columns.items()} == dict.fromkeys(columns, "numbers")
-    assert features._converted(table_file.read_table(tmp_path / "t.parquet")[0])["uint8"].tolist()[1:7] == [1, 2, 3, 4, 5, 6]
+    fitted = features.Features(table_file.read_table(tmp_path / "t.parquet")[0].drop(columns="kind"), "t.parquet")
+    assert {name: column.kind for name, column in fitted.columns.items()} == dict.fromkeys(columns, "numbers")
+    assert fitted._converted(table_file.read_table(tmp_path / "t.parquet")[0])["uint8"].tolist()[1:7] == [1, 2, 3, 4, 5, 6]
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "parquet"])
@@ -166,7 +164,7 @@ def test_large_integers_beside_missing_values_stay_apart(tmp_path, kind):
 
         path = tmp_path / "t.parquet"
         pyarrow.parquet.write_table(pyarrow.table({"v": [i * i % 7 for i in I], "kind": labels}), path)
-    found = custom_data._table(str(path), "kind", None, (), None, None, "")[0]
+    found = load._table(str(path), "kind", None, (), None, None, "")[0]
     assert found.class_names.tolist() == [7, 2 ** 60, 2 ** 60 + 1] and np.bincount(found.given).tolist() == [16, 16, 16]
 
 
@@ -174,7 +172,7 @@ def test_one_hot_columns_left_of_the_label_are_named(tmp_path):
     kinds = ["cat", "dog", "eel"]
     path = written(tmp_path, ["v,is_cat,is_dog,kind", *(f"{i * i % 17},{int(i % 3 == 0)},{int(i % 3 == 1)},{kinds[i % 3]}"
                                                         for i in I)])
-    warnings = custom_data._table(str(path), "kind", None, (), None, None, "")[0].warnings
+    warnings = load._table(str(path), "kind", None, (), None, None, "")[0].warnings
     told = [line for line in warnings if "--drop" in line]
     assert len(told) == 2 and "column 'is_cat' alone tells which labels are 'cat'" in told[0]
     assert "column 'is_dog' alone tells which labels are 'dog'" in told[1]
@@ -182,7 +180,7 @@ def test_one_hot_columns_left_of_the_label_are_named(tmp_path):
 
 def test_true_labels_may_be_called_na(tmp_path):
     path = written(tmp_path, ["v,kind,t", *(f"{i * i % 17},{['NA', 'b'][i % 2]},{['NA', 'b', ''][i % 3]}" for i in I)])
-    found = custom_data._table(str(path), "kind", None, (), None, "t", "")[0]
+    found = load._table(str(path), "kind", None, (), None, "t", "")[0]
     assert [int((found.y_train == number).sum()) for number in (0, 1, -1)] == [20, 20, 20]
 
 
@@ -246,7 +244,7 @@ def test_labels_that_look_alike(tmp_path):
 
 
 def data_of(path):
-    return custom_data._npz(str(path), None, None, "")[0]
+    return load._npz(str(path), None, None, "")[0]
 
 
 def test_texts_that_share_no_word_are_no_texts(tmp_path):

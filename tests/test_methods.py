@@ -4,22 +4,14 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import FOLDER, SMALL_NETWORK, run, start
 from sklearn.neighbors import NearestNeighbors
 
-import data
-import noise
-import runs
-import utils
-from conftest import FOLDER, SMALL_NETWORK, run, start
+from incv import coteaching, data, methods, models, noise, training, utils
 
 utils.start_backend(threads=2)
 
 import keras  # noqa: E402
-import coteaching  # noqa: E402
-import losses  # noqa: E402
-import methods  # noqa: E402
-import models  # noqa: E402
-import training  # noqa: E402
 
 SETTINGS = {"architecture": "resnet8", "epochs": 200, "batch_size": 16, "seed": 0, "bn_momentum": 0.9,
             "noise_pattern": "sym", "noise_ratio": 0.5, "precision": "float32", "assumed_ratio": None,
@@ -149,9 +141,9 @@ def test_a_step_on_a_whole_batch_is_one_of_plain_training(digits):
 
 
 def test_nothing_to_keep_is_said(digits):
-    with pytest.raises(runs.RunError, match="--assumed_ratio"):
+    with pytest.raises(utils.UserError, match="--assumed_ratio"):
         methods.coteaching(*digits, SETTINGS | {"assumed_ratio": 1.0}, STAGE)
-    with pytest.raises(runs.RunError, match="--batch_size"):
+    with pytest.raises(utils.UserError, match="--batch_size"):
         methods.mentornet(*digits, SETTINGS | {"noise_ratio": 0.8, "batch_size": 4}, STAGE)
 
 
@@ -232,8 +224,8 @@ def test_generalised_cross_entropy_loss():
     labels = np.array([0, 2, 1])
     p = softmax(logits.astype(float))[np.arange(3), labels]
     for q, expected in ((0.7, (1 - p ** 0.7) / 0.7), (1, 1 - p), (1e-6, -np.log(p))):
-        assert np.asarray(losses.generalised_cross_entropy(labels, logits, q)) == pytest.approx(expected, rel=1e-4)
-    assert np.asarray(losses.generalised_cross_entropy(labels, logits)) == pytest.approx((1 - p ** 0.7) / 0.7, rel=1e-5)
+        assert np.asarray(methods.generalised_cross_entropy(labels, logits, q)) == pytest.approx(expected, rel=1e-4)
+    assert np.asarray(methods.generalised_cross_entropy(labels, logits)) == pytest.approx((1 - p ** 0.7) / 0.7, rel=1e-5)
 
 
 def test_early_learning_loss():
@@ -243,7 +235,7 @@ def test_early_learning_loss():
     p = np.clip(softmax(logits.astype(float)), 1e-4, 1 - 1e-4)
     targets = 0.7 * before + 0.3 * p / p.sum(axis=1, keepdims=True)
     expected = -np.log(softmax(logits.astype(float)))[np.arange(2), labels] + 3 * np.log(1 - (p * targets).sum(axis=1))
-    loss, after = losses.early_learning_loss(labels, logits, before, 3, 0.7)
+    loss, after = methods.early_learning_loss(labels, logits, before, 3, 0.7)
     assert np.asarray(loss) == pytest.approx(expected, rel=1e-4) and np.asarray(after) == pytest.approx(targets, rel=1e-5)
 
 
@@ -256,7 +248,7 @@ def test_a_step_of_elr_against_numpy(digits):
     assert method.derived == {"elr_lambda": 1.0, "elr_beta": 0.9}
     assert methods.elr(few, y, settings, STAGE).derived == {"elr_lambda": 3.0, "elr_beta": 0.7}
     network = models.dense((4,), 3, seed=0)
-    loss = losses.EarlyLearningLoss(6, 3, 3.0, 0.7)
+    loss = methods.EarlyLearningLoss(6, 3, 3.0, 0.7)
     trainer, _ = training.make_trainer(network, 1, loss)
     x, labels = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32), np.array([0, 1, 2, 0, 1, 2])
     both = np.stack([labels, np.arange(6)], axis=1).astype(np.int32)
@@ -280,7 +272,7 @@ def test_the_loss_of_elr_has_no_gradient_through_its_targets():
     x, both = np.zeros((1, 2), np.float32), np.array([[0, 0]], np.int32)
     images = keras.Input((2,))
     network = keras.Model(images, keras.layers.Dense(2)(images))
-    trainer, _ = training.make_trainer(network, 1, losses.EarlyLearningLoss(1, 2, 3.0, 0.7))
+    trainer, _ = training.make_trainer(network, 1, methods.EarlyLearningLoss(1, 2, 3.0, 0.7))
     trainer.compile(keras.optimizers.SGD(1.0), lambda _, found: found)
     trainer.layers[-1].targets.assign([[0.1, 0.6]])
     trainer.train_on_batch([x, np.zeros((1, 8), np.float32), both], both)

@@ -5,16 +5,13 @@ import sys
 
 import numpy as np
 import pytest
-
-import utils
 from conftest import dataset_of
+
+from incv import coteaching, models, registry, training, utils
 
 utils.start_backend(threads=2)
 
 import keras  # noqa: E402
-import coteaching  # noqa: E402
-import models  # noqa: E402
-import training  # noqa: E402
 
 
 def parameters(network):
@@ -159,13 +156,13 @@ def test_saved_network_needs_keras_alone(tmp_path, architecture):
 
 
 def test_command_line_offers_every_architecture():
-    import INCV
-    import command
+    from incv import INCV
+    from incv.runner import options
 
     def choices(own):
-        parser = command.parser("", INCV.DEFAULTS, own)
+        parser = options.parser("", INCV.DEFAULTS, own)
         return next(action.help for action in parser._actions if action.dest == "architecture").split(", or ")[0].split(", ")
 
-    assert choices(True) == list(models.ARCHITECTURES) and "dense" not in choices(False)
+    assert choices(True) == list(registry.ARCHITECTURES) and "dense" not in choices(False)
     with pytest.raises(ValueError, match="unknown architecture 'vgg': use one of resnet32"):
         models.build("vgg", (8, 8, 1), 10)

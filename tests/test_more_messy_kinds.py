@@ -6,14 +6,12 @@ import zipfile
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import run
 from PIL import Image
 
-import custom_data
-import data
-import folders
-import tabular
-import table_file
-from conftest import run
+from incv import data
+from incv.custom_data import features, image_files, load, table_file
+from incv.custom_data.source import Source
 
 I = range(120)
 
@@ -26,8 +24,8 @@ def written(place, content, encoding="utf-8"):
 
 def of_column(path, name="v", label="label"):
     """Return a column as it is before it is standardised, and the warnings of the dataset."""
-    features = custom_data._file(data.Source(None, path=str(path), label=label), "table")[1]
-    return features._converted(table_file.read_table(path, label)[0])[name].tolist(), custom_data.load(path, label).warnings
+    features = load._file(Source(None, path=str(path), label=label), "table")[1]
+    return features._converted(table_file.read_table(path, label)[0])[name].tolist(), load.load_dataset(path, label).warnings
 
 
 def table(cells, sep=",", end="\n"):
@@ -43,7 +41,7 @@ def picture(place, colour=(10, 200, 30), size=8, **options):
 
 def refused(words, path, *arguments, **options):
     with pytest.raises(data.DataError) as error:
-        custom_data.load(path, *arguments, **options)
+        load.load_dataset(path, *arguments, **options)
     assert words in str(error.value) and "\n" not in str(error.value), str(error.value)
 
 
@@ -98,7 +96,7 @@ def test_a_zip_is_no_excel_file(tmp_path):
 def test_half_a_character_in_a_jsonl(tmp_path):
     rows = [json.dumps({"v": f"cut {i} \ud83d", "w": i % 7, "label": "ab"[i % 2]}) for i in I]
     path = written(tmp_path / "t.jsonl", "\n".join(rows))
-    assert custom_data.load(path, "label").x_train.shape == (120, 1)
+    assert load.load_dataset(path, "label").x_train.shape == (120, 1)
     assert table_file.read_table(path, "label")[0]["v"].tolist() == [f"cut {i} \ufffd" for i in I]
 
 
@@ -107,8 +105,8 @@ def test_the_index_and_the_bytes_of_a_parquet(tmp_path):
                          index=pd.Index([f"p{i // 4}" for i in I], name="patient"))
     frame.to_parquet(tmp_path / "t.parquet")
     assert of_column(tmp_path / "t.parquet")[0] == [i % 7 for i in I]
-    assert "the index 'patient' is read as a column" in " ".join(custom_data.load(tmp_path / "t.parquet", "label").warnings)
-    dataset = custom_data.load(tmp_path / "t.parquet", "label", group="patient")
+    assert "the index 'patient' is read as a column" in " ".join(load.load_dataset(tmp_path / "t.parquet", "label").warnings)
+    dataset = load.load_dataset(tmp_path / "t.parquet", "label", group="patient")
     assert dataset.groups.tolist() == [f"p{i // 4}" for i in I] and dataset.class_names.tolist() == ["a", "b"]
 
 
@@ -125,9 +123,9 @@ def test_bytes_that_are_no_images_name_their_column(tmp_path):
 def test_columns_that_have_separators_in_their_names(tmp_path):
     path = written(tmp_path / "t.csv", "T,C;p,Pa;label\n" + "".join(f"{i % 9},5;{i % 8},25;{'ab'[i % 2]}\n" for i in I))
     assert [*table_file.read_table(path, as_text=True, raw=["label"])[0]] == ["T,C", "p,Pa", "label"]
-    source = data.Source(custom_data.facts(path, "label"), path=str(path), label="label")
+    source = Source(load.facts(path, "label"), path=str(path), label="label")
     new = written(tmp_path / "new.csv", "T,C;p,Pa\n1,5;1,25\n")
-    assert np.array_equal(custom_data.samples_like(new, source)[0], custom_data.load(path, "label").x_train[1:2])
+    assert np.array_equal(load.samples_like(new, source)[0], load.load_dataset(path, "label").x_train[1:2])
 
 
 # --- columns ----------------------------------------------------------------------------------------------------------
@@ -151,11 +149,11 @@ def test_numbers_in_yet_another_dress(tmp_path, cells, expected, how):
 
 def test_new_rows_in_another_unit_are_refused(tmp_path):
     path = written(tmp_path / "t.csv", table([f"{i}.25 kg" for i in I]))
-    source = data.Source(custom_data.facts(path, "label"), path=str(path), label="label")
-    found = custom_data.samples_like(written(tmp_path / "one.csv", "v,w\n1.25 kg,7\n1.25,7\n"), source)[0]
-    assert np.array_equal(found, custom_data.load(path, "label").x_train[[1, 1]])
+    source = Source(load.facts(path, "label"), path=str(path), label="label")
+    found = load.samples_like(written(tmp_path / "one.csv", "v,w\n1.25 kg,7\n1.25,7\n"), source)[0]
+    assert np.array_equal(found, load.load_dataset(path, "label").x_train[[1, 1]])
     with pytest.raises(data.DataError, match="'1250 g', which are not numbers"):
-        custom_data.samples_like(written(tmp_path / "other.csv", "v,w\n1250 g,7\n"), source)
+        load.samples_like(written(tmp_path / "other.csv", "v,w\n1250 g,7\n"), source)
 
 
 def test_carelessly_quoted_text_of_several_lines_is_read_as_before(tmp_path):
@@ -166,27 +164,27 @@ def test_carelessly_quoted_text_of_several_lines_is_read_as_before(tmp_path):
 
 @pytest.mark.parametrize("cells", [[f"10.0.{i}.{i * 7 % 250}" for i in I], [f"{i % 5}.{i % 3}.{i}" for i in I]])
 def test_addresses_and_versions_are_no_dates(tmp_path, cells):
-    dataset = custom_data.load(written(tmp_path / "t.csv", table(cells)), "label")
+    dataset = load.load_dataset(written(tmp_path / "t.csv", table(cells)), "label")
     assert not any("date" in line for line in dataset.warnings)
 
 
 def test_times_all_different_are_not_called_names(tmp_path):
     path = written(tmp_path / "t.csv", table([f"{i % 24:02d}:{i * 7 % 60:02d}:{i % 60:02d}" for i in I]))
-    assert "column 'v' is another text in each row: not used" in " ".join(custom_data.load(path, "label").warnings)
+    assert "column 'v' is another text in each row: not used" in " ".join(load.load_dataset(path, "label").warnings)
     named = written(tmp_path / "n.csv", table([f"C{i:03d}" for i in I]))
-    assert "column 'v' names each row: not used" in " ".join(custom_data.load(named, "label").warnings)
+    assert "column 'v' names each row: not used" in " ".join(load.load_dataset(named, "label").warnings)
 
 
 def test_text_without_spaces_between_words(tmp_path):
     good, bad = "この映画はとても素晴らしかったです", "退屈で最悪の作品だと思いました"
     cells = [f"{(good, bad)[i // 2 % 2]}{chr(0x4e00 + i)}{chr(0x5e00 + i)}" for i in I]
     path = written(tmp_path / "t.csv", table(cells))
-    features = tabular.Features(table_file.read_table(path, "label")[0][["v"]], path)
-    dataset = custom_data.load(path, "label")
-    assert features.columns["v"].kind == "text" and any("TF-IDF of its characters" in line for line in dataset.warnings)
-    assert features.x.shape == (120, features.num_features) and features.num_features > 20
+    fitted = features.Features(table_file.read_table(path, "label")[0][["v"]], path)
+    dataset = load.load_dataset(path, "label")
+    assert fitted.columns["v"].kind == "text" and any("TF-IDF of its characters" in line for line in dataset.warnings)
+    assert fitted.x.shape == (120, fitted.num_features) and fitted.num_features > 20
     same = [i for i in I if i // 2 % 2 == 0]
-    assert (features.x[same] @ features.x[same].T).min() > (features.x[same] @ np.delete(features.x, same, axis=0).T).max()
+    assert (fitted.x[same] @ fitted.x[same].T).min() > (fitted.x[same] @ np.delete(fitted.x, same, axis=0).T).max()
 
 
 @pytest.mark.parametrize("cell", [lambda i: " ".join(str((i * each) % 256) for each in range(40)),
@@ -199,25 +197,25 @@ def test_lists_of_numbers_in_a_cell_are_refused(tmp_path, cell):
                                          ("key", [(i * 7 + 1) % 120 + 4 for i in I])])
 def test_numbers_of_rows_are_told(tmp_path, name, cells):
     text = table(cells).replace("v,", f"{name},", 1)
-    warnings = custom_data.load(written(tmp_path / "t.csv", text), "label").warnings
+    warnings = load.load_dataset(written(tmp_path / "t.csv", text), "label").warnings
     assert any(f"column {name or 'Unnamed: 0'!r} is another whole number in each row" in line for line in warnings), warnings
-    other = custom_data.load(written(tmp_path / "u.csv", table([i * i for i in I])), "label").warnings
+    other = load.load_dataset(written(tmp_path / "u.csv", table([i * i for i in I])), "label").warnings
     assert not any("another whole number" in line for line in other)
 
 
 def test_a_row_where_the_names_should_be(tmp_path):
     rows = "".join(f"{i % 50 / 10},{i % 7 / 10},{'ab'[i % 2]}\n" for i in I)
-    warnings = custom_data.load(written(tmp_path / "t.csv", rows), "a").warnings
+    warnings = load.load_dataset(written(tmp_path / "t.csv", rows), "a").warnings
     assert any("the first line is taken as the names of the columns, such as '0.0'" in line for line in warnings), warnings
     for names in ("0,1,2,label", "1990,2000,2010,label"):  # as pandas writes columns without a name, and years
         text = names + "\n" + "".join(f"{i % 50},{i % 7},{i * i % 13},{'ab'[i % 2]}\n" for i in I)
-        assert not any("first line" in line for line in custom_data.load(written(tmp_path / "n.csv", text), "label").warnings)
+        assert not any("first line" in line for line in load.load_dataset(written(tmp_path / "n.csv", text), "label").warnings)
 
 
 @pytest.mark.parametrize("none", ["<NA>", "\\N", "(null)", "k. A."])
 def test_labels_that_mean_none_in_databases(tmp_path, none):
     text = "v,label\n" + "".join(f"{i % 13},{none if i % 10 == 0 else 'ab'[i % 2]}\n" for i in I)
-    warnings = custom_data.load(written(tmp_path / "t.csv", text), "label").warnings
+    warnings = load.load_dataset(written(tmp_path / "t.csv", text), "label").warnings
     assert any(f"class {none!r} (12 samples) may mean that there is no label" in line for line in warnings), warnings
 
 
@@ -255,11 +253,11 @@ def test_variants_above_the_classes_and_masks_are_told(tmp_path):
         for name in "ab":
             picture(tmp_path / "f" / place / name / "1.png")
             picture(tmp_path / "f" / place / name / "2.png")
-    assert any("if subfolders are the classes" in line for line in custom_data.load(tmp_path / "f").warnings)
+    assert any("if subfolders are the classes" in line for line in load.load_dataset(tmp_path / "f").warnings)
     for name in "ab":
         for end in ("1", "1_mask", "2", "unmasked"):
             picture(tmp_path / "g" / name / f"x ({end}).png".replace("_mask).", ")_mask."))
-    warnings = custom_data.load(tmp_path / "g").warnings
+    warnings = load.load_dataset(tmp_path / "g").warnings
     assert any("2 images such as 'a/x (1)_mask.png' may be masks" in line for line in warnings), warnings
 
 
@@ -267,7 +265,7 @@ def test_a_picture_beside_a_table_does_not_make_it_a_list(tmp_path):
     picture(tmp_path / "1.jpg")
     picture(tmp_path / "30.png")
     text = "class,age,label\n" + "".join(f"{i % 3},{i * 7 % 60},{'ab'[i // 2 % 2]}\n" for i in I)
-    assert custom_data.load(written(tmp_path / "t.csv", text), "label").x_train.shape == (120, 2)
+    assert load.load_dataset(written(tmp_path / "t.csv", text), "label").x_train.shape == (120, 2)
 
 
 def test_a_list_of_boxes(tmp_path):
@@ -275,7 +273,7 @@ def test_a_list_of_boxes(tmp_path):
     for i in range(6):
         picture(tmp_path / f"{i}.jpg", (i * 40, 0, 0))
     text = "filename,class,xmin\n" + "".join(f"{i}.jpg,{kind},{i}\n" for i in range(6) for kind in ("cat", "dog"))
-    dataset = custom_data.load(written(tmp_path / "t.csv", text), "class")
+    dataset = load.load_dataset(written(tmp_path / "t.csv", text), "class")
     assert dataset.names.tolist() == [f"{i}.jpg" for i in range(6) for _ in "ab"]
     assert any("6 pictures are named by 12 rows, 6 of them with different labels, such as '0.jpg'" in line
                for line in dataset.warnings)
@@ -283,7 +281,7 @@ def test_a_list_of_boxes(tmp_path):
 
 def test_addresses_of_pictures_are_no_files(tmp_path):
     cells = [f"https://example.org/{i}.png" for i in I]
-    assert custom_data.load(written(tmp_path / "t.csv", table(cells)), "label").x_train.shape == (120, 1)
+    assert load.load_dataset(written(tmp_path / "t.csv", table(cells)), "label").x_train.shape == (120, 1)
     refused("or --drop 'v' to read a table", written(tmp_path / "u.csv", table([f"{i}.png" for i in I])), "label")
 
 
@@ -312,10 +310,10 @@ def test_accents_composed_or_not(tmp_path):
     for i in range(8):
         picture(tmp_path / unicodedata.normalize("NFD", f"Größe {i}.png"))
     text = unicodedata.normalize("NFC", "file,Art\n" + "".join(f"Größe {i}.png,{'ab'[i % 2]}\n" for i in range(8)))
-    assert len(custom_data.load(written(tmp_path / "t.csv", text), "Art").given) == 8
+    assert len(load.load_dataset(written(tmp_path / "t.csv", text), "Art").given) == 8
     header = unicodedata.normalize("NFD", "v,Größe\n")
     path = written(tmp_path / "n.csv", header + "".join(f"{i % 7},{'ab'[i % 2]}\n" for i in I))
-    assert len(custom_data.load(path, unicodedata.normalize("NFC", "Größe")).given) == 120
+    assert len(load.load_dataset(path, unicodedata.normalize("NFC", "Größe")).given) == 120
     written(tmp_path / "m.csv", unicodedata.normalize("NFD", "v,Höhe,Größe\n") + "".join(
         f"{i % 7},{i % 5},{'ab'[i % 2]}\n" for i in I))
     for form in ("NFC", "NFD"):
@@ -330,9 +328,9 @@ def test_labels_with_spaces_in_a_file_list(tmp_path, separator):
     for i in range(8):
         picture(tmp_path / f"my dog {i}.jpg")
     lines = "".join(f"my dog {i}.jpg{separator}{kinds[i % 2]}\n" for i in range(8))
-    dataset = custom_data.load(written(tmp_path / "list.txt", lines))
+    dataset = load.load_dataset(written(tmp_path / "list.txt", lines))
     assert dataset.class_names[dataset.given].tolist() == kinds * 4 and dataset.names[0] == "my dog 0.jpg"
 
 
 def test_formats_are_those_of_the_documentation():
-    assert set(folders.IMAGE_FILES) == {f".{each}" for each in "png jpg jpeg jfif bmp gif tif tiff webp avif".split()}
+    assert set(image_files.IMAGE_FILES) == {f".{each}" for each in "png jpg jpeg jfif bmp gif tif tiff webp avif".split()}

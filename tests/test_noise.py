@@ -2,9 +2,7 @@
 import numpy as np
 import pytest
 
-import INCV
-import INCV_main
-import noise
+from incv import INCV, INCV_main, noise
 
 
 def test_transition_matrices_by_hand():

@@ -8,17 +8,14 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-
-import data
-import own_network
-import utils
 from conftest import FOLDER, PROJECT, run, start
+
+from incv import data, models, training, utils
+from incv.runner import custom_network
 
 utils.start_backend(threads=2)
 
 import keras  # noqa: E402
-import models  # noqa: E402
-import training  # noqa: E402
 
 # A class and a file beside it, dropout, and batch normalisation with a momentum of its own.
 NETWORK = """
@@ -89,9 +86,9 @@ def test_recorded_named_and_saved_as_it_is(finished):
     table = pd.read_csv(path.with_name(f"{path.name}.csv"))
     assert table["learning_rate"].tolist() == pytest.approx([0.01, 0.01, 1e-4, 1e-5])
     assert found["learning_rates"] == {"1": 0.01, "3": pytest.approx(1e-4), "4": pytest.approx(1e-5)}
-    own_network.load(str(finished / "nets" / "net.py"), "net.py:tiny", found["settings"]["architecture_checksum"])
+    custom_network.load(str(finished / "nets" / "net.py"), "net.py:tiny", found["settings"]["architecture_checksum"])
     saved = keras.models.load_model(path.with_name(f"{path.name}_network1.keras"),
-                                    custom_objects=own_network.classes("net.py:tiny"))
+                                    custom_objects=custom_network.classes("net.py:tiny"))
     dataset = data.load("digits")
     p = saved.predict(dataset.x_test, verbose=0)
     assert np.allclose(p.sum(axis=1), 1, atol=1e-4)
@@ -164,8 +161,8 @@ def loaded(tmp_path_factory):
     file = write(tmp_path_factory.mktemp("loaded"))
 
     def load(function, path=file):
-        path, settings = own_network.find(f"{path}:{function}")
-        own_network.load(path, settings["architecture"], settings["architecture_checksum"])
+        path, settings = custom_network.find(f"{path}:{function}")
+        custom_network.load(path, settings["architecture"], settings["architecture_checksum"])
         return settings["architecture"]
 
     return load
@@ -177,7 +174,7 @@ def loaded(tmp_path_factory):
     ("layer", "returned Dense: it must return a keras.Model"), ("half", "dtype=\"float32\""),
     ("fails", "net.py, line 35: raises IndexError: list index out of range")])
 def test_an_unsuitable_network_is_one_line(loaded, function, words):
-    with pytest.raises(own_network.NetworkError, match=re.escape(words)) as error:
+    with pytest.raises(utils.UserError, match=re.escape(words)) as error:
         models.build(loaded(function), (8, 8, 1), 10)
     assert "\n" not in str(error.value)
 

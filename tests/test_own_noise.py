@@ -5,15 +5,11 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-
-import data
-import INCV_main
-import noise
-import noisy_labels
-import tables
-import utils
-import Verify_Theory
 from conftest import PROJECT, run
+
+from incv import INCV_main, Verify_Theory, data, noise, utils
+from incv.reporting import tables
+from incv.runner import noisy_labels
 
 ASYM = noise.transition_matrix("asym", 0.4, 10)
 NETWORK = """
@@ -145,7 +141,7 @@ def test_the_closed_forms_are_special_cases():
                 expected = noise.theory(pattern, ratio, num_classes)
                 for of_classes in (None, sizes):
                     assert noise.theory_of(transition, of_classes) == pytest.approx(expected, rel=1e-12, abs=1e-12)
-                assert noisy_labels.expected_ratio(transition, sizes) == ratio
+                assert noise.expected_ratio(transition, sizes) == ratio
 
 
 def test_theory_of_unequal_classes_agrees_with_a_simulation():
@@ -155,22 +151,22 @@ def test_theory_of_unequal_classes_agrees_with_a_simulation():
     agree, clean = y_pred == y_noisy, y == y_noisy
     assert noise.theory_of(transition, [6, 3, 1]) == pytest.approx(
         (agree.mean(), clean[agree].mean(), agree[clean].mean()), abs=0.003)
-    assert noisy_labels.expected_ratio(transition, [6, 3, 1]) == 0.21
+    assert noise.expected_ratio(transition, [6, 3, 1]) == 0.21
 
 
 def test_as_which_pattern_a_matrix_is_treated():
     """Worked by hand: of 0.3 + 0.4 wrong labels 0.2 + 0.3 go to the most frequent wrong class of their row."""
     transition = np.array([[.7, .2, .1], [.3, .6, .1], [0, 0, 1]])
-    assert noisy_labels.nearest_pattern(transition, [1, 1, 1]) == "asym"
-    assert noisy_labels.nearest_pattern(noise.transition_matrix("sym", 0.4, 3), [5, 3, 9]) == "sym"  # exactly half
-    assert noisy_labels.nearest_pattern(noise.transition_matrix("asym", 0.1, 10), [1] * 10) == "asym"
-    assert noisy_labels.nearest_pattern(np.eye(3), [1, 1, 1]) == "sym"
+    assert noise.nearest_pattern(transition, [1, 1, 1]) == "asym"
+    assert noise.nearest_pattern(noise.transition_matrix("sym", 0.4, 3), [5, 3, 9]) == "sym"  # exactly half
+    assert noise.nearest_pattern(noise.transition_matrix("asym", 0.1, 10), [1] * 10) == "asym"
+    assert noise.nearest_pattern(np.eye(3), [1, 1, 1]) == "sym"
     # Nine samples of a class whose labels spread, one of a class with pairs.
     mixed = np.array([[.7, .1, .1, .1], [0, 1, 0, 0], [0, 0, 0, 1], [0, 0, 0, 1]])
-    assert noisy_labels.nearest_pattern(mixed, [9, 1, 0, 1]) == "sym"
-    assert noisy_labels.nearest_pattern(mixed, [1, 1, 9, 1]) == "asym"
-    assert noisy_labels.treated_as({"noise_pattern": "mine", "treated_as": "sym"}) == "sym"
-    assert noisy_labels.treated_as({"noise_pattern": "asym"}) == "asym"
+    assert noise.nearest_pattern(mixed, [9, 1, 0, 1]) == "sym"
+    assert noise.nearest_pattern(mixed, [1, 1, 9, 1]) == "asym"
+    assert noise.treated_as({"noise_pattern": "mine", "treated_as": "sym"}) == "sym"
+    assert noise.treated_as({"noise_pattern": "asym"}) == "asym"
     assert INCV_main.warm_up("asym", 0.3) == 80
 
 

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import PROJECT, run
 from PIL import Image
 
-import custom_data
-import data
-import export
-import picture_list
-from conftest import PROJECT, run
+from incv import data
+from incv.checking import export
+from incv.custom_data import image_list, load
+from incv.custom_data.source import Source
 
 N = 24
 
@@ -49,7 +49,7 @@ def pictures(tmp_path):
 
 def refused(words, path, *options, **named):
     with pytest.raises(data.DataError) as error:
-        custom_data.load(path, *options, **named)
+        load.load_dataset(path, *options, **named)
     assert all(word in str(error.value) for word in words) and "\n" not in str(error.value), str(error.value)
 
 
@@ -66,18 +66,18 @@ def written(table, file):
 def test_every_kind_of_list_is_read_and_exported_as_it_is(pictures, ending):
     folder, table = pictures
     file, label = written(table, folder / f"list{ending}"), None if ending == ".txt" else "kind"
-    dataset = custom_data.load(file, label, images=str(folder / "all"))
+    dataset = load.load_dataset(file, label, images=str(folder / "all"))
     assert dataset.x_train.shape == (N, 8, 8, 1) and (dataset.x_train[..., 0] == [pixels(n) for n in range(N)]).all()
     assert (dataset.class_names[dataset.given] == KINDS).all() and dataset.names.tolist() == NAMES
     assert dataset.rows.tolist() == list(range(N))
     assert ending == ".txt" or "not used: columns 'age'" in " ".join(dataset.warnings)
     (folder / "d.csv").write_text("sample,row,given,decision\nwhatever,3,lit,dark\nx,5,lit,drop\n")
-    source = data.Source(None, path=str(file), label=label, images=str(folder / "all"), decisions=[str(folder / "d.csv")])
-    decided = custom_data.load(source)
+    source = Source(None, path=str(file), label=label, images=str(folder / "all"), decisions=[str(folder / "d.csv")])
+    decided = load.load_dataset(source)
     assert len(decided.given) == N - 1 and decided.class_names[decided.given[3]] == "dark" and 5 not in decided.rows
     target = folder / f"clean{ending}"
-    export._write_rows(target, picture_list.read(file, source), label, np.array([1, 3, 8, 20, 21]), {3: "dark"})
-    again = custom_data.load(target, label, images=str(folder / "all"))
+    export._write_rows(target, image_list.read(file, source), label, np.array([1, 3, 8, 20, 21]), {3: "dark"})
+    again = load.load_dataset(target, label, images=str(folder / "all"))
     assert again.names.tolist() == [NAMES[n] for n in (1, 3, 8, 20, 21)]
     assert again.class_names[again.given].tolist() == ["lit", "dark", "dark", "dark", "lit"]
 
@@ -86,12 +86,12 @@ def test_ids_are_looked_for_before_they_are_numbers(tmp_path):
     for number in range(N):
         (tmp_path / f"{number + 1}.png").write_bytes(png(number))
     pd.DataFrame({"id": np.arange(N) + 1, "label": KINDS}).to_csv(tmp_path / "trainLabels.csv", index=False)
-    dataset = custom_data.load(tmp_path / "trainLabels.csv", "label")
+    dataset = load.load_dataset(tmp_path / "trainLabels.csv", "label")
     assert dataset.x_train.shape == (N, 8, 8, 1) and dataset.names.tolist() == [str(n + 1) for n in range(N)]
     two = pd.DataFrame({"id": np.arange(N) + 1, "age": np.arange(N) % 7 + 1, "label": KINDS})
     two.to_csv(tmp_path / "two.csv", index=False)
     refused(["'id', 'age'", "--drop"], tmp_path / "two.csv", "label")
-    assert len(custom_data.load(tmp_path / "two.csv", "label", drop=["age"]).given) == N
+    assert len(load.load_dataset(tmp_path / "two.csv", "label", drop=["age"]).given) == N
     (tmp_path / "3.jpg").write_bytes(png(0))
     refused(["'3' may be '3.jpg' or '3.png'"], tmp_path / "trainLabels.csv", "label")
 
@@ -103,14 +103,14 @@ def test_missing_pictures_are_left_out_and_wrong_places_refused(pictures):
     table.loc[N + 1] = [NAMES[3], "dark", 0]  # a name twice, with another label
     (folder / "all" / "p20.JPEG").write_bytes(b"no picture")
     written(table, place)
-    dataset = custom_data.load(place, "kind")
+    dataset = load.load_dataset(place, "kind")
     assert any("1 of 26 pictures are missing: see" in warning for warning in dataset.warnings)
     assert dataset.left_out == {"gone.png": "missing", "p20.jpeg": "not a readable image"}
     assert dataset.rows.tolist() == [n for n in range(26) if n not in (20, N)] and len(set(dataset.names)) == 23
-    source = data.Source(None, path=str(place), label="kind")
-    before = custom_data.facts(source).checksum
+    source = Source(None, path=str(place), label="kind")
+    before = load.facts(source).checksum
     (folder / "all" / "p21.JPEG").write_bytes(png(99))
-    assert custom_data.facts(source).checksum != before
+    assert load.facts(source).checksum != before
 
     written(table, folder / "list.csv")
     refused(["column 'id_code' names pictures such as 'sub dir/pic, 6.png'", "give --images DIR"], folder / "list.csv", "kind")
@@ -119,7 +119,7 @@ def test_missing_pictures_are_left_out_and_wrong_places_refused(pictures):
     outside = table.assign(id_code=[f"../all/{name}" for name in table["id_code"]])
     (folder / "lists").mkdir()
     refused(["outside", "give --images DIR"], written(outside, folder / "lists/up.csv"), "kind")
-    assert len(custom_data.load(folder / "lists/up.csv", "kind", images=str(folder / "all")).given) == 24
+    assert len(load.load_dataset(folder / "lists/up.csv", "kind", images=str(folder / "all")).given) == 24
     refused(["--images is for lists of pictures"], folder / "all", images=str(folder))
 
 
@@ -133,11 +133,11 @@ def test_pictures_inside_a_parquet(tmp_path, kind):
     features = {"image": {"_type": "Image"}, "label": {"names": ["dark", "lit"], "_type": "ClassLabel"}}
     table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
     pyarrow.parquet.write_table(table, tmp_path / "p.parquet", row_group_size=N)
-    dataset = custom_data.load(tmp_path / "p.parquet", "label")
+    dataset = load.load_dataset(tmp_path / "p.parquet", "label")
     assert (dataset.x_train[..., 0] == [pixels(n) for n in range(N)]).all() and dataset.class_names.tolist() == ["dark", "lit"]
     assert dataset.names.tolist() == [f"p{n}.png" if kind == "struct" else str(n) for n in range(N)]
-    source = data.Source(None, path=str(tmp_path / "p.parquet"), label="label")
-    export._write_rows(tmp_path / "clean.parquet", picture_list.read(source.path, source), "label", np.array([0, 1, 3, 4]),
+    source = Source(None, path=str(tmp_path / "p.parquet"), label="label")
+    export._write_rows(tmp_path / "clean.parquet", image_list.read(source.path, source), "label", np.array([0, 1, 3, 4]),
                        {3: "dark"})
     again = pyarrow.parquet.read_table(tmp_path / "clean.parquet")
     assert again["image"].to_pylist() == [content[n] for n in (0, 1, 3, 4)] and again["label"].to_pylist() == [0, 1, 0, 0]
@@ -172,16 +172,16 @@ def test_true_labels_of_a_list(pictures, ending):
     folder, table = pictures
     truth = np.where(np.arange(N) % 3 == 0, "", np.roll(KINDS, 1))
     written(table.assign(truth=truth), folder / f"list{ending}")
-    dataset = custom_data.load(folder / f"list{ending}", "kind", images=str(folder / "all"), true_label="truth")
+    dataset = load.load_dataset(folder / f"list{ending}", "kind", images=str(folder / "all"), true_label="truth")
     names = np.array([*dataset.class_names, ""])
     assert names[dataset.y_train].tolist() == truth.tolist() and (names[dataset.given] == KINDS).all()
     assert "not used: columns 'age'" in dataset.warnings[0]
     # Other truths, or other groups, are other data: a finished run is not reused for them.
     options = {"label": "kind", "images": str(folder / "all"), "true_label": "truth", "group": "age"}
-    checksums = {custom_data.facts(folder / f"list{ending}", **options).checksum}
+    checksums = {load.facts(folder / f"list{ending}", **options).checksum}
     for changed in ({"truth": KINDS}, {"truth": truth, "age": np.arange(N) // 2}):
         written(table.assign(**{"truth": truth} | changed), folder / f"list{ending}")
-        checksums.add(custom_data.facts(folder / f"list{ending}", **options).checksum)
+        checksums.add(load.facts(folder / f"list{ending}", **options).checksum)
     assert len(checksums) == 3
 
 
@@ -205,19 +205,19 @@ def test_a_folder_of_parquet_shards(tmp_path):
     columns = {"image": [{"bytes": png(n), "path": f"p{n}.png"} for n in range(N)], "label": (np.arange(N) % 2).tolist()}
     features = {"label": {"names": ["lit", "dark"], "_type": "ClassLabel"}}
     folder = shards(tmp_path / "parts", columns, features=features)
-    dataset = custom_data.load(folder, "label")
+    dataset = load.load_dataset(folder, "label")
     assert (dataset.x_train[..., 0] == [pixels(n) for n in range(N)]).all() and dataset.rows.tolist() == list(range(N))
     assert dataset.class_names[dataset.given].tolist() == ["lit", "dark"] * (N // 2)
-    source = data.Source(None, path=str(folder), label="label")
-    assert custom_data.facts(source).name == "parts"
+    source = Source(None, path=str(folder), label="label")
+    assert load.facts(source).name == "parts"
     rows = np.array([1, 9, 10, 20])
-    export._write_rows(tmp_path / "clean.parquet", picture_list.read(folder, source), "label", rows, {10: "dark"})
+    export._write_rows(tmp_path / "clean.parquet", image_list.read(folder, source), "label", rows, {10: "dark"})
     again = pyarrow.parquet.read_table(tmp_path / "clean.parquet")
     assert again["image"].to_pylist() == [columns["image"][n] for n in rows]
     assert again["label"].to_pylist() == [1, 1, 1, 0]
-    before = custom_data.facts(source).checksum
+    before = load.facts(source).checksum
     shards(folder, columns | {"label": columns["label"][::-1]}, features=features)
-    assert custom_data.facts(source).checksum != before
+    assert load.facts(source).checksum != before
     refused(["several tables ('test', 'train')"], shards(tmp_path / "both", columns, ("train-0000", "test-0000")), "label")
     refused(["neither contain nor name pictures"], shards(tmp_path / "plain", {"a": columns["label"]}), "a")
     (folder / "lit").mkdir()  # a folder of images, beside which lies a table
@@ -230,14 +230,14 @@ def test_first_classes_of_a_list(pictures, tmp_path):
     for kinds, number, kept in ((np.array(["2", "10", "9"]), 2, ["2", "9"]), (np.array(["b", "10", "a"]), 2, ["10", "a"])):
         kind = kinds[np.arange(N) % 3]
         file = written(table.assign(kind=kind), folder / "list.csv")
-        dataset = custom_data.load(file, "kind", images=str(folder / "all"), classes=number)
+        dataset = load.load_dataset(file, "kind", images=str(folder / "all"), classes=number)
         assert dataset.class_names.astype(str).tolist() == kept
         assert dataset.rows.tolist() == [n for n in range(N) if kind[n] in kept]
     refused(["--classes 4", "have 3 classes"], file, "kind", images=str(folder / "all"), classes=4)
     names = ["lit", "dark", "other"]  # the order of the metadata, not of the alphabet
     columns = {"image": [png(n) for n in range(N)], "label": (np.arange(N) % 3).tolist()}
     parts = shards(tmp_path / "parts", columns, features={"label": {"names": names, "_type": "ClassLabel"}})
-    dataset = custom_data.load(parts, "label", classes=2)
+    dataset = load.load_dataset(parts, "label", classes=2)
     assert dataset.class_names.tolist() == ["dark", "lit"] and (dataset.rows % 3 < 2).all() and len(dataset.rows) == N // 3 * 2
     assert (dataset.x_train[3, ..., 0] == pixels(4)).all()
 
@@ -289,7 +289,7 @@ def test_webvision_is_two_commands(tmp_path):
     assert found.code == 2 and "test_checksum" in found.err and found.err.count("\n") == 1, found.err
     none = tmp_path / "web/info/none.txt"
     none.write_text("pic 2.png 2\n")
-    source = data.Source(None, path=str(train), images=str(tmp_path / "web"), test_list=str(test))
+    source = Source(None, path=str(train), images=str(tmp_path / "web"), test_list=str(test))
     for changed, words in (({}, ["--test_list", "give --test_images DIR"]),
                            ({"test_list": "gone.txt"}, ["gone.txt: no such file"]),
                            ({"test_list": str(train)}, ["trained on these pictures"]),

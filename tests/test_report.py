@@ -8,19 +8,17 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import PROJECT, SMALL_NETWORK, command_of, run
 from PIL import Image
+from scipy.sparse import csr_array
 from sklearn.datasets import load_breast_cancer, load_iris  # noqa: F401
 from sklearn.ensemble import RandomForestClassifier
-from scipy.sparse import csr_array
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 
-import data
-import INCV
-import noise
-from conftest import PROJECT, SMALL_NETWORK, run
-from label_errors import find_label_errors
-from report import label_issues, worst_first
+from incv import INCV, data, noise
+from incv.checking.issue_table import label_issues, worst_first
+from incv.label_issues import find_label_issues
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -71,10 +69,10 @@ def check(table, y, given):
 @pytest.mark.parametrize("classifier", [LogisticRegression(max_iter=500), RandomForestClassifier(random_state=0)])
 def test_any_classifier(iris, classifier):
     x, y, given = iris
-    table = find_label_errors(x, given, classifier)
+    table = find_label_issues(x, given, classifier)
     check(table, y, given)
     for same in (x.to_numpy(), csr_array(x.to_numpy())):  # by the same seed
-        assert find_label_errors(same, given.astype(object), classifier)["suspect"].equals(table["suspect"])
+        assert find_label_issues(same, given.astype(object), classifier)["suspect"].equals(table["suspect"])
 
 
 def test_a_function_that_builds_a_keras_model():
@@ -82,28 +80,28 @@ def test_a_function_that_builds_a_keras_model():
     code = """
 import sys; sys.path.insert(0, %r); sys.path.insert(0, %r)
 import keras, numpy as np, test_report
-from label_errors import find_label_errors
+from incv import find_label_issues
 x, y, given = test_report.noisy(test_report.load_breast_cancer)
 x = x.to_numpy()
 def model(*last):
     layers = [keras.layers.Normalization(mean=x.mean(0), variance=x.var(0)), keras.layers.Dense(64, "relu"), *last]
     return lambda: keras.Sequential([keras.Input((30,)), *[layer.from_config(layer.get_config()) for layer in layers]])
-by_softmax = find_label_errors(x, given, model(keras.layers.Dense(2, "softmax")))
-by_logits = find_label_errors(x, given, model(keras.layers.Dense(2)), epochs=3)
-layered = find_label_errors(x, given, model(keras.layers.Dense(2), keras.layers.Softmax()), epochs=3)
+by_softmax = find_label_issues(x, given, model(keras.layers.Dense(2, "softmax")))
+by_logits = find_label_issues(x, given, model(keras.layers.Dense(2)), epochs=3)
+layered = find_label_issues(x, given, model(keras.layers.Dense(2), keras.layers.Softmax()), epochs=3)
 test_report.check(by_softmax, y, given)
-by_softmax = find_label_errors(x, given, model(keras.layers.Dense(2, "softmax")), epochs=3)
+by_softmax = find_label_issues(x, given, model(keras.layers.Dense(2, "softmax")), epochs=3)
 assert np.allclose(by_softmax["p_given"], by_logits["p_given"], atol=1e-4)
 assert np.allclose(layered["p_given"], by_logits["p_given"], atol=1e-4)
 def without_input():
     return keras.Sequential([keras.layers.Dense(8), keras.layers.Dense(2, "softmax")])
-assert len(find_label_errors(x, given, without_input, epochs=1, iterations=1)) == len(x)
+assert len(find_label_issues(x, given, without_input, epochs=1, iterations=1)) == len(x)
 try:
-    find_label_errors(x, given, model(keras.layers.Dense(3)))
+    find_label_issues(x, given, model(keras.layers.Dense(3)))
 except test_report.data.DataError as error:
     print("refused:", error)
 try:
-    find_label_errors(x, given, model(keras.layers.Dense(2, "sigmoid")))
+    find_label_issues(x, given, model(keras.layers.Dense(2, "sigmoid")))
 except ValueError as error:
     print("also:", error)
 """ % (str(PROJECT), str(PROJECT / "tests"))
@@ -117,12 +115,12 @@ except ValueError as error:
 def test_what_cannot_be_checked_is_refused(iris):
     x, _, given = iris
     with pytest.raises(data.DataError, match="x has 150 samples and labels 149"):
-        find_label_errors(x, given[:-1], LogisticRegression())
+        find_label_issues(x, given[:-1], LogisticRegression())
     for model in (LinearSVC(), "tree"):
         with pytest.raises(data.DataError, match="predict_proba, or a function"):
-            find_label_errors(x, given, model)
+            find_label_issues(x, given, model)
     with pytest.raises(data.DataError, match="one class"):
-        find_label_errors(x, np.zeros(150, int), LogisticRegression())
+        find_label_issues(x, np.zeros(150, int), LogisticRegression())
 
 
 @pytest.mark.slow
@@ -130,7 +128,7 @@ def test_beside_cleanlab(tmp_path):
     """The benchmark's files, from a run of seconds, repeated without training."""
     for _ in range(2):
         done = subprocess.run(
-            [sys.executable, PROJECT / "benchmarks" / "label_issues.py", "--sets", "classifiers", "--data", "breast cancer",
+            [*command_of("incv.benchmarks.label_issues"), "--sets", "classifiers", "--data", "breast cancer",
              "--noise", "sym 0.1", "sym 0.2", "--seeds", "0", "--n_jobs", "1", "--methods", "ours", "cleanlab", "vote"],
             cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr

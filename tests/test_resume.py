@@ -1,10 +1,10 @@
 """A run killed (SIGKILL) at five moments and resumed each time ends with the CSV of an unbroken run, byte for byte."""
-import pytest
 import os
 import re
 import shutil
 import time
 
+import pytest
 from conftest import FOLDER, INCV_FILES, LONG, LONG_NAME, run, start, wait_for_epoch
 
 EPOCHS = 100

@@ -4,20 +4,21 @@ import subprocess
 import sys
 
 import pytest
-
 from conftest import PROJECT
 
 
 @pytest.fixture
 def repository(tmp_path):
-    """A checkout with revision.py and another module; a function that runs git in it."""
+    """A checkout with what revision.py needs and a module; a function that runs git in it."""
     def git(*command):
         done = subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", *command], cwd=tmp_path, text=True,
                               capture_output=True, check=True)
         return done.stdout.strip()
 
-    shutil.copy(PROJECT / "revision.py", tmp_path)
-    (tmp_path / "noise.py").write_text("x = 1\n")
+    for file in ("incv/__init__.py", "__init__.py", "utils.py", "runner/__init__.py", "runner/revision.py"):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        shutil.copy(PROJECT / file, tmp_path / file)
+    (tmp_path / "runner" / "sweep.py").write_text("x = 1\n")
     git("init", "-q")
     git("add", ".")
     git("commit", "-qm", "first")
@@ -25,7 +26,7 @@ def repository(tmp_path):
 
 
 def said(folder, written_by):
-    program = f"import sys; sys.path.insert(0, '.'); import revision; print(revision.difference({written_by!r}))"
+    program = f"import sys; sys.path.insert(0, '.'); from incv.runner import revision; print(revision.difference({written_by!r}))"
     done = subprocess.run([sys.executable, "-I", "-B", "-c", program], cwd=folder, text=True, capture_output=True, check=True)
     return done.stdout.strip()
 
@@ -40,8 +41,8 @@ def test_what_is_said(repository):
     git("add", ".")
     git("commit", "-qm", "no module")
     assert said(folder, first) == ""
-    (folder / "noise.py").write_text("x = 2\n")
-    expected = f"written by revision {first[:10]} of the code; since then changed: noise.py; it is used as before"
+    (folder / "runner" / "sweep.py").write_text("x = 2\n")
+    expected = f"written by revision {first[:10]} of the code; since then changed: runner/sweep.py; it is used as before"
     assert said(folder, first) == expected  # not committed yet
     git("commit", "-qam", "second")
     assert said(folder, first) == expected

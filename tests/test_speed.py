@@ -1,10 +1,10 @@
 """Training speed, by ratio inside one run: other work on the machine slows both sides down."""
 import pytest
-import utils
+
+from incv import utils
+from incv.benchmarks import throughput
 
 utils.start_backend(threads=2)
-
-import throughput  # noqa: E402
 
 
 @pytest.mark.slow

@@ -11,10 +11,10 @@ import sys
 import time
 
 import pytest
-
-import runs
-import sweep
 from conftest import SMALL_NETWORK, run, run_in_a_second, start
+
+from incv import utils
+from incv.runner import workers
 
 SWEEP = ["--dataset", "digits", "--architecture", SMALL_NETWORK, "--noise_ratio", 0.2, "1.0", "--seed", 0, 1, "--subset", 300,
          "--epochs", 6, "--threads", 1]
@@ -107,9 +107,9 @@ def test_a_cluster_of_two_workers_gives_the_same_csvs(in_one_process, tmp_path):
 
 def answers(address):
     try:
-        sweep._check_scheduler(address)
+        workers.check_scheduler(address)
         return True
-    except runs.RunError:
+    except utils.UserError:
         return False
 
 

@@ -7,15 +7,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-
-import data
-import figures
-import noise
-import runs
-import tables
-import utils
-import Verify_Theory
 from conftest import FOLDER, PROJECT, SMALL_NETWORK, run, start
+
+from incv import Verify_Theory, data, noise, utils
+from incv.reporting import figures, tables
 
 SCRIPT = "Verify_Theory.py"
 SMALL = ["--dataset", "digits", "--architecture", SMALL_NETWORK, "--subset", 300, "--epochs", 40, "--both_halves"]
@@ -219,7 +214,7 @@ FOREIGN = "not a CSV of Verify_Theory.py; remove it and repeat the command that 
 @pytest.mark.slow
 def test_a_foreign_csv_is_named(tmp_path, content):
     file = foreign_csv(tmp_path, content)
-    with pytest.raises(runs.RunError) as error:
+    with pytest.raises(utils.UserError) as error:
         tables.read_theory(tmp_path, QUICK_NAME.removeprefix("Verify_Theory_seed0"))
     assert str(error.value) == f"{file}: {FOREIGN}"
 
@@ -237,7 +232,7 @@ def test_two_sweeps_may_draw_at_the_same_time(tmp_path):
     (folder / "0.5").mkdir(parents=True)
     (folder / "0.5" / "Verify_Theory_seed0.csv").write_text(
         "index,y,y_noisy,y_pred,memorised\n" + "".join(f"{i},{i % 10},{i % 7},{i % 10},True\n" for i in range(50)))
-    drawing = ("import sys; sys.path.insert(0, sys.argv[1]); import tables, pathlib\n"
+    drawing = ("import sys; sys.path.insert(0, sys.argv[1]); import pathlib; from incv.reporting import tables\n"
                "for _ in range(3): tables.draw_theory(pathlib.Path(sys.argv[2]), '')")
     both = [subprocess.Popen([sys.executable, "-c", drawing, str(PROJECT), str(folder)], stderr=subprocess.PIPE)
             for _ in range(2)]

@@ -1,20 +1,12 @@
 """Training: augmentation, loss and schedule against literal NumPy versions, and repeatable epochs."""
 import numpy as np
 import pytest
-
-import data
-import INCV
-import INCV_main
-import Verify_Theory
-import progress_bar
-import runs
-import utils
 from conftest import small_network
 
-utils.start_backend(threads=2)
+from incv import INCV, INCV_main, Verify_Theory, data, models, training, utils
+from incv.runner import console
 
-import models  # noqa: E402
-import training  # noqa: E402
+utils.start_backend(threads=2)
 
 
 def small_trainer(seed=0):
@@ -84,7 +76,7 @@ def test_robust_training_restarts_adam_where_the_learning_rate_drops(samples):
         return {"loss": 1.0 if epoch < 190 else np.nan}
 
     epochs = training.fit(trainer, 200, INCV_main.SCHEDULE, train, restart_at_drops=True, where="half 1, ")
-    with pytest.raises(runs.RunError, match="the loss is not finite in half 1, epoch 191: training diverged"):
+    with pytest.raises(utils.UserError, match="the loss is not finite in half 1, epoch 191: training diverged"):
         assert [epoch for epoch, _, _ in epochs] == list(range(190))
     assert restarted == [0, 80, 120, 160, 180]
 
@@ -132,7 +124,7 @@ def test_a_training_returns_the_best_or_the_last_epoch(samples, monkeypatch, kee
     monkeypatch.setattr(training, "predict", lambda predictor, images, index: outcomes[len(trained) - 1][:len(index)])
 
     def make_train(resumed):
-        return INCV.Train(dataset, y_noisy, settings, progress_bar.Progress(quiet=True), resumed,
+        return INCV.Train(dataset, y_noisy, settings, console.Progress(quiet=True), resumed,
                           lambda **arrays: checkpoints.append(arrays))
 
     train = make_train({})
@@ -170,7 +162,7 @@ def test_an_epoch_passes_once_over_its_samples_and_repeats(samples):
         trainer, predictor = small_trainer()
         index = np.arange(5, 50)
         training.train_epoch(trainer, x, y, index, utils.rng(0, "train", 1, 1, 0), 16, 1e-3, 1, False,
-                          lambda done, loss: seen.append(done))
+                             lambda done, loss: seen.append(done))
         states.append(training.get_state(trainer))
     assert seen == [16, 32, 45] * 2
     assert (states[0] == states[1]).all()

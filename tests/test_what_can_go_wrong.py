@@ -11,21 +11,16 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
-
-import command
-import custom_data
-import data
-import export
-import INCV
-import INCV_main
-import issue_file
-import progress_bar
-import runs
-import sweep
-import tables
 from conftest import FOLDER, PROJECT, SMALL_NETWORK, run
+from PIL import Image
 from test_ledger import accuracies, write_run
+
+from incv import INCV, INCV_main, data, utils
+from incv.checking import export
+from incv.custom_data import decisions, load
+from incv.custom_data.source import Source
+from incv.reporting import tables
+from incv.runner import checkpoint, console, files, options, planning, predict, start, sweep
 
 QUICK = ["--dataset", "digits", "--architecture", SMALL_NETWORK, "--subset", 100, "--epochs", 1, "--iterations", 1, "--quiet"]
 NAME = "INCV_seed0_networks_small_epochs1_iterations1_subset100"
@@ -48,9 +43,9 @@ def copy(finished, tmp_path):
 
 
 def planned(monkeypatch, arguments):
-    """The runs.Plan of a command line of INCV.py."""
+    """The planning.Plan of a command line of INCV.py."""
     monkeypatch.setattr(sys, "argv", ["INCV.py", *map(str, arguments)])
-    return command.plan("INCV", command.parser("", INCV.DEFAULTS, custom=True), INCV.DEFAULTS)[1]
+    return planning.plan("INCV", options.parser("", INCV.DEFAULTS, custom=True), INCV.DEFAULTS)[1]
 
 
 def content(folder):
@@ -66,7 +61,7 @@ def one_line(result, *words):
 @pytest.mark.parametrize("argument", [".", ""])
 def test_the_ledger_replaces_no_page_of_somebody_else(tmp_path, argument):
     (tmp_path / "README.md").write_text("# Mine\n")
-    one_line(run([argument], tmp_path, "ledger.py", fresh=True), "README.md was not written" if argument else "no such folder")
+    one_line(run([argument], tmp_path, "incv.benchmarks.ledger", fresh=True), "README.md was not written" if argument else "no such folder")
     assert (tmp_path / "README.md").read_text() == "# Mine\n"
 
 
@@ -76,7 +71,7 @@ def test_a_table_of_ones_own_is_kept(tmp_path, monkeypatch, capsys):
         write_run(tmp_path / "cifar10" / "sym" / "0.5", "INCV_main", seed, csv=accuracies(.8))
     (tmp_path / "table.csv").write_text("zip,size,kind\n1,2,a\n")
     (tmp_path / "table.md").mkdir()
-    one_line(run([tmp_path], tmp_path, "table.py"), "table.csv and ", "table.md: not written by this project, and left alone")
+    one_line(run([tmp_path], tmp_path, "incv.reporting.tables"), "table.csv and ", "table.md: not written by this project, and left alone")
     assert (tmp_path / "table.csv").read_text() == "zip,size,kind\n1,2,a\n"
     # Training is done: INCV_main.py says it, and goes on.
     [plan] = planned(monkeypatch, ["--dataset", "digits", "--results_dir", tmp_path])
@@ -86,7 +81,7 @@ def test_a_table_of_ones_own_is_kept(tmp_path, monkeypatch, capsys):
     (tmp_path / "table.md").rmdir()
     (tmp_path / "table.csv").unlink()
     for _ in range(2):
-        assert run([tmp_path], tmp_path, "table.py").code == 0
+        assert run([tmp_path], tmp_path, "incv.reporting.tables").code == 0
         assert pd.read_csv(tmp_path / "table.csv")["runs"].tolist() == [2]
 
 
@@ -98,7 +93,7 @@ def test_overwrite_removes_nothing_before_the_run_can_start(copy, monkeypatch):
     plans = planned(monkeypatch, ["--dataset", "cifar10", "--overwrite", "--data_dir", copy / "empty", "--results_dir", copy])
     plans[0].path.parent.mkdir(parents=True)
     for ending in (".json", ".csv"):
-        runs.beside(plans[0].path, ending).write_text("{}")
+        files.beside(plans[0].path, ending).write_text("{}")
     before = content(copy)
     with pytest.raises(data.DataError, match="contains neither"):
         sweep.carry_out("INCV", INCV.run, plans)
@@ -107,22 +102,22 @@ def test_overwrite_removes_nothing_before_the_run_can_start(copy, monkeypatch):
 
 def test_an_unfinished_run_is_not_lost_to_another_dataset_of_the_same_name(tmp_path):
     settings = {"dataset": "photos", "dataset_checksum": "1", "threads": 1}
-    runs.save_checkpoint(tmp_path / "run", settings, epoch=5)
-    with pytest.raises(runs.OtherSettings, match="dataset_checksum 1, not 2"):
-        runs.load_checkpoint(tmp_path / "run", settings | {"dataset_checksum": "2"})
-    with pytest.raises(runs.OtherSettings, match="threads 1, not 2"):
-        runs.load_checkpoint(tmp_path / "run", settings | {"threads": 2})
+    checkpoint.save_checkpoint(tmp_path / "run", settings, epoch=5)
+    with pytest.raises(files.OtherSettings, match="dataset_checksum 1, not 2"):
+        checkpoint.load_checkpoint(tmp_path / "run", settings | {"dataset_checksum": "2"})
+    with pytest.raises(files.OtherSettings, match="threads 1, not 2"):
+        checkpoint.load_checkpoint(tmp_path / "run", settings | {"threads": 2})
 
 
 def test_export_replaces_neither_an_input_nor_a_result(copy, monkeypatch):
     monkeypatch.chdir(copy)
     [plan] = planned(monkeypatch, QUICK)
     for ending in (".csv", "_index.csv", "_suspects.csv"):
-        with pytest.raises(runs.RunError, match="a file of the run itself"):
-            export.check(runs.beside(plan.path, ending), [plan])
+        with pytest.raises(utils.UserError, match="a file of the run itself"):
+            export.check(files.beside(plan.path, ending), [plan])
     labels = copy / "labels.npz"
     np.savez(labels, a=np.arange(3))
-    with pytest.raises(runs.RunError, match="the command reads this file"):
+    with pytest.raises(utils.UserError, match="the command reads this file"):
         export.check(labels, [plan._replace(source=plan.source._replace(labels=str(labels)))])
 
 
@@ -132,12 +127,12 @@ def test_the_ledger_keeps_a_run_that_is_as_new(tmp_path):
         write_run(folder, "INCV_main", 0, csv=accuracies(value))
         (folder / "INCV_main_seed0_network1.keras").write_text(name)
     before = content(tmp_path / "mine")
-    result = run(["mine", "--add", "theirs"], tmp_path, "ledger.py")
+    result = run(["mine", "--add", "theirs"], tmp_path, "incv.benchmarks.ledger")
     assert result.code == 0 and "skipped" in result.out and "is as new" in result.out, result.err
     assert before.items() <= content(tmp_path / "mine").items()
     newer = next((tmp_path / "theirs").rglob("*.json"))
     newer.write_text(newer.read_text().replace("2026-01-02", "2026-01-03"))
-    assert "added" in run(["mine", "--add", "theirs"], tmp_path, "ledger.py").out
+    assert "added" in run(["mine", "--add", "theirs"], tmp_path, "incv.benchmarks.ledger").out
     assert pd.read_csv(next((tmp_path / "mine").rglob("*seed0.csv")))["accuracy_mean"].iloc[-1] == .6
 
 
@@ -150,8 +145,8 @@ def test_data_that_change_after_planning_are_refused(tmp_path, monkeypatch):
     [plan] = planned(monkeypatch, ["--dataset", tmp_path / "d.npz", "--epochs", 1, "--results_dir", tmp_path])
     np.savez(tmp_path / "d.npz", x=rng.normal(size=(30, 3)), y=np.arange(30) % 2)
     plan.settings["threads"] = 2  # of the backend that other tests of this process have started
-    with pytest.raises(runs.RunError, match="d.npz: changed since the command started"):
-        runs.start(plan, {}, progress_bar.Progress(quiet=True), INCV.SCHEDULE)
+    with pytest.raises(utils.UserError, match="d.npz: changed since the command started"):
+        start.start_run(plan, {}, console.Progress(quiet=True), INCV.SCHEDULE)
 
 
 def test_a_selection_of_other_labels_is_not_used(copy):
@@ -161,7 +156,7 @@ def test_a_selection_of_other_labels_is_not_used(copy):
     table.to_csv(place, index=False)
     file = place.with_suffix(".json")
     found = json.loads(file.read_text())
-    found["checksums"][".csv"] = runs.checksum(place)
+    found["checksums"][".csv"] = files.checksum(place)
     file.write_text(json.dumps(found))
     main = ["--incv_epochs" if word == "--epochs" else word for word in QUICK]
     one_line(run([*main, "--epochs", 1], copy, "INCV_main.py"), "not a selection from these labels")
@@ -190,9 +185,9 @@ def test_classes_whose_names_cannot_be_decoded_stay_apart(tmp_path):
         os.makedirs(folder)
         for copy in range(2):
             Image.fromarray(np.full((8, 8), 40 * number + copy, np.uint8)).save(folder.decode(errors="surrogateescape") +
-                                                                               f"/{copy}.png")
-    assert custom_data.facts(tmp_path / "pictures").num_classes == 3
-    dataset = custom_data.load(tmp_path / "pictures")
+                                                                                f"/{copy}.png")
+    assert load.facts(tmp_path / "pictures").num_classes == 3
+    dataset = load.load_dataset(tmp_path / "pictures")
     assert dataset.class_names.tolist() == ["\\xe8", "\\xe9", "plain"] and len(set(dataset.names)) == 6
 
 
@@ -200,27 +195,27 @@ def test_predictions_of_two_files_of_the_same_name(tmp_path, monkeypatch):
     asked = ["--dataset", "digits", "--results_dir", tmp_path, "--predict", tmp_path / "new.npz"]
     monkeypatch.setattr(sys, "argv", ["INCV_main.py", *map(str, asked)])
     with monkeypatch.context() as only_the_plan:
-        only_the_plan.setattr(INCV_main, "predict", lambda file, plan: plan)
+        only_the_plan.setattr(INCV_main.predict, "write_predictions", lambda file, plan: plan)
         plan = INCV_main.main()
     path = plan.path
     path.parent.mkdir(parents=True)
     for ending in ("_network1.keras", "_network2.keras", ".csv"):
-        runs.beside(path, ending).touch()
-    runs.write_json(path, {"settings": plan.settings})
-    runs.beside(path, "_predictions_new.csv").touch()
-    runs.beside(path, "_predictions_new.csv.from").write_text("/elsewhere/new.npz")
+        files.beside(path, ending).touch()
+    files.write_json(path, {"settings": plan.settings})
+    files.beside(path, "_predictions_new.csv").touch()
+    files.beside(path, "_predictions_new.csv.from").write_text("/elsewhere/new.npz")
     np.savez(tmp_path / "new.npz", x=np.zeros((2, 8, 8)))
-    with pytest.raises(runs.RunError, match="holds the predictions of /elsewhere/new.npz"):
-        INCV_main.predict(tmp_path / "new.npz", plan)
+    with pytest.raises(utils.UserError, match="holds the predictions of /elsewhere/new.npz"):
+        predict.write_predictions(tmp_path / "new.npz", plan)
 
 
 def test_numbers_too_large_are_refused_in_predictions(tmp_path):
     rng = np.random.default_rng(0)
     pd.DataFrame({"a": rng.normal(size=20), "kind": ["x", "y"] * 10}).to_csv(tmp_path / "t.csv", index=False)
     pd.DataFrame({"a": [1e300, -1e300]}).to_csv(tmp_path / "new.csv", index=False)
-    source = data.Source(custom_data.facts(tmp_path / "t.csv", "kind"), path=str(tmp_path / "t.csv"), label="kind")
+    source = Source(load.facts(tmp_path / "t.csv", "kind"), path=str(tmp_path / "t.csv"), label="kind")
     with pytest.raises(data.DataError, match="too large"):
-        custom_data.samples_like(tmp_path / "new.csv", source)
+        load.samples_like(tmp_path / "new.csv", source)
 
 
 # --- down, or for ever ------------------------------------------------------------------------------------------------
@@ -242,7 +237,7 @@ def test_what_is_no_regular_file_is_not_opened(tmp_path, kind):
             Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "pictures" / name / f"{number}.png")
     trap = tmp_path / "pictures" / "a" / "2.png"
     os.mkfifo(trap) if kind == "fifo" else trap.symlink_to("/dev/zero")
-    dataset = custom_data.load(tmp_path / "pictures")
+    dataset = load.load_dataset(tmp_path / "pictures")
     assert len(dataset.given) == 4 and dataset.left_out == {"a/2.png": "empty, too large, or not a regular file"}
     for reading in (lambda: data.read_arrays(trap), lambda: data.human_labels(f"{trap}.pt", "a")):
         trap.with_name("2.png.pt").unlink(missing_ok=True)
@@ -258,10 +253,10 @@ def test_a_pipe_in_the_place_of_a_result_is_not_opened(copy, ending):
     os.mkfifo(file)
     path = file.with_name(NAME)
     if ending == ".checkpoint":
-        assert runs.load_checkpoint(path, {})[0] == {}
+        assert checkpoint.load_checkpoint(path, {})[0] == {}
         return
-    with pytest.raises(runs.RunError, match=f"{ending}: not a regular file; remove it"):
-        runs.checked(path, ending if ending != ".json" else ".csv")
+    with pytest.raises(utils.UserError, match=f"{ending}: not a regular file; remove it"):
+        files.checked(path, ending if ending != ".json" else ".csv")
     if ending != "_out_of_fold.csv":
         result = run(QUICK, copy)
         assert result.code == 2 and f"{file.name}: not a regular file; remove it" in result.err and "Trace" not in result.err
@@ -271,18 +266,18 @@ def test_pipes_among_the_results_of_tables(tmp_path, capsys):
     folder = tmp_path / "digits" / "sym" / "0.5"
     write_theory(folder, 0)
     os.mkfifo(folder / "Verify_Theory_seed1.csv")
-    with pytest.raises(runs.RunError, match="seed1.csv: not a regular file"):
+    with pytest.raises(utils.UserError, match="seed1.csv: not a regular file"):
         tables.read_theory(folder.parent, "")
     os.mkfifo(folder / "INCV_main_seed1.json")
     tables.write_accuracies(tmp_path)
     assert "INCV_main_seed1.json" in capsys.readouterr().out
     os.mkfifo(tmp_path / "README.md")
-    one_line(run([tmp_path], tmp_path, "ledger.py"), "README.md: not a regular file")
+    one_line(run([tmp_path], tmp_path, "incv.benchmarks.ledger"), "README.md: not a regular file")
 
 
 def test_a_lock_that_is_no_file(tmp_path):
     os.mkfifo(tmp_path / "run.lock")
-    with pytest.raises(runs.RunError, match="run.lock: not a regular file"), runs.locked(tmp_path / "run"):
+    with pytest.raises(utils.UserError, match="run.lock: not a regular file"), files.locked(tmp_path / "run"):
         pass
 
 
@@ -291,8 +286,8 @@ def test_a_file_system_without_locks_is_named_as_that(tmp_path, monkeypatch, err
     def acquire(*_, **__):
         raise error
 
-    monkeypatch.setattr(runs.filelock.FileLock, "acquire", acquire)
-    with pytest.raises(runs.RunError, match="cannot be locked .*as on some network file systems"), runs.locked(tmp_path / "r"):
+    monkeypatch.setattr(files.filelock.FileLock, "acquire", acquire)
+    with pytest.raises(utils.UserError, match="cannot be locked .*as on some network file systems"), files.locked(tmp_path / "r"):
         pass
 
 
@@ -326,7 +321,7 @@ def test_a_damaged_run_among_the_results_ends_no_table(tmp_path, capsys, harm):
     said = capsys.readouterr().out
     assert said.count("\n") == 1 and f"ignored: {file} or its CSV is damaged or foreign" in said
     assert pd.read_csv(tmp_path / "table.csv")["runs"].tolist() == [1]
-    result = run([tmp_path], tmp_path, "table.py", fresh=True)
+    result = run([tmp_path], tmp_path, "incv.reporting.tables", fresh=True)
     assert result.code == 0 and result.err == "" and "ignored" in result.out
 
 
@@ -345,7 +340,7 @@ def write_theory(folder, seed, rows="0,0,0,0,True\n1,1,2,1,True\n", **settings):
     file = folder / f"Verify_Theory_seed{seed}.json"
     found = json.loads(file.read_text())
     file.write_text(json.dumps(found | {"settings": found["settings"] | {"dataset": "digits"} | settings, "checksums": {
-        ".csv": runs.checksum(file.with_suffix(".csv"))}}))
+        ".csv": files.checksum(file.with_suffix(".csv"))}}))
 
 
 def test_figures_of_the_theory_are_of_what_the_runs_wrote(tmp_path, capsys):
@@ -364,14 +359,14 @@ def test_figures_of_the_theory_are_of_what_the_runs_wrote(tmp_path, capsys):
     assert {ratio: len(found) for ratio, found in tables.read_theory(folder.parent, "").items()} == {.5: 1}
     assert capsys.readouterr().out.count("ignored: ") == 2
     csv.write_text(whole.replace("2,1", "2,2"))
-    with pytest.raises(runs.RunError, match="seed0.csv: changed since the run wrote it"):
+    with pytest.raises(utils.UserError, match="seed0.csv: changed since the run wrote it"):
         tables.read_theory(folder.parent, "")
     csv.unlink()
     (folder / "Verify_Theory_seed0.csv.gz").write_bytes(b"no gzip")
-    with pytest.raises(runs.RunError, match="seed0.csv.gz: changed since the run wrote it"):
+    with pytest.raises(utils.UserError, match="seed0.csv.gz: changed since the run wrote it"):
         tables.read_theory(folder.parent, "")
     csv.with_suffix(".json").unlink()
-    with pytest.raises(runs.RunError, match="seed0.csv.gz: not a CSV of Verify_Theory.py"):
+    with pytest.raises(utils.UserError, match="seed0.csv.gz: not a CSV of Verify_Theory.py"):
         tables.read_theory(folder.parent, "")
 
 
@@ -379,7 +374,7 @@ def test_figures_of_the_theory_are_of_what_the_runs_wrote(tmp_path, capsys):
 def test_a_theory_without_samples_or_with_other_classes(tmp_path, rows):
     folder = tmp_path / "digits" / "sym" / "0.5"
     write_theory(folder, 0, rows)
-    with pytest.raises(runs.RunError, match="seed0.csv: not a CSV of Verify_Theory.py"):
+    with pytest.raises(utils.UserError, match="seed0.csv: not a CSV of Verify_Theory.py"):
         tables.read_theory(folder.parent, "")
 
 
@@ -432,7 +427,7 @@ def test_damaged_networks_and_tables_are_one_line(tmp_path):
 
 
 def test_output_that_cannot_be_encoded_is_escaped():
-    program = "import sys; sys.path.insert(0, sys.argv[1]); import utils; utils.print_any_text(); print('1 ± 2, κ')"
+    program = "import sys; sys.path.insert(0, sys.argv[1]); from incv.runner import console; console.print_any_text(); print('1 ± 2, κ')"
     done = subprocess.run([sys.executable, "-c", program, str(PROJECT)], capture_output=True, text=True,
                           env=os.environ | {"PYTHONIOENCODING": "ascii"})
     assert done.returncode == 0 and done.stdout == "1 \\xb1 2, \\u03ba\n" and done.stderr == ""
@@ -445,8 +440,8 @@ def test_an_empty_value_is_refused(tmp_path, option):
 
 
 def test_help_of_the_table(tmp_path):
-    result = run(["--help"], tmp_path, "table.py", fresh=True)
-    assert result.code == 0 and "python table.py" in result.out and not list(tmp_path.iterdir())
+    result = run(["--help"], tmp_path, "incv.reporting.tables", fresh=True)
+    assert result.code == 0 and "python -m incv.reporting.tables" in result.out and not list(tmp_path.iterdir())
 
 
 def test_thousands_of_runs_start_soon(tmp_path, monkeypatch):
@@ -476,7 +471,7 @@ def test_only_documented_formats_are_opened_whatever_a_file_is_called(tmp_path, 
             Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "pictures" / name / f"{number}.png")
     Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "pictures" / "a" / "trap.eps")
     (tmp_path / "pictures" / "a" / "trap.eps").rename(tmp_path / "pictures" / "a" / "trap.png")
-    dataset = custom_data.load(tmp_path / "pictures")
+    dataset = load.load_dataset(tmp_path / "pictures")
     assert len(dataset.given) == 4 and dataset.left_out == {"a/trap.png": "not a readable image"}
 
 
@@ -494,7 +489,7 @@ def test_a_results_folder_from_elsewhere_leads_nowhere_else(tmp_path, capsys):
 def test_a_link_in_the_place_of_an_incomplete_file_is_not_followed(tmp_path):
     (tmp_path / "precious").write_text("mine")
     (tmp_path / "run.csv.part").symlink_to(tmp_path / "precious")
-    runs.write_text(tmp_path / "run.csv", "a,b\n")
+    files.write_text(tmp_path / "run.csv", "a,b\n")
     assert (tmp_path / "precious").read_text() == "mine" and (tmp_path / "run.csv").read_text() == "a,b\n"
 
 
@@ -502,10 +497,10 @@ def test_no_name_is_a_formula_of_a_spreadsheet(tmp_path):
     names = ["=1+1", "+x", "-x", "@x", "'quoted", "-5", "+1e3", "plain", "\t=1"]
     table = pd.DataFrame({"sample": names, "given": names, "suggested": names[::-1], "p_given": -.5, "p_suggested": .5,
                           "status": "removed"})
-    safe = issue_file.for_spreadsheets(table)
+    safe = decisions.for_spreadsheets(table)
     assert safe["sample"].tolist() == ["'=1+1", "'+x", "'-x", "'@x", "''quoted", "-5", "+1e3", "plain", "'\t=1"]
-    runs.write_table(tmp_path / "issues.csv", safe)
-    back = issue_file.read_issues(tmp_path / "issues.csv")
+    files.write_table(tmp_path / "issues.csv", safe)
+    back = decisions.read_issues(tmp_path / "issues.csv")
     assert all(back[column].tolist() == table[column].tolist() for column in ("sample", "given", "suggested"))
 
 

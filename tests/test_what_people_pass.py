@@ -12,14 +12,11 @@ from sklearn.mixture import GaussianMixture
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
-import custom_data
-import data
-import dates
-import export
-import issue_file
-import last_pass
-import report
-from label_errors import NoisyLabelClassifier, find_label_errors
+from incv import data
+from incv.checking import export, last_pass, report
+from incv.custom_data import dates, decisions, load
+from incv.custom_data.source import Source
+from incv.label_issues import NoisyLabelClassifier, find_label_issues
 
 NAMES = np.array(["ant", "bee", "cat"])
 
@@ -35,7 +32,7 @@ def three():
 
 def refused(words, *arguments, error=data.DataError, **named):
     with pytest.raises(error, match=words) as raised:
-        find_label_errors(*arguments, **named)
+        find_label_issues(*arguments, **named)
     assert "\n" not in str(raised.value)
 
 
@@ -49,7 +46,7 @@ def test_missing_labels_of_any_kind_are_not_checked(three, missing):
               "boolean": lambda: pd.Series(y == 0, dtype="boolean").where(np.arange(150) != 7),
               "masked": lambda: np.ma.array(y, mask=np.arange(150) == 7)}[missing]()
     with pytest.warns(UserWarning, match="1 of 150 samples without one, first number 7"):
-        table = find_label_errors(x, labels, LogisticRegression())
+        table = find_label_issues(x, labels, LogisticRegression())
     assert (table["status"] == "not checked").to_numpy().nonzero()[0].tolist() == [7]
 
 
@@ -61,30 +58,30 @@ def test_rows_in_another_order_are_refused(three):
     refused("groups has the index", x, labels, LogisticRegression(), groups=shuffled)
     with pytest.raises(data.DataError, match="y has the index of x in another order"):
         NoisyLabelClassifier().fit(x, shuffled)
-    as_it_is = find_label_errors(x, labels, LogisticRegression())["margin"]
+    as_it_is = find_label_issues(x, labels, LogisticRegression())["margin"]
     for same in (shuffled.loc[x.index], labels.set_axis(np.arange(1000, 1150)), labels.to_numpy()):
-        assert (find_label_errors(x, same, LogisticRegression())["margin"] == as_it_is).all()
+        assert (find_label_issues(x, same, LogisticRegression())["margin"] == as_it_is).all()
 
 
 def test_columns_of_probabilities_are_found_by_their_names(three):
     _, y, _ = three
     p = np.full((150, 3), 0.1) + 0.7 * np.eye(3)[np.arange(150) % 3]
-    by_position = find_label_errors(None, NAMES[y], pred_probs=p)
-    by_name = find_label_errors(None, NAMES[y], pred_probs=pd.DataFrame(p, columns=NAMES)[["cat", "ant", "bee"]])
+    by_position = find_label_issues(None, NAMES[y], pred_probs=p)
+    by_name = find_label_issues(None, NAMES[y], pred_probs=pd.DataFrame(p, columns=NAMES)[["cat", "ant", "bee"]])
     assert by_position["suspect"].sum() == 15 and by_name.equals(by_position)
 
 
 def test_a_class_of_few_samples_is_named(three):
     x, y, _ = three
     with pytest.warns(UserWarning, match=r"1 of 4 classes with fewer than 5 samples, whose labels can hardly be checked: '9'"):
-        find_label_errors(x, np.where(np.arange(150) < 4, 9, y), LogisticRegression())
+        find_label_issues(x, np.where(np.arange(150) < 4, 9, y), LogisticRegression())
 
 
 # --- models -----------------------------------------------------------------------------------------------------------
 
 def test_class_weights_go_to_the_classes_that_they_name(three):
     x, y, _ = three
-    by_number, by_name, shifted = (find_label_errors(x / 3, labels, model)["suggested"] for labels, model in (
+    by_number, by_name, shifted = (find_label_issues(x / 3, labels, model)["suggested"] for labels, model in (
         (y, LogisticRegression(class_weight={0: 1, 1: 1, 2: 50})),
         (NAMES[y], LogisticRegression(class_weight={"cat": 50})),
         (y + 1, make_pipeline(LogisticRegression(class_weight={1: 1.0, 2: 1.0, 3: 50.0})))))
@@ -139,7 +136,7 @@ def test_rows_of_few_categories_are_no_copies_of_each_other():
     true = (x[:, 0] + x[:, 1]) % 3
     wrong = np.isin(np.arange(240), generator.choice(240, 20, replace=False))
     given = NAMES[np.where(wrong, (true + 1) % 3, true)]
-    table = find_label_errors(OneHotEncoder(sparse_output=False).fit_transform(x), given, RandomForestClassifier(
+    table = find_label_issues(OneHotEncoder(sparse_output=False).fit_transform(x), given, RandomForestClassifier(
         50, random_state=0))
     assert table.attrs["verdict"]["outcome"] == "use" and (table["suspect"] == wrong).all()
     groups = last_pass.copies(np.array([[0.0]] * 11 + [[1.0]] * 10 + [[2.0]]))
@@ -155,14 +152,14 @@ def test_decisions_as_pandas_and_people_write_them(tmp_path):
     listed.loc[0, "decision"] = 2
     listed.to_csv(file, index=False)
     assert "0.0,0.0,2.0" in file.read_text()
-    changed, used, trusted = issue_file.decide([file], np.arange(12), given, np.arange(3))
+    changed, used, trusted = decisions.decide([file], np.arange(12), given, np.arange(3))
     assert changed.tolist() == [2, *given[1:]] and used.all() and trusted.nonzero()[0].tolist() == [0]
     pd.DataFrame({"sample": [1, 2], "given": [1, 2], "decision": ["KEEP", "Drop"]}).to_csv(file, index=False)
-    _, used, trusted = issue_file.decide([file], np.arange(12), given, np.arange(3))
+    _, used, trusted = decisions.decide([file], np.arange(12), given, np.arange(3))
     assert trusted.nonzero()[0].tolist() == [1] and (~used).nonzero()[0].tolist() == [2]
     pd.DataFrame({"sample": [1], "given": ["1,00E+00"], "decision": ["keep"]}).to_csv(file, index=False)
     with pytest.raises(data.DataError, match="is labelled '1', in the list '1,00E\\+00': the data have changed since, or a"):
-        issue_file.decide([file], np.arange(12), given, np.arange(3))
+        decisions.decide([file], np.arange(12), given, np.arange(3))
 
 
 @pytest.mark.parametrize("ending", [".jsonl", ".parquet"])
@@ -194,19 +191,19 @@ def test_cells_of_another_table_that_say_nothing_are_told(tmp_path, capsys):
     table = pd.DataFrame({"w": generator.choice(["red", "blue"], 60), "n": generator.normal(size=60),
                           "kind": generator.choice(["a", "b"], 60)})
     table.to_csv(tmp_path / "t.csv", index=False)
-    source = data.Source(None, None, str(tmp_path / "t.csv"), "kind")
-    source = source._replace(facts=custom_data.facts(source))
+    source = Source(None, None, str(tmp_path / "t.csv"), "kind")
+    source = source._replace(facts=load.facts(source))
     table[:5].drop(columns="kind").to_csv(tmp_path / "same.csv", index=False)
-    custom_data.samples_like(str(tmp_path / "same.csv"), source)
+    load.samples_like(str(tmp_path / "same.csv"), source)
     assert capsys.readouterr().out == ""
     pd.DataFrame({"w": ["violet", "red", "RED"], "n": ["", "", ""]}).to_csv(tmp_path / "new.csv", index=False)
-    custom_data.samples_like(str(tmp_path / "new.csv"), source)
+    load.samples_like(str(tmp_path / "new.csv"), source)
     told = capsys.readouterr().out.splitlines()
     assert len(told) == 2 and "column 'w': 2 values such as 'violet', a category that the training data do not" in told[0]
     assert told[1].endswith("column 'n' is empty")
     pd.DataFrame({"w": ["red"], "n": ["1,234"]}).to_csv(tmp_path / "odd.csv", index=False)
     with pytest.raises(data.DataError, match=r"odd.csv: cannot be read like \S+t.csv: column 'n'"):
-        custom_data.samples_like(str(tmp_path / "odd.csv"), source)
+        load.samples_like(str(tmp_path / "odd.csv"), source)
 
 
 def test_the_report_says_of_how_many_samples_the_truth_is_known():

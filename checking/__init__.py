@@ -1,0 +1,1 @@
+"""Which labels are wrong, and whether the list can be believed."""

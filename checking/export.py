@@ -1,0 +1,202 @@
+"""Write the samples that a run of INCV has selected to a file: the cleaned data."""
+import json
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from incv import data, utils
+from incv.custom_data import arrays, decisions, image_list, image_parquet, load, table_file
+from incv.runner import files
+
+
+def check(target, planned):
+    """Raise UserError if --export cannot be done, before anything is run.
+
+    target: the file's name; planned: list of planning.Plan.
+    """
+    target, source = Path(target), Path(planned[0].source.path or planned[0].settings["dataset"])
+    if len(planned) > 1:
+        raise utils.UserError("--export is for one run: give one --noise_ratio and --seed")
+    if _is_list(source, planned[0].source):
+        ending = ".parquet" if source.is_dir() else source.suffix
+        if target.suffix.lower() != ending.lower():
+            raise utils.UserError(f"--export {target}: the rows of a list are written as it is: give a file that ends in "
+                                  f"{ending}")
+    elif target.suffix not in (".npz", ".csv"):
+        raise utils.UserError(f"--export {target}: give a file that ends in .npz or .csv")
+    elif target.suffix == ".npz" and table_file.is_table(source):
+        raise utils.UserError(f"--export {target}: the rows of a table are written to a file that ends in .csv")
+    if not os.access(target.absolute().parent, os.W_OK | os.X_OK) or target.is_dir():
+        raise utils.UserError(f"--export {target}: cannot be written; give another place")
+    inputs = [source, *map(Path, filter(None, [planned[0].source.labels, *(planned[0].source.decisions or ())]))]
+    if any(file.is_file() and target.exists() and target.samefile(file) for file in inputs):
+        raise utils.UserError(f"--export {target}: the command reads this file; give another place")
+    if source.is_dir() and _is_list(source, planned[0].source) and source.resolve() in target.resolve().parents:
+        raise utils.UserError(f"--export {target}: the files of this folder are the dataset; give another place")
+    if target.resolve() in [file.resolve() for file in files.files_of(planned[0].path)]:
+        raise utils.UserError(f"--export {target}: this is a file of the run itself; give another place")
+    if target.is_file() and decisions.is_list(target):
+        raise utils.UserError(f"--export {target}: this is a list of label issues, for decisions; give another place")
+    if target.suffix == ".npz" and source.suffix.lower() == ".npz":
+        data.read_arrays(source)  # all its arrays are exported
+
+
+def write(target, plan):
+    """Write the samples that a finished run (planning.Plan) has selected to the file `target`; return its name.
+
+    .csv: the rows of a table, with its separator, else a list with file (or index, the position in the training set) and
+    label. .npz: x, y and index and, from an .npz, all its other arrays; those with an entry per sample hold the selected
+    entries.
+    """
+    import pandas as pd
+
+    if plan.source.path is not None and load.facts(plan.source).checksum != plan.source.facts.checksum:
+        raise utils.UserError(f"--export {target}: {plan.source.path} has changed since the command started; rerun the same "
+                              f"command")
+    if plan.source.path is not None and _is_list(plan.source.path, plan.source):
+        return _write_list(Path(target), plan)
+    target, settings, path, custom = Path(target), plan.settings, plan.path, plan.source.path is not None
+    source = Path(plan.source.path or settings["dataset"])
+    if custom:
+        every = decisions.read_issues(files.checked(path, "_out_of_fold.csv"))
+        every = every[every["status"] == "selected"]
+        names, labels = every["sample"].to_numpy(), every["given"].to_numpy()
+        kept = None if source.is_dir() else names.astype(int)  # positions in the file
+    else:
+        result = pd.read_csv(files.checked(path), usecols=["y_noisy", "select"])
+        kept = np.flatnonzero(result["select"].to_numpy())
+        labels = result["y_noisy"].to_numpy()[kept]
+        if settings["subset"]:
+            kept = pd.read_csv(files.checked(path, "_index.csv"))["index"].to_numpy()[kept]
+    if target.suffix == ".csv":
+        if custom and table_file.is_table(source):
+            table = table_file.read_table(source, as_text=True, raw=[settings["label"]])[0]
+            labels = corrected(table[settings["label"]].to_numpy(), kept, plan)
+            files.write_table(target, table.iloc[kept].assign(**{settings["label"]: labels}),
+                              table_file.separator_like(target, source, settings["label"]))
+            return target
+        files.write_table(target, pd.DataFrame(
+            {"index": kept, "label": labels} if kept is not None else {"file": names, "label": labels}))
+        return target
+    if custom and source.is_file():
+        npy = arrays.is_npy(source)
+        found = arrays.find(source, plan.source.labels)[0] if npy else data.read_arrays(source)
+        name = next(name for name in arrays.NAMES["y"] if name in found)
+        content = {"index": kept} | {
+            each: array[kept] if array.shape[:1] == found[name].shape[:1] and each not in ("x_test", "y_test") else array
+            for each, array in found.items()}
+        content[name] = corrected(found[name], kept, plan)
+    elif custom:
+        dataset = load.load_dataset(plan.source, scratch=path.parent)
+        chosen = np.isin(dataset.names, names)
+        content = {"x": dataset.x_train[chosen], "y": dataset.class_names[dataset.given[chosen]],
+                   "index": np.flatnonzero(chosen)}
+    else:
+        content = {"x": data.load(settings["dataset"], plan.source.data_dir).x_train[kept], "y": labels, "index": kept}
+    files.write_whole(target, lambda file: _write_arrays(file, content))
+    return target
+
+
+def issues_among_selected(plan):
+    """Return what a person should know of label issues among the selected samples of a finished run, or ""."""
+    if not files.beside(plan.path, "_out_of_fold.csv").exists():
+        return ""
+    every = decisions.read_issues(files.checked(plan.path, "_out_of_fold.csv"))
+    selected = every[every["status"] == "selected"]
+    issues = int((selected["suspect"].astype(str) == "True").sum())
+    told = f", {utils.many(issues, 'label issue')} among them: decide about these first" if issues else ""
+    return f" ({len(selected)} of {utils.many(len(every), 'sample')}{told})"
+
+
+def _is_list(path, source):
+    return source.path is not None and Path(path).exists() and image_list.is_list(path, source)
+
+
+def _write_list(target, plan):
+    """Write the selected rows of a list of pictures, in its own format; return the name of the file."""
+    every, source = decisions.read_issues(files.checked(plan.path, "_out_of_fold.csv")), plan.source
+    every = every[every["status"] == "selected"]
+    found = image_list.read(source.path, source)
+    given = dict(zip(found.rows.tolist(), found.class_names[found.given].astype(str)))
+    kept = every["row"].to_numpy(dtype=int)
+    changed = {row: label for row, label in zip(kept.tolist(), every["given"]) if label != given[row]}
+    _write_rows(target, found, source.label, kept, changed)
+    return target
+
+
+def _write_rows(target, found, label, kept, changed):
+    """Write rows of a list, as they are but for corrected labels, in its own format.
+
+    found: image_list.Pictures; label: the column of labels; kept: int, rows; changed: {row: the label that a person gave}.
+    """
+    ending = target.suffix.lower()
+    if ending == ".parquet":
+        return files.write_whole(target, lambda file: _write_parquet(file, found, label, kept, changed))
+    if ending in (".txt", ".jsonl") and label is None or ending == ".jsonl":
+        lines = [line for line in image_list.lines_of(found.path) if line.strip()]
+        for row, name in changed.items():
+            if ending == ".jsonl":
+                content = json.loads(lines[row])
+                lines[row] = json.dumps(content | {label: _like(content[label], name)}, ensure_ascii=False)
+            else:
+                lines[row] = lines[row].rstrip()[:-len(lines[row].split()[-1])] + name
+        text = "".join(f"{lines[row]}\n" for row in kept)
+        return files.write_whole(target, lambda file: file.write(text.encode("utf-8", "surrogateescape")))
+    table = table_file.read_table(found.path, as_text=True, raw=[label])[0]
+    for row, name in changed.items():
+        table.loc[row, label] = name
+    return files.write_table(target, table.iloc[kept], table_file.separator_like(target, found.path, label))
+
+
+def _like(value, name):
+    """Return a class, by its name, as the label `value` of another sample is written: bool, int or str."""
+    return name == "True" if isinstance(value, bool) else type(value)(name)
+
+
+def _write_parquet(file, found, label, kept, changed):
+    import pyarrow
+    import pyarrow.parquet
+
+    files = image_parquet.parts(found.path)
+    schema, start = image_parquet.schema_of(files[0]), 0
+    texts = image_parquet.class_names_of(schema).get(label)
+    with pyarrow.parquet.ParquetWriter(file, schema) as writer:
+        for part_of_table in files:
+            source = pyarrow.parquet.ParquetFile(part_of_table, pre_buffer=False)
+            for batch in source.iter_batches(image_parquet.BATCH):
+                rows = kept[(kept >= start) & (kept < start + len(batch))]
+                part = pyarrow.Table.from_batches([batch]).take(rows - start)
+                values, place = part[label].to_pylist(), part.schema.get_field_index(label)
+                for number, row in enumerate(rows.tolist()):
+                    if row in changed:
+                        values[number] = texts.index(changed[row]) if texts else _like(values[number], changed[row])
+                column = pyarrow.chunked_array([pyarrow.array(values, part.schema.field(place).type)])
+                writer.write_table(part.set_column(place, part.schema.field(place), column))
+                start += len(batch)
+
+
+def corrected(values, kept, plan):
+    """Return the labels of the samples at the positions `kept`, as a file has them but for those that a person corrected.
+
+    values: array [n, ...], all labels in the file.
+    """
+    labels, source = values[kept], plan.source
+    if not source.decisions:
+        return labels
+    written, decided = load.load_dataset(source._replace(decisions=None)), load.load_dataset(source)
+    given = dict(zip(written.names.tolist(), written.given))
+    wanted = dict(zip(decided.names.tolist(), decided.given))
+    for place, position in enumerate(kept):
+        if wanted[position] != given[position]:  # the label is written as another sample of this class has it
+            labels[place] = values[written.names[np.flatnonzero(written.given == wanted[position])[0]]]
+    return labels
+
+
+def _write_arrays(file, content):
+    """Write an .npz with any array names (numpy.savez reserves some). content: {name: array}."""
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in content.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.asarray(array), allow_pickle=False)

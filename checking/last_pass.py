@@ -1,0 +1,165 @@
+"""The last pass: after INCV, every sample gets a prediction by models that were trained on nearly clean labels, but not on it.
+
+    passes = out_of_fold(y, num_classes, selected, copies(x), train, seed, first_iteration=3)
+    p = averaged(passes, first)                                  # first: what the networks of iteration 1 say
+    found = issues(y, p, ratio=0.2)                              # of which no more than a fifth can be
+"""
+import hashlib
+
+import numpy as np
+
+from incv import utils
+
+PASSES = 2  # how many are averaged
+MOST_COPIES = 10  # a row more frequent than this is no copy of another sample, but what features of few values look like
+FLOOR = 0.01  # added to probabilities before their logarithms: differences between smaller ones tell nothing
+MARGIN = 0.5  # of a label issue, whose other class is 1.6 times as probable as the given label, or more
+
+
+def stratified_halves(positions, generator, y, groups):
+    """Split positions at random into two halves with about as many samples of each class; copies stay together.
+
+    Parameters
+    ----------
+    positions : int array [m]
+    generator : numpy.random.Generator
+    y : int array [n]
+        The labels of all samples.
+    groups : int array [n]
+        Samples with the same number are copies of each other.
+
+    Returns
+    -------
+    Two int arrays, ascending.
+    """
+    positions = np.asarray(positions)
+    names, first, members = np.unique(groups[positions], return_index=True, return_inverse=True)
+    order = generator.permutation(len(names))
+    order = order[np.argsort(y[positions[first[order]]], kind="stable")]  # by class, at random within a class
+    in_first = np.zeros(len(names), dtype=bool)
+    in_first[order[generator.integers(2)::2]] = True
+    return np.sort(positions[in_first[members]]), np.sort(positions[~in_first[members]])
+
+
+def copies(x):
+    """Return for each sample the number of its group, int [n]: exact copies have the same one.
+
+    The samples of a group of more than MOST_COPIES are groups of their own, because a table of a few categories has no other
+    rows, and halves without any sample of some of them would tell nothing.
+    """
+    if hasattr(x, "iloc"):
+        import pandas as pd
+
+        rows = pd.util.hash_pandas_object(x if hasattr(x, "columns") else x.to_frame(), index=False).to_numpy()
+    elif hasattr(x, "tocsr"):
+        x = x.tocsr()
+        bounds = [slice(*x.indptr[number:number + 2]) for number in range(x.shape[0])]
+        rows = (_digest(x.indices[bound].tobytes() + x.data[bound].tobytes()) for bound in bounds)
+    else:
+        rows = (_digest(repr(row.tolist()).encode() if row.dtype == object else row.tobytes()) for row in map(np.asarray, x))
+    numbers = {}
+    groups = np.array([numbers.setdefault(row, len(numbers)) for row in rows], dtype=np.int64)
+    frequent = np.bincount(groups, minlength=1)[groups] > MOST_COPIES
+    groups[frequent] = len(numbers) + np.arange(frequent.sum())
+    return groups
+
+
+def _digest(content):
+    return hashlib.blake2b(content, digest_size=16).digest()
+
+
+def out_of_fold(y, num_classes, selected, groups, train, seed, first_iteration, passes=PASSES, split=None, confirmed=None):
+    """Predict all samples by models trained on the trusted samples of the other half.
+
+    The first pass trusts the samples that INCV selected, each further pass those whose label the passes so far predict, in
+    other halves.
+
+    Parameters
+    ----------
+    y : int array [n]
+        The given labels.
+    num_classes : int
+    selected : bool array [n]
+    groups : int array [n]
+        See `stratified_halves`.
+    train : callable
+        As for `INCV.incv`; called with the iterations first_iteration, first_iteration + 1 ...
+    seed, first_iteration, passes : int
+    split : callable, optional
+        ``split(positions, generator)`` returns two halves; by default `stratified_halves`.
+    confirmed : bool array [n], optional
+        Samples whose labels a person confirmed: trusted in every pass.
+
+    Returns
+    -------
+    float array [passes, n, num_classes]
+        Label issues follow from their mean (`averaged`).
+    """
+    every, p, trusted = np.arange(len(y)), np.empty((passes, len(y), num_classes)), np.asarray(selected)
+    for number in range(passes):
+        generator = utils.rng(seed, "last pass", number)
+        halves = split(every, generator) if split else stratified_halves(every, generator, y, groups)
+        for half, (mine, others) in enumerate((halves, halves[::-1]), start=1):
+            train_index = mine[trusted[mine]]
+            if len(np.unique(y[train_index])) < 2:  # nothing to learn from: the classes as often as they are
+                p[number, others] = np.bincount(y, minlength=num_classes) / len(y)
+            else:
+                p[number, others] = train(train_index, others, np.empty(0, dtype=int), False, first_iteration + number, half)
+        trusted = p[:number + 1].mean(axis=0).argmax(axis=1) == y
+        trusted |= False if confirmed is None else confirmed
+    return p
+
+
+def keep_first(train, first):
+    """Return a `train` function of `INCV.incv` that also writes the probabilities of iteration 1 to `first`, [n, c].
+
+    They do not depend on the sample's own label, as later ones do, by way of the samples that were selected.
+    """
+    def remembering(train_index, held_out, removed, keep_best, iteration, half):
+        probabilities = train(train_index, held_out, removed, keep_best, iteration, half)
+        if iteration == 1:
+            first[held_out] = probabilities[:len(held_out)]
+        return probabilities
+
+    return remembering
+
+
+def averaged(passes, first):
+    """Return the mean of the passes and of INCV's first iteration, float [n, num_classes].
+
+    The weight of the first iteration is the fraction of samples for which the first two passes predict different classes. Its
+    networks have seen all labels, those of the passes only samples whose label had been predicted: on data that are hard to
+    learn, where the passes differ, these are the easy ones, and the passes are too sure of the others.
+
+    passes: float [passes, n, num_classes]; first: float [n, num_classes], NaN for samples that have the passes' mean alone.
+    """
+    p, weight = passes.mean(axis=0), 0 if len(passes) == 1 else 1 - consistency(passes)
+    return np.where(np.isnan(first), p, (1 - weight) * p + weight * first)
+
+
+def consistency(passes):
+    """Return the fraction of samples for which the first two passes predict the same class; None for a single pass."""
+    return None if len(passes) == 1 else float(np.mean(passes[0].argmax(axis=1) == passes[1].argmax(axis=1)))
+
+
+def margins(y, p):
+    """Return the logarithm of the largest probability of another class over that of the given label, float [n].
+
+    `FLOOR` is added to both, so that margins are between -4.6 and 4.6. Unlike the difference of the two, which is near 1
+    wherever the given label is improbable, it tells improbable labels from impossible ones.
+    """
+    logs = np.log(p + FLOOR)
+    of_given = logs[np.arange(len(y)), y]
+    logs[np.arange(len(y)), y] = -np.inf
+    return logs.max(axis=1) - of_given
+
+
+def issues(y, p, ratio):
+    """Return which samples are label issues, bool [n]: margins above `MARGIN`, but no more than the worst ratio * n.
+
+    ratio: how many labels are wrong, as a fraction (`verdict.largest_noise_ratio`).
+    """
+    found = margins(y, p)
+    worst = np.zeros(len(y), dtype=bool)
+    worst[np.argsort(-found, kind="stable")[:int(np.ceil(ratio * len(y)))]] = True
+    return worst & (found > MARGIN)

@@ -1,0 +1,259 @@
+"""Whether a list of label issues can be believed: what out-of-fold predictions say about the given labels.
+
+    found = verdict(y, first, passes, suspect)
+    print(found["sentence"])
+"""
+import math
+
+import numpy as np
+
+from incv.checking import grouping, last_pass
+from incv.custom_data import group_names
+
+USE, TOP, NOTHING = "use", "top", "nothing"  # the list can be used; its first entries only; nothing follows from it
+PERMUTATIONS = 200
+NOISE = np.r_[0, np.geomspace(0.001, 0.05, 15), np.arange(0.06, 0.96, 0.01)]  # the noise ratios that are tried
+EXPONENTS = np.geomspace(1 / 64, 8, 37)  # of probabilities that are too sure (below 1) or not sure enough
+INTERVAL = 1.92  # the log-likelihood that a 95 % interval may lose: half the quantile of chi-squared
+RIGHT = 0.8  # networks that are right less often than this make too many errors of their own to use the whole list
+SUREST = 0.2  # the fraction of samples for which errors of the networks are taken to be rare
+
+
+def verdict(y, first, passes, suspect, groups=None, again=None, runs=0):
+    """Judge a list of label issues.
+
+    Labels can be checked only where models predict labels that they were not trained on: the mean probability of the given
+    labels exceeds that of the same labels permuted by four standard deviations. Where it only exceeds it, as with few samples
+    and many wrong labels, all is done again with permuted labels, `runs` times: labels can also be checked if the passes were
+    surer of the given labels than in any of these runs. How many labels are wrong is fitted by maximum likelihood (`fit`), and
+    with it the probability of each entry of the list to be a wrong label. Where networks are right too seldom, as on data that
+    they cannot learn, `fit` takes their errors for wrong labels, and the mean of `fit` and `fit_agreement` replaces it.
+
+    Parameters
+    ----------
+    y : int array [n]
+        The given labels.
+    first : float array [n, num_classes]
+        Probabilities that do not depend on the sample's own label, of INCV's first iteration; NaN where there are none.
+    passes : float array [passes, n, num_classes]
+        The probabilities of each pass (`last_pass.out_of_fold`), from which the list follows; NaN for a label that a person
+        confirmed and nothing predicted.
+    suspect : bool array [n]
+        The label issues.
+    groups : array [n], optional
+        The names of groups of samples that belong together (custom_data/group_names.py): each group is one piece of evidence. Where labels are
+        of groups (`grouping.are_labelled`), all that is said is about groups: the list are those with a mean margin above
+        `last_pass.MARGIN`, by that mean, and a group is as probable as the mean of its samples. Otherwise it is about samples,
+        each of which counts as its part of a group.
+    again : callable, optional
+        ``again(number)`` returns permuted labels, int [n], and the probabilities of the passes that follow from them.
+    runs : int
+        How often it is called, at most: the first run that is as sure ends it.
+
+    Returns
+    -------
+    dict
+        outcome: "use", "top" or "nothing"; sentence: the same in words; agreement: the fraction of labels that `first`
+        predicts, beside largest_class, the fraction of the largest class, and permuted, the agreement with permuted labels;
+        runs: how many runs with permuted labels were made; right: the fraction of samples that the networks predict right, at
+        most (`fit_agreement`); margin: the median margin of the label issues; wrong, wrong_low, wrong_high: the estimated
+        number of wrong labels and its 95 % interval; issues: the length of the list; expected_precision: of the list, None if
+        it is empty; top: the number of its entries, from the worst on, of which more than half are expected to be wrong
+        labels; the outcome can be "use" only if networks are right often enough. Estimates are None where nothing follows.
+    """
+    weights, pieces, about = None, np.arange(len(y)), {}
+    passes = np.where(np.isnan(passes), np.eye(passes.shape[2])[y], passes)
+    margins = last_pass.margins(y, last_pass.averaged(passes, first))
+    if groups is not None:
+        members = group_names.numbers(group_names.as_text(groups))
+        about = {"unit": "sample", "groups": int(members.max() + 1)}
+        if grouping.are_labelled(members, y):
+            margins, y = grouping.mean(members, margins), group_names.majority(members, y)
+            first, passes = grouping.mean(members, first), np.array([grouping.mean(members, p) for p in passes])
+            suspect = (grouping.mean(members, suspect.astype(float)) > 0) & (margins > last_pass.MARGIN)
+            about["unit"], pieces = "group", np.arange(len(y))
+        else:
+            weights = 1 / np.bincount(members)[members]
+            pieces = np.unique(members * passes.shape[2] + y, return_inverse=True)[1]  # a group's samples of one label
+    p, listed = last_pass.averaged(passes, first), np.flatnonzero(suspect)[np.argsort(-margins[suspect], kind="stable")]
+    agreement, permuted, learned, doubtful = _learned(group_names.majority(pieces, y), grouping.mean(pieces, first))
+    surer, made = (False, 0) if learned or not doubtful or again is None else _surer(y, passes, again, runs)
+    learned = learned or surer
+    *by_agreement, right = fit_agreement(y, p, weights)
+    ratio, low, high, wrong = fit(y, p, last_pass.consistency(passes), weights, most=right)
+    if right < RIGHT:
+        ratio, wrong = (ratio + by_agreement[0]) / 2, (wrong + by_agreement[3]) / 2
+        low, high = min(low, by_agreement[1]), max(high, by_agreement[2])
+    precision = np.cumsum(wrong[listed]) / np.arange(1, len(listed) + 1)
+    top = int(np.max(np.flatnonzero(precision > 0.5), initial=-1)) + 1 if learned else 0
+    use = learned and top == len(listed) and right >= RIGHT
+    found = {"outcome": USE if use else TOP if top else NOTHING, "agreement": agreement,
+             "largest_class": float(np.bincount(y).max() / len(y)), "permuted": permuted, "runs": made, "right": right,
+             "margin": float(np.median(margins[listed])) if len(listed) else None, "wrong": None, "wrong_low": None,
+             "wrong_high": None, "issues": len(listed), "expected_precision": None, "top": top, **about}
+    if found["outcome"] != NOTHING:
+        found |= {"wrong": round(ratio * len(y)), "wrong_low": round(low * len(y)), "wrong_high": round(high * len(y)),
+                  "expected_precision": float(precision[-1]) if len(listed) else None}
+    return {"outcome": found["outcome"], "sentence": _sentence(found, learned), **found}
+
+
+def _learned(y, first):
+    """Return (the fraction of labels that `first` predicts, that of permuted labels, whether it predicts labels, or may)."""
+    asked, generator = ~np.isnan(first).any(axis=1), np.random.default_rng(0)
+    labels, first, rows = y[asked], first[asked], np.arange(asked.sum())
+
+    def fitting(labels):
+        """Return the fraction of labels that are predicted, and their mean probability."""
+        return [(first.argmax(axis=1) == labels).mean(), first[rows, labels].mean()] if len(rows) else [0.0, 0.0]
+
+    (agreement, mean), permuted = fitting(labels), np.array([fitting(generator.permutation(labels))
+                                                             for _ in range(PERMUTATIONS)])
+    by_chance, deviation = permuted[:, 1].mean(), permuted[:, 1].std()
+    return float(agreement), float(permuted[:, 0].mean()), bool(mean > by_chance + 4 * deviation), bool(mean > by_chance)
+
+
+def _surer(y, passes, again, runs):
+    """Return (whether the passes are surer of labels y than of permuted ones, how many runs with permuted labels were made).
+
+    A sequential permutation test (Besag and Clifford 1991): where labels are not learned, it ends after a few runs. It is of
+    the whole procedure, since the passes depend on a sample's label by way of the selection.
+    """
+    def sure(y, passes):
+        """Return twice the mean probability of the given labels minus the mean entropy, of those tried the most telling."""
+        p = passes.mean(axis=0)
+        return 2 * p[np.arange(len(y)), y].mean() + (p * np.log(np.clip(p, 1e-12, None))).sum(axis=1).mean()
+
+    of_given = sure(y, passes)
+    for number in range(1, runs + 1):
+        if sure(*again(number)) >= of_given:
+            return False, number
+    return runs > 0, runs
+
+
+def largest_noise_ratio(y, p, consistency=None):
+    """Return the fraction of labels that can be wrong, for which a list of label issues has entries.
+
+    The larger of two estimates: that of `fit`, and the fraction of labels that networks do not predict where they are surest
+    (`SUREST`), plus its standard error, which is right also where wrong labels are those most easily mistaken. y, p,
+    consistency: as for `fit`.
+    """
+    surest = np.argsort(-p.max(axis=1), kind="stable")[:math.ceil(SUREST * len(y))]
+    missed = max((p[surest].argmax(axis=1) != y[surest]).mean(), 0.5 / len(surest))
+    return max(fit(y, p, consistency)[0], float(missed + math.sqrt(missed * (1 - missed) / len(surest))))
+
+
+def fit(y, p, consistency=None, weights=None, most=1):
+    """Fit the noise ratio ε to given labels and out-of-fold probabilities p, by maximum likelihood.
+
+    The model: a sample's true label has the probabilities p ** exponent, normalised; with probability ε its given label is
+    another one. Which one depends on the true class, as counted where p predicts another label than the given one. Errors of
+    the model and of the labels can look alike. Where two passes agree (consistency: the fraction of samples), the model is
+    taken to be right: the normalised probabilities are at least as sure, on average, as 1 - 2 (1 - consistency). weights,
+    float [n]: the pieces of evidence that a sample is, by default 1. most: the mean of the largest probabilities that the
+    exponent may lead to, which counts more than the consistency.
+
+    Returns
+    -------
+    ratio, low, high : float
+        ε and its 95 % profile-likelihood interval.
+    wrong : float array [n]
+        Each label's probability of being wrong.
+    """
+    flow, candidates = _flow(y, p), []
+    least = -np.inf if consistency is None else 1 - 2 * (1 - consistency)
+    for exponent in EXPONENTS[::-1]:
+        true = _raised(p, exponent)
+        sure = np.average(true.max(axis=1), weights=weights)
+        if sure > most and exponent > EXPONENTS[0]:
+            continue
+        if candidates and sure < least:
+            break
+        # The probability of each given label if labels are right, and if they are wrong.
+        candidates.append((true[np.arange(len(y)), y], (true * flow[:, y].T).sum(axis=1)))
+    likelihood = np.array([_log_likelihood(right, wrong, weights, 1e-300) for right, wrong in candidates])
+    exponent, best = np.unravel_index(likelihood.argmax(), likelihood.shape)
+    within, (right, wrong) = np.flatnonzero(likelihood.max(axis=0) >= likelihood.max() - INTERVAL), candidates[exponent]
+    return NOISE[best], NOISE[within[0]], NOISE[within[-1]], _probability(NOISE[best], right, wrong)
+
+
+def fit_agreement(y, p, weights=None):
+    """Fit the noise ratio ε and how often networks are right, only to whether each given label is the predicted class.
+
+    By maximum likelihood: with c the largest of a sample's probabilities, raised to an exponent and normalised, the given
+    label is the predicted class with probability (1 - ε) c + ε (1 - c) / (num_classes - 1). Errors of a network grow rarer
+    where it is surer, wrong labels do not. It says less than `fit` does (with few samples next to nothing), but does not take
+    what a network cannot learn for wrong labels.
+
+    Parameters are those of `fit`.
+
+    Returns
+    -------
+    ratio, low, high, wrong
+        As of `fit`.
+    right : float
+        The fraction of samples that networks predict right: the upper limit of its 95 % profile-likelihood interval.
+    """
+    agree, chance = p.argmax(axis=1) == y, 1 / max(1, p.shape[1] - 1)
+    likelihood, sure = np.empty((len(EXPONENTS), len(NOISE))), np.empty(len(EXPONENTS))
+    for row, exponent in enumerate(EXPONENTS):
+        c = _raised(p, exponent).max(axis=1)
+        sure[row] = np.average(c, weights=weights)
+        by_chance = (1 - c) * chance
+        likelihood[row] = _log_likelihood(np.where(agree, c, 1 - c), np.where(agree, by_chance, 1 - by_chance), weights, 1e-6)
+    row, best = np.unravel_index(likelihood.argmax(), likelihood.shape)
+    true, within = _raised(p, EXPONENTS[row]), likelihood >= likelihood.max() - INTERVAL
+    ratios = NOISE[within.any(axis=0)]
+    wrong = _probability(NOISE[best], true[np.arange(len(y)), y], (true * _flow(y, p)[:, y].T).sum(axis=1))
+    return NOISE[best], ratios[0], ratios[-1], wrong, float(sure[within.any(axis=1)].max())
+
+
+def _log_likelihood(right, wrong, weights, least):
+    """Return the log-likelihood of each of `NOISE`, from probabilities of labels if they are right and if they are wrong."""
+    found, parts = [], min(len(NOISE), math.ceil(len(NOISE) * len(right) / 2e6))  # some 2 million numbers in memory at once
+    for ratios in np.array_split(NOISE[:, None], max(1, parts)):
+        logs = np.log(np.maximum((1 - ratios) * right + ratios * wrong, least))
+        found.append(logs.sum(axis=1) if weights is None else logs @ weights)
+    return np.concatenate(found)
+
+
+def _flow(y, p):
+    """Return [true class, given label]: the probabilities of a wrong label, from predictions, with one pseudo-count each."""
+    flow = np.ones((p.shape[1], p.shape[1]))
+    np.add.at(flow, (p.argmax(axis=1), y), 1)
+    np.fill_diagonal(flow, 0)
+    return flow / np.maximum(flow.sum(axis=1, keepdims=True), 1e-300)
+
+
+def _raised(p, exponent):
+    """Return the probabilities p raised to an exponent, normalised."""
+    logs = np.log(np.clip(p, 1e-9, None))
+    raised = np.exp(exponent * (logs - logs.max(axis=1, keepdims=True)))
+    return raised / raised.sum(axis=1, keepdims=True)
+
+
+def _probability(ratio, right, wrong):
+    """Return each label's probability of being wrong, float [n], from those of the label if it is right and if it is wrong."""
+    return ratio * wrong / np.maximum(ratio * wrong + (1 - ratio) * right, 1e-300)
+
+
+def _sentence(found, learned):
+    by_group = found.get("unit") == "group"
+    entries = "groups of the list of groups" if by_group else "label issues"
+    labels = "labels of groups" if by_group else "labels"
+    agreement = (f"networks predict {found['agreement']:.1%} of {labels} they were not trained on, {found['permuted']:.1%} if "
+                 f"the labels are permuted")
+    if found["runs"] and learned:
+        agreement += f"; in none of {found['runs']} runs with permuted labels were they as sure"
+    if found["outcome"] == NOTHING:
+        none = "; no label is more likely to be wrong than right" if learned else ""
+        return f"nothing follows from this list: {agreement}{none}; give more samples, or features that tell the classes apart"
+    labels = f"of {found['groups']} groups have a wrong label" if by_group else "labels are wrong"
+    about = f"about {found['wrong']} {labels} ({found['wrong_low']} to {found['wrong_high']})"
+    if found["outcome"] == TOP:
+        seldom = f"; they are right about {found['right']:.0%} of all at most" if found["right"] < RIGHT else ""
+        how = (f"use the first {found['top']} of the {found['issues']} {entries} only" if found["top"] < found["issues"] else
+               f"use none of the {found['issues']} {entries} that you have not looked at")
+        return f"{how}: {about}; {agreement}{seldom}"
+    expected = found["expected_precision"]
+    precise = "" if expected is None else f"; {expected:.0%} of the {found['issues']} {entries} are expected to be wrong"
+    return f"the list can be used: {about}{precise}; {agreement}"

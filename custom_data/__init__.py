@@ -1,0 +1,1 @@
+"""How people's own files become arrays, labels and groups."""

@@ -1,0 +1,162 @@
+"""Arrays as a custom dataset: an .npz with x and y, or an .npy of samples beside an .npy of labels."""
+import functools
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+from incv import data, utils
+from incv.custom_data import features
+from incv.data import DataError
+from incv.utils import listed
+
+# Names of arrays in an .npz, the usual ones first.
+NAMES = {"x": ("x", "X", "x_train", "X_train", "train_images", "images", "features", "data"),
+         "y": ("y", "Y", "y_train", "Y_train", "train_labels", "labels", "label", "targets", "target"),
+         "y_true": ("y_true",), "x_test": ("x_test", "X_test", "test_images"),
+         "y_test": ("y_test", "Y_test", "test_labels")}
+USUAL = [name for names in NAMES.values() for name in names]
+
+
+def is_npy(path):
+    """Return whether a file is an .npy, by its name."""
+    return Path(path).suffix.lower() == ".npy"
+
+
+def checksum(path, labels=None):
+    """Return the SHA-256 of a file and, if there is one, of its file of labels."""
+    found = []
+    for each in filter(None, (path, labels)):
+        with open(each, "rb") as file:
+            found.append(hashlib.file_digest(file, "sha256"))
+    return (found[0] if labels is None else hashlib.sha256(b"".join(each.digest() for each in found))).hexdigest()
+
+
+class Standardised:
+    """Samples that are features: x, float64 [n, d], is standardised when it is first asked for; DataError for huge values.
+
+    num_features: d, known without scikit-learn, whose import takes longer than reading most files.
+    """
+
+    def __init__(self, x, path):
+        self.raw, self.path, self.num_features = x, path, x.shape[1]
+        with np.errstate(over="ignore", invalid="ignore"):
+            if not np.isfinite(np.var(x, axis=0)).all():
+                raise DataError(f"{path}: {features.TOO_LARGE}")
+
+    @functools.cached_property
+    def _fitted(self):
+        from sklearn.preprocessing import StandardScaler
+
+        scaler = StandardScaler()
+        x, self.raw = features.scaled(scaler, self.raw, self.path, fit=True), None
+        return scaler, x
+
+    @property
+    def x(self):
+        return self._fitted[1]
+
+    def transform(self, x, path):
+        """Return other samples, float [m, d], by the same mean and standard deviation; path: how an error begins."""
+        return features.scaled(self._fitted[0], x, path)
+
+
+def find(path, labels=None):
+    """Find samples and labels.
+
+    Parameters
+    ----------
+    path : str or path
+        An .npz, or an .npy of samples, which is memory-mapped.
+    labels : str or path, optional
+        The .npy of labels.
+
+    Returns
+    -------
+    arrays : {role: array}
+        x and y and, if the .npz has them, y_true, x_test and y_test.
+    names : {role: str or None}
+        What the .npz calls them; of an .npy, the roles.
+
+    Raises
+    ------
+    DataError
+    """
+    if is_npy(path):
+        x, y = read_npy(path, mmap_mode="r"), read_npy(labels)
+        if x.shape[:1] != y.shape[:1]:
+            raise DataError(f"{path} is of shape {x.shape} and {labels} of shape {y.shape}: give one label per sample")
+        return {"x": x, "y": y}, {role: role if role in "xy" else None for role in NAMES}
+    found = data.read_arrays(path, USUAL)
+    names = {role: next((name for name in usual if name in found), None) for role, usual in NAMES.items()}
+    for role, what in (("x", "samples"), ("y", "labels")):
+        if names[role] is None:
+            raise DataError(f"{path}: has no array {role} ({what}), by that or a usual name; its arrays are "
+                            f"{listed([repr(name) for name in data.names_of_arrays(path)])}")
+    arrays = {role: found[name] for role, name in names.items() if name}
+    if ("x_test" in arrays) != ("y_test" in arrays):
+        raise DataError(f"{path}: x_test and y_test belong together; one of them is missing: add it, or remove the other")
+    for one, other in (("x", "y"), ("x", "y_true"), ("x_test", "y_test")):
+        if other in arrays and arrays[one].shape[:1] != arrays[other].shape[:1]:
+            raise DataError(f"{path}: {one} has {arrays[one].shape[:1]} samples and {other} {arrays[other].shape[:1]}")
+    return arrays, names
+
+
+def not_used(path, used, said):
+    """Return the warning about arrays of an .npz that are neither in `used` nor in the warnings `said`."""
+    others = [] if is_npy(path) else [repr(name) for name in data.names_of_arrays(path) if name not in used]
+    others = [name for name in others if not any(name in line for line in said)]
+    return [f"{path}: array{'s' if len(others) > 1 else ''} {listed(others)}: not used"] if others else []
+
+
+def read_npy(path, mmap_mode=None):
+    """Return the array of an .npy, memory-mapped if `mmap_mode` says so. Raises DataError; unpickles nothing."""
+    try:
+        if not Path(path).is_file():
+            raise ValueError("no such file" if not Path(path).exists() else "not a regular file")
+        with open(path, "rb") as file:
+            other = file.read(6) not in (b"\x93NUMPY", b"")
+        if other:
+            raise DataError(f"{path}: not an .npy, whatever its name; save an array with numpy.save")
+        found = np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
+        if not isinstance(found, np.ndarray):
+            raise ValueError("not an .npy")
+        return np.asarray(found)
+    except (OSError, ValueError, TypeError, EOFError, SyntaxError, MemoryError) as error:
+        what = ("contains Python objects, which are not read" if "allow_pickle" in str(error) or "object" in str(error) else
+                f"cannot be read ({utils.first_line(error)})")
+        raise DataError(f"{path}: {what}; save a plain array with numpy.save") from None
+
+
+def of_groups(path, name, names, number):
+    """Return the array of an .npz that names the group of each sample; DataError if there is none. names: of `find`."""
+    if is_npy(path):
+        raise DataError(f"--group {name}: an .npy has no other arrays; save x, y and {name} as one .npz with numpy.savez")
+    others = [each for each in data.names_of_arrays(path) if each not in names.values()]
+    if name not in others:
+        raise DataError(f"{path}: --group {name}: give the name of an array of groups; its other arrays are "
+                        f"{listed([repr(each) for each in others])}")
+    found = data.read_arrays(path, [name])[name]
+    if found.shape != (number,):
+        raise DataError(f"{path}: --group {name}: the array has shape {found.shape}; give one name per sample, ({number},)")
+    return found
+
+
+def samples(path, name, x):
+    """Check an array of samples; return it as uint8 or float32 [n, h, w, c] or float64 [n, d]."""
+    if x.dtype.kind not in "uifb" or x.ndim not in (2, 3, 4) or 0 in x.shape:
+        raise DataError(f"{path}: {name} is {x.dtype} of shape {x.shape}; give numbers of shape (n, height, width), "
+                        f"(n, height, width, channels) or (n, features)")
+    if x.dtype.kind == "f" and not np.isfinite(x).all():
+        bad = np.flatnonzero(~np.isfinite(x.reshape(len(x), -1)).all(axis=1))
+        raise DataError(f"{path}: {name} has NaN or infinite values in {len(bad)} samples, first in number {bad[0]}; fix or "
+                        f"remove them")
+    if x.dtype.kind == "f" and np.abs(x).max() > 1e30:
+        raise DataError(f"{path}: {name} has numbers as large as {np.abs(x).max():.3g}; use another unit")
+    if x.ndim == 4 and x.shape[3] > 4 and (x.shape[1] <= 4 or x.shape[1] < x.shape[2] == x.shape[3]):
+        raise DataError(f"{path}: {name} has shape {x.shape}: channels go last, (n, height, width, channels); give "
+                        f"numpy.transpose({name}, (0, 2, 3, 1))")
+    if x.ndim == 2:
+        return x.astype(np.float64)
+    x = x[..., None] if x.ndim == 3 else x
+    return x if x.dtype == np.uint8 else x.astype(np.float32)

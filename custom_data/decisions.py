@@ -1,0 +1,225 @@
+"""The lists of label issues as files (_suspects.csv, _groups.csv), in whose column `decision` a person says what is right.
+
+A decision is keep (the label is right), drop (the sample is not used) or the name of a class (the right label).
+"""
+import contextlib
+import hashlib
+import json
+import re
+from collections import namedtuple
+from pathlib import Path
+
+import numpy as np
+
+from incv import data, utils
+from incv.custom_data import group_names, table_file
+
+KEEP, DROP = "keep", "drop"
+TEXT = ("sample", "given", "suggested", "status", "group")  # columns
+
+
+def for_spreadsheets(table):
+    """Return a DataFrame whose text no spreadsheet runs as a formula: an apostrophe is put before =, +, - and @ at its start.
+
+    Numbers stay as they are; text that starts with an apostrophe gets another one. `read_issues` reads the names as they were.
+    """
+    def harmless(value):
+        if not isinstance(value, str) or not value.startswith(("=", "+", "-", "@", "\t", "\r", "'")):
+            return value
+        try:
+            float(value)
+        except ValueError:
+            return f"'{value}"
+        return value
+
+    return table.assign(**{name: table[name].map(harmless) for name in TEXT if name in table})
+
+
+def read_issues(file):
+    """Read a list of label issues (_suspects.csv) or the out-of-fold table: a DataFrame with the names as they were."""
+    import pandas as pd
+
+    table = pd.read_csv(file, dtype={"sample": str, "given": str, "suggested": str}, keep_default_na=False)
+    for column in ("sample", "given", "suggested"):
+        table[column] = table[column].str.removeprefix("'")
+    return table
+
+
+# --- decisions --------------------------------------------------------------------------------------------------------
+
+# of: "sample", "row" (of a list of pictures) or "group"; name, given: as the list has them; decision: keep, drop or a class.
+# sample: of a row, the picture. All of them text.
+Decision = namedtuple("Decision", "of name given decision sample", defaults=[""])
+
+
+def read(files):
+    """Read the decisions in lists of label issues (_suspects.csv, _groups.csv or _out_of_fold.csv with a column `decision`).
+
+    Parameters
+    ----------
+    files : list of path
+
+    Returns
+    -------
+    list of Decision
+        In the order of the files and their rows; where several are about the same sample, the last one counts.
+
+    Raises
+    ------
+    data.DataError
+    """
+    found = []
+    for file in files:
+        if not Path(file).is_file():
+            why = "not a regular file" if Path(file).exists() else "no such file"
+            raise data.DataError(f"--decisions {file}: {why}; give a list that INCV wrote, with your decisions")
+        rows = table_file.read_table(file, "decision", as_text=True)[0]  # whatever a spreadsheet made of it
+        of = next((name for name in ("row", "sample", "group") if name in rows), "sample")
+        missing = [name for name in (of, "given", "decision") if name not in rows]
+        if missing:
+            raise data.DataError(f"--decisions {file}: has no column {missing[0]!r}; give a list that INCV wrote, "
+                                 f"..._suspects.csv or ..._groups.csv, with your decisions")
+        columns = [of, "given", "decision", *(["sample"] if of == "row" and "sample" in rows else [])]
+        rows = rows[columns].fillna("").apply(
+            lambda column: column.str.strip().str.removeprefix("'"))
+        found += [Decision(of, *row) for row in rows[rows["decision"] != ""].itertuples(index=False)]
+    return found
+
+
+def checksum(files):
+    """Return what identifies decisions, for the settings of a run."""
+    found = read(files)
+    if any(decision.of == "group" for decision in found):  # their order counts
+        return hashlib.sha256(json.dumps([decision[:4] for decision in found]).encode()).hexdigest()
+    by_sample = {name: (given, decision) for _, name, given, decision, _ in found}
+    return hashlib.sha256(json.dumps(sorted(by_sample.items())).encode()).hexdigest()
+
+
+def without_earlier(files):
+    """Return the lists of runs whose decisions are not those of the other files: what was decided before would be lost.
+
+    files: list of path. The name of a list tells its run's decisions, by the first digits of their `checksum`.
+    """
+    lost = []
+    for number, file in enumerate(files):
+        of_run = re.search(r"_decisions_([0-9a-f]{6})_", Path(file).name)
+        others = [files[:number], [other for other in files if other != file]]
+        if of_run and not any(some and checksum(some).startswith(of_run[1]) for some in others):
+            lost.append(file)
+    return lost
+
+
+def of_other_data(files, checksum):
+    """Return the lists beside whose run's JSON the data have another checksum than this one. files: list of path."""
+    found = []
+    for file in files:
+        run = re.sub(r"_(suspects|out_of_fold)(_decided\d+)?$", ".json", str(Path(file).with_suffix("")))
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # no JSON of a run
+            if json.loads(Path(run).read_text("utf-8"))["settings"]["dataset_checksum"] != checksum:
+                found.append(file)
+    return found
+
+
+def decide(files, names, given, class_names, of_groups=None, samples=None):
+    """Apply the decisions in `files` to labels.
+
+    Parameters
+    ----------
+    files : list of path
+    names : array [n]
+        The names of the samples, as the lists have them; their rows in a list of pictures.
+    given : int array [n]
+    class_names : array [num_classes]
+    of_groups : array [n], optional
+        The group of each sample, as the lists have them: a decision about a group is one about each of its samples.
+    samples : array [n], optional
+        Where `names` are rows of a list of pictures, the pictures as it writes them: none is decided by another one's row.
+
+    Returns
+    -------
+    given : int array [n]
+        With the labels that were corrected.
+    used : bool array [n]
+        False for dropped samples.
+    trusted : bool array [n]
+        True for labels that a person confirmed or corrected.
+
+    Raises
+    ------
+    data.DataError
+        For samples, groups, labels or classes that the dataset does not have.
+    """
+    classes, class_names = {str(name): number for number, name in enumerate(class_names)}, np.asarray(class_names).astype(str)
+    found, members = read(files), {"sample": {str(name): [position] for position, name in enumerate(names)}, "group": {}}
+    members["row"] = members["sample"]
+    for position, name in enumerate(() if of_groups is None else of_groups):
+        members["group"].setdefault(str(name), []).append(position)
+    first, given, pictures = np.array(given), np.array(given), set(map(str, () if samples is None else samples))
+    used, trusted = np.ones(len(given), dtype=bool), np.zeros(len(given), dtype=bool)
+    for of, name, label, decision, sample in found:
+        where = f"--decisions: {of} {name!r}"
+        if of == "sample" and samples is not None:
+            raise data.DataError(f"{where}: the list of decisions has no column 'row', by which pictures of a list are found: "
+                                 f"give the list as INCV wrote it, with your decisions")
+        if of == "group" and of_groups is None:
+            raise data.DataError(f"{where}: the dataset has no groups: give the --group of the run that wrote this list")
+        name = _as_known(name, members[of])
+        if name not in members[of]:
+            raise data.DataError(f"{where} is not in the dataset: remove its decision")
+        positions = np.array(members[of][name])
+        if of == "row" and sample in pictures and sample != str(samples[positions[0]]):  # as a spreadsheet has it, 3 is 0003
+            raise data.DataError(f"{where} was {sample!r} then, and is {str(samples[positions[0]])!r} now: remove its "
+                                 f"decision")
+        now = [group_names.labels_of(class_names[labels[positions]]) for labels in (first, given)]
+        now += [group_names.labels_of(class_names[given[positions[used[positions]]]])] if used[positions].any() else []
+        if label not in now and label.casefold() in ("true", "false"):  # as a spreadsheet writes True and False
+            label = next((each for each in now if each.casefold() == label.casefold()), label)
+            decision = decision.capitalize() if decision.capitalize() in classes else decision
+        label, decision = _as_known(label, now), _as_known(decision, classes)
+        if decision not in classes and decision.casefold() in (KEEP, DROP):
+            decision = decision.casefold()
+        if label not in now:  # a list of a run with earlier decisions has the labels that these left
+            raise data.DataError(f"{where} is labelled {now[0]!r}, in the list {label!r}: the data have changed since, or a "
+                                 f"spreadsheet has changed the list; remove its decision")
+        if decision in (KEEP, DROP) and decision in classes:
+            raise data.DataError(f"{where}: {decision!r} is also the name of a class: rename the class")
+        if decision not in (KEEP, DROP, *classes):
+            raise data.DataError(f"{where}: {decision!r} is not a decision: write keep, drop or a class, one of "
+                                 f"{utils.listed([repr(name) for name in classes], 20)}")
+        used[positions], trusted[positions] = decision != DROP, decision != DROP
+        given[positions] = classes.get(decision, (first if label == now[0] else given)[positions])
+    if len(np.unique(given[used])) < 2:
+        raise data.DataError(f"--decisions: {utils.many(int(used.sum()), 'sample')} of {len(np.unique(given[used]))} classes "
+                             f"are left: at least two classes are needed")
+    return given, used, trusted
+
+
+def _as_known(text, known):
+    """Return a name as the dataset has it, where pandas has made a float of it: 7 for 7.0. known: names."""
+    whole = re.sub(r"\.0+$", "", text)
+    return whole if text not in known and whole in known else text
+
+
+def is_list(file):
+    """Return whether a file is a list of label issues, by the names of columns in its first line, however they are written."""
+    with open(file, encoding="utf-8", errors="replace") as lines:
+        return {"given", "decision"} <= set(re.findall(r"\w+", lines.readline(10000).casefold()))
+
+
+def set_aside(listed):
+    """Rename a list of label issues that a person has edited, so that the next run does not replace it.
+
+    Returns the new name, or None if there are no decisions to keep.
+    """
+    if not listed.exists():
+        return None
+    try:
+        edited = bool(read([listed]))
+    except data.DataError:  # a person has done more than decide
+        edited = is_list(listed)
+    if not edited:
+        return None
+    number = 1
+    while (kept := listed.with_name(f"{listed.stem}_decided{number}.csv")).exists():
+        number += 1
+    return listed.rename(kept)

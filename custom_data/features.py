@@ -1,0 +1,246 @@
+"""The columns of a table as features: standardised, one-hot, and missing values marked."""
+import functools
+import warnings
+from decimal import Decimal
+
+import numpy as np
+
+from incv.custom_data import columns, dates
+from incv.data import DataError
+from incv.utils import first_line, listed, many
+
+MAX_WORDS = 1000  # features of a column of text
+TOO_LARGE = "some numbers are too large to standardise; use another unit"
+LEAKS = 0.95  # the fraction of labels that a single column predicts, cross-validated, above which it is named
+
+
+class Features:
+    """The features of a table: numbers standardised, categories one-hot, dates and texts as numbers, missing values marked.
+
+    Missing numbers become the median of the column, and an extra feature marks them; missing categories are a category.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Without labels, fitted to.
+    path : path
+        How an error begins.
+    decimal : str, optional
+        See `table_file.read_table`.
+
+    Attributes
+    ----------
+    columns : {name: Column}
+    as_text : list of str
+        Columns that another table must not parse as numbers.
+    notes : {how they are read: names of columns}
+        What is read otherwise than written.
+    remarks : {what else should be known: names of columns}
+    x : float64 array [n, d]
+        The features of `table`, computed when they are first asked for.
+    num_features : int
+        d, counted without scikit-learn, whose import takes longer than reading most tables.
+
+    Raises
+    ------
+    DataError
+        For infinite or huge values, lists, and where two readings are possible.
+    """
+
+    def __init__(self, table, path, decimal=None):
+        import pandas as pd
+
+        self.path, self.columns, self.notes, self.remarks, self.parts = path, {}, {}, {}, {}
+        self.as_text = [name for name in table if not pd.api.types.is_numeric_dtype(table[name])]
+        for name in table:
+            self.columns[name], note, remark = columns.kind_of_column(table[name], name, path, decimal)
+            for told, of_columns in ((note, self.notes), (remark, self.remarks)):
+                if told:
+                    of_columns.setdefault(told, []).append(name)
+        converted = self._converted(table)
+        for name in self._named("numbers"):
+            infinite = np.isinf(converted[name].to_numpy())
+            if infinite.any():
+                raise DataError(f"{path}: column {name!r} has {infinite.sum()} infinite values, the first in row "
+                                f"{infinite.argmax()} (counted from 0); fix or remove them")
+        self.missing = {name for name in self._named("numbers") if converted[name].isna().any()}
+        self.of_table, self.num_features = converted, self._count(converted)
+
+    @functools.cached_property
+    def _fitted(self):
+        """Return (scikit-learn's preprocessing fitted to the table, the table's features)."""
+        preprocessing = self._preprocessing(self.of_table)
+        x = scaled(preprocessing, self.of_table, self.path, fit=True)
+        self.of_table = None
+        return preprocessing, x
+
+    @property
+    def x(self):
+        return self._fitted[1]
+
+    def _count(self, converted):
+        """Return how many features `_preprocessing` makes of `_converted`'s DataFrame; DataError if numbers are too large."""
+        total, categories, of_text = 0, self._named("categories"), self._named("text")
+        for name, column in converted.items():
+            if name in categories:
+                total += min(column.nunique(), columns.MAX_CATEGORIES)
+            elif name in of_text:
+                in_texts = terms(column, self.columns[name].characters).explode().value_counts()
+                total += min(int((in_texts >= 2).sum()), MAX_WORDS)
+            else:
+                present = column.dropna()
+                with np.errstate(over="ignore", invalid="ignore"):
+                    if len(present) and not np.isfinite(np.var(present.to_numpy())):
+                        raise DataError(f"{self.path}: {TOO_LARGE}")
+                total += (len(present) > 0) + (len(present) < len(column))
+        return total
+
+    def warnings(self, without=(), remarks=False):
+        """Return the warnings of what is read otherwise than written, without those of some columns, or the remarks."""
+        notes = {note: [name for name in names if name not in without]
+                 for note, names in (self.remarks if remarks else self.notes).items()}
+        return [columns.told(self.path, names, note) for note, names in notes.items() if names]
+
+    def has_missing(self, name):
+        """Return whether a feature marks the missing values of a column of numbers."""
+        return name in self.missing
+
+    def transform(self, table, warn=None):
+        """Return the features of another table with these columns, float64 [n, d]; DataError if it lacks one.
+
+        warn: called with a line about each column that is empty or has categories that this table did not have.
+        """
+        missing = [name for name in self.columns if name not in table]
+        if missing:
+            raise DataError(f"lacks the column {listed(missing)}")
+        converted = self._converted(table)
+        for name, column in self.columns.items() if warn else ():
+            empty = table[name].isna() | (table[name].astype(str).str.strip() == "")
+            new = converted[name][~empty & ~converted[name].isin(set(self.categories[name]))] if (
+                column.kind == "categories") else ()
+            if empty.all() or len(new):
+                warn(f"column {name!r} is empty" if empty.all() else f"column {name!r}: {many(len(new), 'value')} such as "
+                     f"{new.iloc[0]!r}, a category that the training data do not have")
+        return scaled(self._fitted[0], converted, self.path)
+
+    @property
+    def categories(self):
+        """Return {column: its categories}."""
+        found = self._named("categories")
+        return dict(zip(found, self._fitted[0].named_transformers_["categories"].categories_)) if found else {}
+
+    def _named(self, kind):
+        return [name for name, column in self.columns.items() if column.kind == kind]
+
+    def _converted(self, table):
+        """Return a DataFrame of floats (numbers, parts of dates) and strings (categories, text)."""
+        import pandas as pd
+
+        found = {}
+        for name, column in self.columns.items():
+            values = table[name]
+            if column.kind == "numbers":
+                found[name] = self._numbers(values, name, column)
+            elif column.kind == "dates":
+                parts = dates.parts(values, name, column.dayfirst, self.parts.get(name))
+                self.parts.setdefault(name, list(parts))
+                found |= {f"{name} ({part})": of_part for part, of_part in parts.items()}
+            else:
+                found[name] = np.array(["" if missing else str(value) for value, missing in zip(values, values.isna())],
+                                       dtype=object)
+                if column.truth:  # however another file writes it
+                    found[name] = np.array([{"true": "True", "false": "False"}.get(value.strip().casefold(), value)
+                                            for value in found[name]], dtype=object)
+        return pd.DataFrame(found, index=table.index)
+
+    def _numbers(self, values, name, column):
+        import pandas as pd
+
+        if pd.api.types.is_numeric_dtype(values) or len(values.dropna()) and all(
+                isinstance(value, Decimal) for value in values.dropna()):
+            return values.astype(float).to_numpy(dtype=np.float64, na_value=np.nan)
+        text = values.astype(object).where(values.notna(), "").astype(str).str.strip()
+        if column.truth:
+            text = text.str.casefold().replace({"true": "1", "false": "0"})
+        found = columns.numbers_of(text, name, self.path, column.decimal, column.unit)[0]
+        odd = text[found.isna() & (text != "")]
+        if len(odd) and (name not in self.as_text or len(odd) > len(text) / 2 or odd.nunique() > 5 and not
+                         odd.str.casefold().isin(columns.MISSING).all()):
+            raise DataError(f"column {name!r} has {many(len(odd), 'value')} such as {odd.iloc[0]!r}, which are not numbers")
+        return found.to_numpy()
+
+    def _preprocessing(self, converted):
+        from sklearn.compose import ColumnTransformer
+        from sklearn.feature_extraction.text import TfidfVectorizer
+        from sklearn.impute import SimpleImputer
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+        categories, of_text = self._named("categories"), self._named("text")
+        numbers = [name for name in converted if name not in (*categories, *of_text)]
+        return ColumnTransformer([
+            ("numbers", make_pipeline(SimpleImputer(strategy="median", add_indicator=True), StandardScaler()), numbers),
+            ("categories", OneHotEncoder(handle_unknown="infrequent_if_exist", max_categories=columns.MAX_CATEGORIES,
+                                         sparse_output=False), categories),
+            *((f"text {name}", TfidfVectorizer(
+                max_features=MAX_WORDS, min_df=2, sublinear_tf=True,
+                **{"analyzer": "char", "ngram_range": (1, 2)} if self.columns[name].characters else {}), name)
+              for name in of_text)],
+            sparse_threshold=0)
+
+
+def leaks(features, table, labels, class_names):
+    """Return {column: what it says of labels} of columns that alone predict nearly all, or tell one class from the others.
+
+    A column predicts by its values, in 64 bins of equal size if there are more: the majority of the other half. A column of
+    two values tells a class if its F1 score for this class is as high. features: Features; labels: int [n]; class_names: what
+    these stand for. Of at most 5,000 rows.
+    """
+    import pandas as pd
+
+    some, found = np.random.default_rng(0).permutation(len(labels))[:5000], {}
+    y, half, num_classes = labels[some], np.arange(len(some)) % 2 == 0, labels.max() + 1
+    if len(some) < 30 or np.bincount(y).max() > 0.9 * len(some):
+        return found
+    converted = features._converted(table.iloc[some])
+    for name in converted:
+        origin = name if name in features.columns else name.rpartition(" (")[0]  # of a part of dates
+        if features.columns[origin].kind == "text":
+            continue
+        codes, values = pd.factorize(converted[name], sort=True, use_na_sentinel=False)
+        if len(values) > 64:
+            codes = np.argsort(np.argsort(codes, kind="stable")) * 64 // len(codes)
+        right = 0
+        for fitted in (half, ~half):
+            counts = np.bincount(codes[fitted] * num_classes + y[fitted], minlength=(codes.max() + 1) * num_classes)
+            right += (counts.reshape(-1, num_classes).argmax(axis=1)[codes[~fitted]] == y[~fitted]).sum()
+        if right / len(y) >= LEAKS:
+            found[origin] = f"predicts {right / len(y):.0%} of the labels"
+        elif len(values) == 2:  # it may say which samples are of one class
+            of_both = np.bincount(codes * num_classes + y, minlength=2 * num_classes).reshape(2, num_classes)
+            alike = 2 * of_both / (of_both.sum(axis=1)[:, None] + of_both.sum(axis=0))
+            if alike.max() >= LEAKS:
+                found[origin] = f"tells which labels are {str(class_names[alike.max(axis=0).argmax()])!r}"
+    return found
+
+
+def scaled(preprocessing, x, path, fit=False):
+    """Apply scikit-learn's preprocessing to samples, fitted to them first if `fit`; DataError if a result is not finite."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of an overflow, which is an error below
+        try:
+            x = preprocessing.fit_transform(x) if fit else preprocessing.transform(x)
+        except ValueError as error:
+            raise DataError(f"{path}: {first_line(error)}") from None
+        finite = np.isfinite(x.astype(np.float32)).all()
+    if not finite:
+        raise DataError(f"{path}: {TOO_LARGE}")
+    return x
+
+
+def terms(text, characters):
+    """Return the set of terms of each text, as TfidfVectorizer takes them. text: strings in a pandas.Series."""
+    text = text.str.lower()
+    if not characters:
+        return text.str.findall(columns.WORD).map(set)
+    return text.str.replace(r"\s\s+", " ", regex=True).map(lambda each: {*each, *map("".join, zip(each, each[1:]))})

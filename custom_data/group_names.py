@@ -1,0 +1,150 @@
+"""Samples that belong together, such as the rows of one patient: their names, and columns that may name them."""
+import contextlib
+
+import numpy as np
+
+from incv import data
+from incv.data import DataError
+from incv.utils import listed
+
+MOSTLY = 0.8  # the fraction of samples with their group's majority label above which labels are taken to be of groups
+FEW = 5  # a class that is in fewer groups than this is warned of
+SHUFFLES = 5
+FOLDER = "folder"  # --group folder: the first subfolder below the class
+
+
+def as_text(values):
+    """Return the names of groups as text, object [n]: without white space around them, "" where one is missing."""
+    import pandas as pd
+
+    values = np.asarray(values, dtype=object)
+    return np.array(["" if missing else str(value).strip() for value, missing in zip(values, pd.isna(values))], dtype=object)
+
+
+def whole(column):
+    """Return a pandas.Series of floats without fractions as integers (a missing value makes them floats), else as it is."""
+    import pandas as pd
+
+    if pd.api.types.is_float_dtype(column) and (column.dropna().abs() < 2 ** 53).all() and (
+            column.dropna() == column.dropna().round()).all():
+        return column.astype("Int64")
+    return column
+
+
+def numbers(names):
+    """Return the number of each sample's group, int [n]; a sample of no group ("") is one of its own."""
+    found = np.unique(names.astype(str), return_inverse=True)[1].astype(np.int64)
+    alone = np.flatnonzero(names == "")
+    found[alone] = len(names) + np.arange(len(alone))
+    return np.unique(found, return_inverse=True)[1]
+
+
+def checked(names, given, class_names, what):
+    """Return the warnings of groups, a list of str; DataError for a single group.
+
+    names: of `as_text`; given: int [n]; what: how a warning begins.
+    """
+    groups = numbers(names)
+    if groups.max() == 0:
+        raise DataError(f"{what}: all samples are of one group: at least two are needed")
+    if groups.max() + 1 == len(groups):
+        return [f"{what}: no two samples are of the same group: is this the right one?"]
+    missing, told = int((names == "").sum()), []
+    if missing:
+        told.append(f"{what}: {missing} of {len(names)} samples without a group: each is a group of its own")
+    counts = np.bincount(np.unique(np.stack([given, groups]), axis=1)[0], minlength=len(class_names))
+    few = [f"{str(name)!r} ({count})" for name, count in zip(class_names, counts) if count < FEW]
+    if few:
+        told.append(f"{what}: classes in fewer than {FEW} groups, whose labels can hardly be checked: {listed(few)}")
+    return told
+
+
+def majority(groups, y):
+    """Return the most frequent label of each group, int [number of groups]; of equally frequent ones the first."""
+    pairs, counts = np.unique(np.stack([groups, y]), axis=1, return_counts=True)
+    order = np.lexsort((-pairs[1], counts, pairs[0]))
+    last = np.r_[np.flatnonzero(np.diff(pairs[0][order])), len(order) - 1]
+    return pairs[1][order][last]
+
+
+def labels_of(given):
+    """Return the labels of a group, str [n], as text: "ill", or "ill (9), well (1)" if it has several."""
+    labels, counts = np.unique(np.asarray(given).astype(str), return_counts=True)
+    order = np.argsort(-counts, kind="stable")
+    return str(labels[0]) if len(labels) == 1 else ", ".join(f"{labels[place]} ({counts[place]})" for place in order)
+
+
+# --- what may be a group ----------------------------------------------------------------------------------------------
+
+def may_be(values, y):
+    """Return (fraction of samples with their value's majority label, the same if shuffled) of a column that may name groups.
+
+    None if it does not: its values do not repeat, are numbers with fractions, or say no more about labels than neighbouring
+    numbers do, as a measured quantity. values: pandas.Series; y: int [n].
+    """
+    import pandas as pd
+
+    if pd.api.types.is_float_dtype(values) and (values.dropna() % 1 != 0).any():
+        return None
+    try:
+        codes, distinct = pd.factorize(values, sort=pd.api.types.is_numeric_dtype(values))
+    except TypeError:  # lists
+        return None
+    codes, y = codes[codes >= 0], y[codes >= 0]
+    if not 5 <= len(distinct) <= len(codes) / 2 or len(distinct) <= y.max() + 1:
+        return None
+    labels, sizes = majority(codes, y), np.bincount(codes)
+    found, generator = (labels[codes] == y).mean(), np.random.default_rng(0)
+    shuffled = np.mean([(majority(codes, each)[codes] == each).mean()
+                        for each in (generator.permutation(y) for _ in range(SHUFFLES))])
+    if found < MOSTLY or 1 - found > (1 - shuffled) / 2 or len(distinct) < 10 and found < 0.95:
+        return None
+    if pd.api.types.is_numeric_dtype(values):
+        before, after = labels[np.r_[1, :len(labels) - 1]], labels[np.r_[1:len(labels), len(labels) - 2]]
+        neighbours = (sizes * ((labels == before) + 0.0 + (labels == after)) / 2).sum() / sizes.sum()
+        if neighbours > found - 0.1 and found < 0.99:
+            return None
+    return float(found), float(shuffled)
+
+
+def said(what, option, found, shuffled):
+    """Return the warning of what may name groups. what: how it begins; found, shuffled: of `may_be`."""
+    return (f"{what}: {found:.0%} of the samples have the label of most with the same value ({shuffled:.0%} if shuffled): if "
+            f"these belong together, such as rows of one patient, give --group {option}; if it follows from the labels, "
+            f"--drop it")
+
+
+def in_columns(table, y, path):
+    """Return {column: warning} of the columns of a DataFrame that may name groups."""
+    found = {name: may_be(table[name], y) for name in table}
+    return {name: said(f"{path}: column {name!r}", repr(name) if " " in name else name, *each)
+            for name, each in found.items() if each}
+
+
+def in_arrays(path, usual, keep, y):
+    """Return the warnings of the arrays of an .npz that may name groups, of those with an entry per sample.
+
+    usual: the arrays that are something else; keep: bool, which samples are used; y: int [number kept].
+    """
+    import pandas as pd
+
+    found = {}
+    for name in data.names_of_arrays(path):
+        with contextlib.suppress(DataError):  # Python objects, which are not read
+            values = None if name in usual else data.read_arrays(path, [name])[name]
+            if values is not None and values.shape == keep.shape and values.dtype.kind in "iuUf":
+                found[name] = may_be(pd.Series(values[keep]), y)
+    return [said(f"{path}: array {name!r}", name, *each).partition("; if it follows")[0]
+            for name, each in found.items() if each]
+
+
+def in_subfolders(below, given, class_names, path):
+    """Return the warning of classes with several subfolders. below: the subfolder of each image, "" for none."""
+    inside = below != ""
+    pairs = np.unique(np.stack([given[inside], np.unique(below[inside].astype(str), return_inverse=True)[1]]), axis=1)
+    several = class_names[np.bincount(pairs[0], minlength=len(class_names)) > 1] if inside.any() else []
+    if not len(several):
+        return []
+    return [f"{path}: the images of {listed([repr(str(name)) for name in several], 4)} are in subfolders: if those of a "
+            f"subfolder belong together, such as frames of one video, give --group {FOLDER}; if subfolders are the classes, "
+            f"give --dataset the folder above them"]

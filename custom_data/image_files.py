@@ -1,0 +1,124 @@
+"""Image files: which can be read, and their pixels as a viewer shows them."""
+import contextlib
+import hashlib
+import io
+import os
+import stat
+import sys
+from collections import Counter, namedtuple
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from incv.data import DataError, in_a_file
+from incv.utils import many
+
+LARGEST_AS_IT_IS = 64  # pixels a side: images of one size up to this are not resized
+IMAGE_SIZE = 32  # pixels a side of other images, without --image_size
+IN_MEMORY = 2 ** 30  # bytes: decoded images that take more are memory-mapped
+LARGEST_FILE = 2 ** 30  # bytes of an image file
+IMAGE_FILES = (".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".avif")
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "AVIF")  # by content, whatever the name: nothing else is opened
+
+# files: names relative to the folder, of the images that are used; labels: the class of each; shape: of all images; checksum:
+# of names and contents; left_out: {file: why it is not used}; warnings: list of str.
+Scan = namedtuple("Scan", "files labels shape checksum left_out warnings")
+
+
+def scan_contents(folder, contents, image_size, left_out=(), if_none=None):
+    """Return the Scan of images.
+
+    folder: how messages begin; contents: iterable of (file, label, function that returns its bytes); left_out: of others;
+    if_none: the message if no image can be read.
+    """
+    from PIL import Image
+
+    number, digest, sizes, grey, used, left_out, changed = 0, hashlib.sha256(), set(), True, [], dict(left_out), Counter()
+    several = 0  # files
+    for number, (file, label, content) in enumerate(contents, start=1):
+        try:
+            content = content()
+            with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+                if image.mode[0] in "IF":
+                    raise DataError(f"{Path(folder, shown(file))}: an image of 16 bits or floats; convert the images to 8 "
+                                    f"bits, or use an .npz")
+                turned = image.getexif().get(0x0112, 1)
+                sizes.add(image.size if turned in (5, 6, 7, 8) else image.size[::-1])
+                grey = grey and image.mode in ("1", "L", "LA")
+                changed["turned as their EXIF says"] += turned not in (0, 1)
+                changed["laid on white where transparent"] += image.has_transparency_data
+                with contextlib.suppress(OSError, ValueError, SyntaxError, EOFError):
+                    several += image.n_frames > 1 if image.format in ("TIFF", "GIF", "WEBP") else 0
+        except (OSError, ValueError, SyntaxError, EOFError, MemoryError, Image.DecompressionBombError):
+            left_out[file] = "not a readable image"
+            continue
+        digest.update(f"{file}\0{len(content)}\0".encode("utf-8", "surrogateescape") + content)
+        used.append((file, label))
+    if not used:
+        raise DataError(f"{folder}: {if_none or f'none of its {number} image files can be read'}")
+    height, width = (image_size or IMAGE_SIZE,) * 2
+    if image_size is None and len(sizes) == 1 and max(max(sizes)) <= LARGEST_AS_IT_IS:
+        [(height, width)] = sizes
+    files, labels = zip(*used)
+    changed = {how: number for how, number in changed.items() if number}
+    reasons = sorted(Counter(left_out.values()).items())
+    warnings = [f"{folder}: {many(number, 'file')} not used: {why}" for why, number in reasons]
+    warnings += [f"{folder}: {many(number, 'image')} {how}" for how, number in changed.items()]
+    warnings += [f"{folder}: {many(several, 'file')} of several pages or frames: the first one is used"] if several else []
+    shown_left_out = {shown(file): why for file, why in left_out.items()}
+    return Scan(list(files), [shown(label) for label in labels], (height, width, 1 if grey else 3), digest.hexdigest(),
+                shown_left_out, warnings)
+
+
+def content_of(file):
+    """Return the bytes of an image file; ValueError unless it is a regular file of a size that an image can have."""
+    found = os.stat(file)
+    if not stat.S_ISREG(found.st_mode) or found.st_size > LARGEST_FILE:
+        raise ValueError("not a regular file, or too large")
+    return Path(file).read_bytes()
+
+
+def shown(name):
+    """Return a file name as text: bytes that are not UTF-8 as \\xff, so that different names stay different."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def pixels(file, shape):
+    """Return an image file, or its bytes, as uint8 [height, width, channels], as a viewer shows it: EXIF applied, on white."""
+    from PIL import Image, ImageOps
+
+    content = file if isinstance(file, bytes) else content_of(file)
+    with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+        image = ImageOps.exif_transpose(image)
+        if image.has_transparency_data:
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
+        image = image.convert("L" if shape[2] == 1 else "RGB")
+        if image.size != (shape[1], shape[0]):
+            image = image.resize((shape[1], shape[0]), Image.Resampling.BILINEAR)
+        return np.asarray(image, dtype=np.uint8).reshape(shape)
+
+
+def decode(folder, files, shape, scratch=None, quiet=True, contents=None):
+    """Decode images, of files or, in the same order, of an iterable of their bytes.
+
+    Returns
+    -------
+    x : uint8 array [n, *shape]
+        In memory, or memory-mapped in the folder `scratch`.
+    broken : list of int
+        Positions of the images that cannot be decoded.
+    """
+    size, broken = (len(files), *shape), []
+    x = in_a_file(size, scratch) if np.prod(size, dtype=float) > IN_MEMORY else np.empty(size, dtype=np.uint8)
+    contents = (Path(folder) / file for file in files) if contents is None else contents
+    bar = tqdm(contents, "reading images", len(files), leave=False, file=sys.stdout,
+               disable=quiet or not sys.stdout.isatty())
+    for number, content in enumerate(bar):
+        try:
+            x[number] = pixels(content, shape)
+        except (OSError, ValueError, SyntaxError) as error:
+            if isinstance(error, OSError) and error.errno:  # of the disk, not of the image
+                raise
+            broken.append(number)
+    return x, broken

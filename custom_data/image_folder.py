@@ -1,0 +1,130 @@
+"""A folder of images with a subfolder per class: which files are used, and of which class."""
+import functools
+import itertools
+import os
+import re
+from pathlib import Path
+
+from incv.custom_data import image_files
+from incv.data import DataError
+from incv.utils import listed, many
+
+SPLITS = {"train", "training", "val", "valid", "validation", "dev", "test", "testing", "eval"}
+SYSTEM = {"__macosx", "@eadir", "thumbs.db", "desktop.ini", "lost+found", "$recycle.bin"}
+
+
+def scan(path, image_size=None):
+    """Read the images of a folder with a subfolder per class, once per process while no name, size or time changes.
+
+    Raises DataError for a folder without classes, a class without images, and folders such as train/ above the classes.
+    """
+    folder = Path(path)
+    entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    classes = [entry.name for entry in entries if entry.is_dir() and not _is_system(entry.name)]
+    results = [name for name in classes if _are_results(folder / name)]
+    classes = [name for name in classes if name not in results]
+    splits = [name for name in classes if re.sub(r"[-_ ]?(set|data|images)$", "", name.casefold()) in SPLITS]
+    below = {name: {each.name for each in os.scandir(folder / name) if each.is_dir()} for name in classes}
+    words = {name: set(re.split(r"[^a-z]+", name.casefold())) for name in classes}  # of seg_train, test_images
+    parts = [name for name in classes if words[name] & {*SPLITS, "pred", "meta"}]
+    if len(parts) > 1 and any(below[name] and "train" in name.casefold() for name in parts) and not any(
+            below[name] for name in set(classes) - set(parts)):
+        splits = parts
+    if splits and (len(splits) == len(classes) and any(below.values()) or splits is parts or any(
+            below[one] & below[other] for one, other in itertools.combinations(splits, 2))):
+        first = next((name for name in splits if "train" in name.casefold()), splits[0])
+        raise DataError(f"{folder}: {listed(splits)} are parts of a dataset, not classes: give --dataset {folder / first}")
+    if len(classes) == 1 and len(below[classes[0]]) > 1:
+        raise DataError(f"{folder}: has a single subfolder, which would be the only class: give --dataset "
+                        f"{folder / classes[0]}, if its subfolders are the classes")
+    left_out = {f"{name}/": "results of INCV" for name in results}
+    for entry in entries:
+        if entry.is_dir() and _is_system(entry.name):
+            left_out |= _inside(folder, entry.path)
+        elif not entry.is_dir():
+            left_out[entry.name] = "hidden or of the system" if _is_system(entry.name) else "not in the folder of a class"
+    files, labels = [], []
+    for label in classes:
+        found = list(_files(folder, folder / label, left_out))
+        if not found:
+            _refuse_tables(folder, label)
+            raise DataError(f"{folder / label}: contains no image ({', '.join(image_files.IMAGE_FILES)}); add images or remove it")
+        files += found
+        labels += [label] * len(found)
+    if not files:
+        raise DataError(f"{folder}: has no subfolder of images; each class needs one")
+    stamps = tuple((file, (found := (folder / file).stat()).st_size, found.st_mtime_ns) for file in files)
+    return _scan(folder, stamps, tuple(labels), image_size, tuple(left_out.items()))
+
+
+def _refuse_tables(folder, label):
+    """Raise DataError if a folder without images holds .parquet files, which are a table of their own or a part of one."""
+    table = next((each for each in (folder / label).rglob("*.parquet") if each.is_file()), None)
+    if table and "=" in label:
+        raise DataError(f"{folder}: a .parquet in parts by {label.split('=')[0]!r}; write it as one file and give that: "
+                        f"pandas.read_parquet({str(folder)!r}).to_parquet('table.parquet')")
+    if table:
+        raise DataError(f"{folder / label}: contains .parquet files, no image: add images or remove it; for the table, "
+                        f"give --dataset {table.parent}")
+
+
+def _are_results(place):
+    """Return whether a folder that has no files itself has below it what our commands write."""
+    return not any(each.is_file() for each in os.scandir(place)) and any(
+        file.startswith(("INCV_seed", "INCV_main_seed", "Verify_Theory_seed")) for _, _, files in os.walk(place)
+        for file in files)
+
+
+def _is_system(name):
+    return name.startswith(".") or name.casefold() in SYSTEM
+
+
+def _inside(folder, place):
+    """Return the files below a hidden folder, as left out."""
+    files = [os.path.join(below, file) for below, _, names in os.walk(place) for file in names]
+    return {Path(os.path.relpath(file, folder)).as_posix(): "hidden or of the system" for file in files}
+
+
+def _files(folder, place, left_out, seen=None):
+    """Yield the image files below a class's folder, relative to `folder`, ascending; adds others to left_out.
+
+    Links to files and folders are followed, each folder once.
+    """
+    seen = set() if seen is None else seen
+    real = os.path.realpath(place)
+    if real in seen:
+        return
+    seen.add(real)
+    folders = []
+    for entry in sorted(os.scandir(place), key=lambda entry: entry.name):
+        name = Path(os.path.relpath(entry.path, folder)).as_posix()
+        if _is_system(entry.name):
+            left_out |= _inside(folder, entry.path) if entry.is_dir() else {name: "hidden or of the system"}
+        elif entry.is_dir():
+            folders.append(entry.path)
+        elif not entry.name.lower().endswith(image_files.IMAGE_FILES):
+            left_out[name] = f"a {Path(entry.name).suffix or 'nameless'} file"
+        elif not entry.is_file() or not 0 < entry.stat().st_size <= image_files.LARGEST_FILE:
+            left_out[name] = "empty, too large, or not a regular file"
+        else:
+            yield name
+    for path in folders:
+        yield from _files(folder, Path(path), left_out, seen)
+
+
+@functools.lru_cache(maxsize=2)
+def _scan(folder, stamps, labels, image_size, left_out):
+    """stamps: (file, size, time) of each image."""
+    contents = ((file, label, functools.partial(image_files.content_of, folder / file)) for (file, _, _), label in zip(stamps, labels))
+    found = image_files.scan_contents(folder, contents, image_size, left_out)
+    stems = {os.path.splitext(file)[0] for file in found.files}
+    masks = [file for file in found.files
+             if (stem := re.sub(r"[-_ ](mask|seg|segmentation|label)(_\d+)?$", "", os.path.splitext(file)[0], flags=re.I))
+             in stems and stem != os.path.splitext(file)[0]]
+    if masks:
+        found = found._replace(warnings=[*found.warnings, f"{folder}: {many(len(masks), 'image')} such as {image_files.shown(masks[0])!r} "
+                                         f"may be masks of others, and are used as images: remove them if they are"])
+    lost = sorted(set(map(image_files.shown, labels)) - set(found.labels))
+    if lost:
+        raise DataError(f"{folder / lost[0]}: none of its images can be read; replace them, or remove the folder")
+    return found

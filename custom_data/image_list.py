@@ -1,0 +1,402 @@
+"""Pictures named in a list: a table (.csv, .tsv, .jsonl, .parquet) with a column of file names, a .txt of "path label" lines,
+or a .parquet, or a folder of its parts, that contains the pictures (custom_data/image_parquet.py).
+
+    if image_list.is_list(path, source): found = image_list.read(path, source)
+    x, broken = image_list.decode(found, np.arange(len(found.rows)))
+"""
+import functools
+import hashlib
+import os
+import re
+import unicodedata
+from collections import namedtuple
+from pathlib import Path
+
+import numpy as np
+
+from incv.custom_data import group_names, image_files, image_parquet, labels, table_file
+from incv.data import DataError
+from incv.utils import listed, many
+
+# path; column: of the pictures; rows: positions in the list, int [n], of the samples; names [n]: the pictures as the list
+# writes them; files: paths relative to the list's folder, None for a .parquet with pictures; class_names, given [n]; y_train:
+# the true labels, int [n], -1 for unknown ones, or None; groups: object [n] or None; shape: of a picture; checksum, warnings,
+# left_out: as in data.Dataset.
+Pictures = namedtuple("Pictures", "path column rows names files class_names given y_train groups shape checksum warnings "
+                      "left_out")
+
+
+def is_list(path, source):
+    """Return whether a file, or a folder of .parquet files, names or contains pictures.
+
+    source: source.Source. Raises DataError for names of which none exists.
+    """
+    if not table_file.is_table(path) and not image_parquet.is_parquet(path):
+        return False
+    column = _column(*_identity(path, source))
+    if column is None and os.path.isdir(path):
+        raise DataError(f"{path}: a folder of .parquet files that neither contain nor name pictures; a table is one file")
+    return column is not None
+
+
+def read(path, source, known=None):
+    """Return the Pictures of a list, read once per process while neither it nor a picture changes.
+
+    known: the class names, if they are fixed (of test pictures); with source.classes rows of other classes are not used.
+    """
+    identity, named, classes = _identity(path, source), None, (source.classes, None if known is None else tuple(known))
+    column = _column(*identity)
+    table = _table(*identity[:3])[0]
+    if column in table:
+        wanted = _wanted(Path(path), table, source.label, *classes)
+        found = iter(_files(Path(path), table[column][wanted], source.images))
+        names, files = table[column].tolist(), [next(found) if each else None for each in wanted]
+        stamps = {file: (found.st_size, found.st_mtime_ns) for file in set(files) - {None}
+                  for found in [os.stat(_base(Path(path)) / file)]}
+        named = tuple(names), tuple(files), tuple(stamps.items())
+    return _read(*identity, source.true_label, source.image_size, column, named, *classes)
+
+
+def read_test(source, class_names):
+    """Return the Pictures of --test_list, with labels among the class names of the dataset. source: its source.Source."""
+    path = source.test_list
+    as_test = source._replace(images=source.test_images or source.images, group=None, true_label=None,
+                              label=None if path.lower().endswith(".txt") else source.label)
+    try:
+        if not Path(path).is_file() and not image_parquet.is_parquet(path):
+            raise DataError(f"{path}: {'not a regular file' if Path(path).exists() else 'no such file'}")
+        if os.path.samefile(path, source.path):
+            raise DataError(f"{path}: the networks are trained on these pictures; give another list")
+        if not is_list(path, as_test):
+            raise DataError(f"{path}: no column names a picture that exists: give --images DIR, the folder that its names "
+                            f"begin in")
+        return _apart(read(path, as_test, class_names), read(source.path, source))
+    except DataError as error:
+        raise DataError("--test_list " + str(error).removeprefix("--dataset ").replace("--images", "--test_images")) from None
+
+
+def _apart(test, training):
+    """Return the Pictures of --test_list with a warning of those that are in the training list; DataError if all are."""
+    of_both = []
+    for found in (test, training):
+        base = os.path.realpath(_base(found.path))
+        of_both.append({os.path.normpath(os.path.join(base, file)) for file in found.files or ()})
+    common = len(of_both[0] & of_both[1])
+    if common and common == len(of_both[0]):
+        raise DataError(f"{test.path}: the networks are trained on these pictures; give another list")
+    return test._replace(warnings=[*test.warnings, f"--test_list {test.path}: the networks are trained on {common} of its "
+                                   f"{many(len(of_both[0]), 'picture')}: test accuracy is too high"]) if common else test
+
+
+def _identity(path, source):
+    stamps = tuple((found.st_size, found.st_mtime_ns) for found in map(os.stat, (
+        image_parquet.parts(path) if image_parquet.is_parquet(path) else [path])))
+    not_pictures = tuple(filter(None, [source.label, source.group, source.true_label, *(source.drop or ())]))
+    return (Path(path), stamps, source.label, source.images, source.group, not_pictures)
+
+
+def decode(found, chosen, scratch=None, quiet=True):
+    """Return (x, positions in `chosen` of pictures that cannot be decoded) of some samples. chosen: positions, ascending."""
+    if found.files is not None:
+        return image_files.decode(_base(found.path), [found.files[each] for each in chosen], found.shape, scratch, quiet)
+    contents = (content for _, _, content in image_parquet.contents(
+        found.path, found.column, set(found.rows[chosen].tolist())))
+    return image_files.decode("", chosen, found.shape, scratch, quiet, contents)
+
+
+def pictures_like(file, source):
+    """Return (x float32 [n, height, width, channels], names) of another list, whose pictures are read as those of a dataset.
+
+    file: the list, with or without labels; source: source.Source of the dataset. Raises DataError.
+    """
+    identity = _identity(file, source)
+    column = _column(*identity)
+    if column is None:
+        raise DataError(f"{file}: no column names a picture that exists, as one of {source.path} does; give --images DIR or "
+                        f"another list")
+    table = _table(*identity[:3])[0]
+    if column in table:
+        names, files = table[column].tolist(), _files(Path(file), table[column], source.images)
+        if None in files:
+            raise DataError(f"{file}: {files.count(None)} of {many(len(files), 'picture')} are missing, the first is "
+                            f"{names[files.index(None)]!r}")
+        x, broken = image_files.decode(_base(Path(file)), files, source.facts.shape)
+    else:
+        names, contents = zip(*((name, content) for _, name, content in image_parquet.contents(file, column)))
+        x, broken = image_files.decode("", range(len(names)), source.facts.shape, contents=iter(contents))
+    if len(broken):
+        raise DataError(f"{file}: {names[broken[0]]!r} is not a readable image; fix or remove it")
+    return x.astype(np.float32), list(map(image_files.shown, names))
+
+
+# --- which column names pictures --------------------------------------------------------------------------------------
+
+def lines_of(path):
+    """Return the lines of a list, as text that `os.fsencode` writes back: UTF-8, or UTF-16 with its mark."""
+    raw = path.read_bytes()
+    utf_16 = raw[:2] in (b"\xff\xfe", b"\xfe\xff")
+    return re.split(r"\r\n|\n|\r", raw.decode("utf-16") if utf_16 else raw.decode("utf-8-sig", "surrogateescape"))
+
+
+@functools.lru_cache(maxsize=4)
+def _table(path, stamp, label):
+    """Return (all cells as text, rows as in the file; notes). A .txt has the columns 0, the path, and 1, the label."""
+    if path.suffix.lower() == ".txt" and label is None:
+        import pandas as pd
+
+        lines = [line.strip() for line in lines_of(path)]
+        lines = [line for line in lines if line]
+        # A label may have spaces after a tab, or after the ending of the picture's name; else it is the last word.
+        splits = [re.fullmatch(r"(.*\S)\s*\t\s*(.*)", line) for line in lines]
+        if not all(splits):
+            ending = "|".join(map(re.escape, image_files.IMAGE_FILES))
+            splits = [re.fullmatch(rf"(.*(?:{ending}))\s*[\s,;]\s*(\S+|.*[^\W\d_].*)", line, re.I) for line in lines]
+        parts = [split.groups() for split in splits] if all(splits) else [
+            line.rsplit(None, 1) if len(line.split()) > 1 else (line, "") for line in lines]
+        return pd.DataFrame(parts, columns=["0", "1"], dtype=object), []
+    if image_parquet.is_parquet(path):
+        return image_parquet.texts(path), []
+    return table_file.read_table(path, as_text=True)
+
+
+@functools.lru_cache(maxsize=4)
+def _column(path, stamp, label, images, group, not_pictures):
+    """Return the column of a list that names or contains pictures, None if there is none."""
+    if image_parquet.is_parquet(path):
+        try:
+            if (inside := image_parquet.column_of_pictures(path, not_pictures)) is not None:
+                return inside
+        except DataError as error:
+            if path.is_dir() or "contain pictures" in str(error):
+                raise
+            return None  # table_file says what is wrong
+    places = _places(path, images)
+    beside = {_composed(each) for base in places[0] for each in (os.listdir(base) if os.path.isdir(base) else ())
+              if each.lower().endswith(image_files.IMAGE_FILES)}
+    beside |= {os.path.splitext(each)[0] for each in beside}
+    if not beside and path.suffix.lower() in (".csv", ".tsv", ".jsonl") and not _may_name(path):
+        if images is not None:
+            raise DataError(f"--images {images}: no column of {path} names a picture in it; give another folder")
+        return None  # a large table is not read for nothing
+    try:
+        table = _table(path, stamp, label)[0]
+    except (DataError, ValueError, ImportError, OSError):  # of a table, which is read again
+        return None
+    candidates = [name for name in table if name not in not_pictures and (name, path.suffix.lower()) != ("1", ".txt")]
+    named = {name: _names_pictures(table[name].unique(), len(table), places, beside, images) for name in candidates}
+    found = [name for name in candidates if named[name] and named[name] == max(named.values())]
+    for name in candidates if not found else ():
+        digits = [each for each in table[name].unique() if each.isdecimal()]
+        for width in {len(each) for each in beside if each.isdecimal() and each[0] == "0"} if digits else ():
+            padded = [each for each in digits if each.zfill(width) in beside]
+            if len(padded) > len(digits) / 2:
+                raise DataError(f"{path}: column {name!r} says {padded[0]!r} where a picture is called "
+                                f"{padded[0].zfill(width)!r}: write the zeros, or --drop {name!r} to read a table")
+    if len(found) > 1:
+        raise DataError(f"{path}: the columns {listed([repr(name) for name in found])} name pictures that exist: --drop all "
+                        f"but one")
+    for name in candidates if not found else ():
+        named = table[name].str.lower().str.endswith(image_files.IMAGE_FILES) & ~table[name].str.contains("://", regex=False)
+        if named.mean() > 0.5:
+            other = "" if label is None else f", or --drop {name!r} to read a table without them"
+            raise DataError(f"{path}: {'its lines name' if label is None else f'column {name!r} names'} pictures such as "
+                            f"{table[name][named.idxmax()]!r}, none of which exists in {images or _base(path)}: give --images "
+                            f"DIR, the folder that these names begin in{other}")
+    if not found and images is not None:
+        raise DataError(f"--images {images}: no column of {path} names a picture in it; give another folder")
+    return found[0] if found else None
+
+
+def _composed(name):
+    """Return a name for comparison: in lower case, accents composed (NFC), which some systems write apart."""
+    return unicodedata.normalize("NFC", name.strip()).lower()
+
+
+def _names_pictures(values, rows, places, beside, images):
+    """Return 2 if different values of a column of a table name pictures, 1 if they do so without an ending, else 0.
+
+    Without --images, numbers and words that happen to be a file's name without its ending do not make a table a list: at least
+    half of the values must be, or ten of those that are different in nearly every row.
+    """
+    loose, least = 0, min(len(values) / 2, 10 if len(values) > 0.9 * rows else np.inf)
+    for each in values:
+        if ("/" in each or "\\" in each or _composed(each) in beside) and _find(each, places)[0]:
+            loose += 1
+            if each.lower().strip().endswith(image_files.IMAGE_FILES):
+                return 2
+    return int(loose > 0 and (images is not None or loose >= least))
+
+
+def _may_name(path):
+    """Return whether a text file has anything of a picture's path: an ending, or a separator of folders."""
+    content = path.read_bytes().lower()
+    return any(each in content for each in (b"/", b"\\", *(ending.encode() for ending in image_files.IMAGE_FILES)))
+
+
+def _places(path, images):
+    """Return the folders that names may be relative to, --images first, and listings of their subfolders, as they are read."""
+    return [os.path.realpath(each) for each in ([images] if images else []) + [_base(path)]], {}
+
+
+def _find(name, places):
+    """Return (the file of a picture, whether it is outside of all folders, other files of that name).
+
+    The file is as named, or has its extension in another case, or, for a name without one, any extension.
+    """
+    bases, listings = places
+    name = name.replace("\\", "/").strip()
+    if not name:
+        return None, False, []
+    for base in bases:
+        below, _, last = os.path.join(base, name).rpartition("/")
+        if below not in listings:
+            real = os.path.realpath(below)
+            inside = any(real == each or real.startswith(each.rstrip("/") + "/") for each in bases)
+            found, by_stem = {}, {}
+            for entry in os.scandir(real) if os.path.isdir(real) else ():
+                if entry.name.lower().endswith(image_files.IMAGE_FILES):
+                    composed = unicodedata.normalize("NFC", entry.name)
+                    found[composed] = found[entry.name] = entry.name
+                    by_stem.setdefault(os.path.splitext(composed)[0], []).append(entry.name)
+            listings[below] = inside, found, by_stem
+        inside, found, by_stem = listings[below]
+        composed = unicodedata.normalize("NFC", last)
+        stem, ending = os.path.splitext(composed)
+        like = [each for each in by_stem.get(stem, ()) if _composed(each) == composed.lower()] or by_stem.get(composed, [])
+        like = [found[each] for each in (last, composed) if each in found][:1] or sorted(like)
+        if like:
+            return os.path.join(below, like[0]), not inside or _leads_out(os.path.join(below, like[0]), bases), like[1:]
+    return None, False, []
+
+
+def _base(path):
+    """Return the folder that the names in a list are relative to."""
+    return path if path.is_dir() else path.parent
+
+
+def _leads_out(file, bases):
+    real = os.path.realpath(file) if os.path.islink(file) else None
+    return real is not None and not any(real.startswith(each.rstrip("/") + "/") for each in bases)
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+@functools.lru_cache(maxsize=2)
+def _read(path, stamp, label, images, group, not_pictures, true_label, image_size, column, named, classes, known):
+    """named: (the names of the pictures, their files, the stamps of these), None for pictures in a .parquet."""
+    table, notes = _table(path, stamp, label)
+    in_text = path.suffix.lower() == ".txt" and label is None
+    if label is None and not in_text:
+        raise DataError(f"--dataset {path}: which column contains the labels? give --label COLUMN, one of "
+                        f"{listed([repr(name) for name in table if name != column], 30)}")
+    for name in filter(None, [label, group, true_label]):
+        if name not in table:
+            raise DataError(f"{path}: no column {name!r}; its columns are {listed([repr(each) for each in table])}")
+    others = [name for name in table if name not in (column, *not_pictures)] if not in_text else []
+    warnings = list(notes) + ([f"{path}: a list of pictures, of column {column!r}; not used: columns "
+                               f"{listed([repr(name) for name in others])}"] if others else [])
+    texts = table["1" if in_text else label]
+    what = f"{path}: the labels" + ("" if in_text else f" in column {label!r}")
+    wanted = _wanted(path, table, label, classes, known)
+    if len(table) and not wanted.any():
+        raise DataError(f"{path}: none of its pictures has a class that is trained on; give another list")
+    scan, names, files, missing = _scan(path, wanted, column, named, image_size)
+    used = np.array([int(row) for row in scan.labels], dtype=np.int64)
+    if missing:
+        number = sum(file is None and each for file, each in zip(files, wanted))
+        warnings.append(f"{path}: {number} of {many(int(wanted.sum()), 'picture')} are missing: see the file ending in "
+                        f"_left_out.csv")
+    keep, kept, told = labels.checkable(texts.to_numpy(dtype=str)[used], what)
+    if known is not None:  # a test picture may be the only one of its class
+        keep, told = np.char.strip(texts.to_numpy(dtype=str)[used]) != "", []
+        kept = np.char.strip(texts.to_numpy(dtype=str)[used][keep])
+    class_names, given = labels.classes_of(labels.integers_if_all(kept.astype(np.str_)), what,
+                                           None if known is None else np.array(known))
+    rows = used[keep]
+    told += _named_twice(path, [names[row] for row in rows], given)
+    y_train = None if true_label is None else labels.truth(
+        table[true_label].to_numpy()[rows], class_names, f"{path}: the true labels in column {true_label!r}",
+        () if classes is None else texts.astype(str).str.strip())
+    of_group = None
+    if group is not None:
+        of_group = group_names.as_text(table[group])[rows]
+        told = told + group_names.checked(of_group, given, class_names, f"{path}: --group {group}")
+    content = (texts.tolist(), names, *(table[name].tolist() for name in (group, true_label) if name is not None))
+    checksum = hashlib.sha256(scan.checksum.encode() + repr(content).encode("utf-8", "surrogateescape"))
+    return Pictures(path, column, rows, np.array([image_files.shown(names[row]) for row in rows], dtype=object),
+                    None if named is None else [files[row] for row in rows], class_names, given, y_train, of_group, scan.shape,
+                    checksum.hexdigest(), [*warnings, *scan.warnings, *told],
+                    missing | scan.left_out)
+
+
+def _named_twice(path, names, given):
+    """Return the warning of pictures that several rows name, with different labels."""
+    labels_of = {}
+    for name, label in zip(names, given.tolist()):
+        labels_of.setdefault(name, set()).add(label)
+    several = [name for name, found in labels_of.items() if len(found) > 1]
+    if not several:
+        return []
+    return [f"{path}: {many(len(labels_of), 'picture')} are named by {len(names)} rows, {len(several)} of them with different "
+            f"labels, such as {several[0]!r}: if the rows are parts of pictures, such as boxes, cut them out first"]
+
+
+def _wanted(path, table, label, classes, known):
+    """Return which rows of a list are used, bool [n]: those of the first `classes` classes, or of the known ones; else all.
+
+    Classes are in the order of the metadata of a .parquet, else by value if all are integers, else in alphabetical order.
+    """
+    column = "1" if label is None else label
+    if classes is None or column not in table:
+        return np.ones(len(table), dtype=bool)
+    texts = np.char.strip(table[column].to_numpy(dtype=str))
+    if known is None:
+        order = image_parquet.class_names_of(image_parquet.schema_of(image_parquet.parts(path)[0])).get(
+            label) if image_parquet.is_parquet(path) else None
+        distinct = np.unique(texts[texts != ""])
+        known = np.sort(labels.integers_if_all(distinct)) if order is None else [each for each in order if each in distinct]
+        if len(known) < classes:
+            raise DataError(f"{path}: --classes {classes}, but its labels have {len(known)} classes: give fewer, or remove "
+                            f"the option")
+        known = known[:classes]
+    return np.isin(texts, np.array(known).astype(str))
+
+
+def _files(path, names, images):
+    """Return the file of each picture, relative to the list's folder, None for missing ones. names: pandas.Series."""
+    places, found = _places(path, images), {}
+    for name in names.unique():
+        file, outside, others = _find(name, places)
+        if outside:
+            raise DataError(f"{path}: {name!r} leads to a place outside {' and '.join(places[0])}: give --images DIR")
+        if others:
+            raise DataError(f"{path}: {name!r} may be {os.path.basename(file)!r} or {others[0]!r}: give the list the names "
+                            f"with extensions, or remove one file")
+        found[name] = file and os.path.relpath(file, os.path.realpath(_base(path)))
+    return [found[name] for name in names]
+
+
+def _scan(path, wanted, column, named, image_size):
+    """Return (image_files.Scan whose labels are the rows, names of pictures, their files, {name of a missing one: why}).
+
+    wanted: which rows are used, bool [n].
+    """
+    if named is None:
+        names = [str(row) for row in range(len(wanted))]
+        contents = ((name, str(row), lambda content=content: content)
+                    for row, name, content in _named(path, column, names, set(np.flatnonzero(wanted).tolist())))
+        no_image = f"the bytes in column {column!r} are no images that can be read; --drop the column to do without"
+        return image_files.scan_contents(path, contents, image_size, if_none=no_image), names, None, {}
+    names, files, _ = named
+    missing = {image_files.shown(name) or "(no name)": "missing" for name, file, each in zip(names, files, wanted)
+               if file is None and each}
+    contents = ((names[row], str(row), functools.partial(image_files.content_of, _base(path) / file))
+                for row, file in enumerate(files) if file is not None)
+    return image_files.scan_contents(_base(path), contents, image_size), names, files, missing
+
+
+def _named(path, column, names, rows):
+    """Yield what `image_parquet.contents` yields, and write the names to a list."""
+    for row, name, content in image_parquet.contents(path, column, rows):
+        names[row] = name
+        yield row, name, content

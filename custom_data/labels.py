@@ -1,0 +1,259 @@
+"""Labels as people write them, as classes and integers: what they mean, which of them cannot be checked."""
+import re
+import unicodedata
+from decimal import Decimal, InvalidOperation
+
+import numpy as np
+
+from incv.data import DataError
+from incv.utils import listed
+
+MAX_CLASSES = 1000
+FEW = 5  # samples of a class: too few to learn it without one of them
+MANY = 20  # more different numbers than this may be a quantity
+SEVERAL = r"\s*[;,|/+&]\s*"  # between the classes of a sample that has several
+MAY_MEAN_NONE = {"-1", "-1.0", "none", "null", "nan", "na", "n/a", "unlabelled", "unlabeled", "unknown", "missing", "tbd",
+                 "undefined", "unclear", "todo", "?", "-", "--", "not labelled", "not labeled", "no label", "<na>",
+                 "\\n", "(null)", "k.a.", "k. a."}
+
+
+def classes_of(values, what, known=None):
+    """Encode labels as integers.
+
+    Parameters
+    ----------
+    values : array [n]
+        Integers, booleans or strings.
+    what : str
+        How an error begins.
+    known : array [c], optional
+        The class names, if they are fixed.
+
+    Returns
+    -------
+    class_names : array [c]
+        Integers or strings, ascending.
+    labels : int64 array [n]
+        The position of each value in class_names.
+
+    Raises
+    ------
+    DataError
+        For other values, fewer than two classes or more than MAX_CLASSES, a class of one sample, or values not in `known`.
+    """
+    values = _plain(values, what)
+    class_names, integers, counts = np.unique(values, return_inverse=True, return_counts=True)
+    if known is not None:
+        if known.dtype.kind != class_names.dtype.kind:
+            raise DataError(f"{what} are {class_names.dtype}, the labels y {known.dtype}: use the same type for both")
+        if not np.isin(class_names, known).all():
+            strange = [repr(str(name)) for name in class_names[~np.isin(class_names, known)]]
+            raise DataError(f"{what} contain classes that the labels y do not have: {listed(strange, 6)}")
+        return known, np.searchsorted(known, class_names)[integers]
+    if len(class_names) < 2:
+        raise DataError(f"{what} are all of one class: at least two are needed")
+    if len(class_names) > MAX_CLASSES:
+        raise DataError(f"{what} have {len(class_names)} classes for {len(values)} samples, more than {MAX_CLASSES}: are "
+                        f"these labels?")
+    if counts.min() < 2:
+        raise DataError(f"{what}: class {str(class_names[counts.argmin()])!r} has a single sample, which cannot be checked; "
+                        f"remove it or add samples")
+    return class_names, integers.astype(np.int64)
+
+
+def of_known(values, what, class_names):
+    """Return the positions in class_names of labels that an .npz has beside y, array [n] or [n, 1]: int64 [n]."""
+    if values.ndim != 1 and values.shape[1:] != (1,):
+        raise DataError(f"{what} are of shape {values.shape}: give one label per sample, of one-hot ones numpy.argmax(..., "
+                        f"axis=1)")
+    values = np.ravel(values)
+    return classes_of(np.char.strip(values) if values.dtype.kind == "U" else values, what, class_names)[1]
+
+
+def truth(texts, class_names, what, others=()):
+    """Encode true labels, of which some may be unknown.
+
+    Parameters
+    ----------
+    texts : array of str or None [n]
+        Empty or None where the truth is unknown.
+    class_names : array [c]
+        The classes of the given labels.
+    what : str
+        How an error begins.
+    others : iterable of str
+        Classes that are not used, which a true label may be.
+
+    Returns
+    -------
+    int64 array [n]
+        Positions in class_names; -1 for unknown, c for another class.
+
+    Raises
+    ------
+    DataError
+        For other classes, and if no label is known.
+    """
+    numbers = dict.fromkeys(map(str, others), len(class_names))
+    numbers |= {str(name): number for number, name in enumerate(class_names)} | {"": -1}
+    texts = ["" if text is None or text != text else str(text).strip() for text in texts]
+    if class_names.dtype.kind in "iu":  # as pandas writes integers beside empty cells
+        texts = [re.sub(r"\.0+$", "", text) for text in texts]
+    strange = sorted(set(texts) - set(numbers))
+    if strange:
+        raise DataError(f"{what}: {listed([repr(text) for text in strange], 6)} are no classes of the given labels; use the "
+                        f"same names for both")
+    found = np.array([numbers[text] for text in texts], dtype=np.int64)
+    if (found < 0).all():
+        raise DataError(f"{what}: no sample has one; remove the option")
+    return found
+
+
+def checkable(values, what):
+    """Find the samples whose labels can be checked, and what a person should know about the others.
+
+    Parameters
+    ----------
+    values : array [n]
+        As given: integers, floats, booleans, strings or None.
+    what : str
+        How an error or a warning begins.
+
+    Returns
+    -------
+    keep : bool array [n]
+        False for missing labels and for the only sample of a class.
+    values : array [number kept]
+        Without white space around strings.
+    warnings : list of str
+    """
+    values, mask, warnings = np.asarray(values), np.ma.getmask(values), []
+    values = values if mask is np.ma.nomask else np.where(mask, None, values.astype(object))
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.ndim == 2 and values.dtype.kind in "iufb" and np.isin(values, (0, 1)).all() and (values.sum(axis=1) == 1).all():
+        raise DataError(f"{what} are one-hot, of shape {values.shape}: give numpy.argmax(y, axis=1)")
+    if values.ndim != 1:
+        return np.ones(len(values), dtype=bool), values, warnings  # `classes_of` refuses them
+    if values.dtype.kind == "O":
+        text = np.array([isinstance(value, str) for value in values])
+        if (text | _missing(values)).all():
+            values = np.array([value.strip() if isinstance(value, str) else None for value in values], dtype=object)
+    elif values.dtype.kind == "U":
+        stripped = np.char.strip(values)
+        if (stripped != values).any():
+            warnings.append(f"{what}: white space around {(stripped != values).sum()} of them is removed")
+        values = stripped
+    keep = ~_missing(values)
+    if not keep.all():
+        warnings.append(f"{what}: {(~keep).sum()} of {len(keep)} samples without one, first number {keep.argmin()}: not used")
+    kept = values[keep]
+    if kept.dtype == object and len(kept):
+        kept = np.array(kept.tolist())
+    if not len(kept):
+        raise DataError(f"{what}: no sample has one")
+    names, integers, counts = np.unique(kept, return_inverse=True, return_counts=True)
+    single = counts < 2
+    warnings += _several(names, counts, what) or _quantity(names, len(kept), what)
+    if len(names) > MANY and single.sum() > 0.3 * len(kept):
+        raise DataError(f"{what}: {len(names)} different values in {len(kept)} samples are numbers or names, not classes: are "
+                        f"these the labels?")
+    if single.any() and (~single).sum() >= 2:
+        warnings.append(f"{what}: {single.sum()} of {len(names)} classes with a single sample, which cannot be checked: not "
+                        f"used: {listed([repr(str(name)) for name in names[single]])}")
+        keep[np.flatnonzero(keep)[single[integers]]] = False
+        kept, names, counts = kept[~single[integers]], names[~single], counts[~single]
+    few = [f"{str(name)!r} ({count})" for name, count in zip(names, counts) if count < FEW]
+    if few and len(names) > len(few):
+        warnings.append(f"{what}: {len(few)} of {len(names)} classes with fewer than {FEW} samples, whose labels can hardly "
+                        f"be checked: {listed(few, 8)}")
+    return keep, kept, warnings + _odd(names, counts, what)
+
+
+def integers_if_all(labels):
+    """Return strings as integers if all of them are integers in the usual notation ("007" is a name)."""
+    try:
+        numbers = labels.astype(np.int64)
+    except (ValueError, OverflowError):
+        return labels
+    return numbers if (numbers.astype(np.str_) == labels).all() else labels
+
+
+def _quantity(names, n, what):
+    """Return a warning if the classes may be a quantity; DataError if they are numbers of which most are different."""
+    try:
+        numbers = np.array([float(str(name).replace(",", ".")) for name in names])
+    except ValueError:
+        return []
+    fractions = bool(np.isfinite(numbers).all() and (numbers != np.rint(numbers)).any())
+    if len(names) > n / 2 and (fractions or len(names) > MANY) or fractions and len(names) > max(MANY, n / 10):
+        raise DataError(f"{what}: {len(names)} different numbers in {n} samples are a quantity, and classes are checked here: "
+                        f"give classes, such as ranges of these numbers")
+    return [f"{what}: {len(names)} different numbers with fractions are used as classes: if they are a quantity, give ranges "
+            f"of them"] if fractions and len(names) > MANY else []
+
+
+def _several(names, counts, what):
+    """Return the warning that names classes such as "cat;dog", whose parts are classes by themselves."""
+    if names.dtype.kind != "U":
+        return []
+    classes, found = set(names.tolist()), {}
+    for name, count in zip(names.tolist(), counts):
+        parts = re.split(SEVERAL, name)
+        if len(parts) > 1 and set(parts) <= classes:
+            found[name] = count
+    if not found:
+        return []
+    return [f"{what}: {listed([repr(name) for name in found], 6)} ({sum(found.values())} samples) look like several classes "
+            f"at once, and are used as classes of their own: give each sample one class"]
+
+
+def _missing(values):
+    if values.dtype.kind == "f":
+        return np.isnan(values)
+    if values.dtype.kind == "U":
+        return values == ""
+    if values.dtype.kind == "O":
+        # pandas.NA equals nothing, not even in a condition
+        return np.array([value is None or type(value).__name__ == "NAType" or value != value
+                         or isinstance(value, str) and not value.strip() for value in values], dtype=bool)
+    return np.zeros(len(values), dtype=bool)
+
+
+def _odd(names, counts, what):
+    """Return warnings of classes that differ by case or by the format of a number only, and of those that may mean none."""
+    text, warnings, alike = [str(name) for name in names], [], {}
+    for name in text if names.dtype.kind == "U" else ():
+        try:
+            alike.setdefault(Decimal(name), []).append(name)
+        except (InvalidOperation, TypeError):  # no number, or "sNaN", which has no place in a dictionary
+            letters = [letter for letter in unicodedata.normalize("NFKC", name) if unicodedata.category(letter) != "Cf"]
+            alike.setdefault(" ".join("".join(letters).casefold().split()), []).append(name)
+    for group in alike.values():
+        if len(group) > 1:
+            warnings.append(f"{what}: the classes {' and '.join(map(repr, group))} differ by case, spaces or number format "
+                            f"only, and are used as different classes")
+    plus_minus = set(text) <= {"-1", "1", "-1.0", "1.0"}
+    for name, count in zip(text, counts):
+        if name.casefold() in MAY_MEAN_NONE and not plus_minus:
+            warnings.append(f"{what}: class {name!r} ({count} samples) may mean that there is no label; it is used as a "
+                            f"class: remove these samples if they are not labelled")
+    return warnings
+
+
+def _plain(values, what):
+    """Return labels as int64, bool or str; DataError for others."""
+    values = np.asarray(values)
+    if values.dtype == object and len({type(value) for value in values.ravel()}) == 1:  # as in a DataFrame
+        values = np.array(values.tolist())
+    values = values.astype(np.float64) if values.dtype == np.float16 else values
+    if values.dtype.kind in "iu" and (values.size == 0 or values.max() < 2 ** 63) or values.dtype.kind == "f" and (
+            np.abs(values) < 2 ** 53).all() and (values == np.rint(values)).all():
+        values = values.astype(np.int64)
+    elif values.dtype.kind == "S":
+        values = np.char.decode(values, "utf-8", "backslashreplace")
+    elif values.dtype.kind == "U":
+        values = np.char.decode(np.char.encode(values, "utf-8", "backslashreplace"), "utf-8")  # what no file can contain
+    if values.ndim != 1 or values.dtype.kind not in "ibU":
+        raise DataError(f"{what} must be one integer or string per sample; they are {values.dtype} of shape {values.shape}")
+    return values

@@ -1,0 +1,337 @@
+"""The file of a table as a DataFrame: encoding, separator, header and rows as a person sees them."""
+import contextlib
+import csv
+import gzip
+import io
+import json
+import re
+import sys
+import unicodedata
+import zipfile
+import zlib
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from incv.data import DataError
+from incv.utils import first_line, listed
+
+ENDINGS = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".parquet", ".jsonl")
+csv.field_size_limit(min(sys.maxsize, 2 ** 31 - 1))  # whole articles in a cell
+SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+
+
+def is_table(path):
+    """Return whether a file is read as a table, by its name."""
+    return str(path).lower().endswith(ENDINGS)
+
+
+def read_table(path, label=None, decimal=None, as_text=(), raw=()):
+    """Read a table of at least one row.
+
+    Parameters
+    ----------
+    path : path
+        Ends in one of ENDINGS. Encoding and separator of a text file are detected.
+    label : str, optional
+        The column of labels, whose text is kept, and of which only empty cells are missing ("NA" and "None" may be classes).
+    decimal : str, optional
+        "," or ".": the decimal separator of numbers that are not plain.
+    as_text : True or list of str
+        Columns not to parse as numbers; True keeps all cells exactly as they are (for `--export`).
+    raw : list of str
+        Other columns that are kept as the label's is, if there is one; the file's separator is one that separates them.
+
+    Returns
+    -------
+    table : pandas.DataFrame
+        The index counts the rows of the file from 0; column names are strings without white space around them.
+    notes : list of str
+        What is read otherwise than written, as warnings.
+
+    Raises
+    ------
+    DataError
+    """
+    import pandas as pd
+
+    path, notes = Path(path), []
+    if not path.is_file():
+        raise DataError(f"{path}: no such file")
+    try:
+        if path.suffix.lower() == ".parquet":
+            table = _with_integers(pd.read_parquet(path), path)
+            named_levels = [name for name in table.index.names if name is not None and name not in table]
+            table = table.reset_index(named_levels) if named_levels else table
+            notes += [f"{path}: the index {name!r} is read as a column" for name in named_levels]
+            for column in table.columns[table.dtypes == object]:
+                table[column] = _decoded_bytes(table[column])
+        elif path.suffix.lower() == ".jsonl":
+            table = pd.DataFrame([{name: [value] for name, value in row.items()} for row in json_lines(path)], dtype=object)
+            table = pd.DataFrame({name: _of_json(cells, as_text is True) for name, cells in table.items()})
+        else:
+            named = [] if as_text is True else as_text
+            text, separator = _text_of(path, [*([] if label is None else [label]), *raw, *named], notes)
+            options = {"sep": separator, "index_col": False, "low_memory": False}
+            dtype = str if as_text is True or decimal == "," else {name: str for name in as_text}
+            table = pd.read_csv(io.StringIO(text), dtype=dtype, keep_default_na=as_text is not True, **options)
+            if decimal == "," and as_text is not True:  # numbers with dots between thousands stay text; others are plain
+                for column in set(table) - set(as_text):
+                    dotted = table[column].dropna().str.strip()
+                    dotted = dotted[dotted.str.contains(".", regex=False)]
+                    if not len(dotted) or not dotted.str.fullmatch(r"[+-]?[1-9]\d{0,2}(\.\d{3})+").all():
+                        with contextlib.suppress(ValueError):
+                            table[column] = pd.to_numeric(table[column])
+            if label is not None:
+                table.columns = _names(table.columns, label, path, notes)
+                as_it_is = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False, na_values=[""], **options)
+                as_it_is.columns = table.columns
+                for column in {label, *raw} & set(as_it_is):
+                    table[column] = as_it_is[column]
+    except ImportError:
+        raise DataError(f"{path}: to read .parquet, pip install pyarrow") from None
+    except DataError:
+        raise
+    except Exception as error:  # pandas' and pyarrow's own, among others
+        known = isinstance(error, (OSError, ValueError, EOFError, csv.Error, zlib.error))
+        if not known and type(error).__module__.split(".")[0] not in ("pyarrow", "pandas"):
+            raise
+        raise DataError(f"{path}: cannot be read as a table ({first_line(error)})") from None
+    if not len(table):
+        raise DataError(f"{path}: has no rows")
+    table.columns = _names(table.columns.map(str), label, path, notes)  # adds nothing where it was done above
+    if label is not None:
+        notes += _row_of_names(table.columns, path)
+    return table.reset_index(drop=True), notes
+
+
+def separator_like(target, path, label):
+    """Return the separator of a new file of rows of a table: the table's own in a .csv of a .csv, else by its name."""
+    tabs = str(target).lower().endswith((".tsv", ".tsv.gz"))
+    alike = not tabs and str(path).lower().endswith((".csv", ".csv.gz"))
+    return "\t" if tabs else _text_of(Path(path), [label], [])[1] if alike else ","
+
+
+def composed(path, name):
+    """Return the name of a column as `read_table` has it: accents composed (NFC), in a .parquet as they are."""
+    return name if Path(path).suffix.lower() == ".parquet" else unicodedata.normalize("NFC", name)
+
+
+def _names(columns, label, path, notes):
+    """Return column names without white space around them; DataError if the label's name is there twice."""
+    columns = [composed(path, str(name)) for name in columns]
+    stripped = [name.strip() for name in columns]
+    if stripped != columns:
+        notes.append(f"{path}: white space around column names is removed")
+    twice = [name for name, number in Counter(stripped).items() if number > 1]
+    if twice:
+        raise DataError(f"{path}: {stripped.count(twice[0])} columns are called {twice[0]!r}: rename one of them")
+    return stripped
+
+
+def _row_of_names(columns, path):
+    """Return the warning of names of columns that look like a row: most are numbers, and not 0, 1, 2 ... or 1990, 2000 ..."""
+    numbers = [name for name in columns if re.fullmatch(r"[+-]?\d+(\.\d+)*", name)]
+    if len(numbers) <= len(columns) / 2 or len(numbers) < 2:
+        return []
+    whole = [int(name) for name in numbers if name.isdecimal()]
+    if len(whole) == len(numbers) and len(set(np.diff(whole))) == 1 and whole[0] != whole[-1]:
+        return []
+    return [f"{path}: the first line is taken as the names of the columns, such as {listed(list(map(repr, numbers)), 3)}: if "
+            f"it is a row, write a line of names above it"]
+
+
+def json_lines(path):
+    """Yield the content of each line of a .jsonl that has any, a dict; DataError with the number of a line that is none."""
+    for number, line in enumerate(path.read_text("utf-8-sig").split("\n"), start=1):
+        if line.strip():
+            try:
+                content = json.loads(line)
+            except (ValueError, RecursionError) as error:
+                raise DataError(f"{path}: line {number} cannot be read as JSON ({first_line(error)}): fix or remove "
+                                f"it") from None
+            if not isinstance(content, dict):
+                raise DataError(f"{path}: line {number} is no JSON object {{name: value}}: fix or remove it")
+            if "\\ud" in line.casefold():  # half a character, as of a text that was cut
+                content = {name: value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+                           if isinstance(value, str) else value for name, value in content.items()}
+            yield content
+
+
+def _of_json(cells, as_text):
+    """Return the values [value] of a column of a .jsonl, NaN where a line lacks it, as a Series; integers stay integers.
+
+    as_text: as strings that keep what is written.
+    """
+    import pandas as pd
+
+    values = [cell[0] if isinstance(cell, list) else None for cell in cells]
+    if as_text:
+        return pd.Series(["" if value is None or value != value else value if isinstance(value, str) else json.dumps(value)
+                          for value in values], dtype=object)
+    present = [value for value in values if value is not None]
+    if len(present) < len(values) and present and all(type(value) is int and abs(value) < 2 ** 63 for value in present):
+        return pd.Series(values, dtype="Int64")
+    return pd.Series(values, dtype=None if present else object)
+
+
+def _with_integers(table, path):
+    """Return the DataFrame of a .parquet whose integers beside missing values are integers: pandas makes floats of them."""
+    import pandas as pd
+    import pyarrow.parquet
+
+    schema = pyarrow.parquet.read_schema(path)
+    for name in table.columns[[pd.api.types.is_float_dtype(kind) for kind in table.dtypes]]:
+        if name in schema.names and pyarrow.types.is_integer(schema.field(name).type):
+            column = pyarrow.parquet.read_table(path, columns=[name])[name]
+            kind = pd.UInt64Dtype() if pyarrow.types.is_unsigned_integer(column.type) else pd.Int64Dtype()
+            table[name] = column.to_pandas(types_mapper=lambda _, kind=kind: kind).set_axis(table.index)
+    return table
+
+
+def _decoded_bytes(column):
+    """Return a column of bytes, as other programs write strings, as strings; other columns as they are."""
+    if column.dtype != object or not (present := column.dropna()).map(type).isin([bytes]).all() or not len(present):
+        return column
+    return column.map(lambda value: value.decode("utf-8", "backslashreplace"), na_action="ignore")
+
+
+def _text_of(path, named, notes):
+    """Return (the text of a file without trailing separators, its separator); adds to notes what was detected.
+
+    named: the columns that the person has named, the label first.
+    """
+    label = named[0] if named else None
+    raw = gzip.decompress(path.read_bytes()) if path.suffix.lower() == ".gz" else path.read_bytes()
+    if (inside := _names_inside(raw)) and not any(name.startswith("xl/") for name in inside):
+        raise DataError(f"{path}: a .zip, whatever its name: unpack it, and give the table in it")
+    if raw[:4] in (b"PK\x03\x04", b"\xd0\xcf\x11\xe0"):
+        raise DataError(f"{path}: an Excel file; convert it: python -c \"import pandas; pandas.read_excel('{path}').to_csv("
+                        f"'{path.stem}.csv', index=False)\"")
+    text = _decoded(raw, path, notes).rstrip("\x1a")
+    text = text if "\n" in text else text.replace("\r", "\n")
+    above = re.match(r"(?:[ \t]*\r?\n)*(?:\"?sep=(.)\"?[ \t]*\r?\n)?", text)  # empty lines, and what Excel writes there
+    text, lines_above = text[above.end():], above[0].count("\n")
+    lines = text.splitlines(keepends=True)
+    sample = [line for line in lines[:200] if line.strip()]
+    if not sample:
+        raise DataError(f"{path}: has no rows")
+    counted = {separator: [len(row) for row in csv.reader(sample, delimiter=separator)] for separator in SEPARATORS}
+    header = {separator: [name.strip() for name in next(csv.reader(sample, delimiter=separator))] for separator in SEPARATORS}
+    fitting = [separator for separator in SEPARATORS if label is not None and label in header[separator]] or list(SEPARATORS)
+    if path.name.lower().endswith((".tsv", ".tsv.gz")) and "\t" in fitting:
+        fitting = ["\t"]
+    fitting = [above[1]] if above[1] in SEPARATORS else fitting
+    # The separator that gives most rows the same number of fields, and the most fields.
+    separator = max(fitting, key=lambda each: (np.mean(np.array(counted[each][1:] or [1]) >= counted[each][0]),
+                                               counted[each][0] > 1, counted[each][0]))
+    if separator != ("\t" if path.name.lower().endswith((".tsv", ".tsv.gz")) else ","):
+        notes.append(f"{path}: fields are separated by {SEPARATORS[separator]}")
+    twice = [name for name, number in Counter(header[separator]).items() if name and number > 1]
+    if set(twice) & set(named):
+        name = next(name for name in named if name in twice)
+        raise DataError(f"{path}: {header[separator].count(name)} columns are called {name!r}: rename one of them")
+    if twice:
+        notes.append(f"{path}: several columns are called {listed(list(map(repr, twice)))}: the second is called "
+                     f"{f'{twice[0]}.1'!r} here, and so on")
+    return _rectangular(_unquoted(text, separator, path, notes, lines_above), separator, path, notes, lines_above), separator
+
+
+def _names_inside(raw):
+    """Return the names of the files in a .zip, [] if it is none or broken."""
+    if raw[:4] != b"PK\x03\x04":
+        return []
+    with contextlib.suppress(zipfile.BadZipFile):
+        return zipfile.ZipFile(io.BytesIO(raw)).namelist()
+    return []
+
+
+def _unquoted(text, separator, path, notes, lines_above):
+    """Return a text in which quotes that are letters of a field are quoted.
+
+    Some programs never quote: a quote at the beginning of a field would join all rows up to the next one.
+    """
+    if '"' not in text:
+        return text
+    with contextlib.suppress(csv.Error):
+        strict = csv.reader(io.StringIO(text), delimiter=separator, strict=True)
+        for _ in strict:
+            pass
+        return text
+    rows = [row for row in csv.reader(io.StringIO(text), delimiter=separator) if row]
+    lines = [line.split(separator) for line in re.split(r"\r?\n", text) if line]
+    width, joined = len(rows[0]), [row for row in rows if any("\n" in field and any(
+        line.count(separator) >= len(rows[0]) - 1 for line in field.split("\n")) for field in row)]
+    if not joined or len(rows) == len(lines):
+        return text
+    if any(len(line) != width for line in lines):
+        if all(len(row) == width for row in rows):  # a text of several lines, beside carelessly quoted ones
+            return text
+        place = text.find('"' + next(each for each in joined[0] if "\n" in each)[:20])
+        line = lines_above + (strict.line_num if place < 0 else 1 + text[:place].count("\n"))
+        raise DataError(f"{path}: line {line} has a quote that ends in another line: remove it, or write \"\" for a quote "
+                        f"inside a quoted field")
+    notes.append(f"{path}: quotes are read as letters of the text: as marks around fields, they would join rows")
+    out = io.StringIO()
+    csv.writer(out, delimiter=separator, lineterminator="\n").writerows(
+        [re.sub(r'^"(.*)"$', r"\1", field) for field in line] for line in lines)
+    return out.getvalue()
+
+
+def _decoded(raw, path, notes):
+    """Return the text of a file's bytes; adds to notes an encoding other than UTF-8."""
+    if raw[:4] in (b"\xff\xfe\0\0", b"\0\0\xfe\xff"):
+        notes.append(f"{path}: read as UTF-32")
+        return raw.decode("utf-32")
+    zeros = [raw[start:4000:2].count(0) for start in (0, 1)]  # of a text without accents, every second byte of UTF-16
+    if raw[:2] in (b"\xff\xfe", b"\xfe\xff") or max(zeros) > len(raw[:4000]) / 4:
+        notes.append(f"{path}: read as UTF-16")
+        marked = raw[:2] in (b"\xff\xfe", b"\xfe\xff")
+        return raw.decode("utf-16" if marked else "utf-16-le" if zeros[1] > zeros[0] else "utf-16-be", "replace")
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        import charset_normalizer
+
+        western, encoding = raw.decode("cp1252", "replace"), "cp1252"
+        # In Western languages a letter beyond ASCII stands beside one of ASCII; read as such, other scripts are rows of them.
+        beyond = [place for place, letter in enumerate(western) if ord(letter) > 127]
+        beside = sum(western[place - 1:place + 2].encode("ascii", "ignore").isalpha() for place in beyond)
+        if "\ufffd" in western or beside < 0.8 * len(beyond):
+            best = charset_normalizer.from_bytes(raw[:10 ** 6]).best()
+            encoding = best.encoding if best else "cp1252"
+        notes.append(f"{path}: not UTF-8; read as {encoding}: check the letters, or convert the file")
+        return raw.decode(encoding, "replace")
+
+
+def _rectangular(text, separator, path, notes, lines_above):
+    """Return a text whose rows have as many fields as its header, without a separator at the end of each row.
+
+    DataError for rows that cannot be assigned to columns. lines_above: how many lines of the file the text lacks.
+    """
+    reader, wider, number = csv.reader(io.StringIO(text), delimiter=separator), 0, 0
+    header = next(reader)
+    width = len(header)
+    for row in reader:
+        if not row:
+            continue
+        number += 1
+        if len(row) == width + 1 and not row[-1].strip():
+            wider += 1
+        elif len(row) > width:
+            raise DataError(f"{path}: line {lines_above + reader.line_num} has {len(row)} fields, the header {width}: give "
+                            f"each column a name, or quote fields that contain {separator!r}")
+        elif len(row) < width:
+            raise DataError(f"{path}: line {lines_above + reader.line_num} has {len(row)} fields, the header {width}: "
+                            f"complete or remove it")
+    if wider and wider < number:
+        raise DataError(f"{path}: {wider} of {number} rows have one field more than the header: which column is it?")
+    if not wider:
+        return text
+    notes.append(f"{path}: the separator at the end of each row is ignored")
+    out, writer = io.StringIO(), None
+    writer = csv.writer(out, delimiter=separator, lineterminator="\n")
+    for row in csv.reader(io.StringIO(text), delimiter=separator):
+        writer.writerow(row[:width])
+    return out.getvalue()

@@ -1,0 +1,377 @@
+"""Find label errors from Python, with any scikit-learn classifier or Keras model.
+
+    from label_errors import find_label_errors
+    table = find_label_errors(x, labels, LogisticRegression())     # or a function that builds a Keras model
+    print(table.attrs["verdict"]["sentence"])                      # whether the list can be used
+    issues = table[table["suspect"]].sort_values("margin", ascending=False)
+
+    from label_errors import NoisyLabelClassifier
+    classifier = NoisyLabelClassifier(LogisticRegression()).fit(x, labels)      # trained on what is left without the issues
+"""
+import warnings
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator, ClassifierMixin, ClusterMixin, DensityMixin, clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, check_random_state, validate_data
+
+from incv import INCV, data, noise, utils
+from incv.checking import grouping, issue_table, last_pass, verdict
+from incv.custom_data import group_names
+from incv.custom_data.labels import checkable, classes_of
+from incv.runner import console
+
+
+def find_label_issues(x, labels, model=None, noise_pattern="sym", iterations=2, epochs=None, batch_size=32, seed=0, quiet=True,
+                      passes=last_pass.PASSES, pred_probs=None, groups=None, permutations=None):
+    """Find label errors by iterative noisy cross-validation (section 4) and a last pass over all samples.
+
+    INCV selects samples; models trained on the selected samples of one half then predict all samples of the other half
+    (`last_pass.out_of_fold`). Exact copies stay in one half; halves are stratified by label.
+
+    Parameters
+    ----------
+    x : array [n, ...]
+        The samples, as the model takes them; for a classifier also a DataFrame or a sparse array.
+    labels : int or str array [n]
+    model : scikit-learn classifier or callable
+        A classifier with predict_proba (give it a random_state), or a function without arguments that builds a fresh
+        keras.Model, Sequential or functional, which ends in logits or a softmax, one per class in ascending order. For a
+        function, the global random generators are seeded (keras.utils.set_random_seed).
+    noise_pattern : str
+        "asym" if each class is mistaken for one other class, else "sym".
+    iterations, seed : int
+        Of INCV.
+    epochs, batch_size : int
+        For a Keras model, trained with Adam and the schedule of INCV. By default as many epochs as 400 steps take, and at
+        least 12.
+    quiet : bool
+        Whether to show no progress.
+    passes : int
+        The number of last passes whose probabilities are averaged.
+    pred_probs : float array [n, num_classes], optional
+        Out-of-fold probabilities of your own, classes ascending, to use instead of a model; no training then.
+    groups : array [n], optional
+        Names of what samples belong to, such as patients or videos: no model is trained on any sample of a group that it
+        predicts. A missing one (None, NaN or "") is a group of its own.
+    permutations : int, optional
+        How often, at most, all is done again with permuted labels if the first iteration does not tell whether labels can be
+        checked (`verdict.verdict`). By default 99 for a classifier and at most 2,000 samples, else 0; with groups always 0.
+
+    Returns
+    -------
+    pandas.DataFrame
+        n rows in the order of x: sample (position), given, suggested (the most probable label), p_given, p_suggested (their
+        out-of-fold probabilities, `last_pass.averaged`), status ("selected", "removed" or "candidate" by INCV; "not checked"
+        for a missing label or the only sample of a class; "" with pred_probs), suspect (whether it is a label issue), margin
+        (the logarithm of the largest probability of another class over p_given, `last_pass.margins`). Label issues have a
+        margin above 0.5, and without groups are no more than the labels that can be wrong (`verdict.largest_noise_ratio`);
+        sort by margin to see the worst first. With groups, also group and group_margin (their mean margin): sort by
+        group_margin first where the samples of a group have one label.
+        ``attrs["verdict"]`` says whether the list can be used (`verdict.verdict`).
+
+    Raises
+    ------
+    ValueError
+        For arguments out of range.
+    data.DataError
+        For labels that cannot be checked, another number of labels than samples, or an unsuitable model.
+    """
+    if noise_pattern not in noise.DRAWN:
+        raise ValueError(f"noise_pattern={noise_pattern!r}: use one of {', '.join(map(repr, noise.DRAWN))}")
+    for name, value in (("iterations", iterations), ("epochs", epochs), ("batch_size", batch_size), ("passes", passes)):
+        if (name, value) != ("epochs", None) and (not isinstance(value, (int, np.integer)) or value < 1):
+            raise ValueError(f"{name}={value!r}: give a whole number of at least 1")
+    if not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise ValueError(f"seed={seed!r}: give a whole number of at least 0")
+    if permutations is not None and (not isinstance(permutations, (int, np.integer)) or permutations < 0):
+        raise ValueError(f"permutations={permutations!r}: give a whole number")
+    n = x.shape[0] if hasattr(x, "shape") else len(labels if x is None and pred_probs is not None else x)
+    if n != len(labels):
+        raise data.DataError(f"x has {n} samples and labels {len(labels)}")
+    for name, value in (("labels", labels), ("groups", groups), ("pred_probs", pred_probs)):
+        _check_order(x, value, name)
+    keep, kept, notes = checkable(labels, "labels")
+    for note in notes:
+        warnings.warn(note, stacklevel=2)
+    class_names, given = classes_of(kept, "labels")
+    rows = np.flatnonzero(keep)
+    names = None
+    if groups is not None:
+        if np.ndim(groups) != 1 or len(groups) != n:
+            raise data.DataError(f"groups has shape {np.shape(groups)}; give one name per sample, ({n},)")
+        groups = pd.Series(groups).to_numpy()
+        names = group_names.as_text(groups[keep])
+        for note in group_names.checked(names, given, class_names, "groups"):
+            warnings.warn(note, stacklevel=2)
+    if not keep.all() and x is not None:
+        x = x.iloc[rows] if hasattr(x, "iloc") else x[rows] if hasattr(x, "shape") else np.asarray(x)[rows]
+    if pred_probs is not None:
+        p = _checked_probabilities(_of_classes(pred_probs, class_names), n, len(class_names))[None, rows]
+        return _table(None, given, class_names, keep, p, p[0], groups)
+    settings = {"epochs": epochs or INCV.EPOCHS["small"](len(given), batch_size), "batch_size": batch_size,
+                "iterations": iterations, "seed": seed}
+    copies, c = last_pass.copies(x), len(class_names)
+
+    def checked(given, quiet):
+        """Return (INCV.Selection, the probabilities of the passes, those of the first iteration) for labels."""
+        train = _train_of(model, x, given, class_names, settings, passes, quiet)
+        first = np.full((len(given), c), np.nan)
+        split, units = grouping.how_to_split(given, copies, names)
+        selection = INCV.incv(given, c, noise_pattern, last_pass.keep_first(train, first), iterations, seed, split=split,
+                              groups=units)
+        return selection, last_pass.out_of_fold(given, c, selection.select, copies, train, seed, iterations + 1, passes,
+                                                split), first
+
+    def again(number):
+        bar.show((number - 1) / permutations, f"labels permuted, run {number} of at most {permutations}", True)
+        permuted = utils.rng(seed, "permuted labels", number).permutation(given)
+        return permuted, checked(permuted, True)[1]
+
+    selection, p, first = checked(given, quiet)
+    bar = console.Progress(quiet)
+    if permutations is None:
+        permutations = 99 if hasattr(model, "predict_proba") and len(given) <= 2000 else 0
+    return _table(selection, given, class_names, keep, p, first, groups, again if groups is None else None, permutations)
+
+
+def _table(selection, given, class_names, keep, p, first, groups=None, again=None, permutations=0):
+    """Return the DataFrame of `find_label_errors`.
+
+    selection: INCV.Selection or None; p: float [passes, number kept, num_classes]; first: float [number kept, num_classes];
+    groups: of all samples, or None; again, permutations: for `verdict.verdict`.
+    """
+    nobody = np.zeros(len(given), dtype=bool)
+    selection = selection or INCV.Selection(nobody, nobody, None, [], None, None)
+    names = None if groups is None else groups[keep]
+    table = issue_table.label_issues(selection, given, class_names, np.flatnonzero(keep), p, first, groups=names)
+    found = verdict.verdict(given, first, p, table["suspect"].to_numpy(), names, again, permutations)
+    if not selection.records:
+        table["status"] = ""
+    if not keep.all():
+        table = table.set_index("sample").reindex(range(len(keep))).rename_axis("sample").reset_index()
+        table.loc[~keep, "status"], table["suspect"] = "not checked", table["suspect"].eq(True)
+        if groups is not None:
+            table["group"] = groups
+    table.attrs["verdict"] = found
+    return table
+
+
+def _check_order(x, value, name):
+    """Raise DataError if two pandas objects have the same index in different orders. name: of the second."""
+    if hasattr(x, "iloc") and hasattr(value, "iloc") and not x.index.equals(value.index) and x.index.is_unique and (
+            len(x) == len(value) and value.index.is_unique and x.index.isin(value.index).all()):
+        raise data.DataError(f"{name} has the index of x in another order, and rows are matched by position: give "
+                             f"{name}.loc[x.index], or {name}.to_numpy() if the rows are in the order of x")
+
+
+def _of_classes(pred_probs, class_names):
+    """Return probabilities as an array, of a DataFrame whose columns are the classes in their order."""
+    if hasattr(pred_probs, "columns"):
+        columns, names = list(map(str, pred_probs.columns)), list(map(str, class_names))
+        if sorted(columns) == sorted(names):
+            return pred_probs.to_numpy()[:, [columns.index(name) for name in names]]
+    return np.asarray(pred_probs)
+
+
+def _checked_probabilities(p, n, num_classes):
+    if p.shape != (n, num_classes):
+        raise ValueError(f"pred_probs has shape {p.shape}; give ({n}, {num_classes}), a column per class in ascending order")
+    if not np.isfinite(p).all() or (p < 0).any() or not np.allclose(p.sum(axis=1), 1, atol=1e-3):
+        raise ValueError("each row of pred_probs must be non-negative and sum to 1: give probabilities, not logits")
+    return p.astype(float)
+
+
+def _train_of(model, x, given, class_names, settings, passes, quiet):
+    """Return the `train` function of `INCV.incv` for a model, as `find_label_errors` takes it."""
+    if hasattr(model, "predict_proba") and not isinstance(model, type):
+        return _classifier_train(model, x, given, class_names)
+    if hasattr(model, "fit") or not callable(model):  # a class, a classifier without probabilities, a Keras model itself
+        raise data.DataError("model must be a scikit-learn classifier with predict_proba, or a function without arguments "
+                             "that builds a keras.Model (not the model itself)")
+    return _keras_train(model, np.asarray(x), given, len(class_names), settings, passes, quiet)
+
+
+def _classifier_train(classifier, x, given, class_names):
+    """Return the `train` function of `INCV.incv` for a scikit-learn classifier, which has no epochs to choose from."""
+    rows = x.iloc if hasattr(x, "iloc") else x.tocsr() if hasattr(x, "tocsr") else np.asarray(x)
+
+    def train(train_index, held_out, removed, keep_best, iteration, half):
+        asked = np.concatenate([held_out, removed])
+        probabilities = np.zeros((len(asked), len(class_names)))
+        fitted, present = _fitted(classifier, rows, train_index, given, class_names)
+        if fitted is None:
+            probabilities[:, present] = 1
+        elif len(asked):
+            predicted = fitted.predict_proba(rows[asked])
+            if predicted.shape != (len(asked), len(present)) or isinstance(
+                    getattr(fitted, "_final_estimator", fitted), (ClusterMixin, DensityMixin)):
+                raise data.DataError(f"{type(classifier).__name__} predicts no probability of each class: model must be a "
+                                     f"classifier with predict_proba")
+            probabilities[:, present] = predicted
+        return probabilities
+
+    return train
+
+
+def _fitted(classifier, rows, index, given, class_names):
+    """Return (a clone fitted to the samples `index`, the classes it knows); None instead of a clone for a single class.
+
+    Labels are 0 ... k - 1 of the classes present. Classes that are too small for the classifier (as for its own
+    cross-validation) are left out, from the smallest on.
+    """
+    complaint = None
+    for least in [1, *np.unique(np.bincount(given[index]))]:
+        index = index[np.bincount(given[index])[given[index]] >= least]
+        present, encoded = np.unique(given[index], return_inverse=True)
+        if len(present) < 2:
+            break
+        try:
+            return _for_integers(classifier, class_names[present]).fit(rows[index], encoded), present
+        except ValueError as error:
+            complaint = complaint or error
+            index = index[np.bincount(given[index])[given[index]] > np.bincount(encoded).min()]
+    if complaint is not None:
+        raise data.DataError(f"{type(classifier).__name__} cannot be trained: {utils.first_line(complaint)}")
+    return None, present
+
+
+def _for_integers(classifier, class_names):
+    """Return a clone whose class weights, by the names of classes, are those of the integers that it is trained on."""
+    fresh = clone(classifier)
+    for name, weights in fresh.get_params().items():
+        if name.split("__")[-1] == "class_weight" and isinstance(weights, dict):
+            of_class = {str(int(key) if isinstance(key, float) and key.is_integer() else key): weight
+                        for key, weight in weights.items()}
+            numbers = {str(class_name): number for number, class_name in enumerate(class_names)}
+            fresh.set_params(**{name: {numbers[key]: weight for key, weight in of_class.items() if key in numbers}})
+    return fresh
+
+
+def _keras_train(build, x, given, num_classes, settings, passes, quiet):
+    import keras
+
+    if x.dtype.kind not in "fiub":
+        raise ValueError(f"x is {x.dtype}: a Keras model takes numbers")
+    if x.dtype.kind == "f" and not np.isfinite(x).all():
+        raise data.DataError("x has NaN or infinite values: fix or remove them")
+    keras.utils.set_random_seed(int(utils.rng(settings["seed"], "weights").integers(2 ** 32)))
+    model = build()
+    if not model.built:
+        model.build((None, *x.shape[1:]))
+    network = with_logits(model)
+    if network.output_shape[-1] != num_classes or network.input_shape[1:] != x.shape[1:]:
+        raise data.DataError(f"the model takes samples of shape {network.input_shape[1:]} and has {network.output_shape[-1]} "
+                             f"classes; the samples have shape {x.shape[1:]} and {num_classes} classes")
+    dataset = data.Dataset(x, None, None, None, num_classes, pixel_max=1, shift=0, flip=False, checksum=None)
+    return INCV.Train(dataset, given, settings, console.Progress(quiet), {}, lambda **_: None, network, passes)
+
+
+def with_logits(model):
+    """Return a keras.Model that ends in the logits of a model that may end in a softmax, with the same weights."""
+    import keras
+
+    last = model.layers[-1]
+    activation = getattr(last, "activation", None)
+    if activation is keras.activations.sigmoid:
+        raise ValueError("the model ends in sigmoids; it must end in logits or a softmax, one output per class")
+    if isinstance(last, keras.layers.Softmax) or (isinstance(last, keras.layers.Activation)
+                                                  and activation is keras.activations.softmax):
+        return keras.Model(model.inputs, last.input)
+    if activation is keras.activations.softmax:
+        last.activation = keras.activations.linear
+        return keras.Model(model.inputs, last(last.input))
+    return model
+
+
+class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):
+    """A scikit-learn classifier for noisy labels: find the label issues, then train on the other samples.
+
+    Where the verdict is that only the top of the list can be used, or none of it, only these samples are left out. The
+    verdict is made without runs with permuted labels: a fit trains the estimator once, and eight times on a half or less.
+
+    Parameters
+    ----------
+    estimator : classifier with predict_proba, optional
+        By default StandardScaler and LogisticRegression.
+    noise_pattern, iterations
+        As for `find_label_errors`.
+    random_state : int, RandomState instance or None
+        Decides the splits.
+
+    Attributes
+    ----------
+    label_issues_ : pandas.DataFrame
+        Of `find_label_errors`.
+    verdict_ : dict
+        Whether these can be used (`verdict.verdict`).
+    noise_ratio_ : float
+        The fraction of label issues.
+    classes_ : array [num_classes]
+    estimator_ : the fitted classifier
+    """
+
+    def __init__(self, estimator=None, noise_pattern="sym", iterations=2, random_state=0):
+        self.estimator, self.noise_pattern = estimator, noise_pattern
+        self.iterations, self.random_state = iterations, random_state
+
+    def fit(self, X, y, groups=None):
+        """Find the label issues of y and train on the other samples; return self. groups: as for `find_label_errors`."""
+        frame = X if hasattr(X, "iloc") else None
+        _check_order(X, y, "y")
+        X, y = validate_data(self, X, y, accept_sparse="csr", **self._how_to_check(frame))
+        check_classification_targets(y)
+        X = X if frame is None else frame
+        if y.dtype.kind in "OU" and any(not str(label).strip() or str(label) != str(label).strip() for label in np.unique(y)):
+            raise ValueError("y has labels that are empty or have spaces around them: remove these samples, or the spaces")
+        seed = int(check_random_state(self.random_state).randint(2 ** 31 - 1))
+        estimator = self.estimator if self.estimator is not None else make_pipeline(
+            StandardScaler(with_mean=not hasattr(X, "tocsr")), LogisticRegression(max_iter=1000))
+        self.classes_ = np.unique(y)
+        if len(self.classes_) < 2:
+            raise ValueError(f"y has 1 class, {self.classes_.tolist()[0]!r}; at least two are needed")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of samples that are not checked: label_issues_ has them
+            self.label_issues_ = find_label_issues(X, y, estimator, self.noise_pattern, self.iterations, seed=seed,
+                                                   groups=groups, permutations=0)
+        self.verdict_, keep = self.label_issues_.attrs["verdict"], np.ones(len(y), dtype=bool)
+        listed = issue_table.worst_first(self.label_issues_)
+        if self.verdict_.get("unit") == "group":
+            number = grouping.order_of(listed["group"])  # the worst group is the first
+            keep[listed.index[number < self.verdict_["top"]]] = False
+        else:
+            keep[listed.index[:self.verdict_["top"]]] = False
+        keep = keep if len(np.unique(y[keep])) == len(self.classes_) else np.ones(len(y), dtype=bool)
+        self.noise_ratio_ = float(self.label_issues_["suspect"].mean())
+        index = np.flatnonzero(keep)
+        X = X.iloc[index] if frame is not None else X[index]
+        try:
+            self.estimator_ = clone(estimator).fit(X, y[index])
+        except ValueError:  # as of XGBoost, which takes labels 0 ... k - 1 only
+            self.estimator_ = _for_integers(estimator, self.classes_).fit(X, np.searchsorted(self.classes_, y[index]))
+        return self
+
+    def _how_to_check(self, frame):
+        """Return the arguments of scikit-learn's validate_data: an estimator of one's own may take missing values and text."""
+        return {"dtype": "numeric" if frame is None else None, "ensure_all_finite": self.estimator is None}
+
+    def predict_proba(self, X):
+        """Return the probabilities of classes_, float [n, num_classes]."""
+        check_is_fitted(self)
+        frame = X if hasattr(X, "iloc") else None
+        checked = validate_data(self, X, accept_sparse="csr", reset=False, **self._how_to_check(frame))
+        return self.estimator_.predict_proba(X if hasattr(X, "iloc") else checked)
+
+    def predict(self, X):
+        """Return the predicted labels [n]."""
+        probabilities = self.predict_proba(X)
+        return self.classes_[probabilities.argmax(axis=1)]
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags

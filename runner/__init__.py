@@ -1,0 +1,1 @@
+"""From options to runs, and from runs to files on disk."""

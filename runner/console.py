@@ -1,0 +1,134 @@
+"""What a command says: progress with the time left, one-line errors, and what Ctrl-C does."""
+import contextlib
+import math
+import os
+import signal
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+from tqdm import tqdm
+
+from incv import utils
+
+
+def print_any_text():
+    """Let standard output and error escape what their encoding lacks, such as ± or a class name, instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+# --- messages ---------------------------------------------------------------------------------------------------------
+
+def run_command(prog, main, resumes=True):
+    """Call main() and exit; print errors that the user can fix in one line on stderr, without a traceback.
+
+    resumes: whether the command, given again after an interruption, goes on where it stopped.
+    """
+    signal.signal(signal.SIGINT, interrupt)
+    if utils.FOLDER_OF_PACKAGE == utils.PROJECT:  # a custom network may import a utils.py of its own
+        sys.path[:] = [place for place in sys.path if Path(place).resolve() != utils.PROJECT]
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # None if the shell has closed it
+    print_any_text()
+    try:
+        main()
+        return sys.stdout.flush()
+    except BrokenPipeError:
+        _discard_output()  # nobody reads it
+        sys.exit(141)
+    except (utils.UserError, OSError) as error:
+        code, message = 2, explanation(error)
+        try:
+            sys.stdout.flush()
+        except OSError:
+            _discard_output()  # Python would complain once more at its end
+    except KeyboardInterrupt:
+        # With --overwrite the same command would repeat what is finished.
+        same = "the same command" + (" without --overwrite" if "--overwrite" in sys.argv else "")
+        code, message = 130, f"interrupted; {same} resumes from the last finished epoch" if resumes else "interrupted"
+    if sys.stdout.isatty():
+        print()  # keep the progress bar on the screen
+    print(f"{prog}: {message}", file=sys.stderr, flush=True)
+    sys.exit(code)
+
+
+def _discard_output():
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def explanation(error):
+    """Return one line that says what is wrong and what to do."""
+    text = f"{error.filename or 'output'}: {error.strerror or error}; fix this and rerun the same command" if isinstance(
+        error, OSError) else str(error)
+    return " ".join(text.split())
+
+
+tqdm.monitor_interval = 0  # no thread that redraws
+
+
+class Progress:
+    """One progress bar for all runs of a command, with the time left; a line per epoch if output is not a terminal.
+
+    Parameters
+    ----------
+    quiet : bool
+        Whether to show nothing.
+    number : int
+        The number of runs.
+    reported : pathlib.Path, optional
+        A file for the fraction of the run that is done, which another process reads.
+
+    Attributes
+    ----------
+    finished : int
+        The number of finished runs, counted by whoever carries them out.
+    where : str
+        The last text, shown or not.
+    """
+
+    def __init__(self, quiet=False, number=1, reported=None):
+        self.quiet, self.number, self.reported = quiet, number, reported
+        self.live, self.finished, self.where, self.bar = sys.stdout.isatty(), 0, "", None
+
+    def show(self, fraction, text, end_of_epoch):
+        """Update the bar, after each batch. fraction: how much of the present run is done; text: where it is."""
+        if interrupt.pressed:
+            raise KeyboardInterrupt
+        if self.reported and end_of_epoch:
+            with contextlib.suppress(OSError):
+                self.reported.write_text(str(fraction))
+        self.where, done = text, self.finished + fraction
+        if self.quiet:
+            return
+        if self.bar is None:  # time is counted from here: the first batch includes the compilation and would mislead
+            self.bar = tqdm(desc=text, total=self.number, initial=done, smoothing=0, file=sys.stdout, dynamic_ncols=True,
+                            mininterval=0.2, leave=False, delay=0 if self.live else math.inf, bar_format=(
+                                "{percentage:3.0f}%|{bar:10}| {remaining} left, {desc}" if self.live else
+                                "{desc}, {remaining} left"))
+        self.bar.desc = text if self.number == 1 or "runs" in text else f"run {self.finished + 1}/{self.number} {text}"
+        self.bar.update(done - self.bar.n)
+        if end_of_epoch and not self.live:
+            print(self.bar, flush=True)
+
+    def part(self, begin, end):
+        """Return a view of this bar for a stage of the run, which begins and ends at these fractions of it."""
+        def show(fraction, text, end_of_epoch):
+            self.show(begin + (end - begin) * fraction, text, end_of_epoch)
+
+        return SimpleNamespace(show=show, say=self.say, quiet=self.quiet)
+
+    def say(self, line, file=None):
+        """Print a line that stays on the screen, to standard output by default."""
+        if self.bar and self.live:
+            self.bar.clear()
+        print(line, file=file or sys.stdout, flush=True)
+
+
+def interrupt(signum, frame):
+    """Handle Ctrl-C; a library's callback may swallow the exception, so `Progress.show` raises it again."""
+    interrupt.pressed = True
+    raise KeyboardInterrupt
+
+
+interrupt.pressed = False

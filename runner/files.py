@@ -1,0 +1,226 @@
+"""The files of a run: names, lock, whole or not at all, checksums."""
+import contextlib
+import csv
+import gzip
+import hashlib
+import json
+import os
+import re
+import zlib
+from pathlib import Path
+
+import filelock
+
+from incv import utils
+from incv.runner import revision
+
+CHECKED = (".csv", "_index.csv", "_out_of_fold.csv", "_network1.keras", "_network2.keras")  # files that later commands read
+
+
+class OtherSettings(utils.UserError):
+    """The files at a run's path have other settings, and must not be lost."""
+
+
+# --- names ------------------------------------------------------------------------------------------------------------
+
+def result_path(results_dir, script, settings, changed):
+    """Return the path of a run without an ending: results/(dataset)/(noise_pattern)/(noise_ratio)/(script)_seed(N)...
+
+    For human labels results/(dataset)/human/(label set)/, for custom datasets results/(dataset)/given/. changed:
+    {setting: value}, what differs from the dataset's defaults and changes the result, all of it in the name.
+    """
+    def named(setting, value):
+        if isinstance(value, bool):
+            return setting if value else f"no_{setting}"
+        return re.sub(r"(\.py:|[^\w.-])+", "_", value) if isinstance(value, str) else f"{setting}{value}"
+
+    name = "_".join([script, f"seed{settings['seed']}", *(named(*change) for change in changed.items())])
+    return Path(results_dir) / settings["dataset"] / place_of(settings) / name
+
+
+def place_of(settings):
+    """Return the folders of a run below that of its dataset: "sym/0.5", "human/worse_label", "given"."""
+    folder = re.sub(r"[^\w.-]+", "_", settings.get("label_set") or str(settings["noise_ratio"])).lstrip(".")
+    return "given" if name_of_noise(settings) == "labels as given" else f"{settings['noise_pattern']}/{folder}"
+
+
+def name_of_noise(settings):
+    """Return "sym 0.5", "human worse_label", or "labels as given"."""
+    if settings["noise_ratio"] is not None:
+        return f"{settings['noise_pattern']} {settings['noise_ratio']}"
+    return f"human {settings['label_set']}" if settings["noise_pattern"] == "human" else "labels as given"
+
+
+def name_of_settings(path):
+    """Return the settings in a run's name: "_epochs20_subset5000" of .../INCV_seed0_epochs20_subset5000."""
+    return re.sub(r"^.*?_seed\d+", "", path.name)
+
+
+def beside(path, ending):
+    """Return the file of a run that has this ending. (with_suffix would cut a name at its last dot.)"""
+    return path.with_name(path.name + ending)
+
+
+def csv_of(path):
+    """Return the CSV of a finished run, which benchmarks/ledger.py compresses if it is large."""
+    plain, compressed = beside(path, ".csv"), beside(path, ".csv.gz")
+    return regular(compressed if compressed.exists() and not plain.exists() else plain)
+
+
+def files_of(path):
+    """Return the files that a finished run may have, its JSON first."""
+    endings = (".json", ".csv", ".csv.gz", "_index.csv", ".png", "_history.csv", "_history.png", "_network1.keras",
+               "_network2.keras", "_out_of_fold.csv", "_left_out.csv", "_suspects.csv", "_suspects.png", "_classes.png",
+               "_report.html", "_groups.csv")
+    predictions = path.parent.glob(f"{path.name}_predictions_*.csv*")  # by its networks
+    return [*(beside(path, ending) for ending in endings), *predictions]
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+def regular(file):
+    """Return the file; UserError if there is a folder, a device or a pipe, which would be waited for without end."""
+    if file.exists() and not file.is_file():
+        raise utils.UserError(f"{file}: not a regular file; remove it")
+    return file
+
+
+def check_writable(folder):
+    """Raise UserError unless a folder can be created and written to; creates nothing."""
+    place = Path(folder).absolute()
+    existing = next((each for each in (place, *place.parents) if each.exists()), place)
+    if not existing.is_dir():
+        raise utils.UserError(f"{folder}: {existing} is a file, not a folder; give another --results_dir")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise utils.UserError(f"{folder}: {existing} cannot be written to; give another --results_dir")
+
+
+def write_whole(path, write, shared=False):
+    """Write a file by write(open binary file) so that it appears whole or not at all, even if the process is killed.
+
+    shared: whether several processes may write it at a time, under no run's lock; the last one wins. A planted link is not
+    followed.
+    """
+    partial = beside(path, f".{os.getpid()}.part" if shared else ".part")
+    try:
+        partial.unlink(missing_ok=True)
+        with open(partial, "xb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_text(path, text):
+    write_whole(path, lambda file: file.write(text.encode(errors="backslashreplace")))  # names that are not UTF-8
+
+
+def write_table(path, table, sep=","):
+    """Write a DataFrame as CSV: integers, True/False, LF line ends on all systems."""
+    text = table.to_csv(index=False, lineterminator="\n", sep=sep)
+    if "\r" in text:  # in a name: Python's csv quotes it only if told to
+        text = table.to_csv(index=False, lineterminator="\n", sep=sep, quoting=csv.QUOTE_NONNUMERIC)
+    write_text(path, text)
+
+
+def write_json(path, provenance):
+    """Write a run's JSON, by which it counts as finished: it comes last. Adds checksums of what later commands read."""
+    checksums = {ending: checksum(beside(path, ending)) for ending in CHECKED if beside(path, ending).is_file()}
+    write_text(beside(path, ".json"), json.dumps(provenance | {"checksums": checksums}, indent=2) + "\n")
+
+
+def read_json(path):
+    """Return the content of a run's JSON, a dict; ValueError if it has no settings, UserError if it was edited."""
+    try:
+        found = json.loads(regular(beside(path, ".json")).read_text())
+    except RecursionError:
+        found = None
+    if not isinstance(found, dict) or not isinstance(found.get("settings"), dict):
+        raise ValueError("no settings of a run")
+    if not isinstance(found.get("checksums"), dict) or not isinstance(found.get("code_revision") or "", str):
+        raise utils.UserError(f"{path}.json: damaged; restore it, or repeat the command with --overwrite")
+    return found
+
+
+def checksum(file):
+    """Return the SHA-256 of a file's content, for a .gz of the uncompressed content."""
+    with (gzip.open if file.suffix == ".gz" else open)(file, "rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def checked(path, ending=".csv"):
+    """Return the file of a finished run that has this ending, after comparing it with the checksum in the run's JSON.
+
+    UserError if the file is missing or changed.
+    """
+    file = csv_of(path) if ending == ".csv" else regular(beside(path, ending))
+    if not file.exists():
+        raise utils.UserError(f"{file}: missing; repeat the command that wrote it, with --overwrite")
+    expected = read_json(path)["checksums"].get(ending)
+    with contextlib.suppress(OSError, EOFError, zlib.error):  # a damaged .gz
+        if expected == checksum(file):
+            return file
+    raise utils.UserError(f"{file}: changed since the run wrote it; restore it, or repeat the command with --overwrite")
+
+
+def is_finished(path, settings):
+    """Return whether the run of this path has all its files, of which the JSON is written last.
+
+    Raises OtherSettings if the files have other settings than `settings` (such as another version's defaults).
+    """
+    try:
+        found = read_json(path)["settings"]
+    except (FileNotFoundError, ValueError):
+        return False
+    different = differences(path, settings | {"threads": found.get("threads")}, found)
+    if different:
+        raise OtherSettings(f"{path}.json has other settings ({different}): --overwrite replaces it, another --results_dir "
+                            f"keeps it")
+    return csv_of(path).exists()
+
+
+def how_written(path):
+    """Return what `revision.difference` says about the finished run of this path, as an addition to a line."""
+    note = revision.difference(read_json(path).get("code_revision"))
+    return note and f"; {note}"
+
+
+def differences(path, wanted, found):
+    return ", ".join(f"{key} {found.get(key)}, not {wanted[key]}" for key in wanted if wanted[key] != found.get(key))
+
+
+def remove_results(path):
+    """Remove the files of a finished run, its JSON first: what a kill leaves does not count as finished."""
+    for file in files_of(path):
+        file.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def locked(path):
+    """Hold the run's lock file in the block; UserError if another process holds it. A lock ends with its process."""
+    made = [folder for folder in path.parents if not folder.exists()]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    place = regular(beside(path, ".lock"))
+    lock = filelock.FileLock(place, timeout=0)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        raise utils.UserError(f"{path}: another run is writing these files; wait for it, or give another --seed or "
+                              f"--results_dir") from None
+    except (OSError, NotImplementedError) as error:
+        raise utils.UserError(f"{place}: cannot be locked ({getattr(error, 'strerror', None) or error}), as on some network file "
+                              f"systems; give another --results_dir") from None
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # Windows cannot remove an open file; there, releasing the lock removes it
+            place.unlink()
+        lock.release()
+        for folder in made:  # a run without results leaves no folders
+            with contextlib.suppress(OSError):
+                folder.rmdir()

@@ -1,0 +1,211 @@
+"""From options to runs: the settings, defaults and paths of the runs that a command line describes."""
+import hashlib
+import itertools
+import re
+import sys
+import time
+from collections import namedtuple
+from pathlib import Path
+
+from incv import data, registry, utils
+from incv.custom_data import arrays, decisions, load, table_file
+from incv.custom_data.source import Facts, Source
+from incv.runner import custom_network, files, noisy_labels
+
+# Settings of a run that say more about its noise or its network than the options do, and do not differ between scripts.
+DETAILS = ("noise_pattern", "noise_ratio", "label_set", "labels_checksum", "noise_checksum", "treated_as",
+           "architecture_checksum")
+OF_CUSTOM = ("label", "image_size", "drop", "decimal", "decisions", "group", "images", "true_label", "classes", "test_list",
+             "test_images")
+
+
+# --- from options to runs ---------------------------------------------------------------------------------------------
+
+def plan(script, parser, defaults, methods=None):
+    """Parse the command line; return (args, [planning.Plan of each run]).
+
+    All errors in a command line are found here (for --scheduler: in `sweep`), before anything slow is read or imported.
+
+    Parameters
+    ----------
+    script : str
+        The name in the paths of the runs.
+    parser, defaults
+        As for `parser`.
+    methods : dict, optional
+        registry.METHODS, if the script has --method. An option that only some methods have is a setting of their runs only,
+        and an error if no given method has it.
+    """
+    args = parser.parse_args()
+    for option in [option for option, value in vars(args).items() if isinstance(value, str) and not value.strip()]:
+        parser.error(f"--{option}: the value is empty")  # as a shell makes of an unset variable
+    deadline, source = None if args.time_limit is None else time.time() + 60 * args.time_limit, _source(args)
+    if args.inspect:
+        sys.exit(print("\n".join(inspect(source))))
+    noisy, ratios = _noise(args, parser, source)
+    source, transition = source._replace(labels=noisy.pop("labels", source.labels)), noisy.pop("transition", None)
+    facts, network = source.facts, None
+    size, num_classes, kind = facts.size, facts.num_classes, "table" if len(facts.shape) == 1 else "images"
+    if custom_network.is_file(args.architecture):
+        if args.precision == "bfloat16":
+            parser.error("--precision bfloat16 cannot be combined with a network of your own: remove it, and give the "
+                         "network's layers a dtype")
+        network, found = custom_network.find(args.architecture)
+        args.architecture, noisy["architecture_checksum"] = found["architecture"], found["architecture_checksum"]
+    elif args.architecture and registry.ARCHITECTURES[args.architecture] != kind:
+        fitting = [name for name, of_name in registry.ARCHITECTURES.items() if of_name == kind]
+        parser.error(f"--architecture {args.architecture} is not for {'tables' if kind == 'table' else kind}: use "
+                     f"{' or '.join(fitting)}")
+    if args.subset is not None and not 2 * num_classes <= args.subset <= size:
+        parser.error(f"--subset {args.subset}: {args.dataset} has {size} training samples in {num_classes} classes; "
+                     f"give {2 * num_classes} (two per class) to {size}")
+    if args.scheduler is not None and args.n_jobs > 1:
+        parser.error("--scheduler cannot be combined with --n_jobs: its cluster runs as many at a time as it has workers")
+    without = {None: set()}  # {method: options that only other methods have}, such as --transition of f_correction
+    if methods:
+        args.method = list(dict.fromkeys(args.method or [defaults["cifar10"]["method"]]))
+        args.method = list(methods) if "all" in args.method else args.method
+        special = {option for of_name in methods.values() for option in of_name["options"]}
+        without = {method: special - set(methods[method]["options"]) for method in args.method}
+    for option in [each for each in sorted(set.intersection(*without.values())) if getattr(args, each) is not None]:
+        parser.error(f"--{option} cannot be combined with --method {' '.join(args.method)}: remove it")
+    data.check_folder(args.data_dir)
+    utils.check_backend(args.gpu_id)
+    planned = []
+    for ratio, seed, method in itertools.product(dict.fromkeys(ratios), dict.fromkeys(args.seed), without):
+        of_method = {kind: {option: value for option, value in usual.items() if option not in without[method]}
+                     for kind, usual in defaults.items()}
+        chosen = {option: method if option == "method" else getattr(args, option) for option in of_method[facts.kind]}
+        settings, path = one_run(script, source, noisy | {"noise_ratio": ratio}, seed, args.threads, chosen, of_method,
+                                 args.results_dir)
+        files.check_writable(path.parent)
+        planned.append(Plan(settings, path, source, args.results_dir, args.gpu_id, deadline, args.overwrite, transition,
+                            network))
+    return args, planned
+
+
+def how_to_sweep(args):
+    """Return the keyword arguments of `sweep.carry_out` that the command line gives."""
+    return {"n_jobs": args.n_jobs, "scheduler": args.scheduler, "threads": args.threads, "quiet": args.quiet}
+
+
+def _source(args):
+    """Return the source.Source of --dataset."""
+    if args.dataset not in data.SIZES:
+        path = Path(args.dataset)
+        decisions = args.decisions and [str(Path(file).absolute()) for file in args.decisions]
+        labels = str(Path(args.labels).absolute()) if arrays.is_npy(path) and args.labels else None
+        if table_file.is_table(path) and path.suffix.lower() != ".parquet":  # as table_file names columns
+            vars(args).update({name: table_file.composed(path, value.strip()) for name in ("label", "group", "true_label")
+                               if isinstance(value := getattr(args, name), str)})
+            args.drop = args.drop and [table_file.composed(path, name) for name in args.drop]
+        source = Source(None, None, str(path.absolute()), args.label, args.image_size, labels, args.drop, args.decimal,
+                        decisions, args.group, *(each and str(Path(each).absolute()) for each in [args.images]),
+                        args.true_label, args.classes, *(each and str(Path(each).absolute()) for each in (
+                                 args.test_list, args.test_images)))
+        if args.group is not None and args.label_issues is False:
+            raise data.DataError("--group needs the last pass: remove --no-label_issues")
+        return source._replace(facts=load.facts(source))
+    for option in OF_CUSTOM:
+        if getattr(args, option) is not None:
+            raise data.DataError(f"--{option} cannot be combined with --dataset {args.dataset}: it is for custom datasets")
+    facts = Facts(args.dataset, args.dataset, *data.SIZES[args.dataset], data.SHAPES[args.dataset])
+    return Source(facts, args.data_dir)
+
+
+def inspect(source):
+    """Return lines that say what a source.Source would be read as."""
+    name, _, size, num_classes, shape = source.facts[:5]
+    return [f"{name}: {size} training samples of {' × '.join(map(str, shape))}, {num_classes} classes"] if (
+        source.path is None) else load.inspect(source)
+
+
+def _noise(args, parser, source):
+    """Check the options that say where noisy labels come from; return (their settings of a run, [noise ratio or None]).
+
+    Two more entries, labels (a file of human labels) and transition (float [c, c], of a file), are no settings.
+    """
+    custom, human = source.path is not None, args.noise_pattern == "human"
+    own = noisy_labels.is_file(args.noise_pattern)
+    if custom and own:
+        parser.error("--noise_pattern FILE.npy flips labels, but the labels of custom datasets are used as they are: give sym "
+                     "or asym")
+    if own and args.noise_ratio:
+        parser.error("--noise_ratio cannot be combined with --noise_pattern FILE.npy, which has a noise ratio: remove it")
+    if custom and human:
+        parser.error("--noise_pattern human is for cifar10 and cifar100; the labels of custom datasets are used as they are")
+    if (custom or human) and args.noise_ratio:
+        parser.error("--noise_ratio flips labels, but these labels are used as they are: remove it")
+    if human and (args.labels is None or args.dataset not in data.CIFAR):
+        parser.error("--noise_pattern human needs --labels FILE" if args.labels is None else
+                     f"--noise_pattern human is for cifar10 and cifar100, not for {args.dataset}")
+    if not human and (args.labels and source.labels is None or args.label_set):
+        parser.error("--labels and --label_set are for --noise_pattern human: remove them")
+    if own:
+        transition, settings = noisy_labels.read(args.noise_pattern, data.CLASS_SIZES[args.dataset])
+        return settings | {"transition": transition}, [settings["noise_ratio"]]
+    ratios = [None] if custom or human else args.noise_ratio or [0.5]
+    if not human:
+        return {"noise_pattern": args.noise_pattern or "sym"}, ratios
+    labels, label_set = str(Path(args.labels).absolute()), args.label_set or "aggre_label"
+    checksum = hashlib.sha256(data.human_labels(labels, label_set)).hexdigest()
+    return {"noise_pattern": "human", "label_set": label_set, "labels_checksum": checksum, "labels": labels}, ratios
+
+
+def one_run(script, source, noisy, seed, threads, chosen, defaults, results_dir):
+    """Return (settings, path) of one run.
+
+    source: source.Source; noisy: its settings among DETAILS, at least noise_pattern and noise_ratio;
+    chosen: {option: value} for the options in `defaults`, None for the default.
+    """
+    backend, facts = utils.check_backend(), source.facts
+    usual = dict(defaults[facts.kind])
+    if callable(usual["batch_size"]):
+        usual["batch_size"] = usual["batch_size"](facts.shape)
+    if chosen["subset"] == facts.size:
+        chosen["subset"] = None
+    for option, default in usual.items():
+        if callable(default):  # the epochs follow from the number of samples
+            usual[option] = default(chosen["subset"] or facts.size, chosen["batch_size"] or usual["batch_size"])
+    chosen = {option: default if chosen[option] is None else chosen[option] for option, default in usual.items()}
+    changed = {option: value for option, value in chosen.items() if value != usual[option]}
+    if backend != utils.BACKENDS[0]:
+        changed["engine"] = backend
+    settings = {"dataset": facts.name, "noise_pattern": noisy["noise_pattern"], "noise_ratio": noisy["noise_ratio"],
+                "seed": seed, **chosen, "bn_momentum": utils.momentum_for(chosen["subset"] or facts.size), "engine": backend,
+                "threads": threads, "schedule": SCHEDULES[script]} | noisy
+    if custom_network.is_file(chosen["architecture"]):
+        settings["bn_momentum"] = custom_network.BN_MOMENTUM
+    if source.path is not None:
+        settings |= {option: getattr(source, option) for option in OF_CUSTOM if option != "decisions"}
+        settings["dataset_checksum"] = facts.checksum
+        changed |= {"image_size": source.image_size} if source.image_size else {}
+        changed |= {"drop": re.sub(r"[^\w.-]+", "-", "_".join(["drop", *source.drop]))} if source.drop else {}
+        changed |= {option: re.sub(r"[^\w.-]+", "-", f"{option}_{value}") for option, value in (
+            ("group", source.group), ("true_label", source.true_label), ("classes", source.classes)) if value}
+        settings |= {"test_checksum": load.test_checksum(source)} if source.test_list else {}
+        if source.decisions:
+            settings["decisions"] = decisions.checksum(source.decisions)
+            changed["decisions"] = f"decisions_{settings['decisions'][:6]}"
+        changed |= {"decimal": f"decimal_{'comma' if source.decimal == ',' else 'point'}"} if source.decimal else {}
+        changed |= {"noise_pattern": noisy["noise_pattern"]} if noisy["noise_pattern"] != "sym" else {}
+    path = files.result_path(results_dir, script, settings, changed)
+    for file in set(map(Path, source.decisions or ())) & {each.absolute() for each in files.files_of(path)}:
+        raise utils.UserError(f"--decisions {file}: this run writes this file; rename it first")
+    return settings, path
+
+
+# When the learning rate drops, a setting of each script's runs.
+SCHEDULES = {"INCV": "learning rate drops after epochs 20, 30, 40 of 50",
+             "INCV_main": "learning rate drops from epochs 80, 120, 160, 180",
+             "Verify_Theory": "learning rate drops after epochs 80, 120, 160, 180"}
+
+
+# --- the start of a run -----------------------------------------------------------------------------------------------
+
+# settings: a dict for JSON; path: of the run's files, without an ending (see `result_path`); source: source.Source;
+# results_dir: that the path is in; gpu_id: or None; deadline: see `check_time`; overwrite: whether an unfinished run of other
+# settings may be replaced; transition: of a noise pattern in a file (runner/noisy_labels.py), float [c, c], else None; network: the
+# file of an architecture of one's own (runner/custom_network.py), else None; selection: path of the INCV run of --selection, else None.
+Plan = namedtuple("Plan", "settings path source results_dir gpu_id deadline overwrite transition network selection",
+                  defaults=[None, None, None])

@@ -1,0 +1,143 @@
+"""Several runs: one after the other, in processes of this machine, or on a Dask cluster.
+
+    args, planned = planning.plan("INCV", parser, DEFAULTS)
+    sweep.carry_out("INCV", run, planned, **planning.how_to_sweep(args))
+
+carries out all planned runs that are not finished, by `run(plan, progress)` of INCV.py. Each run has its own files, checkpoint
+and lock: a sweep that was stopped runs only what is missing, and a run that fails does not stop the others. A run gives the
+same files wherever it is carried out.
+"""
+import contextlib
+import os
+import sys
+
+from incv import data, utils
+from incv.custom_data import decisions
+from incv.runner import checkpoint, console, files, revision, workers
+
+
+def carry_out(script, run, planned, n_jobs=1, scheduler=None, threads=None, quiet=False, draw=None):
+    """Carry out all planned runs that are not finished.
+
+    Parameters
+    ----------
+    script : str
+        The name of the module of `run`, for workers in other processes.
+    run : callable
+        ``run(plan, progress)`` carries out one run.
+    planned : list of planning.Plan
+    n_jobs : int
+        The number of processes.
+    scheduler : str, optional
+        The address of a dask.distributed cluster.
+    threads : int, optional
+        CPU threads of a run; by default see `utils.default_threads`.
+    quiet : bool
+        Whether to show no progress.
+    draw : callable, optional
+        ``draw(at_end)`` updates what is drawn from all runs: after each but the last, and at the end.
+
+    Raises
+    ------
+    utils.UserError
+        If some of several runs were not carried out; the error itself if only one was planned.
+    """
+    if scheduler is not None:
+        workers.check_scheduler(scheduler)
+    revision.code_revision()  # of the code at the start; kept for all runs of this process
+    if any(plan.overwrite for plan in planned):
+        _check_before_removing(planned[0])
+        _remove_results(planned)
+    done = dict.fromkeys(plan.path for plan in planned
+                         if not plan.overwrite and _is_finished(plan.settings, plan.path))
+    missing = [plan for plan in planned if plan.path not in done]
+    for path in done:
+        print(f"finished already: {path}.csv, .json{', .png' if files.beside(path, '.png').exists() else ''} (--overwrite "
+              f"repeats it){files.how_written(path)}", flush=True)
+    progress, failed, stopped = console.Progress(quiet, len(missing)), 0, 0
+
+    def complain(error, path=""):
+        message = console.explanation(error)
+        progress.say(message if str(path) in message else f"{path}: {message}", file=sys.stderr)
+
+    _use_one_number_of_threads(missing, threads, n_jobs)
+    at_once = min(n_jobs, len(missing))
+    spread = missing and (scheduler is not None or at_once > 1)
+    for path, error in workers.in_workers(script, missing, at_once, scheduler, progress) if spread else workers.one_by_one(
+            run, missing, progress):
+        if isinstance(error, checkpoint.TimeIsUp):
+            stopped += 1
+            continue
+        if error is not None and len(planned) == 1:
+            raise error
+        if error is not None:
+            failed += 1
+            complain(error, path)
+        elif draw and progress.finished < len(missing):
+            try:
+                draw(at_end=False)
+            except (utils.UserError, OSError) as wrong:
+                complain(wrong)  # the runs matter more; if the error stays, the last drawing fails too
+    if stopped:
+        where = f" at {progress.where.split(' loss ')[0]}" if len(planned) == 1 and progress.where else ""
+        progress.say(f"stopped by --time_limit{where}: {stopped} of {len(planned)} runs to finish; the same command resumes")
+    if draw and len(planned) > failed + stopped:
+        draw(at_end=True)
+    if failed:
+        raise utils.UserError(f"{failed} of {len(planned)} runs failed; the others are finished"
+                              + (" or stopped" if stopped else ""))
+
+
+def _is_finished(settings, path):
+    try:
+        done = files.is_finished(path, settings)
+    except utils.UserError:
+        return False  # there are files of other settings: `_one` will report them
+    if done:
+        with contextlib.suppress(utils.UserError), files.locked(path):
+            checkpoint.remove_checkpoint(path)  # left by a kill at the very end
+    return done
+
+
+def _check_before_removing(plan):
+    """Raise an error if runs cannot start: nothing is removed before the data are there and time is left."""
+    files.check_writable(plan.path.parent)
+    if plan.source.path is None:
+        data.load(plan.source.facts.name, plan.source.data_dir)
+
+
+def _remove_results(planned):
+    """Remove finished results (--overwrite), so that the command without --overwrite resumes where this one stops."""
+    for plan in planned:
+        if files.beside(plan.path, ".json").exists() and not checkpoint.is_time_up(plan.deadline):
+            with contextlib.suppress(utils.UserError), files.locked(plan.path):  # `_one` will report a lock
+                remove_result(plan.path)
+                checkpoint.remove_checkpoint(plan.path)
+
+
+def remove_result(path):
+    """Remove the files of a finished run, but keep its lists of label issues, renamed, if they hold a person's decisions."""
+    for ending in ("_suspects.csv", "_groups.csv"):
+        kept = decisions.set_aside(files.beside(path, ending))
+        if kept:
+            print(f"{kept}: your decisions are kept in this file", flush=True)
+    files.remove_results(path)
+
+
+def _use_one_number_of_threads(missing, threads, n_jobs):
+    """Set the number of threads of all runs, which a process cannot change.
+
+    It is --threads, else that of a run started earlier, else the dataset's default.
+    """
+    if not missing:
+        return
+    started, cores = {"threads": threads}, os.cpu_count()
+    for plan in missing:
+        if started["threads"] is None:
+            checkpoint.load_checkpoint(plan.path, started)  # sets it
+    used = started["threads"] or utils.default_threads(missing[0].source.facts.kind)
+    if started["threads"] is None and n_jobs > 1 and used * n_jobs > cores:
+        print(f"{n_jobs} runs at a time with {used} threads each share {cores} cores: --threads {max(1, cores // n_jobs)} is "
+              f"faster", flush=True)
+    for plan in missing:
+        plan.settings["threads"] = used

@@ -1,0 +1,227 @@
+"""Runs in joblib's processes or on a Dask cluster."""
+import concurrent.futures
+import contextlib
+import importlib.util
+import io
+import logging
+import os
+import pickle
+import signal
+import socket
+import threading
+import urllib.parse
+from pathlib import Path
+
+from incv import data, utils
+from incv.custom_data import decisions, load
+from incv.runner import checkpoint, console, files, revision
+
+
+def _one(run, plan, progress):
+    """Carry out one run under its lock, unless another command has finished it meanwhile."""
+    with files.locked(plan.path):
+        try:
+            checkpoint.check_time(plan.deadline)
+            decided = plan.source.decisions
+            if decided and decisions.checksum(decided) != plan.settings["decisions"]:
+                raise utils.UserError(f"{' '.join(decided)}: changed since the command started; rerun the same command")
+            if _is_finished_or_explained(plan):
+                print(f"finished by another command: {plan.path}.csv, .json", flush=True)
+            else:
+                run(plan, progress)
+        finally:
+            if progress.reported:
+                progress.reported.unlink(missing_ok=True)
+
+
+def _is_finished_or_explained(plan):
+    """Return whether a run is finished; if its data have changed since, the error says how."""
+    try:
+        return files.is_finished(plan.path, plan.settings)
+    except files.OtherSettings as error:
+        if plan.source.path is None or "dataset_checksum" not in str(error):
+            raise
+        with contextlib.suppress(OSError, KeyError, ValueError):
+            how = load.what_changed(files.csv_of(plan.path), plan.source)
+            raise files.OtherSettings(f"{plan.path}.json is from other data of this name (dataset_checksum; {how}): "
+                                      f"--overwrite replaces it, another --results_dir keeps it") from None
+        raise
+
+
+def one_by_one(run, missing, progress):
+    """Yield (path, the error or None) after each run."""
+    for plan in missing:
+        error = None
+        try:
+            _one(run, plan, progress)
+        except (utils.UserError, checkpoint.TimeIsUp, OSError) as wrong:
+            error = wrong
+        progress.finished += 1
+        yield plan.path, error
+
+
+# --- several at a time ------------------------------------------------------------------------------------------------
+
+def in_workers(script, missing, at_once, scheduler, progress):
+    """Yield (path, the error or None) as runs end in joblib's processes or on a dask.distributed cluster."""
+    import joblib
+
+    source = missing[0].source  # the same for all runs of a sweep
+    if source.facts.name in data.CIFAR and source.path is None:
+        data.load(source.facts.name, source.data_dir)  # one process downloads, or finds out that it cannot
+        source = source._replace(data_dir=str(Path(source.data_dir or data.DEFAULT_FOLDER).absolute()))
+    os.environ["PYTHONWARNINGS"] = ",".join(filter(None, [os.environ.get("PYTHONWARNINGS"), _TRACKER_TIDIES_UP]))
+    lost, backend = concurrent.futures.BrokenExecutor, {"backend": "loky", "n_jobs": at_once}
+    if scheduler is not None:
+        lost, backend = _cluster(scheduler)
+    do = _portable_work(str(utils.FOLDER_OF_PACKAGE), None if scheduler is not None else os.getpid(), revision.code_revision())
+    here = [plan._replace(source=source, path=plan.path.absolute(), results_dir=str(Path(plan.results_dir).absolute()))
+            for plan in missing]
+    calls = [joblib.delayed(do)(script, pickle.dumps(plan)) for plan in here]
+    with joblib.parallel_config(**backend), _watching([plan.path for plan in missing], progress), contextlib.closing(
+            joblib.Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch="all")(calls)) as outcomes:
+        try:
+            for path, said, error in outcomes:
+                progress.finished += 1
+                if said:
+                    progress.say(said.rstrip("\n"))
+                yield path, error
+        except lost as wrong:
+            raise utils.UserError(f"the workers were lost ({type(wrong).__name__}; killed, or out of memory?): the same command "
+                                  f"resumes; fewer at a time need less memory") from None
+
+
+# After Ctrl-C joblib's resource tracker removes what the workers left, and need not say so.
+_TRACKER_TIDIES_UP = "ignore:resource_tracker:UserWarning"
+
+
+def _portable_work(folder, parent, code):
+    """Return what a worker does for a run; as a nested function it is sent whole, to workers that lack our modules.
+
+    folder: the one that contains incv/, also on the worker; parent, code: see `work`.
+    """
+    def do(script, plan):
+        import sys
+        sys.path.insert(0, folder)
+        from incv.runner import workers
+        sys.path.remove(folder)  # a custom network may import a utils.py of its own
+        return workers.work(script, plan, parent, code)
+
+    return do
+
+
+def work(script, plan, parent, code):
+    """Carry out one run in a worker; return (path, what it printed, the error or None).
+
+    plan: planning.Plan, pickled, which a worker can read once it knows where our modules are; parent: the process without which
+    the work is given up, None for none; code: its revision, which an old worker may have loaded in another state.
+    """
+    said, error, plan = io.StringIO(), None, pickle.loads(plan)
+    with _one_at_a_time, _given_up_without(parent), contextlib.redirect_stdout(said):
+        os.environ["KERAS_BACKEND"] = plan.settings["engine"]
+        try:
+            if revision.code_revision() != code:
+                raise utils.UserError("the worker runs another version of the code: restart the workers")
+            run = importlib.import_module(f"incv.{script}").run
+            _one(run, plan, console.Progress(quiet=True, reported=files.beside(plan.path, ".progress")))
+        except checkpoint.TimeIsUp as wrong:
+            error = wrong
+        except (utils.UserError, OSError) as wrong:
+            error = utils.UserError(console.explanation(wrong))
+    return plan.path, said.getvalue(), error
+
+
+_one_at_a_time = threading.Lock()  # a backend, standard output and Keras's names belong to the whole process
+
+
+@contextlib.contextmanager
+def _given_up_without(parent):
+    """End this process at once if its parent is gone: nobody waits, and runs must not stay locked."""
+    done = threading.Event()
+
+    def watch():
+        while not done.wait(0.5):
+            if os.getppid() != parent:
+                os._exit(1)
+
+    if parent is not None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends this process
+        threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    finally:
+        done.set()
+
+
+@contextlib.contextmanager
+def _watching(paths, progress):
+    """Show how far the runs of these paths are, from the file beside each that its worker writes."""
+    for path in paths:
+        files.beside(path, ".progress").unlink(missing_ok=True)  # of a killed sweep
+    done = threading.Event()
+
+    def watch():
+        seconds = 0
+        while not done.wait(1):
+            seconds, under_way = seconds + 1, 0.0
+            for path in paths:
+                with contextlib.suppress(OSError, ValueError):
+                    under_way += float(files.beside(path, ".progress").read_text())
+            try:
+                progress.show(under_way, f"{progress.finished} of {len(paths)} runs finished", seconds % 60 == 0)
+            except (KeyboardInterrupt, OSError):
+                return  # the main thread gets the same, and handles it
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+# --- a cluster --------------------------------------------------------------------------------------------------------
+
+def check_scheduler(address):
+    """Raise UserError unless a Dask scheduler answers there. (A Dask client waits forever for anything else.)"""
+    if importlib.util.find_spec("distributed") is None:
+        raise utils.UserError("--scheduler needs dask.distributed, which is not installed: pip install distributed")
+    otherwise = "start 'dask scheduler', or use --n_jobs"
+    try:
+        parts = urllib.parse.urlsplit(address if "://" in address else f"tcp://{address}")
+        if parts.scheme != "tcp" or not parts.hostname:
+            raise ValueError("not an address like HOST:8786")
+        connection = socket.create_connection((parts.hostname, parts.port or 8786), timeout=0.5)
+    except (OSError, ValueError) as error:
+        raise utils.UserError(f"--scheduler {address}: nothing answers there ({error}); {otherwise}") from None
+    with connection:
+        connection.settimeout(3)
+        try:
+            greeting = connection.recv(8)  # a scheduler sends the length of a short message, then the message
+        except OSError:
+            greeting = b""
+    if len(greeting) < 8 or int.from_bytes(greeting, "little") > 1 << 20:
+        raise utils.UserError(f"--scheduler {address}: not a dask scheduler; {otherwise}")
+
+
+def _cluster(address):
+    """Connect to the cluster; return (the errors of a lost cluster, joblib's configuration for it)."""
+    import distributed
+    from joblib._dask import DaskDistributedBackend
+
+    class Backend(DaskDistributedBackend):
+        """joblib would do the work of a single worker in this process."""
+
+        def effective_n_jobs(self, n_jobs):
+            return max(2, super().effective_n_jobs(n_jobs))
+
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # errors are reported in one line here
+    client = distributed.Client(address)
+    threads = client.nthreads()
+    if not threads or max(threads.values()) > 1:
+        raise utils.UserError(f"--scheduler {address}: {'workers of several threads' if threads else 'no workers'}; a run "
+                              f"needs its own process: dask worker {address} --nthreads 1 --nworkers N")
+    lost = (distributed.KilledWorker, distributed.comm.CommClosedError, concurrent.futures.CancelledError,
+            getattr(distributed.client, "FutureCancelledError", distributed.KilledWorker))
+    return lost, {"backend": Backend(client=client)}
