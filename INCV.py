@@ -371,16 +371,16 @@ def run(plan, progress):
         p = last_pass.out_of_fold(y_noisy, num_classes, selection.select, copies, train, seed, settings["iterations"] + 1,
                                   passes, split if units is not None else None, dataset.trusted)
     names = started.index if dataset.names is None else dataset.names
-    table = issue_table.label_issues(selection, y_noisy, dataset.class_names, names, p if passes else None, first, dataset.trusted,
-                                     dataset.groups, dataset.rows)
+    table = issue_table.label_issues(selection, y_noisy, dataset.class_names, names, p if passes else None, first,
+                                     dataset.trusted, dataset.groups, dataset.rows)
     judged = None
     if passes or dataset.given is not None:  # made noise is a published experiment, unless --label_issues asks
-        judged = verdict.verdict(y_noisy, first, p, table["suspect"].to_numpy(), dataset.groups)
+        judged = verdict.verdict(y_noisy, first, p, table["issue"].to_numpy(), dataset.groups)
         progress.say(f"verdict: {judged['sentence']}")
-    progress.say(utils.many(int(table["suspect"].sum()), "label issue"))
+    progress.say(utils.many(int(table["issue"].sum()), "label issue"))
     write_results(path, started, selection, table, train.history, judged, copies)
     checkpoint.remove_checkpoint(path)
-    listed = "_groups.csv, _suspects.csv" if "group" in table else "_suspects.csv"
+    listed = "_groups.csv, _label_issues.csv" if "group" in table else "_label_issues.csv"
     print(f"written: {path}.csv, .json, .png, _history.csv, _history.png, _out_of_fold.csv, {listed}, _classes.png\n"
           f"report: {path}_report.html")
 
@@ -388,7 +388,8 @@ def run(plan, progress):
 def write_results(path, started, selection, table, history, judged, copies):
     """Write the files of a run (start.Started); the JSON, by which a run counts as finished, comes last.
 
-    table: of `issue_table.label_issues`; history: of `Train`; judged: of `verdict.verdict`, copies: of `last_pass.copies`, or None.
+    table: of `issue_table.label_issues`; history: of `Train`; judged: of `verdict.verdict`, copies: of `last_pass.copies`, or
+    None.
     """
     import pandas as pd
 
@@ -402,7 +403,7 @@ def write_results(path, started, selection, table, history, judged, copies):
         y = np.array([*dataset.class_names.astype(str), "another class", ""])[dataset.y_train]
     columns = {"y": y, "y_noisy": named(started.y_noisy),
                "select": selection.select, "candidate": selection.candidate, "eval_ratio": selection.ratio}
-    provenance |= {"iterations": selection.records, "ended_early": selection.early, "suspects": int(table["suspect"].sum())}
+    provenance |= {"iterations": selection.records, "ended_early": selection.early, "label_issues": int(table["issue"].sum())}
     provenance |= {} if judged is None else {"verdict": judged}
     files.write_table(files.beside(path, ".csv"), pd.DataFrame(columns))
     if settings["subset"]:

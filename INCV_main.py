@@ -14,8 +14,8 @@ row per epoch (CSV), provenance (JSON), test accuracy (PNG) and the networks to
 results/(dataset)/(noise_pattern)/(noise_ratio)/.
 
 Results on digits (test accuracy, mean ± s.d. of 5 seeds, three minutes or more each on one CPU core): 98.28±0.93 % for sym
-0.5, where standard training has 73.33±4.35; 92.59±3.63 for asym 0.4 (80.94±2.84). `python -m incv.reporting.tables results/reference`
-computes them.
+0.5, where standard training has 73.33±4.35; 92.59±3.63 for asym 0.4 (80.94±2.84). `python -m incv.reporting.tables
+results/reference` computes them.
 """
 if __name__ == "__main__":
     import signal
@@ -77,8 +77,8 @@ def make_coteaching(dataset, y_noisy, selection, settings, make_network):
     epochs, batch_size = settings["epochs"], settings["batch_size"]
     kept_at_last = coteaching.samples_to_keep(min(batch_size, int(select.sum())), noise_left, epochs - 1, epochs)
     if kept_at_last == 0:
-        raise utils.UserError(f"INCV estimates a noise ratio of {ratio:.3f}, so that none of the {select.sum()} selected labels "
-                              f"is expected to be clean; {advice}")
+        raise utils.UserError(f"INCV estimates a noise ratio of {ratio:.3f}, so that none of the {select.sum()} selected "
+                              f"labels is expected to be clean; {advice}")
     networks = [make_network(number, masked=fast_path.compiles_for_one_shape()) for number in (1, 2)]
     coteacher = coteaching.make_coteacher(networks, dataset.pixel_max)
     last_of_warm_up = utils.scaled_epoch(warm_up(pattern, ratio), epochs, 200)
@@ -282,7 +282,8 @@ def _path_of_finished(plan, progress):
 def main():
     parser = options.parser(__doc__, DEFAULTS, custom=True)
     parser.add_argument("--method", nargs="+", choices=[*registry.METHODS, "all"], metavar="METHOD",
-                        help=f"{', '.join(registry.METHODS)} or all; standard: one network on all noisy labels (default: incv)")
+                        help=f"{', '.join(registry.METHODS)} or all; standard: one network on all noisy labels (default: "
+                        "incv)")
     parser.add_argument("--assumed_ratio", type=options.number(float, 0, 1), metavar="RATIO", help="noise ratio that "
                         "coteaching and mentornet assume (default: the true one)")
     parser.add_argument("--transition", choices=("estimated", "true"), help="transition matrix of f_correction (default: "

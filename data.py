@@ -48,7 +48,7 @@ SHAPES = {"cifar10": (32, 32, 3), "cifar100": (32, 32, 3), "digits": (8, 8, 1)}
 # x_*: uint8 [n, height, width, channels]; y_*: int64 [n], true labels, -1 for unknown ones (num_classes for a class
 # that is not trained on); pixel_max: the pixel value that
 # means 1.0; shift: the largest shift of the augmentation in pixels; flip: whether it mirrors; checksum: SHA-256 of the arrays.
-# Custom datasets (custom_data/load.py) may also be float32 or [n, features], and have no true labels or test data (None). given:
+# Custom datasets (custom_data/) may also be float32 or [n, features], and have no true labels or test data (None). given:
 # the labels to check, int64 [n]; class_names [c]: what these integers stand for; names [n]: names of the samples.
 # warnings: what is read otherwise than written; left_out: {file: why it is not used}; trusted: the labels that a person
 # confirmed or corrected, bool [n]; groups: names of what samples belong to, object [n] (custom_data/group_names.py); rows:
@@ -301,8 +301,8 @@ def _label_sets(file):
         return _read_pt(file)
     except (OSError, ValueError, EOFError, KeyError, IndexError, AttributeError, RuntimeError, TypeError, MemoryError,
             OverflowError, pickle.UnpicklingError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"--labels {file}: cannot be read as arrays of labels ({utils.first_line(error)}); download it again, or "
-                        f"save the arrays to an .npz with numpy.savez") from None
+        raise DataError(f"--labels {file}: cannot be read as arrays of labels ({utils.first_line(error)}); download it "
+                        f"again, or save the arrays to an .npz with numpy.savez") from None
 
 
 def _read_pt(file):

@@ -1,11 +1,11 @@
-"""Find label errors from Python, with any scikit-learn classifier or Keras model.
+"""Find label issues from Python, with any scikit-learn classifier or Keras model.
 
-    from label_errors import find_label_errors
-    table = find_label_errors(x, labels, LogisticRegression())     # or a function that builds a Keras model
+    from incv import find_label_issues
+    table = find_label_issues(x, labels, LogisticRegression())     # or a function that builds a Keras model
     print(table.attrs["verdict"]["sentence"])                      # whether the list can be used
-    issues = table[table["suspect"]].sort_values("margin", ascending=False)
+    issues = table[table["issue"]].sort_values("margin", ascending=False)
 
-    from label_errors import NoisyLabelClassifier
+    from incv import NoisyLabelClassifier
     classifier = NoisyLabelClassifier(LogisticRegression()).fit(x, labels)      # trained on what is left without the issues
 """
 import warnings
@@ -28,7 +28,7 @@ from incv.runner import console
 
 def find_label_issues(x, labels, model=None, noise_pattern="sym", iterations=2, epochs=None, batch_size=32, seed=0, quiet=True,
                       passes=last_pass.PASSES, pred_probs=None, groups=None, permutations=None):
-    """Find label errors by iterative noisy cross-validation (section 4) and a last pass over all samples.
+    """Find label issues by iterative noisy cross-validation (section 4) and a last pass over all samples.
 
     INCV selects samples; models trained on the selected samples of one half then predict all samples of the other half
     (`last_pass.out_of_fold`). Exact copies stay in one half; halves are stratified by label.
@@ -67,7 +67,7 @@ def find_label_issues(x, labels, model=None, noise_pattern="sym", iterations=2, 
     pandas.DataFrame
         n rows in the order of x: sample (position), given, suggested (the most probable label), p_given, p_suggested (their
         out-of-fold probabilities, `last_pass.averaged`), status ("selected", "removed" or "candidate" by INCV; "not checked"
-        for a missing label or the only sample of a class; "" with pred_probs), suspect (whether it is a label issue), margin
+        for a missing label or the only sample of a class; "" with pred_probs), issue (whether it is a label issue), margin
         (the logarithm of the largest probability of another class over p_given, `last_pass.margins`). Label issues have a
         margin above 0.5, and without groups are no more than the labels that can be wrong (`verdict.largest_noise_ratio`);
         sort by margin to see the worst first. With groups, also group and group_margin (their mean margin): sort by
@@ -140,7 +140,7 @@ def find_label_issues(x, labels, model=None, noise_pattern="sym", iterations=2, 
 
 
 def _table(selection, given, class_names, keep, p, first, groups=None, again=None, permutations=0):
-    """Return the DataFrame of `find_label_errors`.
+    """Return the DataFrame of `find_label_issues`.
 
     selection: INCV.Selection or None; p: float [passes, number kept, num_classes]; first: float [number kept, num_classes];
     groups: of all samples, or None; again, permutations: for `verdict.verdict`.
@@ -149,12 +149,12 @@ def _table(selection, given, class_names, keep, p, first, groups=None, again=Non
     selection = selection or INCV.Selection(nobody, nobody, None, [], None, None)
     names = None if groups is None else groups[keep]
     table = issue_table.label_issues(selection, given, class_names, np.flatnonzero(keep), p, first, groups=names)
-    found = verdict.verdict(given, first, p, table["suspect"].to_numpy(), names, again, permutations)
+    found = verdict.verdict(given, first, p, table["issue"].to_numpy(), names, again, permutations)
     if not selection.records:
         table["status"] = ""
     if not keep.all():
         table = table.set_index("sample").reindex(range(len(keep))).rename_axis("sample").reset_index()
-        table.loc[~keep, "status"], table["suspect"] = "not checked", table["suspect"].eq(True)
+        table.loc[~keep, "status"], table["issue"] = "not checked", table["issue"].eq(True)
         if groups is not None:
             table["group"] = groups
     table.attrs["verdict"] = found
@@ -187,7 +187,7 @@ def _checked_probabilities(p, n, num_classes):
 
 
 def _train_of(model, x, given, class_names, settings, passes, quiet):
-    """Return the `train` function of `INCV.incv` for a model, as `find_label_errors` takes it."""
+    """Return the `train` function of `INCV.incv` for a model, as `find_label_issues` takes it."""
     if hasattr(model, "predict_proba") and not isinstance(model, type):
         return _classifier_train(model, x, given, class_names)
     if hasattr(model, "fit") or not callable(model):  # a class, a classifier without probabilities, a Keras model itself
@@ -299,14 +299,14 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):
     estimator : classifier with predict_proba, optional
         By default StandardScaler and LogisticRegression.
     noise_pattern, iterations
-        As for `find_label_errors`.
+        As for `find_label_issues`.
     random_state : int, RandomState instance or None
         Decides the splits.
 
     Attributes
     ----------
     label_issues_ : pandas.DataFrame
-        Of `find_label_errors`.
+        Of `find_label_issues`.
     verdict_ : dict
         Whether these can be used (`verdict.verdict`).
     noise_ratio_ : float
@@ -320,7 +320,7 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):
         self.iterations, self.random_state = iterations, random_state
 
     def fit(self, X, y, groups=None):
-        """Find the label issues of y and train on the other samples; return self. groups: as for `find_label_errors`."""
+        """Find the label issues of y and train on the other samples; return self. groups: as for `find_label_issues`."""
         frame = X if hasattr(X, "iloc") else None
         _check_order(X, y, "y")
         X, y = validate_data(self, X, y, accept_sparse="csr", **self._how_to_check(frame))
@@ -346,7 +346,7 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):
         else:
             keep[listed.index[:self.verdict_["top"]]] = False
         keep = keep if len(np.unique(y[keep])) == len(self.classes_) else np.ones(len(y), dtype=bool)
-        self.noise_ratio_ = float(self.label_issues_["suspect"].mean())
+        self.noise_ratio_ = float(self.label_issues_["issue"].mean())
         index = np.flatnonzero(keep)
         X = X.iloc[index] if frame is not None else X[index]
         try:

@@ -24,8 +24,8 @@ Method = namedtuple("Method", "trainer networks train_epoch samples remembered d
 
 # What a method needs besides data and settings. resumed: the arrays of the checkpoint to resume
 # from, {} for none; save_checkpoint(**arrays); progress: console.Progress of the run's first half; schedule: arguments of
-# utils.learning_rate; make_network(number, masked=False) builds network 1 or 2, each with its own initial weights, the same for
-# all methods (masked: see models.py); transition: the true transition matrix, float [c, c], None if it is unknown.
+# utils.learning_rate; make_network(number, masked=False) builds network 1 or 2, each with its own initial weights, the same
+# for all methods (masked: see models.py); transition: the true transition matrix, float [c, c], None if it is unknown.
 Stage = namedtuple("Stage", "resumed save_checkpoint progress schedule make_network transition", defaults=[None])
 
 

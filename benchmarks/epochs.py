@@ -61,7 +61,7 @@ def f1(kind, samples, steps, seed):
     epochs = utils.enough_epochs(steps=steps, epochs=1)(len(y), BATCH_SIZE)
     begun = time.monotonic()
     issues = find_label_issues(x, given, lambda: models.build(network, x.shape[1:], num_classes, momentum=0.9), seed=seed,
-                               epochs=epochs)["suspect"].to_numpy()
+                               epochs=epochs)["issue"].to_numpy()
     wrong = given != y
     return 2 * (issues & wrong).sum() / (issues.sum() + wrong.sum()), epochs, time.monotonic() - begun
 

@@ -74,7 +74,7 @@ SETS = {"patients": (patients, (2, 4), list(CLASSIFIERS), range(8), 5),
 
 def by_ours(x, given, model, seed, groups):
     table = find_label_issues(x, given, model, seed=seed, groups=groups)
-    return table["suspect"].to_numpy(), table["margin"].to_numpy(), table.attrs["verdict"]
+    return table["issue"].to_numpy(), table["margin"].to_numpy(), table.attrs["verdict"]
 
 
 def by_cross_validation(x, given, model, seed, groups):

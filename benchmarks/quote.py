@@ -47,7 +47,7 @@ def full_scale(found):
     first = {name: next(ledger.variants(found[found["script"] == "INCV"], name), (None, None))[1] for name in NOISE}
     here = [name for name in NOISE if first[name] is not None]
     for quantity in ("LP", "LR"):
-        means = [np.mean([provenance["iterations"][-1][quantity] for provenance in first[name]["provenance"]]) for name in here]
+        means = [np.mean([run["iterations"][-1][quantity] for run in first[name]["provenance"]]) for name in here]
         rows += [[f"{quantity}, paper", *(f"{figures.PUBLISHED['INCV'][name][quantity][-1]:.3f}" for name in here)],
                  [f"{quantity}, this repo", *(f"{mean:.3f}" for mean in means)]]
     table = tables.accuracies(found)

@@ -170,8 +170,9 @@ def work(library, threads, batches):
 
 def employ(library, threads, batches):
     """Start the process of a library; return (its name, {key: function that takes a turn there})."""
-    process = subprocess.Popen([sys.executable, "-m", "incv.benchmarks.throughput", "--work", library, "--threads", str(threads),
-                                "--batches", str(batches)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen([sys.executable, "-m", "incv.benchmarks.throughput", "--work", library, "--threads",
+                                str(threads), "--batches", str(batches)], text=True, stdin=subprocess.PIPE,
+                               stdout=subprocess.PIPE)
     said = process.stdout.readline()
     if not said:
         sys.exit(f"throughput.py: {library} could not be started")  # it has said why

@@ -105,7 +105,7 @@ def issues_among_selected(plan):
         return ""
     every = decisions.read_issues(files.checked(plan.path, "_out_of_fold.csv"))
     selected = every[every["status"] == "selected"]
-    issues = int((selected["suspect"].astype(str) == "True").sum())
+    issues = int((selected["issue"].astype(str) == "True").sum())
     told = f", {utils.many(issues, 'label issue')} among them: decide about these first" if issues else ""
     return f" ({len(selected)} of {utils.many(len(every), 'sample')}{told})"
 

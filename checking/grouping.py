@@ -86,13 +86,14 @@ def are_labelled(groups, y):
 def have_labels(table):
     """Return whether labels are of groups in a DataFrame of `with_margins`; the verdict of its list is about groups then."""
     checked = table[table["status"] != "not checked"]
-    return are_labelled(group_names.numbers(group_names.as_text(checked["group"])), np.unique(checked["given"].astype(str), return_inverse=True)[1])
+    given = np.unique(checked["given"].astype(str), return_inverse=True)[1]
+    return are_labelled(group_names.numbers(group_names.as_text(checked["group"])), given)
 
 
 # --- for a person -----------------------------------------------------------------------------------------------------
 
 def with_margins(table, names):
-    """Return the DataFrame of `issue_table.label_issues` with the columns group (names as given) and group_margin, their mean."""
+    """Return the DataFrame of `issue_table.label_issues` with the columns group (names as given) and group_margin, a mean."""
     groups, margins = group_names.numbers(group_names.as_text(names)), table["margin"].to_numpy(dtype=float)
     return table.assign(group=names, group_margin=mean(groups, margins)[groups])
 
@@ -110,7 +111,7 @@ def worst_first(table, trusted=None):
     for group, members in open_[group_names.as_text(open_["group"]) != ""].groupby("group", sort=True):
         if trusted is None or not members["trusted"].all():
             suggested = members["suggested"].astype(str).value_counts()
-            rows.append((members["margin"].idxmax(), group, group_names.labels_of(members["given"]), suggested.index[0], len(members),
-                         int(members["suspect"].sum()), members["group_margin"].iloc[0]))
+            rows.append((members["margin"].idxmax(), group, group_names.labels_of(members["given"]), suggested.index[0],
+                         len(members), int(members["issue"].sum()), members["group_margin"].iloc[0]))
     found = pd.DataFrame(rows, columns=["position", "group", "given", "suggested", "samples", "issues", "group_margin"])
     return found.set_index("position").sort_values("group_margin", ascending=False, kind="stable")

@@ -37,10 +37,10 @@ def label_issues(selection, given, class_names, names, passes=None, first=None, 
     named = (lambda integers: integers) if class_names is None else class_names.__getitem__
     status = np.where(selection.select, "selected", np.where(selection.candidate, "candidate", "removed"))
     margins = last_pass.margins(given, p)
-    suspect = last_pass.issues(given, p, ratio) if passed else ~selection.select & (suggested != given)
-    suspect &= True if trusted is None else ~trusted
+    issue = last_pass.issues(given, p, ratio) if passed else ~selection.select & (suggested != given)
+    issue &= True if trusted is None else ~trusted
     table = pd.DataFrame({"sample": names, "given": named(given), "suggested": named(suggested), "p_given": p[every, given],
-                          "p_suggested": p[every, suggested], "status": status, "suspect": suspect})
+                          "p_suggested": p[every, suggested], "status": status, "issue": issue})
     table = table.assign(margin=margins) if passed else table
     if rows is not None:
         table.insert(1, "row", rows)
@@ -52,7 +52,7 @@ def worst_first(table):
 
     Where labels are of groups, the worst group comes first, as in the verdict, with its label issues by margin.
     """
-    found = table[table["suspect"]]
+    found = table[table["issue"]]
     worse = found["margin"] if "margin" in found else found["p_suggested"] - found["p_given"]
     order = np.argsort(-worse.to_numpy(), kind="stable")
     if "group_margin" in found and grouping.have_labels(table):

@@ -1,7 +1,7 @@
 """The report of one INCV run: its list of label issues, and an HTML page that shows them.
 
-A label issue is a sample whose given label is much less probable than another one by the last pass (checking/last_pass.py). In a run
-of INCV alone it is one that INCV did not select and whose out-of-fold prediction disagrees with the given label.
+A label issue is a sample whose given label is much less probable than another one by the last pass (last_pass.py). In a run of
+INCV alone it is one that INCV did not select and whose out-of-fold prediction disagrees with the given label.
 """
 import base64
 import json
@@ -30,8 +30,8 @@ def write(path, table, started, provenance, copies=None):
                      if name in table}
     worst, rounded = issue_table.worst_first(table), table.assign(**probabilities)
     files.write_table(files.beside(path, "_out_of_fold.csv"), decisions.for_spreadsheets(rounded))
-    listed = rounded.loc[worst.index].assign(decision="").drop(columns="suspect")
-    _write_list(files.beside(path, "_suspects.csv"), listed)
+    listed = rounded.loc[worst.index].assign(decision="").drop(columns="issue")
+    _write_list(files.beside(path, "_label_issues.csv"), listed)
     by_group = None
     if "group" in table:
         by_group = grouping.worst_first(table, dataset.trusted)
@@ -39,7 +39,7 @@ def write(path, table, started, provenance, copies=None):
         _write_list(files.beside(path, "_groups.csv"), listed)
     class_names = np.arange(dataset.num_classes) if dataset.class_names is None else dataset.class_names
     given, suggested = (np.searchsorted(class_names, table[column].to_numpy()) for column in ("given", "suggested"))
-    wrong = np.bincount(given[table["suspect"].to_numpy()], minlength=dataset.num_classes)
+    wrong = np.bincount(given[table["issue"].to_numpy()], minlength=dataset.num_classes)
     # T̂[i, j]: the fraction of the samples with out-of-fold prediction i that are labelled j.
     estimate = noise.confusion_matrix(suggested, given, dataset.num_classes)
     title = f"{settings['dataset']}, {files.name_of_noise(settings)}, seed {settings['seed']}"
@@ -50,7 +50,7 @@ def write(path, table, started, provenance, copies=None):
         return issue_figures.thumbnail(dataset.x_train[position], dataset.pixel_max)
 
     if dataset.x_train.ndim == 4 and len(worst):
-        files.write_whole(files.beside(path, "_suspects.png"), lambda file: issue_figures.contact_sheet(
+        files.write_whole(files.beside(path, "_label_issues.png"), lambda file: issue_figures.contact_sheet(
             dataset.x_train, worst.index.to_numpy(), worst, dataset.pixel_max, title, file))
     pictures = {"iterations": files.beside(path, ".png").read_bytes(), "classes": drawn.read_bytes()}
     counts = dict(zip(class_names, np.bincount(given, minlength=dataset.num_classes)))

@@ -1,6 +1,6 @@
 """Whether a list of label issues can be believed: what out-of-fold predictions say about the given labels.
 
-    found = verdict(y, first, passes, suspect)
+    found = verdict(y, first, passes, issue)
     print(found["sentence"])
 """
 import math
@@ -19,7 +19,7 @@ RIGHT = 0.8  # networks that are right less often than this make too many errors
 SUREST = 0.2  # the fraction of samples for which errors of the networks are taken to be rare
 
 
-def verdict(y, first, passes, suspect, groups=None, again=None, runs=0):
+def verdict(y, first, passes, issue, groups=None, again=None, runs=0):
     """Judge a list of label issues.
 
     Labels can be checked only where models predict labels that they were not trained on: the mean probability of the given
@@ -38,11 +38,11 @@ def verdict(y, first, passes, suspect, groups=None, again=None, runs=0):
     passes : float array [passes, n, num_classes]
         The probabilities of each pass (`last_pass.out_of_fold`), from which the list follows; NaN for a label that a person
         confirmed and nothing predicted.
-    suspect : bool array [n]
+    issue : bool array [n]
         The label issues.
     groups : array [n], optional
-        The names of groups of samples that belong together (custom_data/group_names.py): each group is one piece of evidence. Where labels are
-        of groups (`grouping.are_labelled`), all that is said is about groups: the list are those with a mean margin above
+        The names of groups of samples that belong together: each group is one piece of evidence. Where labels are of groups
+        (`grouping.are_labelled`), all that is said is about groups: the list are those with a mean margin above
         `last_pass.MARGIN`, by that mean, and a group is as probable as the mean of its samples. Otherwise it is about samples,
         each of which counts as its part of a group.
     again : callable, optional
@@ -70,12 +70,12 @@ def verdict(y, first, passes, suspect, groups=None, again=None, runs=0):
         if grouping.are_labelled(members, y):
             margins, y = grouping.mean(members, margins), group_names.majority(members, y)
             first, passes = grouping.mean(members, first), np.array([grouping.mean(members, p) for p in passes])
-            suspect = (grouping.mean(members, suspect.astype(float)) > 0) & (margins > last_pass.MARGIN)
+            issue = (grouping.mean(members, issue.astype(float)) > 0) & (margins > last_pass.MARGIN)
             about["unit"], pieces = "group", np.arange(len(y))
         else:
             weights = 1 / np.bincount(members)[members]
             pieces = np.unique(members * passes.shape[2] + y, return_inverse=True)[1]  # a group's samples of one label
-    p, listed = last_pass.averaged(passes, first), np.flatnonzero(suspect)[np.argsort(-margins[suspect], kind="stable")]
+    p, listed = last_pass.averaged(passes, first), np.flatnonzero(issue)[np.argsort(-margins[issue], kind="stable")]
     agreement, permuted, learned, doubtful = _learned(group_names.majority(pieces, y), grouping.mean(pieces, first))
     surer, made = (False, 0) if learned or not doubtful or again is None else _surer(y, passes, again, runs)
     learned = learned or surer

@@ -1,4 +1,4 @@
-"""The lists of label issues as files (_suspects.csv, _groups.csv), in whose column `decision` a person says what is right.
+"""The lists of label issues as files (_label_issues.csv, _groups.csv), in whose column `decision` a person says what is right.
 
 A decision is keep (the label is right), drop (the sample is not used) or the name of a class (the right label).
 """
@@ -36,7 +36,7 @@ def for_spreadsheets(table):
 
 
 def read_issues(file):
-    """Read a list of label issues (_suspects.csv) or the out-of-fold table: a DataFrame with the names as they were."""
+    """Read a list of label issues (_label_issues.csv) or the out-of-fold table: a DataFrame with the names as they were."""
     import pandas as pd
 
     table = pd.read_csv(file, dtype={"sample": str, "given": str, "suggested": str}, keep_default_na=False)
@@ -53,7 +53,7 @@ Decision = namedtuple("Decision", "of name given decision sample", defaults=[""]
 
 
 def read(files):
-    """Read the decisions in lists of label issues (_suspects.csv, _groups.csv or _out_of_fold.csv with a column `decision`).
+    """Read the decisions in lists of label issues: _label_issues.csv, _groups.csv, or _out_of_fold.csv with a `decision`.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def read(files):
         missing = [name for name in (of, "given", "decision") if name not in rows]
         if missing:
             raise data.DataError(f"--decisions {file}: has no column {missing[0]!r}; give a list that INCV wrote, "
-                                 f"..._suspects.csv or ..._groups.csv, with your decisions")
+                                 f"..._label_issues.csv or ..._groups.csv, with your decisions")
         columns = [of, "given", "decision", *(["sample"] if of == "row" and "sample" in rows else [])]
         rows = rows[columns].fillna("").apply(
             lambda column: column.str.strip().str.removeprefix("'"))
@@ -113,7 +113,7 @@ def of_other_data(files, checksum):
     """Return the lists beside whose run's JSON the data have another checksum than this one. files: list of path."""
     found = []
     for file in files:
-        run = re.sub(r"_(suspects|out_of_fold)(_decided\d+)?$", ".json", str(Path(file).with_suffix("")))
+        run = re.sub(r"_(label_issues|suspects|out_of_fold)(_decided\d+)?$", ".json", str(Path(file).with_suffix("")))
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # no JSON of a run
             if json.loads(Path(run).read_text("utf-8"))["settings"]["dataset_checksum"] != checksum:
                 found.append(file)

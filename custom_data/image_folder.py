@@ -5,7 +5,7 @@ import os
 import re
 from pathlib import Path
 
-from incv.custom_data import image_files
+from incv.custom_data.image_files import IMAGE_FILES, LARGEST_FILE, content_of, scan_contents, shown
 from incv.data import DataError
 from incv.utils import listed, many
 
@@ -48,7 +48,7 @@ def scan(path, image_size=None):
         found = list(_files(folder, folder / label, left_out))
         if not found:
             _refuse_tables(folder, label)
-            raise DataError(f"{folder / label}: contains no image ({', '.join(image_files.IMAGE_FILES)}); add images or remove it")
+            raise DataError(f"{folder / label}: contains no image ({', '.join(IMAGE_FILES)}); add images or remove it")
         files += found
         labels += [label] * len(found)
     if not files:
@@ -102,9 +102,9 @@ def _files(folder, place, left_out, seen=None):
             left_out |= _inside(folder, entry.path) if entry.is_dir() else {name: "hidden or of the system"}
         elif entry.is_dir():
             folders.append(entry.path)
-        elif not entry.name.lower().endswith(image_files.IMAGE_FILES):
+        elif not entry.name.lower().endswith(IMAGE_FILES):
             left_out[name] = f"a {Path(entry.name).suffix or 'nameless'} file"
-        elif not entry.is_file() or not 0 < entry.stat().st_size <= image_files.LARGEST_FILE:
+        elif not entry.is_file() or not 0 < entry.stat().st_size <= LARGEST_FILE:
             left_out[name] = "empty, too large, or not a regular file"
         else:
             yield name
@@ -115,16 +115,16 @@ def _files(folder, place, left_out, seen=None):
 @functools.lru_cache(maxsize=2)
 def _scan(folder, stamps, labels, image_size, left_out):
     """stamps: (file, size, time) of each image."""
-    contents = ((file, label, functools.partial(image_files.content_of, folder / file)) for (file, _, _), label in zip(stamps, labels))
-    found = image_files.scan_contents(folder, contents, image_size, left_out)
+    contents = ((file, label, functools.partial(content_of, folder / file)) for (file, _, _), label in zip(stamps, labels))
+    found = scan_contents(folder, contents, image_size, left_out)
     stems = {os.path.splitext(file)[0] for file in found.files}
     masks = [file for file in found.files
              if (stem := re.sub(r"[-_ ](mask|seg|segmentation|label)(_\d+)?$", "", os.path.splitext(file)[0], flags=re.I))
              in stems and stem != os.path.splitext(file)[0]]
     if masks:
-        found = found._replace(warnings=[*found.warnings, f"{folder}: {many(len(masks), 'image')} such as {image_files.shown(masks[0])!r} "
+        found = found._replace(warnings=[*found.warnings, f"{folder}: {many(len(masks), 'image')} such as {shown(masks[0])!r} "
                                          f"may be masks of others, and are used as images: remove them if they are"])
-    lost = sorted(set(map(image_files.shown, labels)) - set(found.labels))
+    lost = sorted(set(map(shown, labels)) - set(found.labels))
     if lost:
         raise DataError(f"{folder / lost[0]}: none of its images can be read; replace them, or remove the folder")
     return found

@@ -122,7 +122,7 @@ def _with_test(dataset, source):
 
 
 def test_checksum(source):
-    """Return the SHA-256 of the pictures and labels of --test_list. source: source.Source, with its facts. Raises DataError."""
+    """Return the SHA-256 of the pictures and labels of --test_list. source: Source, with its facts. Raises DataError."""
     return image_list.read_test(source, source.facts.class_names).checksum
 
 
@@ -267,8 +267,8 @@ def kind_of(path, source):
     if source.labels is not None and not Path(source.labels).is_file():
         raise DataError(f"--labels {source.labels}: no such file; give the .npy of the labels of {path}")
     if kind == "folder" and source.group not in (None, group_names.FOLDER):
-        raise DataError(f"--group {source.group}: {path} is a folder of images: give --group {group_names.FOLDER}, the subfolders "
-                        f"of its classes")
+        raise DataError(f"--group {source.group}: {path} is a folder of images: give --group {group_names.FOLDER}, the "
+                        f"subfolders of its classes")
     return kind
 
 
@@ -352,7 +352,8 @@ def _groups_of_folder(source, names, given, class_names):
     below = group_names.as_text([parts[1] if len(parts := name.split("/")) > 2 else "" for name in names])
     if source.group is not None:
         if not (below != "").any():
-            raise DataError(f"--group {group_names.FOLDER}: the classes in {source.path} have no subfolders; remove the option")
+            raise DataError(f"--group {group_names.FOLDER}: the classes in {source.path} have no subfolders; remove the "
+                            f"option")
         return below, group_names.checked(below, given, class_names, f"{source.path}: --group {group_names.FOLDER}")
     return None, group_names.in_subfolders(below, given, class_names, source.path)
 

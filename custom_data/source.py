@@ -8,6 +8,6 @@ Facts = namedtuple("Facts", "name kind size num_classes shape checksum class_nam
 
 # Where samples and labels come from. facts: Facts; data_dir: the folder of the CIFAR batches, None for the default; path,
 # label, image_size, drop, decimal, decisions (a list of files), group, images, true_label, classes, test_list, test_images: of
-# a custom dataset (custom_data/load.py), None for a published one; labels: a file of human labels, or of the labels of an .npy.
+# a custom dataset (load.py), None for a published one; labels: a file of human labels, or of the labels of an .npy.
 Source = namedtuple("Source", "facts data_dir path label image_size labels drop decimal decisions group images "
                     "true_label classes test_list test_images", defaults=[None] * 14)

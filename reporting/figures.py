@@ -160,7 +160,8 @@ def compared_methods(runs_of, title, file):
     handles = {}
     for panel, (noise_name, by_method) in zip(panels.flat, runs_of.items()):
         for method in [*registry.METHODS, *sorted(set(by_method) - set(registry.METHODS))]:
-            name, color = (registry.METHODS[method][key] for key in ("label", "color")) if method in registry.METHODS else (method, "0.75")
+            of_method = registry.METHODS.get(method, {"label": method, "color": "0.75"})
+            name, color = of_method["label"], of_method["color"]
             if method in by_method:
                 histories = by_method[method]
                 last = min(len(history) for history in histories)

@@ -1,7 +1,12 @@
 """What the finished runs of a results folder measured, as tables: test accuracies, selections, theory.
 
-They start from `read_runs`, a DataFrame with a row per finished run; every number in a table comes from a run. benchmarks/ledger.py has
-those beside the published numbers.
+    python -m incv.reporting.tables [FOLDER]          # another --results_dir; by default results
+
+writes FOLDER/table.csv and table.md: mean and standard deviation over the runs of each setting and method, their number, and
+the published value; and, for settings with several methods, (dataset)/INCV_main_methods.png, the test accuracy by epoch.
+
+Tables start from `read_runs`, a DataFrame with a row per finished run; every number in a table comes from a run.
+benchmarks/ledger.py has those beside the published numbers.
 """
 import argparse
 import contextlib
@@ -91,8 +96,8 @@ def _check(script, path, provenance):
     """Raise an error unless a run's JSON, and the CSV that tables need, are as its script writes them."""
     settings = provenance["settings"]
     ratio = settings["noise_ratio"]
-    if not isinstance(settings["engine"], str) or not isinstance(settings.get("method", ""), str):
-        raise ValueError("no engine or method")
+    if not isinstance(settings["backend"], str) or not isinstance(settings.get("method", ""), str):
+        raise ValueError("no backend or method")
     if not isinstance(settings["noise_pattern"], str) or not (ratio is None or 0 <= ratio <= 1):
         raise ValueError("not a noise setting")
     _check_place(path, settings)
@@ -137,7 +142,7 @@ def what_differs(provenance):
     """Return how a run differs from the published one, a list of strings."""
     differs = [f"{key} {change['here']}" for key, change in provenance["differs_from_published"].items()
                if key not in ("dataset", "method")]
-    return differs + (["on jax"] if provenance["settings"]["engine"] == "jax" else [])
+    return differs + (["on jax"] if provenance["settings"]["backend"] == "jax" else [])
 
 
 def is_full_scale(script, provenance):
@@ -370,6 +375,8 @@ def differences_from_theory(folder, settings_name):
             found[ratio] = dict(zip(figures.QUANTITIES, zip(values.mean(axis=0) - expected, error)))
     return found
 
+
+# --- the command ------------------------------------------------------------------------------------------------------
 
 def main():
     parser = options.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

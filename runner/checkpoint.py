@@ -63,8 +63,8 @@ def load_checkpoint(path, settings):
         wanted = settings | ({"threads": found.get("threads")} if settings.get("threads") is None else {})
         different = files.differences(path, wanted, found)
         if different:
-            raise files.OtherSettings(f"{file} is an unfinished run of other settings ({different}): --overwrite starts again, "
-                                      f"another --results_dir keeps it")
+            raise files.OtherSettings(f"{file} is an unfinished run of other settings ({different}): --overwrite starts "
+                                      f"again, another --results_dir keeps it")
         settings.update(wanted)
         return arrays, "; ".join(complaints)
     return {}, "; ".join(complaints)

@@ -70,8 +70,8 @@ def csv_of(path):
 def files_of(path):
     """Return the files that a finished run may have, its JSON first."""
     endings = (".json", ".csv", ".csv.gz", "_index.csv", ".png", "_history.csv", "_history.png", "_network1.keras",
-               "_network2.keras", "_out_of_fold.csv", "_left_out.csv", "_suspects.csv", "_suspects.png", "_classes.png",
-               "_report.html", "_groups.csv")
+               "_network2.keras", "_out_of_fold.csv", "_left_out.csv", "_label_issues.csv", "_label_issues.png",
+               "_classes.png", "_report.html", "_groups.csv")
     predictions = path.parent.glob(f"{path.name}_predictions_*.csv*")  # by its networks
     return [*(beside(path, ending) for ending in endings), *predictions]
 
@@ -213,8 +213,8 @@ def locked(path):
         raise utils.UserError(f"{path}: another run is writing these files; wait for it, or give another --seed or "
                               f"--results_dir") from None
     except (OSError, NotImplementedError) as error:
-        raise utils.UserError(f"{place}: cannot be locked ({getattr(error, 'strerror', None) or error}), as on some network file "
-                              f"systems; give another --results_dir") from None
+        raise utils.UserError(f"{place}: cannot be locked ({getattr(error, 'strerror', None) or error}), as on some network "
+                              f"file systems; give another --results_dir") from None
     try:
         yield
     finally:

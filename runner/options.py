@@ -78,7 +78,7 @@ def parser(description, defaults, custom=False):
         parser.add_argument("--decimal", choices=(",", "."), metavar="SEP", help="for tables: the decimal separator, comma or "
                             "point, where it is not clear")
         parser.add_argument("--decisions", nargs="+", metavar="FILE", help="for custom datasets: lists of label issues "
-                            "(..._suspects.csv) in whose column decision you wrote keep, drop or the right class")
+                            "(..._label_issues.csv) in whose column decision you wrote keep, drop or the right class")
         parser.add_argument("--group", metavar="COLUMN|NAME|folder", help="samples with the same value in this column of a "
                             "table or array of an .npz, for folders in the same subfolder of a class, belong together, such "
                             "as those of one patient: no network predicts what it was trained on a part of")

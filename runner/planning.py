@@ -170,9 +170,9 @@ def one_run(script, source, noisy, seed, threads, chosen, defaults, results_dir)
     chosen = {option: default if chosen[option] is None else chosen[option] for option, default in usual.items()}
     changed = {option: value for option, value in chosen.items() if value != usual[option]}
     if backend != utils.BACKENDS[0]:
-        changed["engine"] = backend
+        changed["backend"] = backend
     settings = {"dataset": facts.name, "noise_pattern": noisy["noise_pattern"], "noise_ratio": noisy["noise_ratio"],
-                "seed": seed, **chosen, "bn_momentum": utils.momentum_for(chosen["subset"] or facts.size), "engine": backend,
+                "seed": seed, **chosen, "bn_momentum": utils.momentum_for(chosen["subset"] or facts.size), "backend": backend,
                 "threads": threads, "schedule": SCHEDULES[script]} | noisy
     if custom_network.is_file(chosen["architecture"]):
         settings["bn_momentum"] = custom_network.BN_MOMENTUM
@@ -205,7 +205,7 @@ SCHEDULES = {"INCV": "learning rate drops after epochs 20, 30, 40 of 50",
 
 # settings: a dict for JSON; path: of the run's files, without an ending (see `result_path`); source: source.Source;
 # results_dir: that the path is in; gpu_id: or None; deadline: see `check_time`; overwrite: whether an unfinished run of other
-# settings may be replaced; transition: of a noise pattern in a file (runner/noisy_labels.py), float [c, c], else None; network: the
-# file of an architecture of one's own (runner/custom_network.py), else None; selection: path of the INCV run of --selection, else None.
+# settings may be replaced; transition: of a noise pattern in a file (noisy_labels.py), float [c, c], else None; network: the
+# file of a custom network (custom_network.py), else None; selection: path of the INCV run of --selection, else None.
 Plan = namedtuple("Plan", "settings path source results_dir gpu_id deadline overwrite transition network selection",
                   defaults=[None, None, None])

@@ -17,8 +17,8 @@ def write_predictions(file, plan):
     endings = [f"_network{number + 1}.keras" for number in range(registry.METHODS[settings["method"]]["networks"])]
     missing = [ending for ending in endings if not files.beside(path, ending).exists()]
     if missing or not files.is_finished(path, settings):
-        raise utils.UserError(f"{path}{missing[0] if missing else ''}: not found; first run the same command without --predict "
-                              f"(with --overwrite if there is a result without networks)")
+        raise utils.UserError(f"{path}{missing[0] if missing else ''}: not found; first run the same command without "
+                              f"--predict (with --overwrite if there is a result without networks)")
     saved = [files.checked(path, ending) for ending in endings]
     target, of_what = files.beside(path, f"_predictions_{Path(file).stem}.csv"), str(Path(file).absolute())
     note = target.with_suffix(".csv.from")

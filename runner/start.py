@@ -89,7 +89,7 @@ def start_run(plan, published, progress, schedule):
     if "treated_as" in settings and not path.name.startswith("Verify_Theory"):
         label_note += f"treated as {settings['treated_as']}, "
     print(f"{path.name.split('_seed')[0]} on {len(y_noisy)} samples of {settings['dataset']}, {label_note}seed "
-          f"{settings['seed']}); {settings['architecture']}, {settings['epochs']} epochs, {settings['engine']} on "
+          f"{settings['seed']}); {settings['architecture']}, {settings['epochs']} epochs, {settings['backend']} on "
           f"{this_session['device']}", flush=True)
     return Started(dataset, index, y_noisy, resumed, save, provenance)
 

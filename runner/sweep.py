@@ -117,7 +117,7 @@ def _remove_results(planned):
 
 def remove_result(path):
     """Remove the files of a finished run, but keep its lists of label issues, renamed, if they hold a person's decisions."""
-    for ending in ("_suspects.csv", "_groups.csv"):
+    for ending in ("_label_issues.csv", "_groups.csv"):
         kept = decisions.set_aside(files.beside(path, ending))
         if kept:
             print(f"{kept}: your decisions are kept in this file", flush=True)

@@ -87,8 +87,8 @@ def in_workers(script, missing, at_once, scheduler, progress):
                     progress.say(said.rstrip("\n"))
                 yield path, error
         except lost as wrong:
-            raise utils.UserError(f"the workers were lost ({type(wrong).__name__}; killed, or out of memory?): the same command "
-                                  f"resumes; fewer at a time need less memory") from None
+            raise utils.UserError(f"the workers were lost ({type(wrong).__name__}; killed, or out of memory?): the same "
+                                  f"command resumes; fewer at a time need less memory") from None
 
 
 # After Ctrl-C joblib's resource tracker removes what the workers left, and need not say so.
@@ -113,12 +113,12 @@ def _portable_work(folder, parent, code):
 def work(script, plan, parent, code):
     """Carry out one run in a worker; return (path, what it printed, the error or None).
 
-    plan: planning.Plan, pickled, which a worker can read once it knows where our modules are; parent: the process without which
-    the work is given up, None for none; code: its revision, which an old worker may have loaded in another state.
+    plan: planning.Plan, pickled, which a worker can read once it knows where our modules are; parent: the process without
+    which the work is given up, None for none; code: its revision, which an old worker may have loaded in another state.
     """
     said, error, plan = io.StringIO(), None, pickle.loads(plan)
     with _one_at_a_time, _given_up_without(parent), contextlib.redirect_stdout(said):
-        os.environ["KERAS_BACKEND"] = plan.settings["engine"]
+        os.environ["KERAS_BACKEND"] = plan.settings["backend"]
         try:
             if revision.code_revision() != code:
                 raise utils.UserError("the worker runs another version of the code: restart the workers")

@@ -321,7 +321,7 @@ def test_labels_that_cannot_be_checked_in_python():
         table = find_label_issues(x, y, LogisticRegression())
     assert "2 of 60 samples without one" in str(said[0].message) and "'single'" in str(said[1].message)
     assert len(table) == 60 and table["sample"].tolist() == list(range(60))
-    assert table.loc[[5, 7, 9], "status"].tolist() == ["not checked"] * 3 and not table.loc[[5, 7, 9], "suspect"].any()
+    assert table.loc[[5, 7, 9], "status"].tolist() == ["not checked"] * 3 and not table.loc[[5, 7, 9], "issue"].any()
     assert table["status"].value_counts()["not checked"] == 3
 
 

@@ -171,7 +171,7 @@ def test_bad_input_is_one_line_within_a_second(case, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["file"] and result.seconds < 1
 
 
-def test_a_gpu_that_the_engine_cannot_use_is_one_line(tmp_path):
+def test_a_gpu_that_the_backend_cannot_use_is_one_line(tmp_path):
     """The driver lists a GPU; TensorFlow does not find it (an nvidia-smi of our own stands in for the driver's)."""
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "nvidia-smi").write_text("#!/bin/sh\necho Some GPU\n")
@@ -196,13 +196,13 @@ def test_a_users_keras_settings_change_nothing(finished, tmp_path):
 @pytest.mark.parametrize("name, wrong", [("KERAS_BACKEND", "torch"), ("KERAS_BACKEND", "nonsense"),
                                          ("TF_NUM_INTEROP_THREADS", "two"), ("TF_NUM_INTEROP_THREADS", "0"),
                                          ("TF_NUM_INTEROP_THREADS", "9999999999")])
-def test_an_unknown_engine_or_number_of_operations_is_one_line(tmp_path, name, wrong):
+def test_an_unknown_backend_or_number_of_operations_is_one_line(tmp_path, name, wrong):
     result = run(["--dataset", "digits"], tmp_path, environment={name: wrong})
     assert result.code == 2 and result.err.count("\n") == 1 and f"{name}={wrong}" in result.err
     assert not list(tmp_path.iterdir())
 
 
-def test_help_and_version_do_not_wait_for_an_engine(tmp_path):
+def test_help_and_version_do_not_wait_for_a_backend(tmp_path):
     for option, said in (("--help", "--noise_ratio"), ("--version", "0.1.0")):
         result = run_in_a_second([option], tmp_path)
         assert result.code == 0 and said in result.out and result.seconds < 1

@@ -48,10 +48,10 @@ def mixed_table(n, seed=1):
 
 
 def found(folder, wrong, position=lambda sample: sample):
-    """(recall, precision) of the samples in _suspects.csv. wrong: bool [n]; position(sample): where a sample is in it."""
-    [file] = folder.glob("results/*/given/INCV_seed0*_suspects.csv")
-    suspects = np.array([position(sample) for sample in pd.read_csv(file)["sample"]])
-    return wrong[suspects].sum() / wrong.sum(), wrong[suspects].mean()
+    """(recall, precision) of the samples in _label_issues.csv. wrong: bool [n]; position(sample): where a sample is in it."""
+    [file] = folder.glob("results/*/given/INCV_seed0*_label_issues.csv")
+    listed = np.array([position(sample) for sample in pd.read_csv(file)["sample"]])
+    return wrong[listed].sum() / wrong.sum(), wrong[listed].mean()
 
 
 # --- the errors are found ---------------------------------------------------------------------------------------------
@@ -87,18 +87,18 @@ def test_a_folder_of_images(png_run):
     # Every sample has a prediction by networks that were not trained on it, those selected too.
     assert set(samples["status"]) == {"selected", "removed", "candidate"}
     assert samples[["p_given", "p_suggested"]].notna().all(axis=None)
-    assert (samples["margin"][samples["suspect"]] > 0.5).all()
-    suspects = pd.read_csv(place / f"{name}_suspects.csv")
-    assert set(suspects["sample"]) == set(samples["sample"][samples["suspect"]])
-    assert (np.diff(suspects["margin"]) <= 0).all()
-    assert np.allclose(suspects["margin"], np.log((suspects["p_suggested"] + 0.01) / (suspects["p_given"] + 0.01)), atol=1e-3)
-    numbers = [number_of(file) for file in suspects["sample"]]
+    assert (samples["margin"][samples["issue"]] > 0.5).all()
+    listed = pd.read_csv(place / f"{name}_label_issues.csv")
+    assert set(listed["sample"]) == set(samples["sample"][samples["issue"]])
+    assert (np.diff(listed["margin"]) <= 0).all()
+    assert np.allclose(listed["margin"], np.log((listed["p_suggested"] + 0.01) / (listed["p_given"] + 0.01)), atol=1e-3)
+    numbers = [number_of(file) for file in listed["sample"]]
     wrong = (y != given)[numbers]
-    assert (suspects["suggested"] == NAMES[y[numbers]])[wrong].mean() > 0.9
+    assert (listed["suggested"] == NAMES[y[numbers]])[wrong].mean() > 0.9
     table = pd.read_csv(place / f"{name}.csv", dtype=str, keep_default_na=False)
     assert list(table) == ["y", "y_noisy", "select", "candidate", "eval_ratio"] and set(table["y"]) == {""}
     assert (table["y_noisy"] == NAMES[given[order]]).all()
-    for picture in ("", "_classes", "_suspects"):
+    for picture in ("", "_classes", "_label_issues"):
         assert Image.open(place / f"{name}{picture}.png").size[0] > 80  # coarse, see forked.py
     kept = pd.read_csv(folder / "kept.csv")
     assert (kept["file"] == samples["sample"][samples["status"] == "selected"].to_numpy()).all()
@@ -250,7 +250,7 @@ def test_an_npy_of_samples_beside_one_of_labels(tmp_path):
     assert one.read_bytes() == other.read_bytes()
     kept = np.load(tmp_path / "kept.npz")
     every = pd.read_csv(tmp_path / "results/x/given" / name.replace(".csv", "_out_of_fold.csv"))
-    issues = (every["suspect"] & (every["status"] == "selected")).sum()
+    issues = (every["issue"] & (every["status"] == "selected")).sum()
     assert f"written: kept.npz ({len(kept['y'])} of 120 samples" in result.out
     assert issues == 0 or f", {issues} label issue" in result.out
     assert (kept["x"] == x[kept["index"]]).all() and (kept["y"] == NAMES[given][kept["index"]]).all()

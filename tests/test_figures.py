@@ -28,7 +28,7 @@ def test_table_of_selections_by_hand(tmp_path):
     (folder / "INCV_seed1.csv").write_text("y,y_noisy,select,candidate,eval_ratio\n" + "".join(f"{r},0.5\n" for r in rows))
     (folder / "INCV_seed0_history.csv").write_text("iteration,half,epoch\n1,1,1\n")
     for seed in (0, 1):
-        settings = {"dataset": "digits", "noise_pattern": "sym", "noise_ratio": 0.5, "seed": seed, "engine": "tensorflow"}
+        settings = {"dataset": "digits", "noise_pattern": "sym", "noise_ratio": 0.5, "seed": seed, "backend": "tensorflow"}
         files.write_json(folder / f"INCV_seed{seed}", {"settings": settings, "differs_from_published": {}})
     result = run([tmp_path], tmp_path, script="incv.benchmarks.selections")
     assert [cell.strip() for cell in result.out.splitlines()[-1].strip("|").split("|")] == [

@@ -49,7 +49,8 @@ def test_halves_divide_no_group_and_are_balanced():
 
 
 def test_copies_join_groups_unless_they_join_nearly_all():
-    names = group_names.numbers(group_names.as_text(["a", "a", "b", "b", None, "c", "c", np.nan] + [str(n) for n in range(20)]))
+    names = ["a", "a", "b", "b", None, "c", "c", np.nan] + [str(n) for n in range(20)]
+    names = group_names.numbers(group_names.as_text(names))
     copies = np.arange(28)
     copies[[1, 2]] = 1
     units = grouping.joined(names, copies)
@@ -94,7 +95,7 @@ def test_wrong_labels_of_patients_are_found_by_groups():
     x, y, wrong, patient = patients(number=80)
     forest = RandomForestClassifier(30, random_state=0)
     by_rows, by_patient = (find_label_issues(x, y, forest, groups=each) for each in (None, patient))
-    assert by_rows["suspect"][wrong].mean() < 0.4 < 0.7 < by_patient["suspect"][wrong].mean()
+    assert by_rows["issue"][wrong].mean() < 0.4 < 0.7 < by_patient["issue"][wrong].mean()
     assert average_precision_score(wrong, by_patient["group_margin"]) > 0.85
     assert (by_patient["group"] == patient).all() and "group" not in by_rows
     means = by_patient.groupby("group")["margin"].mean()
@@ -117,7 +118,7 @@ def test_the_samples_of_the_worst_group_come_first():
         return table, issue_table.worst_first(table)["sample"].tolist()
 
     table, samples = listed(given)
-    assert table["suspect"].tolist() == [True, False, True, True, True, False, True, False]
+    assert table["issue"].tolist() == [True, False, True, True, True, False, True, False]
     assert table["group_margin"][4] == pytest.approx(0, abs=1e-12)
     assert samples == [2, 3, 0, 6, 4]  # b; a, of which one sample is not listed; of no group; c
     # Labels that are not of groups: by the margin of each.
@@ -177,10 +178,10 @@ def test_groups_of_several_labels_are_judged_by_samples_with_the_evidence_of_gro
     given = np.where(wrong, (true + 1) % 3, true)
     p = np.full((800, 3), 0.03)
     p[np.arange(800), true] = 0.94
-    suspect = last_pass.issues(given, p, 1)
-    rows = verdict.verdict(given, p, p[None], suspect)
-    found = verdict.verdict(given, p, p[None], suspect, group)
-    assert found["outcome"] == "use" and found["unit"] == "sample" and found["issues"] == suspect.sum()
+    issue = last_pass.issues(given, p, 1)
+    rows = verdict.verdict(given, p, p[None], issue)
+    found = verdict.verdict(given, p, p[None], issue, group)
+    assert found["outcome"] == "use" and found["unit"] == "sample" and found["issues"] == issue.sum()
     assert found["wrong_low"] < rows["wrong_low"] <= wrong.sum() <= rows["wrong_high"] < found["wrong_high"]
 
 
@@ -209,7 +210,7 @@ def test_a_person_decides_about_patients(table):
     assert len(listed) == 60 and listed["group_margin"].astype(float).is_monotonic_decreasing
     every = pd.read_csv(f"{base}_out_of_fold.csv")
     worst = every[every["group"] == listed["group"][0]]
-    assert int(listed["issues"][0]) == worst["suspect"].sum() and int(listed["samples"][0]) == len(worst) == 6
+    assert int(listed["issues"][0]) == worst["issue"].sum() and int(listed["samples"][0]) == len(worst) == 6
     judged = json.loads(base.with_name(f"{base.name}.json").read_text())
     assert judged["settings"]["group"] == "patient" and judged["verdict"]["groups"] == 61
     page = base.with_name(f"{base.name}_report.html").read_text()

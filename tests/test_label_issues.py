@@ -41,16 +41,16 @@ def test_every_label_is_predicted_and_judged(wine):
     folder, truth, result = wine
     base = folder / "results/wine/given/INCV_seed0_epochs40"
     every = pd.read_csv(f"{base}_out_of_fold.csv")
-    listed = pd.read_csv(f"{base}_suspects.csv")
+    listed = pd.read_csv(f"{base}_label_issues.csv")
     assert len(every) == 180 and every["p_given"].notna().all()
-    assert (every["margin"][every["suspect"]] > last_pass.MARGIN).all() and len(listed) == every["suspect"].sum()
+    assert (every["margin"][every["issue"]] > last_pass.MARGIN).all() and len(listed) == every["issue"].sum()
     assert listed["margin"].is_monotonic_decreasing and listed["decision"].isna().all()
     wrong = truth != every["given"]
-    assert wrong[every["suspect"]].mean() > 0.7 and every["suspect"][wrong].mean() > 0.8
+    assert wrong[every["issue"]].mean() > 0.7 and every["issue"][wrong].mean() > 0.8
     found = json.loads(base.with_name(f"{base.name}.json").read_text())
     judged = found["verdict"]
     assert judged["outcome"] == "use" and judged["wrong_low"] <= wrong.sum() <= judged["wrong_high"]
-    assert judged["issues"] == judged["top"] == found["suspects"] == len(listed)
+    assert judged["issues"] == judged["top"] == found["label_issues"] == len(listed)
     lines = result.out.splitlines()
     assert lines.index(f"verdict: {judged['sentence']}") == lines.index(f"{len(listed)} label issues") - 1
     page = base.with_name(f"{base.name}_report.html").read_text()
@@ -69,7 +69,7 @@ def test_copies_with_different_labels_are_a_table_of_the_report(wine):
 def test_decisions_are_applied_to_the_next_run_and_its_export(wine):
     folder, truth, _ = wine
     name = "results/wine/given/INCV_seed0_epochs40"
-    listed = pd.read_csv(folder / f"{name}_suspects.csv", dtype=str, keep_default_na=False)
+    listed = pd.read_csv(folder / f"{name}_label_issues.csv", dtype=str, keep_default_na=False)
     kept, dropped, changed = listed["sample"][:3]
     new = next(each for each in NAMES if each != listed["given"][2])
     listed.loc[[0, 1, 2], "decision"] = ["keep", " drop ", new]
@@ -84,7 +84,7 @@ def test_decisions_are_applied_to_the_next_run_and_its_export(wine):
     every = pd.read_csv(f"{base}_out_of_fold.csv", dtype=str).set_index("sample")
     before = pd.read_csv(folder / f"{name}_out_of_fold.csv", dtype=str).set_index("sample")
     assert every["status"][kept] == every["status"][changed] == "selected" and dropped not in every.index
-    assert every["suspect"][kept] == every["suspect"][changed] == "False"
+    assert every["issue"][kept] == every["issue"][changed] == "False"
     assert every["given"][changed] == new
     others = every.index.difference([changed])
     assert (every["given"][others] == before["given"][others]).all()
@@ -103,19 +103,28 @@ def test_decisions_are_applied_to_the_next_run_and_its_export(wine):
         listed.loc[:2].tail(1).assign(**change).to_csv(folder / "bad.csv", index=False)
         refused = run([*command[:-1], "bad.csv"], folder)
         assert refused.code == 2 and refused.err.count("\n") == 1 and words in refused.err, refused.err
-    own = run([*command[:-1], f"{base}_suspects.csv", "mine.csv", "--overwrite"], folder)
+    own = run([*command[:-1], f"{base}_label_issues.csv", "mine.csv", "--overwrite"], folder)
     assert own.code == 0 or "rename it first" in own.err  # another name, unless nothing was decided in it
+
+
+def test_a_list_of_its_former_name_is_read(tmp_path):
+    """_suspects.csv, with the run's JSON beside it, as until version 0.1.0."""
+    file = tmp_path / "INCV_seed0_suspects.csv"
+    file.write_text("sample,given,suggested,p_given,p_suggested,status,margin,decision\n3,1,0,.1,.9,candidate,2,keep\n")
+    file.with_name("INCV_seed0.json").write_text('{"settings": {"dataset_checksum": "of other data"}}')
+    assert decisions.read([file]) == [("sample", "3", "1", "keep", "")]
+    assert decisions.of_other_data([file], "of these data") == [file]
 
 
 def test_edited_lists_survive_overwrite(tmp_path):
     np.savez(tmp_path / "a.npz", x=np.random.default_rng(0).normal(size=(40, 3)), y=np.arange(40) % 2)
     quick = ["--dataset", "a.npz", "--epochs", 1, "--iterations", 1, "--quiet", "--overwrite"]
     assert run(quick, tmp_path).code == 0
-    listed = tmp_path / "results/a/given/INCV_seed0_epochs1_iterations1_suspects.csv"
+    listed = tmp_path / "results/a/given/INCV_seed0_epochs1_iterations1_label_issues.csv"
     mine = "sample,given,decision\n3,1,keep\n"
     listed.write_text(mine)
     result = run(quick, tmp_path)
-    kept = listed.with_name("INCV_seed0_epochs1_iterations1_suspects_decided1.csv")
+    kept = listed.with_name("INCV_seed0_epochs1_iterations1_label_issues_decided1.csv")
     assert result.code == 0 and kept.read_text() == mine and f"{kept.name}: your decisions are kept" in result.out
     listed.write_text(mine.replace("keep", ""))
     assert run(quick, tmp_path).code == 0 and listed.read_text().startswith("sample,given,suggested")
@@ -123,9 +132,9 @@ def test_edited_lists_survive_overwrite(tmp_path):
 
 def test_a_list_of_a_second_round_without_the_first_is_told(tmp_path):
     """Its decisions alone would lose those of the first round."""
-    first = tmp_path / "INCV_seed0_suspects.csv"
+    first = tmp_path / "INCV_seed0_label_issues.csv"
     pd.DataFrame({"sample": [0, 1], "given": ["a", "b"], "decision": ["keep", "drop"]}).to_csv(first, index=False)
-    second = tmp_path / f"INCV_seed0_decisions_{decisions.checksum([first])[:6]}_suspects.csv"
+    second = tmp_path / f"INCV_seed0_decisions_{decisions.checksum([first])[:6]}_label_issues.csv"
     pd.DataFrame({"sample": [2], "given": ["a"], "decision": ["b"]}).to_csv(second, index=False)
     assert decisions.without_earlier([first]) == decisions.without_earlier([first, second]) == []
     assert decisions.without_earlier([second]) == [second]
@@ -203,14 +212,14 @@ def test_nothing_follows_from_random_features(model):
 
 def test_in_doubt_all_is_repeated_with_permuted_labels():
     """A run in which the passes are as sure of permuted labels as of the given ones ends it."""
-    y, suspect = np.arange(20) % 2, np.zeros(20, dtype=bool)
+    y, issue = np.arange(20) % 2, np.zeros(20, dtype=bool)
     chance, slightly = np.full((20, 2), 0.5), 0.5 + np.outer(np.where(y == 0, 0.01, -0.01), [1, -1])
     slightly[:8] = slightly[:8, ::-1]
     sure = np.where(np.eye(2)[y] == 1, 0.9, 0.1)
 
     def judge(first, *of_runs, runs=3):
         called = iter(of_runs)
-        return verdict.verdict(y, first, sure[None], suspect, again=lambda number: (y, next(called)[None]), runs=runs)
+        return verdict.verdict(y, first, sure[None], issue, again=lambda number: (y, next(called)[None]), runs=runs)
 
     unsure, found = np.where(sure > 0.5, 0.6, 0.4), judge(slightly, *[np.where(sure > 0.5, 0.6, 0.4)] * 3)
     assert (found["outcome"], found["runs"]) == ("use", 3) and "in none of 3 runs with permuted labels" in found["sentence"]
@@ -226,8 +235,8 @@ def test_few_samples_with_many_wrong_labels_can_be_checked():
     given = np.where(generator.random(150) < 0.38, 1 - true, true)
     once, found = (find_label_issues(x, given, GaussianNB(), permutations=number) for number in (0, None))
     assert once.attrs["verdict"]["outcome"] == "nothing" and once.equals(found)
-    suspect, judged = found["suspect"].to_numpy(), found.attrs["verdict"]
-    assert judged["outcome"] == "use" and judged["runs"] == 99 and (given != true)[suspect].mean() > 0.8
+    issue, judged = found["issue"].to_numpy(), found.attrs["verdict"]
+    assert judged["outcome"] == "use" and judged["runs"] == 99 and (given != true)[issue].mean() > 0.8
     with pytest.raises(ValueError, match="permutations=-1"):
         find_label_issues(x, given, GaussianNB(), permutations=-1)
 
@@ -243,12 +252,12 @@ def test_the_number_of_wrong_labels_is_fitted():
         ratio, low, high, wrong = verdict.fit(given, shown)
         assert low <= (given != true).mean() <= high and high - low < 0.12
     assert abs(verdict.largest_noise_ratio(given, p) - (given != true).mean()) < 0.06
-    suspect = last_pass.issues(given, p, verdict.largest_noise_ratio(given, p))
-    found = verdict.verdict(given, p, p[None], suspect)
-    assert found["outcome"] == "use" and found["expected_precision"] <= (given != true)[suspect].mean() + 0.05
+    issue = last_pass.issues(given, p, verdict.largest_noise_ratio(given, p))
+    found = verdict.verdict(given, p, p[None], issue)
+    assert found["outcome"] == "use" and found["expected_precision"] <= (given != true)[issue].mean() + 0.05
     p[:3], p[:3][[0, 1, 2], given[:3]] = 0, 1
     unpredicted = np.r_[np.full((3, 5), np.nan), p[3:]]  # labels that a person confirmed, in a run without last pass
-    assert verdict.verdict(given, p, unpredicted[None], suspect) == verdict.verdict(given, p, p[None], suspect)
+    assert verdict.verdict(given, p, unpredicted[None], issue) == verdict.verdict(given, p, p[None], issue)
 
 
 def test_only_the_top_can_be_used():
@@ -257,13 +266,13 @@ def test_only_the_top_can_be_used():
     p = generator.dirichlet(np.full(4, 0.5), 3000)
     true = (p.cumsum(axis=1) > generator.random((3000, 1))).argmax(axis=1)
     given = noise.flip_labels(true, noise.transition_matrix("sym", 0.2, 4), generator)
-    suspect = last_pass.issues(given, p, 1)
-    found = verdict.verdict(given, p, p[None], suspect)
+    issue = last_pass.issues(given, p, 1)
+    found = verdict.verdict(given, p, p[None], issue)
     listed = np.argsort(-last_pass.margins(given, p), kind="stable")
-    assert found["outcome"] == "top" and 0 < found["top"] < suspect.sum()
+    assert found["outcome"] == "top" and 0 < found["top"] < issue.sum()
     assert (given != true)[listed[:found["top"]]].mean() > 0.5 and f"first {found['top']} of" in found["sentence"]
     assert f"right about {found['right']:.0%} of all at most" in found["sentence"]
-    assert (given != true)[suspect].mean() < 0.5 and found["wrong_low"] < (given != true).sum() < found["wrong_high"]
+    assert (given != true)[issue].mean() < 0.5 and found["wrong_low"] < (given != true).sum() < found["wrong_high"]
 
 
 def test_what_a_model_cannot_learn_is_not_taken_for_wrong_labels():
@@ -272,10 +281,10 @@ def test_what_a_model_cannot_learn_is_not_taken_for_wrong_labels():
                                   class_sep=0.7, flip_y=0, random_state=7)
     given = noise.flip_labels(true, noise.transition_matrix("sym", 0.1, 5), np.random.default_rng(0))
     table = find_label_issues(x, given, LogisticRegression(max_iter=500))
-    found, suspect = table.attrs["verdict"], table["suspect"].to_numpy()
-    assert (given != true)[suspect].mean() < 0.3 and found["agreement"] > found["permuted"] + 0.1
-    assert suspect.sum() < 0.95 * (table["margin"] > last_pass.MARGIN).sum()  # no more than labels that can be wrong
-    assert found["outcome"] != "use" and found["top"] < 0.3 * suspect.sum() and found["right"] < 0.8
+    found, issue = table.attrs["verdict"], table["issue"].to_numpy()
+    assert (given != true)[issue].mean() < 0.3 and found["agreement"] > found["permuted"] + 0.1
+    assert issue.sum() < 0.95 * (table["margin"] > last_pass.MARGIN).sum()  # no more than labels that can be wrong
+    assert found["outcome"] != "use" and found["top"] < 0.3 * issue.sum() and found["right"] < 0.8
 
 
 def test_how_often_networks_are_right_is_fitted():
@@ -295,7 +304,7 @@ def test_the_classifier_leaves_out_only_what_can_be_used():
     generator = np.random.default_rng(0)
     x, y = generator.normal(size=(300, 10)), generator.integers(3, size=300)
     classifier = NoisyLabelClassifier(LogisticRegression()).fit(x, y)
-    assert classifier.verdict_["outcome"] == "nothing" and classifier.label_issues_["suspect"].any()
+    assert classifier.verdict_["outcome"] == "nothing" and classifier.label_issues_["issue"].any()
     assert np.allclose(classifier.predict_proba(x), LogisticRegression().fit(x, y).predict_proba(x))
 
 
@@ -313,7 +322,8 @@ def test_the_number_of_epochs_follows_the_number_of_steps(tmp_path):
     source = source._replace(facts=load.facts(source))
     noisy, none = {"noise_pattern": "sym", "noise_ratio": None}, dict.fromkeys(INCV.PUBLISHED)
     for given, epochs, name in (({}, 80, "INCV_seed0"), ({"epochs": 80}, 80, "INCV_seed0"),
-                                ({"epochs": 12}, 12, "INCV_seed0_epochs12"), ({"label_issues": False}, 80, "INCV_seed0_no_label_issues"),
+                                ({"epochs": 12}, 12, "INCV_seed0_epochs12"),
+                                ({"label_issues": False}, 80, "INCV_seed0_no_label_issues"),
                                 ({"batch_size": 150}, 400, "INCV_seed0_batch_size150")):
         settings, path = planning.one_run("INCV", source, noisy, 0, 1, none | given, INCV.DEFAULTS, "results")
         assert (settings["epochs"], path.name) == (epochs, name)

@@ -77,7 +77,7 @@ given = np.where(np.arange(120) < 6, 1 - y, y)
 def network():
     import keras
     return keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
-assert find_label_issues(x, given, LogisticRegression())["suspect"].to_numpy()[:6].all()
+assert find_label_issues(x, given, LogisticRegression())["issue"].to_numpy()[:6].all()
 assert find_label_issues(x, given, network, epochs=20)["p_given"].between(0, 1).all()
 assert NoisyLabelClassifier().fit(x, given).predict(x).shape == y.shape and callable(incv)
 assert not {"utils", "data", "models", "noise", "groups", "incv.incv"} & set(sys.modules)

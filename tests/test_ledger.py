@@ -14,18 +14,18 @@ from incv.reporting import tables
 from incv.runner import files
 
 
-def write_run(folder, script, seed, differs=(), engine="tensorflow", csv="", **provenance):
+def write_run(folder, script, seed, differs=(), backend="tensorflow", csv="", **provenance):
     """The files of a run that ended: JSON and CSV."""
     pattern, ratio = folder.parts[-2:]
-    settings = {"dataset": "cifar10", "noise_pattern": pattern, "noise_ratio": float(ratio), "seed": seed, "engine": engine,
+    settings = {"dataset": "cifar10", "noise_pattern": pattern, "noise_ratio": float(ratio), "seed": seed, "backend": backend,
                 "method": provenance.pop("method", "incv")} | dict(differs)
     name = "_".join([f"{script}_seed{seed}", *([settings["method"]] if settings["method"] != "incv" else []),
-                     *("".join(map(str, change)) for change in differs), *(["jax"] if engine == "jax" else [])])
+                     *("".join(map(str, change)) for change in differs), *(["jax"] if backend == "jax" else [])])
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.csv").write_text(csv)
     (folder / f"{name}.json").write_text(json.dumps({
         "settings": settings, "differs_from_published": {key: {"here": here, "published": None} for key, here in differs},
-        "versions": {engine: "9.9"}, "device": "a machine", "code_revision": "0123456789abcdef", "wall_seconds": 5400.0,
+        "versions": {backend: "9.9"}, "device": "a machine", "code_revision": "0123456789abcdef", "wall_seconds": 5400.0,
         "finished": "2026-01-02T03:04:05+00:00", "tested_on": "test data",
         "checksums": {".csv": files.checksum(folder / f"{name}.csv")}, **provenance}))
 
@@ -57,7 +57,7 @@ def test_every_number_stands_beside_the_published_one(tmp_path):
     write_run(five, "INCV", 0, [("subset", 5000)], iterations=selected((.1, .1)))  # no run at full scale
     for seed, accuracy in enumerate((.84, .85)):
         write_run(five, "INCV_main", seed, csv=accuracies(accuracy))
-    write_run(five, "INCV_main", 0, method="d2l", csv=accuracies(.20), engine="jax")
+    write_run(five, "INCV_main", 0, method="d2l", csv=accuracies(.20), backend="jax")
     write_run(five, "INCV_main", 0, method="standard", csv=accuracies(.3))
     write_run(five, "INCV_main", 0, [("epochs", 30)], csv=accuracies(.5))
     write_run(five, "INCV_main", 0, [("selection", "INCV_seed0_jax")], csv=accuracies(.83))

@@ -252,11 +252,11 @@ def test_on_jax(tmp_path):
 
     assert run(arguments, tmp_path).code == 0
     found, name = {}, "INCV_seed0_networks_small_iterations1_learning_rate0.01_subset300"
-    for engine, ending in (("tensorflow", ""), ("jax", "_jax")):
+    for backend, ending in (("tensorflow", ""), ("jax", "_jax")):
         table = pd.read_csv(tmp_path / FOLDER / f"{name}{ending}.csv")
-        found[engine] = noise.precision_and_recall(*(table[column].to_numpy() for column in ("y", "y_noisy", "select")))
+        found[backend] = noise.precision_and_recall(*(table[column].to_numpy() for column in ("y", "y_noisy", "select")))
         provenance = json.loads((tmp_path / FOLDER / f"{name}{ending}.json").read_text())
-        assert provenance["settings"]["engine"] == engine and engine in provenance["versions"]
+        assert provenance["settings"]["backend"] == backend and backend in provenance["versions"]
     assert sorted(path.name for path in (tmp_path / FOLDER).glob("INCV_seed0*")) == sorted(
         f"{name}{ending}{file}" for ending in ("", "_jax") for file in INCV_FILES)
     assert found["jax"] == pytest.approx(found["tensorflow"], abs=0.05)
@@ -292,7 +292,7 @@ def test_the_table_follows_from_the_runs(tmp_path):
             "epoch,accuracy_mean,accuracy_pair\n1,0.1,0.2\n" + "2,0.6,0.6\n" * (method == "standard")
             + f"3,{accuracy},{accuracy + 0.01}\n")
         settings = {"dataset": "cifar10", "noise_pattern": "sym", "noise_ratio": 0.5, "seed": 0, "method": method,
-                    "engine": "tensorflow"}
+                    "backend": "tensorflow"}
         settings["seed"] = int(name[4])
         files.write_json(folder / f"INCV_main_{name}", {"settings": settings, "tested_on": "test data",
                                                         "differs_from_published": {"epochs": {"here": 30, "published": 200}}})
@@ -330,7 +330,7 @@ def test_the_figures_of_the_methods_hold_runs_of_like_settings(tmp_path, monkeyp
         method = name.split("_")[1] if "standard" in name or "d2l" in name else "incv"
         (folder / f"INCV_main_{name}.csv").write_text("epoch,accuracy_mean\n1,0.5\n2,0.75\n")
         settings = {"dataset": "digits", "noise_pattern": "sym", "noise_ratio": 0.5, "seed": int(name[4]), "method": method,
-                    "engine": "tensorflow", "options": name[5:]}
+                    "backend": "tensorflow", "options": name[5:]}
         files.write_json(folder / f"INCV_main_{name}", {"settings": settings, "differs_from_published": {},
                                                         "tested_on": "test data"})
     without_noise = folder.parent / "0.0"

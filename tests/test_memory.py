@@ -12,7 +12,8 @@ from conftest import PROJECT
 def test_all_of_cifar10_stays_under_2_5_gigabytes(cifar10):
     """One process that loads everything, trains a step of ResNet-32 on all 50,000 images' arrays and predicts."""
     program = (
-        "import numpy as np; from incv import data, noise, utils; dataset = data.load('cifar10', r'%s'); utils.start_backend(2);"
+        "import numpy as np; from incv import data, noise, utils;"
+        "dataset = data.load('cifar10', r'%s'); utils.start_backend(2);"
         "from incv import models, training; trainer, predictor = training.make_trainer(models.resnet32((32, 32, 3), 10), 255);"
         "y = noise.flip_labels(dataset.y_train, noise.transition_matrix('sym', .5, 10), utils.rng(0));"
         "index = np.arange(50000); training.augmentation(utils.rng(0), 50000, 32, 4, True);"

@@ -132,7 +132,7 @@ def test_an_edited_list_is_never_replaced(tmp_path, case):
     np.savez(tmp_path / "d.npz", x=generator.normal(size=(60, 3)), y=np.arange(60) % 2)
     arguments = ["--dataset", "d.npz", "--epochs", 30, "--iterations", 1, "--quiet"]
     assert run(arguments, tmp_path).code == 0
-    [listed] = tmp_path.rglob("*_suspects.csv")
+    [listed] = tmp_path.rglob("*_label_issues.csv")
     assert len(listed.read_text().splitlines()) > 1
     listed.write_text(EDITED[case](listed.read_text()))
     edited = listed.read_text()
@@ -180,7 +180,7 @@ def test_decisions_about_rows_of_a_table_that_has_changed_are_told(tmp_path):
     table.to_csv(tmp_path / "t.csv", index=False)
     command = ["--dataset", "t.csv", "--label", "kind", "--epochs", 1, "--iterations", 1, "--quiet"]
     assert run(command, tmp_path).code == 0
-    listed = tmp_path / "results/t/given/INCV_seed0_epochs1_iterations1_suspects.csv"
+    listed = tmp_path / "results/t/given/INCV_seed0_epochs1_iterations1_label_issues.csv"
     listed.write_text("sample,given,suggested,decision\n20,a,b,b\n")
 
     def told():

@@ -31,7 +31,7 @@ def test_the_list_by_hand():
                                [], None, p)
     table = label_issues(selection, np.array([0, 0, 1, 1, 0]), np.array(["no", "yes"]), list("abcde"))
     assert table["status"].tolist() == ["selected", "removed", "candidate", "removed", "candidate"]
-    assert table["suspect"].tolist() == [False, True, True, False, True]
+    assert table["issue"].tolist() == [False, True, True, False, True]
     worst = worst_first(table)
     assert worst["sample"].tolist() == ["c", "b", "e"] and worst["suggested"].tolist() == ["no", "yes", "yes"]
     assert worst["p_given"].tolist() == [.01, .2, .45] and worst["p_suggested"].tolist() == [.99, .8, .55]
@@ -60,10 +60,10 @@ def iris():
 
 
 def check(table, y, given):
-    assert list(table) == ["sample", "given", "suggested", "p_given", "p_suggested", "status", "suspect", "margin"]
+    assert list(table) == ["sample", "given", "suggested", "p_given", "p_suggested", "status", "issue", "margin"]
     assert (table["given"] == given).all() and (table["sample"] == np.arange(len(y))).all()
-    wrong, suspect = y != given, table["suspect"].to_numpy()
-    assert wrong[suspect].mean() >= 0.6 and suspect[wrong].mean() >= 0.8
+    wrong, issue = y != given, table["issue"].to_numpy()
+    assert wrong[issue].mean() >= 0.6 and issue[wrong].mean() >= 0.8
 
 
 @pytest.mark.parametrize("classifier", [LogisticRegression(max_iter=500), RandomForestClassifier(random_state=0)])
@@ -72,7 +72,7 @@ def test_any_classifier(iris, classifier):
     table = find_label_issues(x, given, classifier)
     check(table, y, given)
     for same in (x.to_numpy(), csr_array(x.to_numpy())):  # by the same seed
-        assert find_label_issues(same, given.astype(object), classifier)["suspect"].equals(table["suspect"])
+        assert find_label_issues(same, given.astype(object), classifier)["issue"].equals(table["issue"])
 
 
 def test_a_function_that_builds_a_keras_model():
@@ -198,7 +198,7 @@ def test_the_report_in_a_browser(reports):
 
 def test_the_report_says_what_the_files_say(reports):
     for name in ("images", "arrays"):
-        [suspects] = (reports / "results" / name / "given").glob("*_suspects.csv")
+        [listed] = (reports / "results" / name / "given").glob("*_label_issues.csv")
         [report] = (reports / "results" / name / "given").glob("*_report.html")
-        number, text = len(pd.read_csv(suspects)), report.read_text()
+        number, text = len(pd.read_csv(listed)), report.read_text()
         assert f"<b>{number}</b> of 60 labels" in text and "http" not in text.replace("http-equiv", "")

@@ -26,7 +26,8 @@ def repository(tmp_path):
 
 
 def said(folder, written_by):
-    program = f"import sys; sys.path.insert(0, '.'); from incv.runner import revision; print(revision.difference({written_by!r}))"
+    program = ("import sys; sys.path.insert(0, '.'); from incv.runner import revision;"
+               f"print(revision.difference({written_by!r}))")
     done = subprocess.run([sys.executable, "-I", "-B", "-c", program], cwd=folder, text=True, capture_output=True, check=True)
     return done.stdout.strip()
 

@@ -61,7 +61,8 @@ def one_line(result, *words):
 @pytest.mark.parametrize("argument", [".", ""])
 def test_the_ledger_replaces_no_page_of_somebody_else(tmp_path, argument):
     (tmp_path / "README.md").write_text("# Mine\n")
-    one_line(run([argument], tmp_path, "incv.benchmarks.ledger", fresh=True), "README.md was not written" if argument else "no such folder")
+    result = run([argument], tmp_path, "incv.benchmarks.ledger", fresh=True)
+    one_line(result, "README.md was not written" if argument else "no such folder")
     assert (tmp_path / "README.md").read_text() == "# Mine\n"
 
 
@@ -71,7 +72,8 @@ def test_a_table_of_ones_own_is_kept(tmp_path, monkeypatch, capsys):
         write_run(tmp_path / "cifar10" / "sym" / "0.5", "INCV_main", seed, csv=accuracies(.8))
     (tmp_path / "table.csv").write_text("zip,size,kind\n1,2,a\n")
     (tmp_path / "table.md").mkdir()
-    one_line(run([tmp_path], tmp_path, "incv.reporting.tables"), "table.csv and ", "table.md: not written by this project, and left alone")
+    result = run([tmp_path], tmp_path, "incv.reporting.tables")
+    one_line(result, "table.csv and ", "table.md: not written by this project, and left alone")
     assert (tmp_path / "table.csv").read_text() == "zip,size,kind\n1,2,a\n"
     # Training is done: INCV_main.py says it, and goes on.
     [plan] = planned(monkeypatch, ["--dataset", "digits", "--results_dir", tmp_path])
@@ -112,7 +114,7 @@ def test_an_unfinished_run_is_not_lost_to_another_dataset_of_the_same_name(tmp_p
 def test_export_replaces_neither_an_input_nor_a_result(copy, monkeypatch):
     monkeypatch.chdir(copy)
     [plan] = planned(monkeypatch, QUICK)
-    for ending in (".csv", "_index.csv", "_suspects.csv"):
+    for ending in (".csv", "_index.csv", "_label_issues.csv"):
         with pytest.raises(utils.UserError, match="a file of the run itself"):
             export.check(files.beside(plan.path, ending), [plan])
     labels = copy / "labels.npz"
@@ -287,8 +289,8 @@ def test_a_file_system_without_locks_is_named_as_that(tmp_path, monkeypatch, err
         raise error
 
     monkeypatch.setattr(files.filelock.FileLock, "acquire", acquire)
-    with pytest.raises(utils.UserError, match="cannot be locked .*as on some network file systems"), files.locked(tmp_path / "r"):
-        pass
+    with pytest.raises(utils.UserError, match="cannot be locked .*as on some network file systems"):
+        files.locked(tmp_path / "r").__enter__()
 
 
 @pytest.mark.parametrize("harm", ["json is a list", "settings are text", "csv is empty", "csv has no accuracies", "csv is cut",
@@ -427,7 +429,8 @@ def test_damaged_networks_and_tables_are_one_line(tmp_path):
 
 
 def test_output_that_cannot_be_encoded_is_escaped():
-    program = "import sys; sys.path.insert(0, sys.argv[1]); from incv.runner import console; console.print_any_text(); print('1 ± 2, κ')"
+    program = ("import sys; sys.path.insert(0, sys.argv[1]); from incv.runner import console;"
+               "console.print_any_text(); print('1 ± 2, κ')")
     done = subprocess.run([sys.executable, "-c", program, str(PROJECT)], capture_output=True, text=True,
                           env=os.environ | {"PYTHONIOENCODING": "ascii"})
     assert done.returncode == 0 and done.stdout == "1 \\xb1 2, \\u03ba\n" and done.stderr == ""

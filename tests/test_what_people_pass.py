@@ -68,7 +68,7 @@ def test_columns_of_probabilities_are_found_by_their_names(three):
     p = np.full((150, 3), 0.1) + 0.7 * np.eye(3)[np.arange(150) % 3]
     by_position = find_label_issues(None, NAMES[y], pred_probs=p)
     by_name = find_label_issues(None, NAMES[y], pred_probs=pd.DataFrame(p, columns=NAMES)[["cat", "ant", "bee"]])
-    assert by_position["suspect"].sum() == 15 and by_name.equals(by_position)
+    assert by_position["issue"].sum() == 15 and by_name.equals(by_position)
 
 
 def test_a_class_of_few_samples_is_named(three):
@@ -120,7 +120,7 @@ def test_the_classifier_takes_what_its_estimator_takes(three):
     gaps = np.where(np.random.default_rng(1).random(x.shape) < 0.05, np.nan, x)
     for given in (gaps, pd.DataFrame(gaps)):
         fitted = NoisyLabelClassifier(make_pipeline(SimpleImputer(), LogisticRegression())).fit(given, y)
-        assert fitted.label_issues_["suspect"][wrong].mean() > 0.8
+        assert fitted.label_issues_["issue"][wrong].mean() > 0.8
         assert (fitted.predict(given) == np.arange(150) % 3).mean() > 0.9
     with pytest.raises(ValueError, match="NaN"):
         NoisyLabelClassifier().fit(gaps, y)
@@ -138,7 +138,7 @@ def test_rows_of_few_categories_are_no_copies_of_each_other():
     given = NAMES[np.where(wrong, (true + 1) % 3, true)]
     table = find_label_issues(OneHotEncoder(sparse_output=False).fit_transform(x), given, RandomForestClassifier(
         50, random_state=0))
-    assert table.attrs["verdict"]["outcome"] == "use" and (table["suspect"] == wrong).all()
+    assert table.attrs["verdict"]["outcome"] == "use" and (table["issue"] == wrong).all()
     groups = last_pass.copies(np.array([[0.0]] * 11 + [[1.0]] * 10 + [[2.0]]))
     assert len(set(groups[:11])) == 11 and len(set(groups[11:21])) == 1 and len(set(groups)) == 13
 

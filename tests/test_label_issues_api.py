@@ -88,11 +88,11 @@ def test_every_sample_is_ranked_and_most_errors_are_on_top(wine):
     x, y, given = wine
     table = find_label_issues(x, given, LogisticRegression(max_iter=500))
     assert table[["p_given", "p_suggested", "margin"]].notna().all(axis=None)
-    listed = table["margin"].nlargest(table["suspect"].sum()).index
-    assert set(listed) == set(table.index[table["suspect"]]) and table["margin"][listed].min() > last_pass.MARGIN
+    listed = table["margin"].nlargest(table["issue"].sum()).index
+    assert set(listed) == set(table.index[table["issue"]]) and table["margin"][listed].min() > last_pass.MARGIN
     wrong = given != y
     top = table["margin"].to_numpy().argsort()[::-1][:wrong.sum()]
-    assert wrong[top].mean() > 0.85 and wrong[table["suspect"]].mean() > 0.8
+    assert wrong[top].mean() > 0.85 and wrong[table["issue"]].mean() > 0.8
     again = find_label_issues(x, given, LogisticRegression(max_iter=500))
     pd.testing.assert_frame_equal(table, again)
 
@@ -102,7 +102,7 @@ def test_probabilities_of_ones_own(wine):
     p = np.full((len(y), 3), 0.1)
     p[np.arange(len(y)), y] = 0.8
     table = find_label_issues(x, given, pred_probs=p)
-    assert (table["suspect"] == (given != y)).all() and set(table["status"]) == {""}
+    assert (table["issue"] == (given != y)).all() and set(table["status"]) == {""}
     for bad, words in ((p[:, :2], "shape"), (np.log(p), "not logits"), (p * 2, "sum to 1")):
         with pytest.raises(ValueError, match=words):
             find_label_issues(x, given, pred_probs=bad)
@@ -174,8 +174,8 @@ def test_the_classifier_is_trained_without_the_issues(wine):
     classifier = NoisyLabelClassifier(LogisticRegression(C=100, max_iter=2000)).fit(x, given)
     plain = LogisticRegression(C=100, max_iter=2000).fit(x, given)
     assert classifier.score(x, y) > plain.score(x, y) + 0.02
-    assert classifier.noise_ratio_ == classifier.label_issues_["suspect"].mean() and classifier.classes_.tolist() == [0, 1, 2]
-    keep = ~classifier.label_issues_["suspect"].to_numpy()
+    assert classifier.noise_ratio_ == classifier.label_issues_["issue"].mean() and classifier.classes_.tolist() == [0, 1, 2]
+    keep = ~classifier.label_issues_["issue"].to_numpy()
     same = LogisticRegression(C=100, max_iter=2000).fit(x[keep], given[keep])
     assert np.allclose(same.predict_proba(x), classifier.predict_proba(x))
 
