@@ -337,13 +337,7 @@ def elr(dataset, y_noisy, settings, stage):
     return train_one(dataset, labels_and_index, settings, stage, loss, derived=constants)
 
 
-def make(name, dataset, y_noisy, settings, stage):
-    """Return the `Method` of one of METHODS, ready to train. Arguments: see the top of this module."""
-    return globals()[name](dataset, y_noisy, settings, stage)
-
-
-ops = keras.ops
-
+# --- losses: functions of labels and logits that return the loss of each sample ------------------------------------------
 
 def forward_loss(transition):
     """Return the loss -log((T^T p)[observed label]) of logits, computed in logarithms since p may be too small to multiply.
@@ -411,3 +405,11 @@ def early_learning_loss(labels, logits, targets, weight, momentum):
     targets = ops.stop_gradient(momentum * targets + (1 - momentum) * now)
     cross_entropy = ops.sparse_categorical_crossentropy(labels, logits, from_logits=True)
     return cross_entropy + weight * ops.log(1 - ops.sum(p * targets, axis=-1)), targets
+
+
+def make(name, dataset, y_noisy, settings, stage):
+    """Return the `Method` of one of METHODS, ready to train. Arguments: see the top of this module."""
+    return globals()[name](dataset, y_noisy, settings, stage)
+
+
+ops = keras.ops

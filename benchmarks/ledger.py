@@ -23,7 +23,7 @@ from incv import registry, utils
 from incv.reporting import figures, tables
 from incv.runner import console, files, options
 
-MARK = "<!-- written by ledger.py -->"  # how its page begins
+MARK = "<!-- written by benchmarks/ledger.py -->"  # how its page begins
 LARGE = 2 ** 20  # bytes: CSVs of this size or more are compressed
 
 

@@ -12,6 +12,7 @@ from conftest import PROJECT, REFERENCE
 
 from incv.benchmarks import ledger, quote
 from incv.reporting import tables
+from incv.runner import files
 
 METHODS = quote.METHODS
 
@@ -38,9 +39,9 @@ def test_the_table_follows_from_the_runs():
 
 def test_every_run_has_the_published_learning_rates():
     """80, 40, 40, 20, 20 of 200 epochs, or in proportion."""
-    files = sorted(REFERENCE.rglob("INCV_main_seed*.json"))
-    assert files
-    for file in files:
+    found = sorted(REFERENCE.rglob("INCV_main_seed*.json"))
+    assert found
+    for file in found:
         provenance = json.loads(file.read_text())
         epochs = provenance["settings"]["epochs"]
         rates = pd.read_csv(files.csv_of(file.with_suffix("")))["learning_rate"]
@@ -89,8 +90,8 @@ def test_the_digits_agree_with_theory(pattern):
 def test_csvs_of_the_theory_have_the_json_that_made_them():
     found = tables.read_runs(REFERENCE)
     found = found[found["script"] == "Verify_Theory"]
-    files = [file for file in REFERENCE.rglob("Verify_Theory_seed*.csv*") if "_history.csv" not in file.name]
-    assert len(found) == len(files)
+    csvs = [file for file in REFERENCE.rglob("Verify_Theory_seed*.csv*") if "_history.csv" not in file.name]
+    assert len(found) == len(csvs)
     for run in found.itertuples():
         table, provenance = pd.read_csv(files.csv_of(run.path)), run.provenance
         assert run.path.parent == REFERENCE / run.dataset / run.noise_pattern / str(run.noise_ratio)

@@ -2,6 +2,7 @@
 import ast
 import graphlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -147,3 +148,32 @@ def test_a_custom_network_imports_its_own_utils(tmp_path):
         done = run([*network, *more, "--quiet"], tmp_path, fresh=True)
         assert done.code == 0 and done.err == "", done.err
         assert len(list((tmp_path / "results/digits/sym/0.5").glob("*_report.html"))) == sum(range(number + 1))
+
+
+# --- nothing mentions what is gone ------------------------------------------------------------------------------------
+
+USERS = {"FILE.py", "my_networks.py", "net.py"}  # files of somebody who reads these pages
+
+
+def names_in(path):
+    """The names that a module defines at its top, and those of its classes' fields and methods."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            found.add(node.name)
+        elif isinstance(node, ast.Assign):
+            found |= {name.id for target in node.targets for name in ast.walk(target) if isinstance(name, ast.Name)}
+    return found
+
+
+@pytest.mark.parametrize("page", [PROJECT / "README.md", PROJECT / "CONTRIBUTING.md", PROJECT / "Makefile",
+                                  *(PROJECT / "docs").glob("*.md"), *MODULES.values()], ids=lambda page: page.name)
+def test_nothing_mentions_a_file_or_name_that_is_gone(page):
+    text = page.read_text()
+    folders = [PROJECT, page.parent, *(PROJECT / room for room in ("custom_data", "runner", "reporting", "checking"))]
+    for mentioned in re.findall(r"(?<![\w./-])((?:\w+/)*\w+\.py)\b", text):
+        assert mentioned in USERS or any((folder / mentioned).exists() for folder in folders), mentioned
+    last_names = {module.rpartition(".")[2]: path for module, path in MODULES.items() if "benchmarks" not in module}
+    for module, name in re.findall(r"`(\w+)\.(\w+)[`(]", text):
+        if name not in ("md", "py", "csv", "npz", "json", "npy"):
+            assert module not in last_names or name in names_in(last_names[module]), f"{module}.{name}"

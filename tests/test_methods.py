@@ -13,11 +13,20 @@ utils.start_backend(threads=2)
 
 import keras  # noqa: E402
 
+from incv.runner.networks import build_for_run  # noqa: E402
+
 SETTINGS = {"architecture": "resnet8", "epochs": 200, "batch_size": 16, "seed": 0, "bn_momentum": 0.9,
             "noise_pattern": "sym", "noise_ratio": 0.5, "precision": "float32", "assumed_ratio": None,
             "transition": "estimated"}
 CONSTANT = {"published_epochs": 200, "initial": 1e-3, "drops": {}}
-STAGE = methods.Stage({}, lambda **_: None, SimpleNamespace(show=lambda *_: None), CONSTANT)
+
+
+def make_network(number, **options):
+    """Network 1 or 2 of a run on the digits with these settings."""
+    return build_for_run(SETTINGS, data.load("digits"), "weights of network", number, **options)
+
+
+STAGE = methods.Stage({}, lambda **_: None, SimpleNamespace(show=lambda *_: None), CONSTANT, make_network)
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +68,7 @@ def test_the_estimate_comes_from_the_epoch_with_the_best_held_out_loss(digits):
     settings, states = SETTINGS | {"epochs": 40}, []
     stage = STAGE._replace(save_checkpoint=lambda **arrays: states.append(arrays))
     found = methods.probabilities_of_a_trained_network(few, y, settings, stage)
-    network = methods.make_network(few, settings, 2)
+    network = make_network(2)
     trainer, predictor = training.make_trainer(network, few.pixel_max)
     held_out, said = utils.rng(0, "held out").permutation(100)[:10], []
     for arrays in states:
@@ -95,7 +104,7 @@ def test_a_step_trains_on_what_numpy_selects(digits, name):
     number = 1 if name == "mentornet" else 2
     rule = {"coteaching": methods.smallest_of_the_other, "mentornet": methods.smallest_of_its_own,
             "decoupling": methods.where_they_disagree}[name]
-    networks = [methods.make_network(dataset, SETTINGS, which) for which in range(1, number + 1)]
+    networks = [make_network(which) for which in range(1, number + 1)]
     if name == "decoupling":  # two that agree on some samples
         networks[1].set_weights(networks[0].get_weights())
         networks[1].layers[-1].kernel.assign_add(np.random.default_rng(1).normal(0, 0.1, (64, 10)))
@@ -129,7 +138,7 @@ def test_a_step_trains_on_what_numpy_selects(digits, name):
 def test_a_step_on_a_whole_batch_is_one_of_plain_training(digits):
     """Weights and moving statistics after a step of MentorNet that keeps all, against standard training."""
     dataset, y = digits
-    networks = [methods.make_network(dataset, SETTINGS, 1) for _ in range(2)]
+    networks = [make_network(1) for _ in range(2)]
     selector = methods.make_selector(networks[:1], dataset.pixel_max, methods.smallest_of_its_own)
     trainer, _ = training.make_trainer(networks[1], dataset.pixel_max)
     batch, transforms = np.arange(16), training.augmentation(np.random.default_rng(0), 16, 8, 1, False)
@@ -149,7 +158,7 @@ def test_nothing_to_keep_is_said(digits):
 
 def test_no_step_where_they_agree_on_all(digits):
     dataset, y = digits
-    networks = [methods.make_network(dataset, SETTINGS, 1) for _ in range(2)]
+    networks = [make_network(1) for _ in range(2)]
     selector = methods.make_selector(networks, dataset.pixel_max, methods.where_they_disagree, methods.AdamSkippingNonFinite)
     networks[1].layers[-1].bias.assign(np.arange(10.0))  # they disagree: Adam gets moments
     batch, transforms = np.arange(16), training.augmentation(np.random.default_rng(0), 16, 8, 0, False)

@@ -143,7 +143,7 @@ def test_saved_network_needs_keras_alone(tmp_path, architecture):
     trainer, predictor = training.make_trainer(network, 16)
     training.train_epoch(trainer, x, generator.integers(0, 10, 40), np.arange(40), generator, 8, 1e-2, 1, False)
     ours = training.predict(predictor, x, np.arange(40))
-    models.save_network(tmp_path / "network.keras", network, architecture, pixel_max=16)
+    models.save_network(tmp_path / "network.keras", network, 16, architecture)
     np.save(tmp_path / "x.npy", x)
     loading = ("import keras, numpy as np; network = keras.models.load_model('network.keras');"
                "np.save('p.npy', network.predict(np.load('x.npy'), verbose=0))")

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from conftest import FOLDER, PROJECT, run, start
 
-from incv import data, models, training, utils
-from incv.runner import custom_network
+from incv import data, training, utils
+from incv.runner import custom_network, networks
 
 utils.start_backend(threads=2)
 
@@ -175,7 +175,7 @@ def loaded(tmp_path_factory):
     ("fails", "net.py, line 35: raises IndexError: list index out of range")])
 def test_an_unsuitable_network_is_one_line(loaded, function, words):
     with pytest.raises(utils.UserError, match=re.escape(words)) as error:
-        models.build(loaded(function), (8, 8, 1), 10)
+        networks.build_custom(loaded(function), (8, 8, 1), 10, 0)
     assert "\n" not in str(error.value)
 
 
@@ -188,12 +188,12 @@ def test_a_file_whose_code_fails_is_one_line(tmp_path):
 def test_weights_follow_from_the_seed_alone(loaded):
     """Though the function does not use it."""
     name = loaded("tiny")
-    first, again, other = (models.build(name, (8, 8, 1), 10, seed=seed).get_weights() for seed in (5, 5, 6))
+    first, again, other = (networks.build_custom(name, (8, 8, 1), 10, seed).get_weights() for seed in (5, 5, 6))
     assert all((a == b).all() for a, b in zip(first, again)) and (first[0] != other[0]).any()
 
 
 def test_the_state_holds_that_of_random_layers(loaded):
-    trainer, _ = training.make_trainer(models.build(loaded("tiny"), (8, 8, 1), 10, seed=1), 16)
+    trainer, _ = training.make_trainer(networks.build_custom(loaded("tiny"), (8, 8, 1), 10, 1), 16)
     x, y = np.zeros((4, 8, 8, 1), np.uint8), np.arange(4)
     still = training.augmentation(np.random.default_rng(0), 4, 8, 0, False)
     trainer.train_on_batch([x, still], y)

@@ -130,7 +130,7 @@ def test_beside_cleanlab(tmp_path):
         done = subprocess.run(
             [*command_of("incv.benchmarks.label_issues"), "--sets", "classifiers", "--data", "breast cancer",
              "--noise", "sym 0.1", "sym 0.2", "--seeds", "0", "--n_jobs", "1", "--methods", "ours", "cleanlab", "vote"],
-            cwd=tmp_path, capture_output=True, text=True)
+            cwd=tmp_path, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(PROJECT)})
         assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     found = pd.read_csv(tmp_path / "results/label_issues.csv")
