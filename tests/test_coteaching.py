@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 from conftest import PROJECT, dataset_of, small_network
 
-from incv import coteaching, data, models, noise, training, utils
+from incv import data, noise, utils
 
 utils.start_backend(threads=2)
 
 import keras  # noqa: E402
+
+from incv import coteaching, models, training  # noqa: E402
 
 BATCH = 16  # with 8 candidates at most 24 samples: a float32 holds a sum of distinct powers of two of that many
 

@@ -19,7 +19,7 @@ PAGE = (PROJECT / "CONTRIBUTING.md").read_text()
 @pytest.fixture
 def extended(tmp_path):
     """A copy of the project that has one more of each."""
-    for file in PROJECT.glob("*.py"):
+    for file in [*PROJECT.glob("*.py"), PROJECT / "pyproject.toml"]:
         shutil.copy(file, tmp_path)
     for room in ("incv", "custom_data", "runner", "reporting", "checking"):
         shutil.copytree(PROJECT / room, tmp_path / room)

@@ -7,12 +7,13 @@ import pytest
 from conftest import FOLDER, SMALL_NETWORK, run, start
 from sklearn.neighbors import NearestNeighbors
 
-from incv import coteaching, data, methods, models, noise, training, utils
+from incv import data, noise, utils
 
 utils.start_backend(threads=2)
 
 import keras  # noqa: E402
 
+from incv import coteaching, methods, models, training  # noqa: E402
 from incv.runner.networks import build_for_run  # noqa: E402
 
 SETTINGS = {"architecture": "resnet8", "epochs": 200, "batch_size": 16, "seed": 0, "bn_momentum": 0.9,

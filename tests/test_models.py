@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 from conftest import dataset_of
 
-from incv import coteaching, models, registry, training, utils
+from incv import registry, utils
 
 utils.start_backend(threads=2)
 
 import keras  # noqa: E402
+
+from incv import coteaching, models, training  # noqa: E402
 
 
 def parameters(network):

@@ -10,12 +10,15 @@ import pandas as pd
 import pytest
 from conftest import FOLDER, PROJECT, run, start
 
-from incv import data, training, utils
-from incv.runner import custom_network, networks
+from incv import data, utils
+from incv.runner import custom_network
 
 utils.start_backend(threads=2)
 
 import keras  # noqa: E402
+
+from incv import training  # noqa: E402
+from incv.runner import networks  # noqa: E402
 
 # A class and a file beside it, dropout, and batch normalisation with a momentum of its own.
 NETWORK = """

@@ -3,10 +3,12 @@ import numpy as np
 import pytest
 from conftest import small_network
 
-from incv import INCV, INCV_main, Verify_Theory, data, models, training, utils
+from incv import INCV, INCV_main, Verify_Theory, data, utils
 from incv.runner import console
 
 utils.start_backend(threads=2)
+
+from incv import models, training  # noqa: E402
 
 
 def small_trainer(seed=0):
