@@ -264,7 +264,7 @@ class Train:
         from incv import training
 
         dataset, y_noisy, settings = self.dataset, self.y_noisy, self.settings
-        x, epochs, number = dataset.x_train, settings["epochs"], 2 * (iteration - 1) + half - 1
+        x, epochs, number = dataset.x_train, settings.epochs, 2 * (iteration - 1) + half - 1
         if number < len(self.finished):
             return self.finished[number]
         state, start, best, chosen, accuracy = self.initial_state, 0, -1.0, np.empty(0), math.nan
@@ -272,7 +272,7 @@ class Train:
             state, start, chosen = self.resumed["state"], int(self.resumed["epoch"]), self.resumed["chosen"]
             best = accuracy = float(self.resumed["best"])
         y_heldout = None if dataset.y_train is None else dataset.y_train[held_out]
-        iterations, which = settings["iterations"], f"last pass {iteration - settings['iterations']}/{self.passes}"
+        iterations, which = settings.iterations, f"last pass {iteration - settings.iterations}/{self.passes}"
         which = f"iter {iteration}/{iterations}" if iteration <= iterations else which
 
         def show(epoch, done, loss, end_of_epoch=False):
@@ -283,8 +283,8 @@ class Train:
 
         def train_epoch(epoch, learning_rate):
             return training.train_epoch(
-                self.trainer, x, y_noisy, train_index, utils.rng(settings["seed"], "train", iteration, half, epoch),
-                settings["batch_size"], learning_rate, dataset.shift, dataset.flip, functools.partial(show, epoch))
+                self.trainer, x, y_noisy, train_index, utils.rng(settings.seed, "train", iteration, half, epoch),
+                settings.batch_size, learning_rate, dataset.shift, dataset.flip, functools.partial(show, epoch))
 
         for epoch, learning_rate, means in training.fit(
                 self.trainer, epochs, utils.schedule(SCHEDULE, settings), train_epoch, start, state,
@@ -333,12 +333,11 @@ def main():
 
 def run(plan, progress):
     """Carry out one run (planning.Plan), from the noisy labels to the files."""
-    settings, path = plan.settings, plan.path
     started = start.start_run(plan, {"dataset": "cifar10", **PUBLISHED, "bn_momentum": 0.99}, progress, SCHEDULE)
-    dataset, y_noisy, resumed = started.dataset, started.y_noisy, started.resumed
+    settings, path, dataset, y_noisy, resumed = started.settings, plan.path, started.dataset, started.y_noisy, started.resumed
     if resumed:
         done = sum(name.startswith("finished") for name in resumed)
-        passed = done // 2 - settings["iterations"]
+        passed = done // 2 - settings.iterations
         where = f"iteration {done // 2 + 1}" if passed < 0 else f"last pass {passed + 1}"
         print(f"resuming after {done} finished trainings" if "epoch" not in resumed else
               f"resuming at {where}, half {done % 2 + 1}, epoch {int(resumed['epoch']) + 1}", flush=True)
@@ -348,12 +347,12 @@ def run(plan, progress):
         if dataset.y_train is not None:
             record["LP"], record["LR"] = noise.precision_and_recall(dataset.y_train, y_noisy, select)
             truth = f", LP {noise.share(record['LP'])}, LR {noise.share(record['LR'])}"
-        progress.say(f"iteration {record['iteration']} of {settings['iterations']}: {record['selected']} selected, "
+        progress.say(f"iteration {record['iteration']} of {settings.iterations}: {record['selected']} selected, "
                      f"{record['removed']} removed, {record['left']} left, estimated noise ratio "
                      f"{record['estimated_noise_ratio']:.3f}{truth}")
 
-    seed, num_classes = settings["seed"], dataset.num_classes
-    passes = last_pass.PASSES if settings["label_issues"] else 0
+    seed, num_classes = settings.seed, dataset.num_classes
+    passes = last_pass.PASSES if settings.label_issues else 0
     copies = last_pass.copies(dataset.x_train) if passes else None
     split, units = utils.halves, None
     if plan.source.path is not None and passes:
@@ -361,14 +360,14 @@ def run(plan, progress):
     train = Train(dataset, y_noisy, settings, progress, resumed, started.save_checkpoint, passes=passes)
     first = np.full((len(y_noisy), num_classes), np.nan)
     selection = incv(y_noisy, num_classes, noise.treated_as(settings), last_pass.keep_first(train, first),
-                     settings["iterations"], seed, after_iteration, split, dataset.trusted, units)
+                     settings.iterations, seed, after_iteration, split, dataset.trusted, units)
     if not selection.records:
-        raise utils.UserError(f"{settings['dataset']}: {selection.early}: give samples that differ and are not decided on")
+        raise utils.UserError(f"{settings.dataset}: {selection.early}: give samples that differ and are not decided on")
     if selection.early:
         print(f"ended early: {selection.early}")
     p = selection.out_of_fold[None]
     if passes:
-        p = last_pass.out_of_fold(y_noisy, num_classes, selection.select, copies, train, seed, settings["iterations"] + 1,
+        p = last_pass.out_of_fold(y_noisy, num_classes, selection.select, copies, train, seed, settings.iterations + 1,
                                   passes, split if units is not None else None, dataset.trusted)
     names = started.index if dataset.names is None else dataset.names
     table = issue_table.label_issues(selection, y_noisy, dataset.class_names, names, p if passes else None, first,
@@ -406,7 +405,7 @@ def write_results(path, started, selection, table, history, judged, copies):
     provenance |= {"iterations": selection.records, "ended_early": selection.early, "label_issues": int(table["issue"].sum())}
     provenance |= {} if judged is None else {"verdict": judged}
     files.write_table(files.beside(path, ".csv"), pd.DataFrame(columns))
-    if settings["subset"]:
+    if settings.subset:
         files.write_table(files.beside(path, "_index.csv"), pd.DataFrame({"index": started.index}))
     draw = figures.counts if dataset.y_train is None else figures.precision_and_recall
     files.write_whole(files.beside(path, ".png"), lambda file: draw(provenance, file))

@@ -21,6 +21,7 @@ if __name__ == "__main__":
     import signal
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the imports ends quietly; run_command replaces this
 
+import dataclasses
 import functools
 import json
 import math
@@ -68,13 +69,13 @@ def make_coteaching(dataset, y_noisy, selection, settings, make_network):
     from incv import coteaching, fast_path, methods
 
     select, candidate, ratio = selection
-    advice = ("try another --seed or a larger --incv_epochs" if settings.get("selection") is None else
+    advice = ("try another --seed or a larger --incv_epochs" if settings.selection is None else
               "give the --selection of an INCV.py run of another --seed or more --epochs")
     if not select.any():
         raise utils.UserError(f"INCV selected no samples to train on; {advice}")
     pattern = noise.treated_as(settings)
     noise_left = noise.noise_left(ratio, pattern, dataset.num_classes)
-    epochs, batch_size = settings["epochs"], settings["batch_size"]
+    epochs, batch_size = settings.epochs, settings.batch_size
     kept_at_last = coteaching.samples_to_keep(min(batch_size, int(select.sum())), noise_left, epochs - 1, epochs)
     if kept_at_last == 0:
         raise utils.UserError(f"INCV estimates a noise ratio of {ratio:.3f}, so that none of the {select.sum()} selected "
@@ -113,15 +114,15 @@ def train(method, predictors, dataset, settings, path, progress, resumed, save_c
 
     from incv import training
 
-    epochs, history = settings["epochs"], json.loads(str(resumed.get("history", "[]")))
+    epochs, history = settings.epochs, json.loads(str(resumed.get("history", "[]")))
 
     def show(epoch, done, end_of_epoch=False):
         accuracy = history[-1]["accuracy_mean"] if history else math.nan
         progress.show((epoch + done / method.samples) / epochs,
-                      f"{settings['method']} epoch {epoch + 1}/{epochs} test acc {accuracy:.3f}", end_of_epoch)
+                      f"{settings.method} epoch {epoch + 1}/{epochs} test acc {accuracy:.3f}", end_of_epoch)
 
     def train_epoch(epoch, learning_rate):
-        generator = utils.rng(settings["seed"], settings["method"], epoch)
+        generator = utils.rng(settings.seed, settings.method, epoch)
         return method.train_epoch(epoch, generator, learning_rate, functools.partial(show, epoch))
 
     for epoch, learning_rate, found in training.fit(
@@ -201,37 +202,37 @@ def with_selection(plan, file):
     """Return the planning.Plan of a run that trains on the selection in a CSV of INCV.py; UserError if the file is none."""
     path = Path(re.sub(r"\.csv(\.gz)?$", "", file)).absolute()
     try:
-        provenance, settings = files.read_json(path), dict(plan.settings)
+        provenance = files.read_json(path)
         of_incv = provenance["settings"]
-        if "method" in of_incv:  # of INCV_main.py
+        if of_incv.method:  # of INCV_main.py
             raise ValueError
         # The file may have been renamed: what else differs from the published INCV is recorded here.
         differs = sorted(set(provenance["differs_from_published"]) - {"dataset", "precision", "epochs", "iterations"})
-        settings |= {"incv_epochs": of_incv["epochs"], "iterations": of_incv["iterations"], "selection": path.name,
-                     "selection_differs": " ".join(differs),
-                     "selection_checksum": files.checksum(files.checked(path))}
+        settings = plan.settings.having(
+            incv_epochs=of_incv.epochs, iterations=of_incv.iterations, selection=path.name,
+            selection_differs=" ".join(differs), selection_checksum=files.checksum(files.checked(path)))
     except (OSError, ValueError, KeyError, TypeError):
         raise utils.UserError(f"--selection {file}: not the .csv of a finished run of INCV.py, with its .json beside "
                               f"it") from None
     of_labels = ["dataset", "noise_pattern", "noise_ratio", "label_set", "subset"]
-    of_labels += ["seed"] * (settings["noise_ratio"] is not None)  # labels as given are the same for all seeds
-    for key in of_labels:
-        if of_incv.get(key) != settings.get(key):
-            raise utils.UserError(f"--selection {file}: from other labels, of {key} {of_incv.get(key)} instead of "
-                                  f"{settings.get(key)}; give the same --{key} as to INCV.py")
+    of_labels += ["seed"] * (settings.noise_ratio is not None)  # labels as given are the same for all seeds
+    for name in of_labels:
+        if getattr(of_incv, name) != getattr(settings, name):
+            raise utils.UserError(f"--selection {file}: from other labels, of {name} {getattr(of_incv, name)} instead of "
+                                  f"{getattr(settings, name)}; give the same --{name} as to INCV.py")
     name = re.sub(r"[^\w.-]+", "-", path.name.removeprefix("INCV_"))
-    return plan._replace(settings=settings, path=files.beside(plan.path, f"_selection_{name}"), selection=path)
+    return dataclasses.replace(plan, settings=settings, path=files.beside(plan.path, f"_selection_{name}"), selection=path)
 
 
 def plan_of_incv(plan):
     """Return the planning.Plan of the INCV.py run whose selection a run of robust training uses."""
     settings = plan.settings
-    chosen = {option: settings["incv_epochs"] if option == "epochs" else settings[option] for option in INCV.PUBLISHED}
-    noisy = {name: settings[name] for name in planning.DETAILS if name in settings}
+    chosen = {option: getattr(settings, "incv_epochs" if option == "epochs" else option) for option in INCV.PUBLISHED}
+    noisy = {name: getattr(settings, name) for name in planning.DETAILS if name in settings.names}
     source = plan.source._replace(test_list=None, test_images=None)
-    settings, path = planning.one_run("INCV", source, noisy, settings["seed"], settings["threads"], chosen,
+    settings, path = planning.one_run("INCV", source, noisy, settings.seed, settings.threads, chosen,
                                       INCV.DEFAULTS, plan.results_dir)
-    return plan._replace(settings=settings, path=path, source=source)
+    return dataclasses.replace(plan, settings=settings, path=path, source=source)
 
 
 def select(plan, progress):
@@ -302,7 +303,7 @@ def main():
                         "folder, image or list of pictures")
     args, planned = planning.plan("INCV_main", parser, DEFAULTS, registry.METHODS)
     needing = [method for method in args.method if registry.METHODS[method]["needs_ratio"]]
-    ratio_known = planned[0].settings["noise_ratio"] is not None
+    ratio_known = planned[0].settings.noise_ratio is not None
     if needing and not ratio_known and args.assumed_ratio is None:
         parser.error(f"--method {' '.join(needing)} needs the noise ratio, which is unknown here: give --assumed_ratio")
     if not ratio_known and args.transition == "true":
@@ -319,10 +320,8 @@ def main():
             parser.error("--predict uses the networks of one run: give one --noise_ratio, --seed and --method")
         return predict.write_predictions(args.predict, planned[0])
     for plan in planned:  # a run that was interrupted while INCV selected keeps the number of threads it has there
-        if args.threads is None and plan.settings["method"] == "incv" and plan.selection is None:
-            started = {"threads": None}
-            checkpoint.load_checkpoint(plan_of_incv(plan).path, started)
-            args.threads = started["threads"]
+        if args.threads is None and plan.settings.method == "incv" and plan.selection is None:
+            args.threads = checkpoint.threads_of_checkpoint(plan_of_incv(plan).path)
     sweep.carry_out("INCV_main", run, planned, **planning.how_to_sweep(args),
                     draw=lambda at_end: summarize(planned) if at_end else None)
 
@@ -336,12 +335,13 @@ def summarize(planned):
     except utils.UserError as error:  # a table of the user's own; the runs are finished
         print(f"INCV_main.py: {error}", file=sys.stderr, flush=True)
     found = {}
-    for settings, path, *_ in planned:
+    for plan in planned:
         try:
-            tested_on, accuracy = files.read_json(path)["tested_on"], tables.accuracies_of_run(path)[0]
+            tested_on, accuracy = files.read_json(plan.path)["tested_on"], tables.accuracies_of_run(plan.path)[0]
         except tables.DAMAGE:  # or not finished
             continue
-        name = f"{settings['dataset']}, {files.name_of_noise(settings)}, {settings['method']}"
+        settings = plan.settings
+        name = f"{settings.dataset}, {files.name_of_noise(settings)}, {settings.method}"
         found.setdefault((name, name_of_test(tested_on)), []).append(accuracy)
     for (name, tested), last in found.items():
         if len(last) > 1:
@@ -352,22 +352,23 @@ def run(plan, progress):
     """Carry out one run (planning.Plan), from the noisy labels to the trained networks."""
     settings, path = plan.settings, plan.path
     selection, before = None, 0  # before: the fraction of the run that precedes the last training
-    if settings["method"] == "incv":
+    if settings.method == "incv":
         # Estimated cost in passes over the data: an epoch of Co-teaching counts as 1.5.
-        before = settings["incv_epochs"] * settings["iterations"] if plan.selection is None else 0
-        before /= before + 1.5 * settings["epochs"]
+        before = settings.incv_epochs * settings.iterations if plan.selection is None else 0
+        before /= before + 1.5 * settings.epochs
         selection, labels = select(plan, progress.part(0, before))
-    elif settings.get("transition") == "estimated":
+    elif settings.transition == "estimated":
         before = 0.5
     published = {"dataset": "cifar10", **PUBLISHED, "bn_momentum": 0.99, "selection": None, "selection_differs": ""}
-    dataset, _, y_noisy, resumed, save_checkpoint, provenance = start.start_run(plan, published, progress, SCHEDULE)
+    started = start.start_run(plan, published, progress, SCHEDULE)
+    settings, dataset, y_noisy, resumed = started.settings, started.dataset, started.y_noisy, started.resumed
     if selection:
         check_labels(plan, labels, start.as_written(dataset, y_noisy))
-    if settings.get("test_checksum") != (plan.source.test_list and load.test_checksum(plan.source)):
+    if settings.test_checksum != (plan.source.test_list and load.test_checksum(plan.source)):
         raise utils.UserError(f"{plan.source.test_list}: changed since the command started; rerun the same command")
     tested_on = TEST_DATA
     if dataset.x_test is None:
-        dataset, y_noisy, selection = hold_out(dataset, y_noisy, selection, settings["seed"])
+        dataset, y_noisy, selection = hold_out(dataset, y_noisy, selection, settings.seed)
         tested_on = f"the labels of {len(dataset.y_test)} held-out samples"
     from incv import methods, training
     from incv.runner import networks
@@ -375,19 +376,19 @@ def run(plan, progress):
     if resumed:
         estimating = "estimating" in resumed
         done = int(resumed["estimating" if estimating else "epoch"])
-        print("resuming after the estimate of T" if estimating and done == settings["epochs"] else
+        print("resuming after the estimate of T" if estimating and done == settings.epochs else
               f"resuming at epoch {done + 1}" + (" of the estimate of T" if estimating else ""), flush=True)
-    stage = methods.Stage(resumed, save_checkpoint, progress.part(0, before), utils.schedule(SCHEDULE, settings),
+    stage = methods.Stage(resumed, started.save_checkpoint, progress.part(0, before), utils.schedule(SCHEDULE, settings),
                           functools.partial(networks.build_for_run, settings, dataset, "weights of network"),
                           noise.true_transition(settings, dataset.num_classes, plan.transition))
     method = (make_coteaching(dataset, y_noisy, selection, settings, stage.make_network) if selection else
-              methods.make(settings["method"], dataset, y_noisy, settings, stage))
+              methods.make(settings.method, dataset, y_noisy, settings, stage))
     if selection:
         progress.say("expected noise among the selected ε_S {noise_left:.3f}, selected |S| {selected}, candidates |C| "
                      "{candidates}, candidates per batch B_C {candidates_per_batch}, kept per batch in the last epoch n(e) "
                      "{keep_in_last_epoch}, last epoch of the warm-up E_w {last_epoch_of_warm_up}".format(**method.derived))
     predictors = [training.make_predictor(network, dataset.pixel_max) for network in method.networks]
-    history = train(method, predictors, dataset, settings, path, progress.part(before, 1), resumed, save_checkpoint)
+    history = train(method, predictors, dataset, settings, path, progress.part(before, 1), resumed, started.save_checkpoint)
     last, others = history[-1], what_others_report(history, tested_on)
     names = {"accuracy_1": "network 1", "accuracy_2": "network 2", "accuracy_mean": "mean", "accuracy_pair": "averaged pair"}
     names = names if len(method.networks) == 2 else {"accuracy_1": "network 1"}
@@ -398,7 +399,7 @@ def run(plan, progress):
                  f"{best['epoch']}); mean of the last {utils.many(mean['epochs'], 'epoch')} {mean['accuracy_mean']:.4f}")
     others["accuracy_on_noisy_training_labels"] = accuracies(predictors, dataset.x_train, y_noisy)
     last = {key: value if math.isfinite(value) else None for key, value in last.items()}
-    save(path, method.networks, settings, dataset, provenance() | {
+    save(path, method.networks, settings, dataset, started.provenance() | {
         "tested_on": tested_on, **({"derived": method.derived} if method.derived else {}), "last_epoch": last, **others})
     checkpoint.remove_checkpoint(path)
     print(f"written: {path}.csv, .json, .png, "
@@ -412,7 +413,7 @@ def save(path, networks, settings, dataset, provenance):
     from incv import models
     from incv.reporting import figures
 
-    history, architecture = pd.read_csv(files.beside(path, ".csv")), settings["architecture"]
+    history, architecture = pd.read_csv(files.beside(path, ".csv")), settings.architecture
     architecture = None if custom_network.is_file(architecture) else architecture
     files.write_whole(files.beside(path, ".png"), lambda file: figures.test_accuracy(
         history, settings, name_of_test(provenance["tested_on"]), file))

@@ -107,8 +107,8 @@ class Memorise:
         from incv import training
 
         dataset, y_noisy, settings, finished = self.dataset, self.y_noisy, self.settings, self.finished
-        x, epochs, trainings = dataset.x_train, settings["epochs"], 1 + settings["both_halves"]
-        shift, flip = (dataset.shift, dataset.flip) if settings["augmentation"] else (0, False)
+        x, epochs, trainings = dataset.x_train, settings.epochs, 1 + settings.both_halves
+        shift, flip = (dataset.shift, dataset.flip) if settings.augmentation else (0, False)
         resumes = self.resumed.get("training") == number
 
         def show(epoch, done, loss, end_of_epoch=False):
@@ -117,8 +117,8 @@ class Memorise:
 
         def train_epoch(epoch, learning_rate):
             return training.train_epoch(
-                self.trainer, x, y_noisy, train_index, utils.rng(settings["seed"], "memorise", number, epoch),
-                settings["batch_size"], learning_rate, shift, flip, functools.partial(show, epoch))
+                self.trainer, x, y_noisy, train_index, utils.rng(settings.seed, "memorise", number, epoch),
+                settings.batch_size, learning_rate, shift, flip, functools.partial(show, epoch))
 
         schedule = utils.schedule(SCHEDULE, settings)
         for epoch, learning_rate, means in () if f"predicted{number}" in finished else training.fit(
@@ -178,27 +178,26 @@ def main():
 
 def run(plan, progress):
     """Carry out one run (planning.Plan), from the noisy labels to the files."""
-    settings, path = plan.settings, plan.path
-    dataset, index, y_noisy, resumed, save_checkpoint, provenance = start.start_run(
-        plan, {"dataset": "cifar10", **PUBLISHED, "bn_momentum": 0.99}, progress, SCHEDULE)
+    started = start.start_run(plan, {"dataset": "cifar10", **PUBLISHED, "bn_momentum": 0.99}, progress, SCHEDULE)
+    settings, path, dataset, y_noisy, resumed = started.settings, plan.path, started.dataset, started.y_noisy, started.resumed
     if "epoch" in resumed:
         print(f"resuming at half {int(resumed['training']) + 1}, epoch {int(resumed['epoch']) + 1}", flush=True)
-    memorise = Memorise(dataset, y_noisy, settings, progress, resumed, save_checkpoint)
-    first, second = utils.halves(np.arange(len(y_noisy)), utils.rng(settings["seed"], "halves"))
+    memorise = Memorise(dataset, y_noisy, settings, progress, resumed, started.save_checkpoint)
+    first, second = utils.halves(np.arange(len(y_noisy)), utils.rng(settings.seed, "halves"))
     y_pred, memorised, fractions, tested = np.full(len(y_noisy), -1), np.zeros(len(y_noisy), dtype=bool), [], []
-    for number, (train_index, held_out) in enumerate([(first, second), (second, first)][:1 + settings["both_halves"]]):
+    for number, (train_index, held_out) in enumerate([(first, second), (second, first)][:1 + settings.both_halves]):
         y_pred[held_out], fraction, *on_test = memorise(number, train_index, held_out)
         memorised[held_out] = fraction >= MEMORISED
         fractions.append(fraction)
         tested.append(dict(zip(("accuracy", "loss"), on_test)))
 
     rows = y_pred >= 0
-    table = {"index": index, "y": dataset.y_train, "y_noisy": y_noisy, "y_pred": y_pred, "memorised": memorised}
+    table = {"index": started.index, "y": dataset.y_train, "y_noisy": y_noisy, "y_pred": y_pred, "memorised": memorised}
     table = {column: values[rows] for column, values in table.items()}
-    comparison = compare_with_theory(table["y"], table["y_noisy"], table["y_pred"], settings["noise_pattern"],
-                                     settings["noise_ratio"], dataset.num_classes, plan.transition)
-    report(comparison, fractions, tested, progress, settings["augmentation"])
-    write_results(path, table, memorise.history, provenance() | {
+    comparison = compare_with_theory(table["y"], table["y_noisy"], table["y_pred"], settings.noise_pattern,
+                                     settings.noise_ratio, dataset.num_classes, plan.transition)
+    report(comparison, fractions, tested, progress, settings.augmentation)
+    write_results(path, table, memorise.history, started.provenance() | {
         "accuracy_on_training_half": fractions, "memorised": bool(table["memorised"].all()), "test": tested, **comparison})
     checkpoint.remove_checkpoint(path)
     print(f"written: {path}.csv, .json, _history.csv, _history.png")

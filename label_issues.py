@@ -24,6 +24,7 @@ from incv.checking import grouping, issue_table, last_pass, verdict
 from incv.custom_data import group_names
 from incv.custom_data.labels import checkable, classes_of
 from incv.runner import console
+from incv.runner.settings import Settings
 
 
 def find_label_issues(x, labels, model=None, noise_pattern="sym", iterations=2, epochs=None, batch_size=32, seed=0, quiet=True,
@@ -113,8 +114,8 @@ def find_label_issues(x, labels, model=None, noise_pattern="sym", iterations=2, 
     if pred_probs is not None:
         p = _checked_probabilities(_of_classes(pred_probs, class_names), n, len(class_names))[None, rows]
         return _table(None, given, class_names, keep, p, p[0], groups)
-    settings = {"epochs": epochs or INCV.EPOCHS["small"](len(given), batch_size), "batch_size": batch_size,
-                "iterations": iterations, "seed": seed}
+    settings = Settings(epochs=epochs or INCV.EPOCHS["small"](len(given), batch_size), batch_size=batch_size,
+                        iterations=iterations, seed=seed)
     copies, c = last_pass.copies(x), len(class_names)
 
     def checked(given, quiet):
@@ -259,7 +260,7 @@ def _keras_train(build, x, given, num_classes, settings, passes, quiet):
         raise ValueError(f"x is {x.dtype}: a Keras model takes numbers")
     if x.dtype.kind == "f" and not np.isfinite(x).all():
         raise data.DataError("x has NaN or infinite values: fix or remove them")
-    keras.utils.set_random_seed(int(utils.rng(settings["seed"], "weights").integers(2 ** 32)))
+    keras.utils.set_random_seed(int(utils.rng(settings.seed, "weights").integers(2 ** 32)))
     model = build()
     if not model.built:
         model.build((None, *x.shape[1:]))

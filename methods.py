@@ -31,9 +31,9 @@ Stage = namedtuple("Stage", "resumed save_checkpoint progress schedule make_netw
 
 def one_epoch(trainer, dataset, y, index, settings, generator, learning_rate, after_batch):
     """Train one network on the samples `index` with the labels y; return {column: value}."""
-    loss = training.train_epoch(trainer, dataset.x_train, y, index, generator, settings["batch_size"], learning_rate,
+    loss = training.train_epoch(trainer, dataset.x_train, y, index, generator, settings.batch_size, learning_rate,
                                 dataset.shift, dataset.flip, lambda done, _: after_batch(done))["loss"]
-    return {"keep": settings["batch_size"], "loss_1": loss}
+    return {"keep": settings.batch_size, "loss_1": loss}
 
 
 def train_one(dataset, y, settings, stage, loss=None, **others):
@@ -67,7 +67,7 @@ def standard(dataset, y_noisy, settings, stage):
 def f_correction(dataset, y_noisy, settings, stage):
     """Forward correction: estimate the transition matrix T, then train a fresh network to predict the labels through it."""
     true = stage.transition
-    if settings["transition"] == "true":
+    if settings.transition == "true":
         transition = true
     elif "transition" in stage.resumed:
         transition = stage.resumed["transition"]
@@ -104,11 +104,11 @@ def probabilities_of_a_trained_network(dataset, y_noisy, settings, stage):
 
     A network that has memorised its labels would predict them all; the held-out labels show when memorising begins.
     """
-    shuffled = utils.rng(settings["seed"], "held out").permutation(len(y_noisy))
+    shuffled = utils.rng(settings.seed, "held out").permutation(len(y_noisy))
     held_out, index = np.split(shuffled, [len(y_noisy) // 10])
     network = stage.make_network(2)
     trainer, predictor = training.make_trainer(network, dataset.pixel_max)
-    epochs, start, state, best, best_state = settings["epochs"], 0, None, np.inf, None
+    epochs, start, state, best, best_state = settings.epochs, 0, None, np.inf, None
     if "estimating" in stage.resumed:
         start, state, best, best_state = (stage.resumed[name] for name in (
             "estimating", "estimating_state", "best_loss", "best_state"))
@@ -118,7 +118,7 @@ def probabilities_of_a_trained_network(dataset, y_noisy, settings, stage):
                             f"{best:.3f}", end_of_epoch)
 
     def train_epoch(epoch, learning_rate):
-        return one_epoch(trainer, dataset, y_noisy, index, settings, utils.rng(settings["seed"], "estimate", epoch),
+        return one_epoch(trainer, dataset, y_noisy, index, settings, utils.rng(settings.seed, "estimate", epoch),
                          learning_rate, functools.partial(show, epoch))
 
     for epoch, _, _ in training.fit(trainer, epochs, stage.schedule, train_epoch, int(start), state, restart_at_drops=True,
@@ -176,7 +176,7 @@ def mentornet(dataset, y_noisy, settings, stage):
 
 
 def noise_ratio_for(settings):
-    return settings["noise_ratio"] if settings["assumed_ratio"] is None else settings["assumed_ratio"]
+    return settings.noise_ratio if settings.assumed_ratio is None else settings.assumed_ratio
 
 
 def samples_remembered(size, ratio, epoch, epochs):
@@ -187,8 +187,8 @@ def samples_remembered(size, ratio, epoch, epochs):
 
 def select_in_batches(dataset, y_noisy, settings, stage, number, rule, ratio, optimizer=keras.optimizers.Adam):
     """Return the method that trains `number` networks on the samples that `rule` selects in each batch."""
-    every, none, epochs = np.arange(len(y_noisy)), np.array([], dtype=int), settings["epochs"]
-    size = min(settings["batch_size"], len(every))
+    every, none, epochs = np.arange(len(y_noisy)), np.array([], dtype=int), settings.epochs
+    size = min(settings.batch_size, len(every))
     if samples_remembered(size, ratio, epochs - 1, epochs) == 0:
         raise utils.UserError(f"a noise ratio of {ratio} keeps no sample of a batch of {size} to train on; give a smaller "
                               f"--assumed_ratio or a larger --batch_size")
@@ -199,9 +199,9 @@ def select_in_batches(dataset, y_noisy, settings, stage, number, rule, ratio, op
         def keep(size):
             return samples_remembered(size, ratio, epoch, epochs)
 
-        found = coteach_epoch(selector, dataset, y_noisy, every, none, generator, settings["batch_size"], learning_rate, keep,
+        found = coteach_epoch(selector, dataset, y_noisy, every, none, generator, settings.batch_size, learning_rate, keep,
                               after_batch, fill=False)
-        return {"keep": keep(settings["batch_size"]), **found}
+        return {"keep": keep(settings.batch_size), **found}
 
     return Method(selector, networks, train_epoch, len(every))
 
@@ -257,7 +257,7 @@ def d2l(dataset, y_noisy, settings, stage):
     network = stage.make_network(1)
     trainer, _ = training.make_trainer(network, dataset.pixel_max, adapted_loss)
     features = training.make_feature_extractor(network, dataset.pixel_max)
-    epochs, every = settings["epochs"], np.arange(len(y_noisy))
+    epochs, every = settings.epochs, np.arange(len(y_noisy))
     not_before = utils.scaled_epoch(40, epochs, 200) + LID_WINDOW
     lids, turned, before = json.loads(str(stage.resumed.get("lids", "[]"))), int(stage.resumed.get("turned", -1)), None
     if stage.resumed:
@@ -265,7 +265,7 @@ def d2l(dataset, y_noisy, settings, stage):
 
     def train_epoch(epoch, generator, learning_rate, after_batch):
         nonlocal turned, before
-        some = utils.rng(settings["seed"], "lid", epoch).permutation(every)[:LID_SAMPLES]
+        some = utils.rng(settings.seed, "lid", epoch).permutation(every)[:LID_SAMPLES]
         lids.append(lid_of_batches(training.predict(features, dataset.x_train, some)))
         now = [np.asarray(weight) for weight in trainer.get_weights()]
         if turned < 0 and epoch >= not_before and is_turning_point(lids):

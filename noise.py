@@ -228,14 +228,14 @@ def nearest_pattern(transition, class_sizes):
 
 def treated_as(settings):
     """Return the noise pattern by which INCV and robust training go, by the settings of a run."""
-    return settings.get("treated_as", settings["noise_pattern"])
+    return settings.treated_as or settings.noise_pattern
 
 
 def true_transition(settings, num_classes, transition=None):
     """Return the transition matrix of a run's noise, None where labels are used as given. transition: of a file, or None."""
-    if transition is not None or settings["noise_ratio"] is None:
+    if transition is not None or settings.noise_ratio is None:
         return transition
-    return transition_matrix(settings["noise_pattern"], settings["noise_ratio"], num_classes)
+    return transition_matrix(settings.noise_pattern, settings.noise_ratio, num_classes)
 
 
 # --- measures ---------------------------------------------------------------------------------------------------------

@@ -99,11 +99,11 @@ def batch_for(shape):
 
 
 def schedule(published, settings):
-    """Return the schedule of a run: all learning rates in proportion to its initial one, settings["learning_rate"].
+    """Return the schedule of a run: all learning rates in proportion to its initial one, settings.learning_rate.
 
     published, and what is returned: arguments of `learning_rate`. Without that setting it is the published one.
     """
-    initial = settings.get("learning_rate", published["initial"])
+    initial = settings.learning_rate or published["initial"]
     factor = initial / published["initial"]  # 1.0 as published: to the last bit
     return published | {"initial": initial, "drops": {epoch: factor * rate for epoch, rate in published["drops"].items()}}
 

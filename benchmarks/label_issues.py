@@ -42,6 +42,7 @@ from sklearn.preprocessing import StandardScaler
 from incv import INCV, data, noise, utils
 from incv.label_issues import find_label_issues
 from incv.runner import console, files, options
+from incv.runner.settings import Settings
 
 METHODS = ("ours", "cleanlab", "vote", "AUM", "confidence", "agreement")
 FOLDS, REPEATS, NEIGHBOURS = 5, 10, 10
@@ -178,7 +179,7 @@ def by_network(x, given, model, folds, seed):
 
     keras.utils.set_random_seed(int(utils.rng(seed, "weights").integers(2 ** 32)))
     p, num_classes = np.empty((len(given), len(np.unique(given)))), len(np.unique(given))
-    settings = {"epochs": INCV.EPOCHS["small"](len(given), 32), "batch_size": 32, "iterations": FOLDS, "seed": seed}
+    settings = Settings(epochs=INCV.EPOCHS["small"](len(given), 32), batch_size=32, iterations=FOLDS, seed=seed)
     dataset = data.Dataset(x, None, None, None, num_classes, pixel_max=1, shift=0, flip=False, checksum=None)
     train = INCV.Train(dataset, given, settings, console.Progress(quiet=True), {}, lambda **_: None, model())
     for number, (train_index, held_out) in enumerate(folds.split(given, given)):

@@ -76,7 +76,7 @@ def _is_complete(run):
     provenance = run.provenance
     try:
         datetime.fromisoformat(provenance["finished"])
-        float(provenance["wall_seconds"]), provenance["versions"][provenance["settings"]["backend"]], provenance["device"]
+        float(provenance["wall_seconds"]), provenance["versions"][provenance["settings"].backend], provenance["device"]
         records = {"INCV": provenance.get("iterations"), "Verify_Theory": [provenance.get("measured")]}.get(run.script, [])
         [float(record[quantity] or 0) for record in records for quantity in ("LP", "LR")]
         [float(fraction) for fraction in provenance.get("accuracy_on_training_half", [])]
@@ -169,7 +169,7 @@ def run_table(found, results_dir):
     rows = []
     for run in _by_script(found):
         name, of_run = run.path.relative_to(results_dir).as_posix(), run.provenance
-        backend = of_run["settings"]["backend"]
+        backend = of_run["settings"].backend
         rows.append([f"[{name}]({name}.json)", f"{backend} {of_run['versions'][backend]}", of_run["device"],
                      f"{of_run['wall_seconds'] / 3600:.2f}", of_run["finished"][:10],
                      re.sub(r"^(\w{10})\w*", r"\1", of_run.get("code_revision") or "")])

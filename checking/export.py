@@ -16,7 +16,7 @@ def check(target, planned):
 
     target: the file's name; planned: list of planning.Plan.
     """
-    target, source = Path(target), Path(planned[0].source.path or planned[0].settings["dataset"])
+    target, source = Path(target), Path(planned[0].source.path or planned[0].settings.dataset)
     if len(planned) > 1:
         raise utils.UserError("--export is for one run: give one --noise_ratio and --seed")
     if _is_list(source, planned[0].source):
@@ -58,7 +58,7 @@ def write(target, plan):
     if plan.source.path is not None and _is_list(plan.source.path, plan.source):
         return _write_list(Path(target), plan)
     target, settings, path, custom = Path(target), plan.settings, plan.path, plan.source.path is not None
-    source = Path(plan.source.path or settings["dataset"])
+    source = Path(plan.source.path or settings.dataset)
     if custom:
         every = decisions.read_issues(files.checked(path, "_out_of_fold.csv"))
         every = every[every["status"] == "selected"]
@@ -68,14 +68,14 @@ def write(target, plan):
         result = pd.read_csv(files.checked(path), usecols=["y_noisy", "select"])
         kept = np.flatnonzero(result["select"].to_numpy())
         labels = result["y_noisy"].to_numpy()[kept]
-        if settings["subset"]:
+        if settings.subset:
             kept = pd.read_csv(files.checked(path, "_index.csv"))["index"].to_numpy()[kept]
     if target.suffix == ".csv":
         if custom and table_file.is_table(source):
-            table = table_file.read_table(source, as_text=True, raw=[settings["label"]])[0]
-            labels = corrected(table[settings["label"]].to_numpy(), kept, plan)
-            files.write_table(target, table.iloc[kept].assign(**{settings["label"]: labels}),
-                              table_file.separator_like(target, source, settings["label"]))
+            table = table_file.read_table(source, as_text=True, raw=[settings.label])[0]
+            labels = corrected(table[settings.label].to_numpy(), kept, plan)
+            files.write_table(target, table.iloc[kept].assign(**{settings.label: labels}),
+                              table_file.separator_like(target, source, settings.label))
             return target
         files.write_table(target, pd.DataFrame(
             {"index": kept, "label": labels} if kept is not None else {"file": names, "label": labels}))
@@ -94,7 +94,7 @@ def write(target, plan):
         content = {"x": dataset.x_train[chosen], "y": dataset.class_names[dataset.given[chosen]],
                    "index": np.flatnonzero(chosen)}
     else:
-        content = {"x": data.load(settings["dataset"], plan.source.data_dir).x_train[kept], "y": labels, "index": kept}
+        content = {"x": data.load(settings.dataset, plan.source.data_dir).x_train[kept], "y": labels, "index": kept}
     files.write_whole(target, lambda file: _write_arrays(file, content))
     return target
 

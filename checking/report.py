@@ -42,7 +42,7 @@ def write(path, table, started, provenance, copies=None):
     wrong = np.bincount(given[table["issue"].to_numpy()], minlength=dataset.num_classes)
     # T̂[i, j]: the fraction of the samples with out-of-fold prediction i that are labelled j.
     estimate = noise.confusion_matrix(suggested, given, dataset.num_classes)
-    title = f"{settings['dataset']}, {files.name_of_noise(settings)}, seed {settings['seed']}"
+    title = f"{settings.dataset}, {files.name_of_noise(settings)}, seed {settings.seed}"
     drawn = files.beside(path, "_classes.png")
     files.write_whole(drawn, lambda file: issue_figures.classes(class_names, wrong, estimate, title, file))
 
@@ -106,7 +106,7 @@ def page(title, provenance, worst, counts, pictures, thumbnail=None, contradicto
         title=title, number=len(worst), worst=rows(worst.head(MOST_IN_ALL)), classes=classes, settings=provenance["settings"],
         samples=provenance["samples"], iterations=len(provenance["iterations"]), last=provenance["iterations"][-1],
         known=provenance.get("true_labels_known"),
-        ended_early=provenance["ended_early"], provenance=json.dumps(provenance, indent=1), thumbnails=thumbnail is not None,
+        ended_early=provenance["ended_early"], provenance=json.dumps(provenance | {"settings": provenance["settings"].to_json()}, indent=1), thumbnails=thumbnail is not None,
         warnings=provenance.get("warnings", []), verdict=provenance.get("verdict"), passed="margin" in worst,
         copies=[] if contradictory is None else rows(contradictory.head(MOST_IN_ALL)),
         number_of_copies=0 if contradictory is None else len(contradictory),

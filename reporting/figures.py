@@ -40,7 +40,7 @@ def precision_and_recall(provenance, file):
     for panel, key, name in zip(panels, ("LP", "LR"), ("label precision", "label recall")):
         values = [float("nan") if record[key] is None else record[key] for record in records]
         panel.plot(iterations, values, "o-", color="C0", label="this run")
-        if published and settings["dataset"] == "cifar10":
+        if published and settings.dataset == "cifar10":
             panel.plot(range(1, 5), published[key], "s--", color="0.5", mfc="none", label="paper (all of CIFAR-10)")
             panel.legend(loc="lower left" if key == "LP" else "lower right", fontsize=8)
         for x, value in zip(iterations, values):
@@ -50,7 +50,7 @@ def precision_and_recall(provenance, file):
         panel.margins(x=0.12)
         panel.grid(alpha=0.3)
     differs = ", ".join(f"{k} {v['here']}" for k, v in provenance["differs_from_published"].items() if k != "dataset")
-    figure.suptitle(f"INCV, {settings['dataset']}, {files.name_of_noise(settings)}, seed {settings['seed']}"
+    figure.suptitle(f"INCV, {settings.dataset}, {files.name_of_noise(settings)}, seed {settings.seed}"
                     + (f" ({differs})" if differs else ""), fontsize=10)
     save(figure, file)
 
@@ -68,7 +68,7 @@ def counts(provenance, file):
         below += values
     panel.set(xlabel="iteration", ylabel="samples", xlim=(0.4, iterations[-1] + 0.6), xticks=iterations)
     figure.legend(*panel.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=9)
-    figure.suptitle(f"INCV, {settings['dataset']}, {files.name_of_noise(settings)}, seed {settings['seed']}", fontsize=10,
+    figure.suptitle(f"INCV, {settings.dataset}, {files.name_of_noise(settings)}, seed {settings.seed}", fontsize=10,
                     parse_math=False)
     save(figure, file)
 
@@ -110,7 +110,7 @@ def history(table, by, settings, file):
                     chosen["epoch"], chosen["heldout_accuracy"], "o", color="0.25", ms=5)
             for epoch in training["epoch"][1:][np.diff(training["learning_rate"]) != 0]:
                 panel.axvline(epoch, color="0.8", lw=0.8, ls=":", zorder=0)
-        of_pass = number - settings.get("iterations", number) if by == "iteration" else 0
+        of_pass = number - (settings.iterations or number) if by == "iteration" else 0
         panel.set(xlabel="epoch", title=f"last pass {of_pass}" if of_pass > 0 else f"{by} {number}", ylim=(-0.03, 1.03))
         panel.grid(alpha=0.3)
     panels[0, 0].set_ylabel("fraction predicted")
@@ -118,7 +118,7 @@ def history(table, by, settings, file):
         handles["half 1 solid, half 2 dashed"], = panels[0, 0].plot([], [], "--", color="0.25")
     figure.legend(handles.values(), handles.keys(), loc="outside lower center", fontsize=8,
                   ncols={1: 1, 4: 3}.get(columns, 2))
-    figure.suptitle(f"{settings['dataset']}, {files.name_of_noise(settings)}, seed {settings['seed']}", fontsize=10,
+    figure.suptitle(f"{settings.dataset}, {files.name_of_noise(settings)}, seed {settings.seed}", fontsize=10,
                     parse_math=False)
     save(figure, file)
 
@@ -131,7 +131,7 @@ def test_accuracy(history, settings, name, file):
     history: DataFrame, the run's CSV; settings: of the run; name: what its accuracies are called.
     """
     figure, panel = plt.subplots(figsize=(6, 4), layout="constrained")
-    panel.plot(history["epoch"], history["accuracy_mean"], color="C0", label=settings["method"])
+    panel.plot(history["epoch"], history["accuracy_mean"], color="C0", label=settings.method)
     if "accuracy_pair" in history:
         panel.fill_between(history["epoch"], history[["accuracy_1", "accuracy_2"]].min(axis=1),
                            history[["accuracy_1", "accuracy_2"]].max(axis=1), color="C0", alpha=0.25, lw=0)
@@ -139,8 +139,8 @@ def test_accuracy(history, settings, name, file):
     for epoch in history["epoch"][1:][np.diff(history["learning_rate"]) != 0]:
         panel.axvline(epoch, color="0.7", lw=0.8, ls=":", label="learning rate drops" if panel.lines[-1].get_ls() != ":"
                       else None)
-    panel.set(xlabel="epoch", ylabel=name, title=f"{settings['dataset']}, {files.name_of_noise(settings)}, seed "
-              f"{settings['seed']}")
+    panel.set(xlabel="epoch", ylabel=name, title=f"{settings.dataset}, {files.name_of_noise(settings)}, seed "
+              f"{settings.seed}")
     panel.grid(alpha=0.3)
     panel.legend(loc="lower right", fontsize=9)
     save(figure, file)

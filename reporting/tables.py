@@ -72,13 +72,13 @@ def read_runs(results_dir):
             ignore(file, f"or its CSV is damaged or foreign ({utils.first_line(error)})")
             continue
         found.append({
-            "script": script, "dataset": settings["dataset"], "noise_pattern": settings["noise_pattern"],
-            "noise_ratio": settings["noise_ratio"], "noise": name_of_noise(settings), "seed": settings["seed"],
-            "method": settings.get("method", ""), "not_as_published": ", ".join(differs),
+            "script": script, "dataset": settings.dataset, "noise_pattern": settings.noise_pattern,
+            "noise_ratio": settings.noise_ratio, "noise": name_of_noise(settings), "seed": settings.seed,
+            "method": settings.method or "", "not_as_published": ", ".join(differs),
             "full_scale": is_full_scale(script, provenance), "path": path, "provenance": provenance, "order": (
-                settings["dataset"], settings["noise_ratio"] is None, place(settings["noise_pattern"], noise.PATTERNS),
-                settings["noise_ratio"] or 0, name_of_noise(settings), place(settings.get("method"), registry.METHODS),
-                settings.get("method", ""), differs)})
+                settings.dataset, settings.noise_ratio is None, place(settings.noise_pattern, noise.PATTERNS),
+                settings.noise_ratio or 0, name_of_noise(settings), place(settings.method, registry.METHODS),
+                settings.method or "", differs)})
     return pd.DataFrame(sorted(_once(found), key=lambda run: run["order"]), columns=COLUMNS)
 
 
@@ -95,10 +95,10 @@ def ignore(file, why):
 def _check(script, path, provenance):
     """Raise an error unless a run's JSON, and the CSV that tables need, are as its script writes them."""
     settings = provenance["settings"]
-    ratio = settings["noise_ratio"]
-    if not isinstance(settings["backend"], str) or not isinstance(settings.get("method", ""), str):
+    ratio = settings.noise_ratio
+    if not isinstance(settings.backend, str) or not isinstance(settings.method, (str, type(None))):
         raise ValueError("no backend or method")
-    if not isinstance(settings["noise_pattern"], str) or not (ratio is None or 0 <= ratio <= 1):
+    if not isinstance(settings.noise_pattern, str) or not (ratio is None or 0 <= ratio <= 1):
         raise ValueError("not a noise setting")
     _check_place(path, settings)
     if script == "INCV":
@@ -114,10 +114,10 @@ def _check_place(path, settings):
 
     Figures are written below the folder of the dataset: a name in the JSON must not lead elsewhere.
     """
-    folders = (settings["dataset"], *files.place_of(settings).split("/"))
+    folders = (settings.dataset, *files.place_of(settings).split("/"))
     if path.parent.parts[-len(folders):] != folders:
         raise ValueError("settings of another folder")
-    if not re.fullmatch(rf"[A-Za-z_]+_seed{settings['seed']}(_.*)?", path.name):
+    if not re.fullmatch(rf"[A-Za-z_]+_seed{settings.seed}(_.*)?", path.name):
         raise ValueError("settings of another seed")
 
 
@@ -126,7 +126,8 @@ def _once(found):
     first = {}
     for run in sorted(found, key=lambda run: (len(run["path"].name), run["path"])):
         provenance = run["provenance"]
-        run["same"] = json.dumps([run["script"], provenance["settings"], provenance["differs_from_published"]], sort_keys=True)
+        run["same"] = json.dumps([run["script"], provenance["settings"].to_json(), provenance["differs_from_published"]],
+                                 sort_keys=True)
         if first.setdefault(run["same"], run) is not run:
             ignore(f"{run['path']}.json", f"has the settings of {first[run['same']]['path']}.json: a copy")
     return [run for run in found if first[run["same"]] is run]
@@ -134,15 +135,15 @@ def _once(found):
 
 def name_of_noise(settings):
     """Return the name of a run's noise; for a custom dataset with --noise_pattern asym "labels as given, asym"."""
-    given = settings["noise_ratio"] is None and settings["noise_pattern"] not in ("sym", "human")
-    return files.name_of_noise(settings) + (f", {settings['noise_pattern']}" if given else "")
+    given = settings.noise_ratio is None and settings.noise_pattern not in ("sym", "human")
+    return files.name_of_noise(settings) + (f", {settings.noise_pattern}" if given else "")
 
 
 def what_differs(provenance):
     """Return how a run differs from the published one, a list of strings."""
     differs = [f"{key} {change['here']}" for key, change in provenance["differs_from_published"].items()
                if key not in ("dataset", "method")]
-    return differs + (["on jax"] if provenance["settings"]["backend"] == "jax" else [])
+    return differs + (["on jax"] if provenance["settings"].backend == "jax" else [])
 
 
 def is_full_scale(script, provenance):
@@ -152,8 +153,8 @@ def is_full_scale(script, provenance):
     """
     free = VARIANTS | {"method"} | (TO_MEMORISE if script == "Verify_Theory" else set())
     settings, differs = provenance["settings"], set(provenance["differs_from_published"]) - free
-    custom = "label" in settings  # a dataset of that name
-    return settings["dataset"] == "cifar10" and not custom and not differs
+    custom = "label" in settings.names  # a dataset of that name
+    return settings.dataset == "cifar10" and not custom and not differs
 
 
 def markdown(head, rows):

@@ -9,6 +9,7 @@ import numpy as np
 
 from incv import utils
 from incv.runner import files
+from incv.runner.settings import Settings
 
 
 class TimeIsUp(Exception):
@@ -31,13 +32,13 @@ def check_time(deadline):
 def save_checkpoint(path, settings, **arrays):
     """Write a checkpoint and keep the previous one, so that there is always a whole one.
 
-    path: of the run; settings: dict for JSON; arrays: what to resume from. `start` adds sessions (provenance of the processes
+    path: of the run; settings: Settings; arrays: what to resume from. `start` adds sessions (provenance of the processes
     so far, JSON) and wall_seconds; INCV.Train, Verify_Theory.Memorise, INCV_main.train and
     methods.probabilities_of_a_trained_network list the others.
     """
     fresh, current, previous = _checkpoint_files(path)
     content = io.BytesIO()
-    np.savez(content, settings=json.dumps(settings), **arrays)
+    np.savez(content, settings=json.dumps(settings.to_json()), **arrays)
     digest = hashlib.sha256(content.getbuffer()).digest()
     files.write_whole(fresh, lambda file: (file.write(digest), file.write(content.getbuffer())))
     if current.exists():
@@ -46,28 +47,35 @@ def save_checkpoint(path, settings, **arrays):
 
 
 def load_checkpoint(path, settings):
-    """Return ({name: array} of the newest usable checkpoint or {}, what is wrong with newer ones or "").
+    """Return ({name: array} of the newest undamaged checkpoint or {}, what is wrong with newer ones or "").
 
-    settings: of this run. Threads of None match any number, and are set to that of the checkpoint. Raises OtherSettings if the
-    newest undamaged checkpoint has other settings.
+    Raises OtherSettings if it has other settings than this run.
     """
+    file, found, arrays, complaints = _newest(path)
+    different = settings.differences(found) if arrays else ""
+    if different:
+        raise files.OtherSettings(f"{file} is an unfinished run of other settings ({different}): --overwrite starts again, "
+                                  f"another --results_dir keeps it")
+    return arrays, complaints
+
+
+def threads_of_checkpoint(path):
+    """Return the number of threads of the run that the newest undamaged checkpoint is of, None if there is none."""
+    found = _newest(path)[1]
+    return found and found.threads
+
+
+def _newest(path):
+    """Return (file, settings, {name: array}) of the newest undamaged checkpoint, and what is wrong with newer ones."""
     complaints = []
     for file in _checkpoint_files(path):
         try:
-            found, arrays = read_checkpoint(file)
+            return file, *read_checkpoint(file), "; ".join(complaints)
         except FileNotFoundError:
             continue
         except utils.UserError as error:
             complaints.append(str(error))
-            continue
-        wanted = settings | ({"threads": found.get("threads")} if settings.get("threads") is None else {})
-        different = files.differences(path, wanted, found)
-        if different:
-            raise files.OtherSettings(f"{file} is an unfinished run of other settings ({different}): --overwrite starts "
-                                      f"again, another --results_dir keeps it")
-        settings.update(wanted)
-        return arrays, "; ".join(complaints)
-    return {}, "; ".join(complaints)
+    return None, None, {}, "; ".join(complaints)
 
 
 def read_checkpoint(file):
@@ -77,7 +85,10 @@ def read_checkpoint(file):
         raise utils.UserError(f"{file} is damaged")
     with np.load(io.BytesIO(content[32:]), allow_pickle=False) as archive:
         arrays = {name: archive[name] for name in archive.files}
-    return json.loads(str(arrays.pop("settings"))), arrays
+    try:
+        return Settings.from_json(json.loads(str(arrays.pop("settings")))), arrays
+    except (KeyError, ValueError) as error:
+        raise utils.UserError(f"{file} is of another version ({error})") from None
 
 
 def remove_checkpoint(path):

@@ -13,6 +13,7 @@ import filelock
 
 from incv import utils
 from incv.runner import revision
+from incv.runner.settings import Settings
 
 CHECKED = (".csv", "_index.csv", "_out_of_fold.csv", "_network1.keras", "_network2.keras")  # files that later commands read
 
@@ -34,21 +35,21 @@ def result_path(results_dir, script, settings, changed):
             return setting if value else f"no_{setting}"
         return re.sub(r"(\.py:|[^\w.-])+", "_", value) if isinstance(value, str) else f"{setting}{value}"
 
-    name = "_".join([script, f"seed{settings['seed']}", *(named(*change) for change in changed.items())])
-    return Path(results_dir) / settings["dataset"] / place_of(settings) / name
+    name = "_".join([script, f"seed{settings.seed}", *(named(*change) for change in changed.items())])
+    return Path(results_dir) / settings.dataset / place_of(settings) / name
 
 
 def place_of(settings):
     """Return the folders of a run below that of its dataset: "sym/0.5", "human/worse_label", "given"."""
-    folder = re.sub(r"[^\w.-]+", "_", settings.get("label_set") or str(settings["noise_ratio"])).lstrip(".")
-    return "given" if name_of_noise(settings) == "labels as given" else f"{settings['noise_pattern']}/{folder}"
+    folder = re.sub(r"[^\w.-]+", "_", settings.label_set or str(settings.noise_ratio)).lstrip(".")
+    return "given" if name_of_noise(settings) == "labels as given" else f"{settings.noise_pattern}/{folder}"
 
 
 def name_of_noise(settings):
     """Return "sym 0.5", "human worse_label", or "labels as given"."""
-    if settings["noise_ratio"] is not None:
-        return f"{settings['noise_pattern']} {settings['noise_ratio']}"
-    return f"human {settings['label_set']}" if settings["noise_pattern"] == "human" else "labels as given"
+    if settings.noise_ratio is not None:
+        return f"{settings.noise_pattern} {settings.noise_ratio}"
+    return f"human {settings.label_set}" if settings.noise_pattern == "human" else "labels as given"
 
 
 def name_of_settings(path):
@@ -131,11 +132,15 @@ def write_table(path, table, sep=","):
 def write_json(path, provenance):
     """Write a run's JSON, by which it counts as finished: it comes last. Adds checksums of what later commands read."""
     checksums = {ending: checksum(beside(path, ending)) for ending in CHECKED if beside(path, ending).is_file()}
-    write_text(beside(path, ".json"), json.dumps(provenance | {"checksums": checksums}, indent=2) + "\n")
+    write_text(beside(path, ".json"), json.dumps(
+        provenance | {"settings": provenance["settings"].to_json(), "checksums": checksums}, indent=2) + "\n")
 
 
 def read_json(path):
-    """Return the content of a run's JSON, a dict; ValueError if it has no settings, UserError if it was edited."""
+    """Return the content of a run's JSON, a dict whose settings are Settings.
+
+    ValueError if it has no settings, or some that no run has; UserError if it was edited.
+    """
     try:
         found = json.loads(regular(beside(path, ".json")).read_text())
     except RecursionError:
@@ -144,7 +149,7 @@ def read_json(path):
         raise ValueError("no settings of a run")
     if not isinstance(found.get("checksums"), dict) or not isinstance(found.get("code_revision") or "", str):
         raise utils.UserError(f"{path}.json: damaged; restore it, or repeat the command with --overwrite")
-    return found
+    return found | {"settings": Settings.from_json(found["settings"])}
 
 
 def checksum(file):
@@ -177,7 +182,7 @@ def is_finished(path, settings):
         found = read_json(path)["settings"]
     except (FileNotFoundError, ValueError):
         return False
-    different = differences(path, settings | {"threads": found.get("threads")}, found)
+    different = settings.having(threads=found.threads).differences(found)
     if different:
         raise OtherSettings(f"{path}.json has other settings ({different}): --overwrite replaces it, another --results_dir "
                             f"keeps it")
@@ -188,10 +193,6 @@ def how_written(path):
     """Return what `revision.difference` says about the finished run of this path, as an addition to a line."""
     note = revision.difference(read_json(path).get("code_revision"))
     return note and f"; {note}"
-
-
-def differences(path, wanted, found):
-    return ", ".join(f"{key} {found.get(key)}, not {wanted[key]}" for key in wanted if wanted[key] != found.get(key))
 
 
 def remove_results(path):

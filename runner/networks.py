@@ -40,10 +40,10 @@ def build_for_run(settings, dataset, *stage, masked=False):
 
     masked: whether it may have the second input of `resnet32`.
     """
-    architecture, shape = settings["architecture"], dataset.x_train.shape[1:]
-    seed = utils.rng(settings["seed"], *stage).integers(2 ** 32)
+    architecture, shape = settings.architecture, dataset.x_train.shape[1:]
+    seed = utils.rng(settings.seed, *stage).integers(2 ** 32)
     if custom_network.is_file(architecture):
         return build_custom(architecture, tuple(shape), dataset.num_classes, int(seed))
     return models.build(
-        architecture, shape, dataset.num_classes, momentum=settings["bn_momentum"], seed=seed,
-        dtype="mixed_bfloat16" if settings["precision"] == "bfloat16" else "float32", masked=masked)
+        architecture, shape, dataset.num_classes, momentum=settings.bn_momentum, seed=seed,
+        dtype="mixed_bfloat16" if settings.precision == "bfloat16" else "float32", masked=masked)

@@ -103,15 +103,15 @@ def load(settings, dataset, labels=None, transition=None):
     DataError
         If the human labels have changed since the run was planned.
     """
-    seed, index = settings["seed"], np.arange(len(dataset.x_train))
-    if settings["noise_pattern"] == "human":
-        given = data.human_labels(labels, settings["label_set"], dataset.y_train)
-        if hashlib.sha256(given).hexdigest() != settings["labels_checksum"]:
+    seed, index = settings.seed, np.arange(len(dataset.x_train))
+    if settings.noise_pattern == "human":
+        given = data.human_labels(labels, settings.label_set, dataset.y_train)
+        if hashlib.sha256(given).hexdigest() != settings.labels_checksum:
             raise DataError(f"{labels}: changed since the command started; rerun the same command")
         dataset = dataset._replace(given=given)
-    if settings["subset"]:
-        classes = dataset.y_train if settings["noise_ratio"] is not None else dataset.given
-        index = data.class_balanced_subset(classes, settings["subset"], utils.rng(seed, "subset"))
+    if settings.subset:
+        classes = dataset.y_train if settings.noise_ratio is not None else dataset.given
+        index = data.class_balanced_subset(classes, settings.subset, utils.rng(seed, "subset"))
         dataset = data.part(dataset, index)
     if dataset.given is not None:
         return dataset, index, dataset.given

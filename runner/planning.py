@@ -1,22 +1,53 @@
 """From options to runs: the settings, defaults and paths of the runs that a command line describes."""
+import dataclasses
 import hashlib
 import itertools
 import re
 import sys
 import time
-from collections import namedtuple
 from pathlib import Path
+
+import numpy as np
 
 from incv import data, registry, utils
 from incv.custom_data import arrays, decisions, load, table_file
 from incv.custom_data.source import Facts, Source
 from incv.runner import custom_network, files, noisy_labels
+from incv.runner.settings import Settings
 
 # Settings of a run that say more about its noise or its network than the options do, and do not differ between scripts.
 DETAILS = ("noise_pattern", "noise_ratio", "label_set", "labels_checksum", "noise_checksum", "treated_as",
            "architecture_checksum")
 OF_CUSTOM = ("label", "image_size", "drop", "decimal", "decisions", "group", "images", "true_label", "classes", "test_list",
              "test_images")
+
+
+# When the learning rate drops, a setting of each script's runs.
+SCHEDULES = {"INCV": "learning rate drops after epochs 20, 30, 40 of 50",
+             "INCV_main": "learning rate drops from epochs 80, 120, 160, 180",
+             "Verify_Theory": "learning rate drops after epochs 80, 120, 160, 180"}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A run that is to be carried out.
+
+    path: of its files, without an ending (`files.result_path`); results_dir: that the path is in; deadline: seconds since 1970
+    (`checkpoint.check_time`); overwrite: whether an unfinished run of other settings may be replaced; transition: of a noise
+    pattern in a file (noisy_labels.py), float [c, c]; network: the file of a custom network (custom_network.py); selection: path
+    of the INCV run of --selection.
+    """
+
+    settings: Settings
+    path: Path
+    source: Source
+    results_dir: str
+    gpu_id: int | None = None
+    deadline: float | None = None
+    overwrite: bool = False
+    transition: np.ndarray | None = None
+    network: str | None = None
+    selection: Path | None = None
 
 
 # --- from options to runs ---------------------------------------------------------------------------------------------
@@ -79,8 +110,8 @@ def plan(script, parser, defaults, methods=None):
         settings, path = one_run(script, source, noisy | {"noise_ratio": ratio}, seed, args.threads, chosen, of_method,
                                  args.results_dir)
         files.check_writable(path.parent)
-        planned.append(Plan(settings, path, source, args.results_dir, args.gpu_id, deadline, args.overwrite, transition,
-                            network))
+        planned.append(Plan(settings=settings, path=path, source=source, results_dir=args.results_dir, gpu_id=args.gpu_id,
+                            deadline=deadline, overwrite=args.overwrite, transition=transition, network=network))
     return args, planned
 
 
@@ -153,13 +184,23 @@ def _noise(args, parser, source):
 
 
 def one_run(script, source, noisy, seed, threads, chosen, defaults, results_dir):
-    """Return (settings, path) of one run.
+    """Return (Settings, path) of one run.
 
-    source: source.Source; noisy: its settings among DETAILS, at least noise_pattern and noise_ratio;
-    chosen: {option: value} for the options in `defaults`, None for the default.
+    source: source.Source; noisy: its settings that `_noise` returned, and noise_ratio; chosen: {option: value} for the options in
+    `defaults`, None for the default.
     """
-    backend, facts = utils.check_backend(), source.facts
-    usual = dict(defaults[facts.kind])
+    usual, options = _resolved(chosen, defaults[source.facts.kind], source.facts)
+    settings = _settings(script, source, noisy, seed, threads, options)
+    changed = {option: value for option, value in options.items() if value != usual[option]}
+    path = files.result_path(results_dir, script, settings, changed | _changed_besides(settings, source))
+    for file in set(map(Path, source.decisions or ())) & {each.absolute() for each in files.files_of(path)}:
+        raise utils.UserError(f"--decisions {file}: this run writes this file; rename it first")
+    return settings, path
+
+
+def _resolved(chosen, usual, facts):
+    """Return ({option: default}, {option: value}) of a dataset. chosen, usual: of `one_run`, usual those of its kind."""
+    usual, chosen = dict(usual), dict(chosen)
     if callable(usual["batch_size"]):
         usual["batch_size"] = usual["batch_size"](facts.shape)
     if chosen["subset"] == facts.size:
@@ -167,45 +208,34 @@ def one_run(script, source, noisy, seed, threads, chosen, defaults, results_dir)
     for option, default in usual.items():
         if callable(default):  # the epochs follow from the number of samples
             usual[option] = default(chosen["subset"] or facts.size, chosen["batch_size"] or usual["batch_size"])
-    chosen = {option: default if chosen[option] is None else chosen[option] for option, default in usual.items()}
-    changed = {option: value for option, value in chosen.items() if value != usual[option]}
-    if backend != utils.BACKENDS[0]:
-        changed["backend"] = backend
+    return usual, {option: default if chosen[option] is None else chosen[option] for option, default in usual.items()}
+
+
+def _settings(script, source, noisy, seed, threads, options):
+    """Return the Settings of a run. options: of `_resolved`; the others as for `one_run`."""
+    facts, momentum = source.facts, utils.momentum_for(options["subset"] or source.facts.size)
+    if custom_network.is_file(options["architecture"]):
+        momentum = custom_network.BN_MOMENTUM
     settings = {"dataset": facts.name, "noise_pattern": noisy["noise_pattern"], "noise_ratio": noisy["noise_ratio"],
-                "seed": seed, **chosen, "bn_momentum": utils.momentum_for(chosen["subset"] or facts.size), "backend": backend,
-                "threads": threads, "schedule": SCHEDULES[script]} | noisy
-    if custom_network.is_file(chosen["architecture"]):
-        settings["bn_momentum"] = custom_network.BN_MOMENTUM
+                "seed": seed, **options, "bn_momentum": momentum, "backend": utils.check_backend(), "threads": threads,
+                "schedule": SCHEDULES[script], **noisy}
     if source.path is not None:
         settings |= {option: getattr(source, option) for option in OF_CUSTOM if option != "decisions"}
         settings["dataset_checksum"] = facts.checksum
-        changed |= {"image_size": source.image_size} if source.image_size else {}
-        changed |= {"drop": re.sub(r"[^\w.-]+", "-", "_".join(["drop", *source.drop]))} if source.drop else {}
-        changed |= {option: re.sub(r"[^\w.-]+", "-", f"{option}_{value}") for option, value in (
-            ("group", source.group), ("true_label", source.true_label), ("classes", source.classes)) if value}
         settings |= {"test_checksum": load.test_checksum(source)} if source.test_list else {}
-        if source.decisions:
-            settings["decisions"] = decisions.checksum(source.decisions)
-            changed["decisions"] = f"decisions_{settings['decisions'][:6]}"
-        changed |= {"decimal": f"decimal_{'comma' if source.decimal == ',' else 'point'}"} if source.decimal else {}
-        changed |= {"noise_pattern": noisy["noise_pattern"]} if noisy["noise_pattern"] != "sym" else {}
-    path = files.result_path(results_dir, script, settings, changed)
-    for file in set(map(Path, source.decisions or ())) & {each.absolute() for each in files.files_of(path)}:
-        raise utils.UserError(f"--decisions {file}: this run writes this file; rename it first")
-    return settings, path
+        settings |= {"decisions": decisions.checksum(source.decisions)} if source.decisions else {}
+    return Settings.from_json(settings)
 
 
-# When the learning rate drops, a setting of each script's runs.
-SCHEDULES = {"INCV": "learning rate drops after epochs 20, 30, 40 of 50",
-             "INCV_main": "learning rate drops from epochs 80, 120, 160, 180",
-             "Verify_Theory": "learning rate drops after epochs 80, 120, 160, 180"}
-
-
-# --- the start of a run -----------------------------------------------------------------------------------------------
-
-# settings: a dict for JSON; path: of the run's files, without an ending (see `result_path`); source: source.Source;
-# results_dir: that the path is in; gpu_id: or None; deadline: see `check_time`; overwrite: whether an unfinished run of other
-# settings may be replaced; transition: of a noise pattern in a file (noisy_labels.py), float [c, c], else None; network: the
-# file of a custom network (custom_network.py), else None; selection: path of the INCV run of --selection, else None.
-Plan = namedtuple("Plan", "settings path source results_dir gpu_id deadline overwrite transition network selection",
-                  defaults=[None, None, None])
+def _changed_besides(settings, source):
+    """Return {setting: value} of what belongs in a run's name beside the options of its script."""
+    changed = {"backend": settings.backend} if settings.backend != utils.BACKENDS[0] else {}
+    if source.path is None:
+        return changed
+    changed |= {"image_size": source.image_size} if source.image_size else {}
+    changed |= {"drop": re.sub(r"[^\w.-]+", "-", "_".join(["drop", *source.drop]))} if source.drop else {}
+    changed |= {option: re.sub(r"[^\w.-]+", "-", f"{option}_{value}") for option, value in (
+        ("group", source.group), ("true_label", source.true_label), ("classes", source.classes)) if value}
+    changed |= {"decisions": f"decisions_{settings.decisions[:6]}"} if settings.decisions else {}
+    changed |= {"decimal": f"decimal_{'comma' if source.decimal == ',' else 'point'}"} if source.decimal else {}
+    return changed | ({"noise_pattern": settings.noise_pattern} if settings.noise_pattern != "sym" else {})

@@ -14,7 +14,7 @@ def write_predictions(file, plan):
 
     settings, path, source = plan.settings, plan.path, plan.source
     x, files_read = load.samples_like(file, source)
-    endings = [f"_network{number + 1}.keras" for number in range(registry.METHODS[settings["method"]]["networks"])]
+    endings = [f"_network{number + 1}.keras" for number in range(registry.METHODS[settings.method]["networks"])]
     missing = [ending for ending in endings if not files.beside(path, ending).exists()]
     if missing or not files.is_finished(path, settings):
         raise utils.UserError(f"{path}{missing[0] if missing else ''}: not found; first run the same command without "
@@ -24,13 +24,13 @@ def write_predictions(file, plan):
     note = target.with_suffix(".csv.from")
     if target.exists() and note.exists() and note.read_text() != of_what:
         raise utils.UserError(f"{target} holds the predictions of {note.read_text()}; rename {file}, or remove that file")
-    utils.start_backend(settings["threads"] or utils.default_threads(source.facts.kind), plan.gpu_id, plan.network is None)
+    utils.start_backend(settings.threads or utils.default_threads(source.facts.kind), plan.gpu_id, plan.network is None)
     import keras
 
     classes = {}
     if plan.network is not None:
-        custom_network.load(plan.network, settings["architecture"], settings["architecture_checksum"])
-        classes = custom_network.classes(settings["architecture"])
+        custom_network.load(plan.network, settings.architecture, settings.architecture_checksum)
+        classes = custom_network.classes(settings.architecture)
     try:
         networks = [keras.models.load_model(file, custom_objects=classes) for file in saved]
     except Exception as error:

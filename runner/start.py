@@ -1,19 +1,37 @@
 """Start or resume a run: its data, noisy labels, checkpoint, backend and provenance."""
+import dataclasses
 import json
 import os
 import platform
 import time
-from collections import namedtuple
+from collections.abc import Callable
 from datetime import datetime, timezone
 from importlib import metadata
+
+import numpy as np
 
 from incv import data, utils
 from incv.custom_data import load
 from incv.runner import checkpoint, custom_network, files, noisy_labels, revision
+from incv.runner.settings import Settings
 
-# dataset: data.Dataset of the samples in use; index: their positions in the whole training set; y_noisy: int [n]; resumed:
-# {name: array} of the checkpoint to resume from or {}; save_checkpoint(**arrays); provenance(): a dict for the run's JSON.
-Started = namedtuple("Started", "dataset index y_noisy resumed save_checkpoint provenance")
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Started:
+    """A run that has started.
+
+    settings: with the checksum of the data; dataset: data.Dataset of the samples in use; index: their positions in the whole
+    training set; y_noisy: int [n]; resumed: {name: array} of the checkpoint to resume from or {}; save_checkpoint(**arrays);
+    provenance(): the content of the run's JSON.
+    """
+
+    settings: Settings
+    dataset: data.Dataset
+    index: np.ndarray
+    y_noisy: np.ndarray
+    resumed: dict
+    save_checkpoint: Callable
+    provenance: Callable
 
 
 _warned = set()  # folders of results of which the warnings of their data were printed, once per process
@@ -24,8 +42,7 @@ def start_run(plan, published, progress, schedule):
 
     Parameters
     ----------
-    plan : Plan
-        The checksum of the data is added to its settings.
+    plan : planning.Plan
     published : {setting: value}
         The paper's experiment, to report how this run differs.
     progress : console.Progress
@@ -34,8 +51,8 @@ def start_run(plan, published, progress, schedule):
     """
     settings, path, source = plan.settings, plan.path, plan.source
     if source.path is None:
-        dataset = data.load(settings["dataset"], source.data_dir)
-        settings["dataset_checksum"] = dataset.checksum
+        dataset = data.load(settings.dataset, source.data_dir)
+        settings = settings.having(dataset_checksum=dataset.checksum)
     try:
         resumed, complaint = checkpoint.load_checkpoint(path, settings)
     except files.OtherSettings:
@@ -49,14 +66,14 @@ def start_run(plan, published, progress, schedule):
     if sessions and (note := revision.difference(sessions[-1].get("code_revision"))):
         print(f"{path}.checkpoint: {note}", flush=True)
     started_at = time.monotonic() - float(resumed.get("wall_seconds", 0))
-    this_session = session(*utils.start_backend(settings["threads"], plan.gpu_id, plan.network is None))
+    this_session = session(*utils.start_backend(settings.threads, plan.gpu_id, plan.network is None))
     if plan.network is not None:
-        custom_network.load(plan.network, settings["architecture"], settings["architecture_checksum"])
+        custom_network.load(plan.network, settings.architecture, settings.architecture_checksum)
     earlier = [other for other in sessions if other != this_session]
 
     if source.path is not None:
         dataset = load.load_dataset(source, scratch=path.parent, quiet=progress.quiet)
-        if dataset.checksum != settings["dataset_checksum"]:
+        if dataset.checksum != settings.dataset_checksum:
             raise utils.UserError(f"{source.path}: changed since the command started; rerun the same command")
         classes = utils.listed([repr(str(name)) for name in dataset.class_names], 8)
         progress.say(f"{dataset.num_classes} classes: {classes}")
@@ -73,25 +90,26 @@ def start_run(plan, published, progress, schedule):
         checkpoint.check_time(plan.deadline)
 
     def provenance():
-        differs = {key: {"here": settings[key], "published": value} for key, value in published.items()
-                   if settings.get(key, value) != value}
+        differs = {name: {"here": getattr(settings, name), "published": value} for name, value in published.items()
+                   if name in settings.names and getattr(settings, name) != value}
         return {"settings": settings, "differs_from_published": differs, **this_session, "earlier_sessions": earlier,
                 "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
                 "wall_seconds": round(time.monotonic() - started_at, 1), "samples": len(y_noisy), "flipped": flipped,
                 **({} if known is None or known.all() else {"true_labels_known": int(known.sum())}),
                 "warnings": list(dataset.warnings),
-                "learning_rates": utils.changes_of_learning_rate(utils.schedule(schedule, settings), settings["epochs"]),
+                "learning_rates": utils.changes_of_learning_rate(utils.schedule(schedule, settings), settings.epochs),
                 **({} if plan.transition is None else {"transition_matrix": plan.transition.tolist()})}
 
     of_labels = "their labels" if known is None or known.all() else f"the {known.sum()} labels of known truth"
     label_note = "labels as given (" if flipped is None else (
         f"{flipped} of {of_labels} {'flipped' if dataset.given is None else 'wrong'} ({files.name_of_noise(settings)}, ")
-    if "treated_as" in settings and not path.name.startswith("Verify_Theory"):
-        label_note += f"treated as {settings['treated_as']}, "
-    print(f"{path.name.split('_seed')[0]} on {len(y_noisy)} samples of {settings['dataset']}, {label_note}seed "
-          f"{settings['seed']}); {settings['architecture']}, {settings['epochs']} epochs, {settings['backend']} on "
+    if settings.treated_as and not path.name.startswith("Verify_Theory"):
+        label_note += f"treated as {settings.treated_as}, "
+    print(f"{path.name.split('_seed')[0]} on {len(y_noisy)} samples of {settings.dataset}, {label_note}seed "
+          f"{settings.seed}); {settings.architecture}, {settings.epochs} epochs, {settings.backend} on "
           f"{this_session['device']}", flush=True)
-    return Started(dataset, index, y_noisy, resumed, save, provenance)
+    return Started(settings=settings, dataset=dataset, index=index, y_noisy=y_noisy, resumed=resumed, save_checkpoint=save,
+                   provenance=provenance)
 
 
 def as_written(dataset, labels):

@@ -8,6 +8,7 @@ and lock: a sweep that was stopped runs only what is missing, and a run that fai
 same files wherever it is carried out.
 """
 import contextlib
+import dataclasses
 import os
 import sys
 
@@ -60,7 +61,7 @@ def carry_out(script, run, planned, n_jobs=1, scheduler=None, threads=None, quie
         message = console.explanation(error)
         progress.say(message if str(path) in message else f"{path}: {message}", file=sys.stderr)
 
-    _use_one_number_of_threads(missing, threads, n_jobs)
+    missing = _with_one_number_of_threads(missing, threads, n_jobs)
     at_once = min(n_jobs, len(missing))
     spread = missing and (scheduler is not None or at_once > 1)
     for path, error in workers.in_workers(script, missing, at_once, scheduler, progress) if spread else workers.one_by_one(
@@ -124,20 +125,17 @@ def remove_result(path):
     files.remove_results(path)
 
 
-def _use_one_number_of_threads(missing, threads, n_jobs):
-    """Set the number of threads of all runs, which a process cannot change.
+def _with_one_number_of_threads(missing, threads, n_jobs):
+    """Return the plans with one number of threads, which a process cannot change.
 
     It is --threads, else that of a run started earlier, else the dataset's default.
     """
     if not missing:
-        return
-    started, cores = {"threads": threads}, os.cpu_count()
-    for plan in missing:
-        if started["threads"] is None:
-            checkpoint.load_checkpoint(plan.path, started)  # sets it
-    used = started["threads"] or utils.default_threads(missing[0].source.facts.kind)
-    if started["threads"] is None and n_jobs > 1 and used * n_jobs > cores:
+        return missing
+    cores, of_checkpoints = os.cpu_count(), (checkpoint.threads_of_checkpoint(plan.path) for plan in missing)
+    given = threads or next(filter(None, of_checkpoints), None)
+    used = given or utils.default_threads(missing[0].source.facts.kind)
+    if given is None and n_jobs > 1 and used * n_jobs > cores:
         print(f"{n_jobs} runs at a time with {used} threads each share {cores} cores: --threads {max(1, cores // n_jobs)} is "
               f"faster", flush=True)
-    for plan in missing:
-        plan.settings["threads"] = used
+    return [dataclasses.replace(plan, settings=plan.settings.having(threads=used)) for plan in missing]

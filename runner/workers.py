@@ -1,6 +1,7 @@
 """Runs in joblib's processes or on a Dask cluster."""
 import concurrent.futures
 import contextlib
+import dataclasses
 import importlib.util
 import io
 import logging
@@ -23,7 +24,7 @@ def _one(run, plan, progress):
         try:
             checkpoint.check_time(plan.deadline)
             decided = plan.source.decisions
-            if decided and decisions.checksum(decided) != plan.settings["decisions"]:
+            if decided and decisions.checksum(decided) != plan.settings.decisions:
                 raise utils.UserError(f"{' '.join(decided)}: changed since the command started; rerun the same command")
             if _is_finished_or_explained(plan):
                 print(f"finished by another command: {plan.path}.csv, .json", flush=True)
@@ -75,7 +76,7 @@ def in_workers(script, missing, at_once, scheduler, progress):
     if scheduler is not None:
         lost, backend = _cluster(scheduler)
     do = _portable_work(str(utils.FOLDER_OF_PACKAGE), None if scheduler is not None else os.getpid(), revision.code_revision())
-    here = [plan._replace(source=source, path=plan.path.absolute(), results_dir=str(Path(plan.results_dir).absolute()))
+    here = [dataclasses.replace(plan, source=source, path=plan.path.absolute(), results_dir=str(Path(plan.results_dir).absolute()))
             for plan in missing]
     calls = [joblib.delayed(do)(script, pickle.dumps(plan)) for plan in here]
     with joblib.parallel_config(**backend), _watching([plan.path for plan in missing], progress), contextlib.closing(
@@ -118,7 +119,7 @@ def work(script, plan, parent, code):
     """
     said, error, plan = io.StringIO(), None, pickle.loads(plan)
     with _one_at_a_time, _given_up_without(parent), contextlib.redirect_stdout(said):
-        os.environ["KERAS_BACKEND"] = plan.settings["backend"]
+        os.environ["KERAS_BACKEND"] = plan.settings.backend
         try:
             if revision.code_revision() != code:
                 raise utils.UserError("the worker runs another version of the code: restart the workers")

@@ -358,17 +358,18 @@ def test_nobody_reads_on(tmp_path):
 
 def test_every_flipped_byte_of_a_checkpoint_is_noticed(tmp_path):
     from incv.runner import checkpoint
+    from incv.runner.settings import Settings
 
-    path, settings = tmp_path / "run", {"seed": 0}
+    path, settings = tmp_path / "run", Settings.from_json({"seed": 0})
     checkpoint.save_checkpoint(path, settings, state=np.arange(50, dtype=np.float32))
     file = tmp_path / "run.checkpoint"
     whole = file.read_bytes()
     for position in [*range(0, len(whole), 13), len(whole) - 1]:
         file.write_bytes(whole[:position] + bytes([whole[position] ^ 255]) + whole[position + 1:])
-        arrays, complaint = checkpoint.load_checkpoint(path, dict(settings))
+        arrays, complaint = checkpoint.load_checkpoint(path, settings)
         assert arrays == {} and "damaged" in complaint
     for length in (0, 1, 31, 32, 33, len(whole) - 1):
         file.write_bytes(whole[:length])
-        assert "damaged" in checkpoint.load_checkpoint(path, dict(settings))[1]
+        assert "damaged" in checkpoint.load_checkpoint(path, settings)[1]
     file.write_bytes(whole)
-    assert (checkpoint.load_checkpoint(path, dict(settings))[0]["state"] == np.arange(50)).all()
+    assert (checkpoint.load_checkpoint(path, settings)[0]["state"] == np.arange(50)).all()

@@ -6,6 +6,7 @@ from conftest import run
 
 from incv.reporting import figures
 from incv.runner import files
+from incv.runner.settings import Settings
 
 
 @pytest.mark.parametrize("dataset, records", [
@@ -13,7 +14,7 @@ from incv.runner import files
     ("digits", [{"iteration": 1, "LP": None, "LR": 0.0}]),  # nothing was selected
 ])
 def test_the_figure_is_drawn_whatever_came_out(dataset, records):
-    settings = {"dataset": dataset, "noise_pattern": "sym", "noise_ratio": 0.5, "seed": 0}
+    settings = Settings(dataset=dataset, noise_pattern="sym", noise_ratio=0.5, seed=0)
     file = io.BytesIO()
     figures.precision_and_recall({"settings": settings, "iterations": records, "differs_from_published": {}}, file)
     assert file.getvalue().startswith(b"\x89PNG")
@@ -29,7 +30,7 @@ def test_table_of_selections_by_hand(tmp_path):
     (folder / "INCV_seed0_history.csv").write_text("iteration,half,epoch\n1,1,1\n")
     for seed in (0, 1):
         settings = {"dataset": "digits", "noise_pattern": "sym", "noise_ratio": 0.5, "seed": seed, "backend": "tensorflow"}
-        files.write_json(folder / f"INCV_seed{seed}", {"settings": settings, "differs_from_published": {}})
+        files.write_json(folder / f"INCV_seed{seed}", {"settings": Settings.from_json(settings), "differs_from_published": {}})
     result = run([tmp_path], tmp_path, script="incv.benchmarks.selections")
     assert [cell.strip() for cell in result.out.splitlines()[-1].strip("|").split("|")] == [
         "digits", "sym 0.5", "default", "0.583", "0.750", "2"]

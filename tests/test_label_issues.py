@@ -156,7 +156,8 @@ def test_decisions_keep_the_arrays_own_type(tmp_path, kind, dtype):
     dataset = load.load_dataset(source)
     assert len(dataset.given) == 19 and dataset.given[4] == 1 and dataset.trusted.sum() == 1 and 7 not in dataset.names
     assert load.facts(source).size == 19
-    changed = export.corrected(y[:, None], dataset.names, planning.Plan(None, None, source, None, None, None, False))
+    changed = export.corrected(y[:, None], dataset.names, planning.Plan(
+        settings=None, path=None, source=source, results_dir=None))
     assert changed.dtype == y.dtype and changed.ravel().tolist() == [
         y[1] if number == 4 else y[number] for number in range(20) if number != 7]
 
@@ -326,7 +327,7 @@ def test_the_number_of_epochs_follows_the_number_of_steps(tmp_path):
                                 ({"label_issues": False}, 80, "INCV_seed0_no_label_issues"),
                                 ({"batch_size": 150}, 400, "INCV_seed0_batch_size150")):
         settings, path = planning.one_run("INCV", source, noisy, 0, 1, none | given, INCV.DEFAULTS, "results")
-        assert (settings["epochs"], path.name) == (epochs, name)
+        assert (settings.epochs, path.name) == (epochs, name)
 
 
 def test_the_batches_of_large_images_fit_into_memory(tmp_path):
@@ -342,6 +343,6 @@ def test_the_batches_of_large_images_fit_into_memory(tmp_path):
     def planned(**given):
         settings, path = planning.one_run("INCV", source, {"noise_pattern": "sym", "noise_ratio": None}, 0, 2, dict.fromkeys(
             INCV.PUBLISHED) | given, INCV.DEFAULTS, tmp_path)
-        return settings["batch_size"], settings["epochs"], path.name
+        return settings.batch_size, settings.epochs, path.name
 
     assert planned() == (32, 125, "INCV_seed0") and planned(batch_size=128) == (128, 500, "INCV_seed0_batch_size128")

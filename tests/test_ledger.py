@@ -12,6 +12,7 @@ from conftest import PROJECT, command_of, run
 from incv.benchmarks import quote
 from incv.reporting import tables
 from incv.runner import files
+from incv.runner.settings import Settings
 
 
 def write_run(folder, script, seed, differs=(), backend="tensorflow", csv="", **provenance):
@@ -124,7 +125,7 @@ def test_runs_are_taken_up_from_elsewhere(tmp_path):
         f"INCV_seed0{ending}" for ending in (".csv.gz", ".json", ".png", "_history.csv", "_history.png")]
     assert gzip.decompress((taken / "INCV_seed0.csv.gz").read_bytes()).decode() == large
     settings = json.loads((taken / "INCV_seed0.json").read_text())["settings"]
-    assert files.is_finished(taken / "INCV_seed0", settings)
+    assert files.is_finished(taken / "INCV_seed0", Settings.from_json(settings))
     assert ["sym 0.5", "1", "0.900"] in [cells[:3] for cells in rows((results / "README.md").read_text(), "INCV")]
     complaint = run(["results", "--add", "nowhere"], tmp_path, "incv.benchmarks.ledger")
     assert complaint.code == 2 and "nowhere" in complaint.err.splitlines()[-1] and "Traceback" not in complaint.err

@@ -17,6 +17,7 @@ from conftest import FOLDER, INCV_FILES, PROJECT, SMALL_NETWORK, run, run_to_fir
 from incv import data, noise, utils
 from incv.reporting import figures, tables
 from incv.runner import files
+from incv.runner.settings import Settings
 
 utils.start_backend(threads=2)
 
@@ -294,7 +295,7 @@ def test_the_table_follows_from_the_runs(tmp_path):
         settings = {"dataset": "cifar10", "noise_pattern": "sym", "noise_ratio": 0.5, "seed": 0, "method": method,
                     "backend": "tensorflow"}
         settings["seed"] = int(name[4])
-        files.write_json(folder / f"INCV_main_{name}", {"settings": settings, "tested_on": "test data",
+        files.write_json(folder / f"INCV_main_{name}", {"settings": Settings.from_json(settings), "tested_on": "test data",
                                                         "differs_from_published": {"epochs": {"here": 30, "published": 200}}})
     (folder / "INCV_main_seed2.csv").write_text("epoch,accuracy_mean\n1,0.9\n")
     for content in ("", "[]", '{"settings": null}'):  # damaged ones are no finished runs, and stop no table
@@ -309,8 +310,9 @@ def test_the_table_follows_from_the_runs(tmp_path):
         place = folder.parent.parent / pattern / "0.5"
         place.mkdir(parents=True, exist_ok=True)
         (place / f"INCV_main_{name}.csv").write_text("epoch,accuracy_mean\n1,0.25\n")
-        files.write_json(place / f"INCV_main_{name}", {"differs_from_published": {}, "tested_on": "test data", "settings": {
-            **settings, "noise_pattern": pattern, "method": method}})
+        files.write_json(place / f"INCV_main_{name}", {"differs_from_published": {}, "tested_on": "test data",
+                                                       "settings": Settings.from_json(settings).having(
+                                                           noise_pattern=pattern, method=method)})
     tables.write_accuracies(tmp_path)
     assert [cells[1:3] for cells in markdown_rows(tmp_path / "table.md")] == [
         ["sym 0.5", "incv"], ["sym 0.5", "standard"], ["sym 0.5", "mixup"], ["pair 0.5", "bootstrap"]]
@@ -330,8 +332,8 @@ def test_the_figures_of_the_methods_hold_runs_of_like_settings(tmp_path, monkeyp
         method = name.split("_")[1] if "standard" in name or "d2l" in name else "incv"
         (folder / f"INCV_main_{name}.csv").write_text("epoch,accuracy_mean\n1,0.5\n2,0.75\n")
         settings = {"dataset": "digits", "noise_pattern": "sym", "noise_ratio": 0.5, "seed": int(name[4]), "method": method,
-                    "backend": "tensorflow", "options": name[5:]}
-        files.write_json(folder / f"INCV_main_{name}", {"settings": settings, "differs_from_published": {},
+                    "backend": "tensorflow", "schedule": name[5:]}
+        files.write_json(folder / f"INCV_main_{name}", {"settings": Settings.from_json(settings), "differs_from_published": {},
                                                         "tested_on": "test data"})
     without_noise = folder.parent / "0.0"
     without_noise.mkdir()

@@ -8,6 +8,7 @@ from conftest import FOLDER, SMALL_NETWORK, run, start
 from sklearn.neighbors import NearestNeighbors
 
 from incv import data, noise, utils
+from incv.runner.settings import Settings
 
 utils.start_backend(threads=2)
 
@@ -16,9 +17,8 @@ import keras  # noqa: E402
 from incv import coteaching, methods, models, training  # noqa: E402
 from incv.runner.networks import build_for_run  # noqa: E402
 
-SETTINGS = {"architecture": "resnet8", "epochs": 200, "batch_size": 16, "seed": 0, "bn_momentum": 0.9,
-            "noise_pattern": "sym", "noise_ratio": 0.5, "precision": "float32", "assumed_ratio": None,
-            "transition": "estimated"}
+SETTINGS = Settings(architecture="resnet8", epochs=200, batch_size=16, seed=0, bn_momentum=0.9, noise_pattern="sym",
+                    noise_ratio=0.5, precision="float32", transition="estimated")
 CONSTANT = {"published_epochs": 200, "initial": 1e-3, "drops": {}}
 
 
@@ -66,7 +66,7 @@ def test_the_estimate_comes_from_the_epoch_with_the_best_held_out_loss(digits):
     """90 images, half of the labels wrong: the loss on the 10 held out falls, then rises as the labels are memorised."""
     dataset, y = digits
     few, y = dataset._replace(x_train=dataset.x_train[:100], y_train=dataset.y_train[:100]), y[:100]
-    settings, states = SETTINGS | {"epochs": 40}, []
+    settings, states = SETTINGS.having(epochs=40), []
     stage = STAGE._replace(save_checkpoint=lambda **arrays: states.append(arrays))
     found = methods.probabilities_of_a_trained_network(few, y, settings, stage)
     network = make_network(2)
@@ -152,9 +152,9 @@ def test_a_step_on_a_whole_batch_is_one_of_plain_training(digits):
 
 def test_nothing_to_keep_is_said(digits):
     with pytest.raises(utils.UserError, match="--assumed_ratio"):
-        methods.coteaching(*digits, SETTINGS | {"assumed_ratio": 1.0}, STAGE)
+        methods.coteaching(*digits, SETTINGS.having(assumed_ratio=1.0), STAGE)
     with pytest.raises(utils.UserError, match="--batch_size"):
-        methods.mentornet(*digits, SETTINGS | {"noise_ratio": 0.8, "batch_size": 4}, STAGE)
+        methods.mentornet(*digits, SETTINGS.having(noise_ratio=0.8, batch_size=4), STAGE)
 
 
 def test_no_step_where_they_agree_on_all(digits):
@@ -206,7 +206,7 @@ def test_adapted_loss():
 def test_d2l_goes_back_to_before_the_epoch_that_raised_the_lid(digits, monkeypatch):
     dataset, y = digits
     few = dataset._replace(x_train=dataset.x_train[:32], y_train=dataset.y_train[:32])
-    settings = SETTINGS | {"epochs": 9}  # 40 of 200 epochs are 2 of 9: from epoch 7 on
+    settings = SETTINGS.having(epochs=9)  # 40 of 200 epochs are 2 of 9: from epoch 7 on
 
     def trained(lids):
         """The rows, and one weight at the start of every epoch."""
@@ -252,9 +252,9 @@ def test_early_learning_loss():
 def test_a_step_of_elr_against_numpy(digits):
     """Losses and targets, of which each sample has its own, after steps on batches that share a sample."""
     dataset, y = digits
-    y, settings = y[:6], SETTINGS | {"batch_size": 4}
+    y, settings = y[:6], SETTINGS.having(batch_size=4)
     few = dataset._replace(x_train=dataset.x_train[:6], y_train=dataset.y_train[:6], shift=0)
-    method = methods.elr(few, y, settings | {"treated_as": "asym"}, STAGE)
+    method = methods.elr(few, y, settings.having(treated_as="asym"), STAGE)
     assert method.derived == {"elr_lambda": 1.0, "elr_beta": 0.9}
     assert methods.elr(few, y, settings, STAGE).derived == {"elr_lambda": 3.0, "elr_beta": 0.7}
     network = models.dense((4,), 3, seed=0)

@@ -5,6 +5,7 @@ from conftest import small_network
 
 from incv import INCV, INCV_main, Verify_Theory, data, utils
 from incv.runner import console
+from incv.runner.settings import Settings
 
 utils.start_backend(threads=2)
 
@@ -114,8 +115,8 @@ def test_a_training_returns_the_best_or_the_last_epoch(samples, monkeypatch, kee
     y = np.where(np.arange(50) < 3, 0, 1)
     dataset = data.Dataset(x, y, None, None, 10, 16, 1, False, "")
     y_noisy, held_out, removed, train_index = np.zeros(50, int), np.arange(10), np.arange(10, 13), np.arange(13, 50)
-    settings = {"architecture": "resnet8", "epochs": 5, "iterations": 1, "batch_size": 128, "seed": 0, "bn_momentum": 0.9,
-                "precision": "float32"}
+    settings = Settings(architecture="resnet8", epochs=5, iterations=1, batch_size=128, seed=0, bn_momentum=0.9,
+                        precision="float32")
     outcomes = []
     for epoch, hits in enumerate([1, 5, 2, 5, 3]):
         outcomes.append(np.full((10, 10), 0.01 * epoch))

@@ -1,4 +1,5 @@
 """Nothing lost, nothing silent, nothing hangs: a test for each line of docs/what_can_go_wrong.md."""
+import dataclasses
 import errno
 import gzip
 import json
@@ -21,6 +22,7 @@ from incv.custom_data import decisions, load
 from incv.custom_data.source import Source
 from incv.reporting import tables
 from incv.runner import checkpoint, console, files, options, planning, predict, start, sweep
+from incv.runner.settings import Settings
 
 QUICK = ["--dataset", "digits", "--architecture", SMALL_NETWORK, "--subset", 100, "--epochs", 1, "--iterations", 1, "--quiet"]
 NAME = "INCV_seed0_networks_small_epochs1_iterations1_subset100"
@@ -103,12 +105,12 @@ def test_overwrite_removes_nothing_before_the_run_can_start(copy, monkeypatch):
 
 
 def test_an_unfinished_run_is_not_lost_to_another_dataset_of_the_same_name(tmp_path):
-    settings = {"dataset": "photos", "dataset_checksum": "1", "threads": 1}
+    settings = Settings.from_json({"dataset": "photos", "dataset_checksum": "1", "threads": 1})
     checkpoint.save_checkpoint(tmp_path / "run", settings, epoch=5)
     with pytest.raises(files.OtherSettings, match="dataset_checksum 1, not 2"):
-        checkpoint.load_checkpoint(tmp_path / "run", settings | {"dataset_checksum": "2"})
+        checkpoint.load_checkpoint(tmp_path / "run", settings.having(dataset_checksum="2"))
     with pytest.raises(files.OtherSettings, match="threads 1, not 2"):
-        checkpoint.load_checkpoint(tmp_path / "run", settings | {"threads": 2})
+        checkpoint.load_checkpoint(tmp_path / "run", settings.having(threads=2))
 
 
 def test_export_replaces_neither_an_input_nor_a_result(copy, monkeypatch):
@@ -120,7 +122,7 @@ def test_export_replaces_neither_an_input_nor_a_result(copy, monkeypatch):
     labels = copy / "labels.npz"
     np.savez(labels, a=np.arange(3))
     with pytest.raises(utils.UserError, match="the command reads this file"):
-        export.check(labels, [plan._replace(source=plan.source._replace(labels=str(labels)))])
+        export.check(labels, [dataclasses.replace(plan, source=plan.source._replace(labels=str(labels)))])
 
 
 def test_the_ledger_keeps_a_run_that_is_as_new(tmp_path):
@@ -146,7 +148,8 @@ def test_data_that_change_after_planning_are_refused(tmp_path, monkeypatch):
     np.savez(tmp_path / "d.npz", x=rng.normal(size=(40, 3)), y=np.arange(40) % 2)
     [plan] = planned(monkeypatch, ["--dataset", tmp_path / "d.npz", "--epochs", 1, "--results_dir", tmp_path])
     np.savez(tmp_path / "d.npz", x=rng.normal(size=(30, 3)), y=np.arange(30) % 2)
-    plan.settings["threads"] = 2  # of the backend that other tests of this process have started
+    # The threads of the backend that other tests of this process have started.
+    plan = dataclasses.replace(plan, settings=plan.settings.having(threads=2))
     with pytest.raises(utils.UserError, match="d.npz: changed since the command started"):
         start.start_run(plan, {}, console.Progress(quiet=True), INCV.SCHEDULE)
 

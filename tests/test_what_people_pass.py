@@ -17,6 +17,7 @@ from incv.checking import export, last_pass, report
 from incv.custom_data import dates, decisions, load
 from incv.custom_data.source import Source
 from incv.label_issues import NoisyLabelClassifier, find_label_issues
+from incv.runner.settings import Settings
 
 NAMES = np.array(["ant", "bee", "cat"])
 
@@ -209,7 +210,7 @@ def test_cells_of_another_table_that_say_nothing_are_told(tmp_path, capsys):
 def test_the_report_says_of_how_many_samples_the_truth_is_known():
     worst = pd.DataFrame({"given": [], "status": [], "margin": []})
     record = {"selected_in_all": 5, "left": 1, "estimated_noise_ratio": 0.2, "LP": 0.9, "LR": 0.8}
-    provenance = {"settings": {"architecture": "dense", "epochs": 3}, "samples": 9, "iterations": [record],
+    provenance = {"settings": Settings(architecture="dense", epochs=3), "samples": 9, "iterations": [record],
                   "ended_early": None}
     texts = [report.page("t", provenance | known, worst, {}, {}) for known in ({}, {"true_labels_known": 6})]
     assert "The true labels are known here: 90.0 %" in texts[0]
