@@ -12,7 +12,8 @@ a report to results/(dataset)/(noise_pattern)/(noise_ratio)/, for custom dataset
 run resumes when the command is repeated.
 
 Results on digits (mean of 5 seeds, a minute or more each on one CPU core): LP 0.988, LR 0.997 (sym 0.2); 0.966, 0.990
-(sym 0.5); 0.872, 0.980 (asym 0.4). `python -m incv.benchmarks.selections results/reference` computes them.
+(sym 0.5); 0.872, 0.980 (asym 0.4). In a clone,
+`python -m incv.benchmarks.selections results/reference` computes them.
 """
 if __name__ == "__main__":
     import signal
@@ -44,6 +45,7 @@ DEFAULTS = {"cifar10": PUBLISHED, "cifar100": PUBLISHED, "digits": SMALL,
             "images": PUBLISHED | CHECKED | {"epochs": EPOCHS["images"], "batch_size": utils.batch_for},
             "small_images": SMALL | CHECKED | {"epochs": EPOCHS["small"]},
             "table": TABLE | CHECKED | {"epochs": EPOCHS["small"]}}
+# The learning rate drops after epochs 20, 30 and 40 of 50, counted from 0 (`utils.learning_rate`): 21 epochs have the first one.
 SCHEDULE = {"published_epochs": 50, "initial": 1e-3, "drops": {20: 5e-4, 30: 2.5e-4, 40: 1e-4}}
 
 
@@ -323,7 +325,7 @@ def main():
     parser = options.parser(__doc__, DEFAULTS, custom=True)
     parser.add_argument("--export", metavar="FILE", help="write the selected samples to a .csv (rows of a table, or a list of "
                         "images and labels) or an .npz (arrays)")
-    args, planned = planning.plan("INCV", parser, DEFAULTS)
+    args, planned = planning.plan("INCV", parser, DEFAULTS, SCHEDULE)
     if args.export:
         export.check(args.export, planned)
     sweep.carry_out("INCV", run, planned, **planning.how_to_sweep(args))

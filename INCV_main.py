@@ -62,7 +62,14 @@ def warm_up(noise_pattern, ratio):
 
 
 def make_coteaching(dataset, y_noisy, selection, settings, make_network):
-    """Return modified Co-teaching (Algorithm 2) as a methods.Method.
+    """Return modified Co-teaching (Algorithm 2) as a methods.Method. For each batch of selected samples S (coteaching.py):
+
+    1. after the warm-up (`warm_up`), B_C candidates join it (`coteaching.candidates_per_batch`);
+    2. each network scores all samples of the batch by their cross-entropy, in inference mode;
+    3. each network trains on the n(e) samples with the smallest loss under the *other* network
+       (`coteaching.make_coteacher`; n(e): `coteaching.samples_to_keep`, by ε_S, `noise.noise_left`).
+
+    Adam starts afresh where the learning rate drops (`SCHEDULE`).
 
     selection: (select bool [n], candidate bool [n], estimated noise ratio) of INCV; make_network: of methods.Stage.
     """
@@ -230,8 +237,8 @@ def plan_of_incv(plan):
     chosen = {option: getattr(settings, "incv_epochs" if option == "epochs" else option) for option in INCV.PUBLISHED}
     noisy = {name: getattr(settings, name) for name in planning.DETAILS if name in settings.names}
     source = plan.source._replace(test_list=None, test_images=None)
-    settings, path = planning.one_run("INCV", source, noisy, settings.seed, settings.threads, chosen,
-                                      INCV.DEFAULTS, plan.results_dir)
+    settings, path = planning.one_run("INCV", source, noisy, settings.seed, settings.threads, chosen, INCV.DEFAULTS,
+                                      INCV.SCHEDULE, plan.results_dir)
     return dataclasses.replace(plan, settings=settings, path=path, source=source)
 
 
@@ -301,7 +308,7 @@ def main():
     parser.add_argument("--predict", metavar="FILE.npz", help="do not train: write what the saved networks of the run predict "
                         "for the samples x in FILE.npz or in an .npy (raw pixels, like the dataset's), for another table, "
                         "folder, image or list of pictures")
-    args, planned = planning.plan("INCV_main", parser, DEFAULTS, registry.METHODS)
+    args, planned = planning.plan("INCV_main", parser, DEFAULTS, SCHEDULE, registry.METHODS)
     needing = [method for method in args.method if registry.METHODS[method]["needs_ratio"]]
     ratio_known = planned[0].settings.noise_ratio is not None
     if needing and not ratio_known and args.assumed_ratio is None:

@@ -14,8 +14,8 @@ results/(dataset)/(noise_pattern)/(noise_ratio)/ and draws two figures of all ru
 results/(dataset)/(noise_pattern)/.
 
 Results on digits (3 seeds, both halves, 11 ratios, half a minute a run on one CPU core): mean distance from theory
-0.028 (accuracy), 0.017 (LP), 0.054 (LR) for sym; 0.018, 0.024, 0.047 for asym (`python -m incv.benchmarks.theory
-results/reference`).
+0.028 (accuracy), 0.017 (LP), 0.054 (LR) for sym; 0.018, 0.024, 0.047 for asym (in a clone,
+`python -m incv.benchmarks.theory results/reference`).
 """
 if __name__ == "__main__":
     import signal
@@ -36,6 +36,7 @@ PUBLISHED = {"architecture": "resnet110", "epochs": 200, "batch_size": 128, "lea
              "precision": "float32", "augmentation": True, "both_halves": False}
 DEFAULTS = {"cifar10": PUBLISHED, "cifar100": PUBLISHED,
             "digits": PUBLISHED | {"architecture": "resnet8", "epochs": 100, "batch_size": 32, "augmentation": False}}
+# The learning rate drops after these epochs, counted from 0 (`utils.learning_rate`): 81 epochs have the first one.
 SCHEDULE = {"published_epochs": 200, "initial": 1e-3, "drops": {80: 1e-4, 120: 1e-5, 160: 1e-6, 180: 5e-7}}
 MEMORISED = 0.95  # the fraction of its noisy training labels, un-augmented, that a network must predict for theory to apply
 
@@ -162,7 +163,7 @@ def main():
                               help="train on shifted and, for photographs, mirrored images (default, except for digits)")
     augmentation.add_argument("--no_augmentation", action="store_false", dest="augmentation", default=None,
                               help="train on unchanged images: small sets are memorised sooner")
-    args, planned = planning.plan("Verify_Theory", parser, DEFAULTS)
+    args, planned = planning.plan("Verify_Theory", parser, DEFAULTS, SCHEDULE)
     drawn = [time.monotonic()]
 
     def draw(at_end):

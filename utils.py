@@ -108,6 +108,12 @@ def schedule(published, settings):
     return published | {"initial": initial, "drops": {epoch: factor * rate for epoch, rate in published["drops"].items()}}
 
 
+def in_words(schedule):
+    """Return when the learning rate drops, as in the settings of a run: "learning rate drops after epochs 20, 30, 40 of 50"."""
+    when = "from" if schedule.get("inclusive") else "after"
+    return f"learning rate drops {when} epochs {', '.join(map(str, schedule['drops']))} of {schedule['published_epochs']}"
+
+
 def changes_of_learning_rate(schedule, epochs):
     """Return {epoch, counted from 1: the learning rate from there on} of a schedule."""
     rates = [learning_rate(epoch, epochs, **schedule) for epoch in range(epochs)]

@@ -7,8 +7,6 @@ from PIL import Image
 
 from incv.reporting import figures
 
-# --- label issues -----------------------------------------------------------------------------------------------------
-
 COLUMNS, ROWS = 8, 5  # of the contact sheet
 
 

@@ -4,8 +4,6 @@ import numpy as np
 from incv.checking import grouping, last_pass, verdict
 from incv.custom_data import group_names
 
-# --- label issues -----------------------------------------------------------------------------------------------------
-
 
 def label_issues(selection, given, class_names, names, passes=None, first=None, trusted=None, groups=None, rows=None):
     """Return the DataFrame of all samples that `label_issues.find_label_issues` describes.

@@ -20,7 +20,7 @@ MOST_IN_ALL, MOST_OF_A_CLASS = 100, 30  # label issues on the page: overall, and
 def write(path, table, started, provenance, copies=None):
     """Write the lists of label issues, the contact sheet, the figure of the classes and the report of a run.
 
-    path: of the run; table: of `label_issues`; started: start.Started; provenance: the content of the run's JSON; copies: of
+    path: of the run; table: of `issue_table.label_issues`; started: start.Started; provenance: the content of the run's JSON; copies: of
     `last_pass.copies`, or None.
     """
     from incv.checking import issue_figures
@@ -77,13 +77,13 @@ def page(title, provenance, worst, counts, pictures, thumbnail=None, contradicto
     provenance : dict
         The content of the run's JSON.
     worst : pandas.DataFrame
-        Of `worst_first`; its index is the position of each sample.
+        Of `issue_table.worst_first`; its index is the position of each sample.
     counts : {class name: number of samples with that label}
     pictures : {"iterations", "classes": the bytes of a PNG}
     thumbnail : callable, optional
         ``thumbnail(position)`` is the PNG of a sample, for images.
     contradictory : pandas.DataFrame, optional
-        Of `contradictions`.
+        Of `issue_table.contradictions`.
     by_group : pandas.DataFrame, optional
         Of `grouping.worst_first`.
     """
@@ -101,12 +101,13 @@ def page(title, provenance, worst, counts, pictures, thumbnail=None, contradicto
         of_class = worst[worst["given"] == name]
         classes.append({"name": name, "samples": number, "issues": len(of_class),
                         "rows": rows(of_class.head(MOST_OF_A_CLASS))})
+    as_json = provenance | {"settings": provenance["settings"].to_json()}
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True)
     return environment.get_template("report.html.jinja").render(
         title=title, number=len(worst), worst=rows(worst.head(MOST_IN_ALL)), classes=classes, settings=provenance["settings"],
         samples=provenance["samples"], iterations=len(provenance["iterations"]), last=provenance["iterations"][-1],
-        known=provenance.get("true_labels_known"),
-        ended_early=provenance["ended_early"], provenance=json.dumps(provenance | {"settings": provenance["settings"].to_json()}, indent=1), thumbnails=thumbnail is not None,
+        known=provenance.get("true_labels_known"), ended_early=provenance["ended_early"],
+        provenance=json.dumps(as_json, indent=1), thumbnails=thumbnail is not None,
         warnings=provenance.get("warnings", []), verdict=provenance.get("verdict"), passed="margin" in worst,
         copies=[] if contradictory is None else rows(contradictory.head(MOST_IN_ALL)),
         number_of_copies=0 if contradictory is None else len(contradictory),

@@ -245,8 +245,9 @@ def _sentence(found, learned):
     if found["runs"] and learned:
         agreement += f"; in none of {found['runs']} runs with permuted labels were they as sure"
     if found["outcome"] == NOTHING:
-        none = "; no label is more likely to be wrong than right" if learned else ""
-        return f"nothing follows from this list: {agreement}{none}; give more samples, or features that tell the classes apart"
+        if learned:
+            return f"nothing follows from this list: no label is more likely to be wrong than right; {agreement}"
+        return f"nothing follows from this list: {agreement}; give more samples, or features that tell the classes apart"
     labels = f"of {found['groups']} groups have a wrong label" if by_group else "labels are wrong"
     about = f"about {found['wrong']} {labels} ({found['wrong_low']} to {found['wrong_high']})"
     if found["outcome"] == TOP:

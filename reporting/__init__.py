@@ -1,1 +1,1 @@
-"""Figures and tables of finished runs."""
+"""Figures and tables of finished runs: figures.py, tables.py; published.json has the paper's points."""

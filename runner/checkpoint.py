@@ -27,8 +27,6 @@ def check_time(deadline):
         raise TimeIsUp
 
 
-# --- checkpoint -------------------------------------------------------------------------------------------------------
-
 def save_checkpoint(path, settings, **arrays):
     """Write a checkpoint and keep the previous one, so that there is always a whole one.
 

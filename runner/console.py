@@ -19,8 +19,6 @@ def print_any_text():
             stream.reconfigure(errors="backslashreplace")
 
 
-# --- messages ---------------------------------------------------------------------------------------------------------
-
 def run_command(prog, main, resumes=True):
     """Call main() and exit; print errors that the user can fix in one line on stderr, without a traceback.
 

@@ -40,7 +40,7 @@ def read(file, class_sizes):
     transition : float64 array [c, c]
     settings : dict
         The settings of a run with this noise: noise_pattern (the file's name without its ending), noise_ratio (the expected
-        fraction of flipped labels), noise_checksum, treated_as (see `nearest_pattern`).
+        fraction of flipped labels), noise_checksum, treated_as (see `noise.nearest_pattern`).
 
     Raises
     ------

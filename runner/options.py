@@ -6,8 +6,6 @@ from incv import data, noise, registry
 from incv.custom_data import image_files
 from incv.runner import custom_network, noisy_labels, revision
 
-# --- options ----------------------------------------------------------------------------------------------------------
-
 
 class Parser(argparse.ArgumentParser):
     """argparse with errors of exactly one line."""
@@ -71,10 +69,10 @@ def parser(description, defaults, custom=False):
                             "custom dataset, whose labels are checked as they are: an .npz with x and y, an .npy with "
                             "--labels, a folder with a subfolder of images per class, or a .csv, .jsonl or .parquet table or "
                             "list of pictures (default: cifar10)")
-        parser.add_argument("--label", metavar="COLUMN", help="for tables: the column that contains the labels")
+        parser.add_argument("--label", metavar="COLUMN", help="for tables and lists of pictures: the column that contains the labels")
         parser.add_argument("--true_label", metavar="COLUMN", help="for tables and lists of pictures: the column of the true "
                             "labels, where they are known (empty: unknown), used for scoring only")
-        parser.add_argument("--drop", nargs="+", metavar="COLUMN", help="for tables: columns not to use")
+        parser.add_argument("--drop", nargs="+", metavar="COLUMN", help="for tables and lists of pictures: columns not to use")
         parser.add_argument("--decimal", choices=(",", "."), metavar="SEP", help="for tables: the decimal separator, comma or "
                             "point, where it is not clear")
         parser.add_argument("--decisions", nargs="+", metavar="FILE", help="for custom datasets: lists of label issues "
@@ -90,7 +88,7 @@ def parser(description, defaults, custom=False):
                             "networks trained on trusted labels, rank the label issues by it, and judge the list (default: "
                             "for custom datasets); without it they follow from INCV's own predictions")
         parser.add_argument("--inspect", action="store_true", help="print what would be read, and train nothing")
-        parser.add_argument("--image_size", type=number(int, 4, 1024), metavar="N", help="for folders: resize images to N x N "
+        parser.add_argument("--image_size", type=number(int, 4, 1024), metavar="N", help="for folders and lists of pictures: resize images to N x N "
                             f"pixels (default: unchanged if all have one size of at most {image_files.LARGEST_AS_IT_IS}, else "
                             f"{image_files.IMAGE_SIZE})")
     else:

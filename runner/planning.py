@@ -22,20 +22,14 @@ OF_CUSTOM = ("label", "image_size", "drop", "decimal", "decisions", "group", "im
              "test_images")
 
 
-# When the learning rate drops, a setting of each script's runs.
-SCHEDULES = {"INCV": "learning rate drops after epochs 20, 30, 40 of 50",
-             "INCV_main": "learning rate drops from epochs 80, 120, 160, 180",
-             "Verify_Theory": "learning rate drops after epochs 80, 120, 160, 180"}
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Plan:
     """A run that is to be carried out.
 
     path: of its files, without an ending (`files.result_path`); results_dir: that the path is in; deadline: seconds since 1970
     (`checkpoint.check_time`); overwrite: whether an unfinished run of other settings may be replaced; transition: of a noise
-    pattern in a file (noisy_labels.py), float [c, c]; network: the file of a custom network (custom_network.py); selection: path
-    of the INCV run of --selection.
+    pattern in a file (noisy_labels.py), float [c, c]; network: the file of a custom network (custom_network.py); selection:
+    path of the INCV run of --selection.
     """
 
     settings: Settings
@@ -52,7 +46,7 @@ class Plan:
 
 # --- from options to runs ---------------------------------------------------------------------------------------------
 
-def plan(script, parser, defaults, methods=None):
+def plan(script, parser, defaults, schedule, methods=None):
     """Parse the command line; return (args, [planning.Plan of each run]).
 
     All errors in a command line are found here (for --scheduler: in `sweep`), before anything slow is read or imported.
@@ -62,7 +56,9 @@ def plan(script, parser, defaults, methods=None):
     script : str
         The name in the paths of the runs.
     parser, defaults
-        As for `parser`.
+        As for `options.parser`.
+    schedule : dict
+        The script's arguments of `utils.learning_rate`.
     methods : dict, optional
         registry.METHODS, if the script has --method. An option that only some methods have is a setting of their runs only,
         and an error if no given method has it.
@@ -108,7 +104,7 @@ def plan(script, parser, defaults, methods=None):
                      for kind, usual in defaults.items()}
         chosen = {option: method if option == "method" else getattr(args, option) for option in of_method[facts.kind]}
         settings, path = one_run(script, source, noisy | {"noise_ratio": ratio}, seed, args.threads, chosen, of_method,
-                                 args.results_dir)
+                                 schedule, args.results_dir)
         files.check_writable(path.parent)
         planned.append(Plan(settings=settings, path=path, source=source, results_dir=args.results_dir, gpu_id=args.gpu_id,
                             deadline=deadline, overwrite=args.overwrite, transition=transition, network=network))
@@ -183,15 +179,17 @@ def _noise(args, parser, source):
     return {"noise_pattern": "human", "label_set": label_set, "labels_checksum": checksum, "labels": labels}, ratios
 
 
-def one_run(script, source, noisy, seed, threads, chosen, defaults, results_dir):
+def one_run(script, source, noisy, seed, threads, chosen, defaults, schedule, results_dir):
     """Return (Settings, path) of one run.
 
-    source: source.Source; noisy: its settings that `_noise` returned, and noise_ratio; chosen: {option: value} for the options in
-    `defaults`, None for the default.
+    source: source.Source; noisy: its settings that `_noise` returned, and noise_ratio; chosen: {option: value} for the options
+    in `defaults`, None for the default; schedule: as for `plan`.
     """
     usual, options = _resolved(chosen, defaults[source.facts.kind], source.facts)
-    settings = _settings(script, source, noisy, seed, threads, options)
+    settings = _settings(source, noisy, seed, threads, options, schedule)
     changed = {option: value for option, value in options.items() if value != usual[option]}
+    if changed.pop("label_issues", None) is not None:  # INCV_seed0_label_issues.csv is the list of the run INCV_seed0
+        changed["with_label_issues" if options["label_issues"] else "no_label_issues"] = True
     path = files.result_path(results_dir, script, settings, changed | _changed_besides(settings, source))
     for file in set(map(Path, source.decisions or ())) & {each.absolute() for each in files.files_of(path)}:
         raise utils.UserError(f"--decisions {file}: this run writes this file; rename it first")
@@ -211,14 +209,14 @@ def _resolved(chosen, usual, facts):
     return usual, {option: default if chosen[option] is None else chosen[option] for option, default in usual.items()}
 
 
-def _settings(script, source, noisy, seed, threads, options):
+def _settings(source, noisy, seed, threads, options, schedule):
     """Return the Settings of a run. options: of `_resolved`; the others as for `one_run`."""
     facts, momentum = source.facts, utils.momentum_for(options["subset"] or source.facts.size)
     if custom_network.is_file(options["architecture"]):
         momentum = custom_network.BN_MOMENTUM
     settings = {"dataset": facts.name, "noise_pattern": noisy["noise_pattern"], "noise_ratio": noisy["noise_ratio"],
                 "seed": seed, **options, "bn_momentum": momentum, "backend": utils.check_backend(), "threads": threads,
-                "schedule": SCHEDULES[script], **noisy}
+                "schedule": utils.in_words(schedule), **noisy}
     if source.path is not None:
         settings |= {option: getattr(source, option) for option in OF_CUSTOM if option != "decisions"}
         settings["dataset_checksum"] = facts.checksum

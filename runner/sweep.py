@@ -93,7 +93,7 @@ def _is_finished(settings, path):
     try:
         done = files.is_finished(path, settings)
     except utils.UserError:
-        return False  # there are files of other settings: `_one` will report them
+        return False  # there are files of other settings, which the run reports
     if done:
         with contextlib.suppress(utils.UserError), files.locked(path):
             checkpoint.remove_checkpoint(path)  # left by a kill at the very end
@@ -111,7 +111,7 @@ def _remove_results(planned):
     """Remove finished results (--overwrite), so that the command without --overwrite resumes where this one stops."""
     for plan in planned:
         if files.beside(plan.path, ".json").exists() and not checkpoint.is_time_up(plan.deadline):
-            with contextlib.suppress(utils.UserError), files.locked(plan.path):  # `_one` will report a lock
+            with contextlib.suppress(utils.UserError), files.locked(plan.path):  # the run reports a lock
                 remove_result(plan.path)
                 checkpoint.remove_checkpoint(plan.path)
 

@@ -76,8 +76,8 @@ def in_workers(script, missing, at_once, scheduler, progress):
     if scheduler is not None:
         lost, backend = _cluster(scheduler)
     do = _portable_work(str(utils.FOLDER_OF_PACKAGE), None if scheduler is not None else os.getpid(), revision.code_revision())
-    here = [dataclasses.replace(plan, source=source, path=plan.path.absolute(), results_dir=str(Path(plan.results_dir).absolute()))
-            for plan in missing]
+    here = [dataclasses.replace(plan, source=source, path=plan.path.absolute(),
+                                results_dir=str(Path(plan.results_dir).absolute())) for plan in missing]
     calls = [joblib.delayed(do)(script, pickle.dumps(plan)) for plan in here]
     with joblib.parallel_config(**backend), _watching([plan.path for plan in missing], progress), contextlib.closing(
             joblib.Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch="all")(calls)) as outcomes:

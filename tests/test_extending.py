@@ -35,6 +35,26 @@ def extended(tmp_path):
 
 
 @pytest.mark.slow
+def test_an_option_of_incv_reaches_its_json_and_robust_training_runs(extended):
+    """As CONTRIBUTING.md says: a field of the settings, a default, an argument."""
+    for file, before, line in (
+            ("runner/settings.py", "    names: tuple", "    warmth: int | None = None\n"),
+            ("INCV.py", '    parser.add_argument("--export"', '    parser.add_argument("--warmth", type=options.number(int, 1))\n'),
+            ("INCV.py", '"label_issues": False}', '"warmth": 3, ')):
+        source = (extended / file).read_text()
+        assert source.count(before) == 1, (file, before)
+        (extended / file).write_text(source.replace(before, line + before))
+    small = ["--dataset", "digits", "--architecture", SMALL_NETWORK, "--subset", 100, "--iterations", 1, "--quiet"]
+    for options, expected in (([], 3), (["--warmth", 5], 5)):
+        done = run([*small, "--epochs", 1, *options], extended, extended / "INCV.py")
+        assert done.code == 0 and done.err == "", done.err
+        [file] = extended.glob(f"results/digits/sym/0.5/INCV_seed0_*{'_warmth5' * bool(options)}.json")
+        assert json.loads(file.read_text())["settings"]["warmth"] == expected
+    done = run([*small, "--epochs", 1, "--incv_epochs", 1], extended, extended / "INCV_main.py")
+    assert done.code == 0 and "reusing" in done.out, done.err
+
+
+@pytest.mark.slow
 def test_each_is_entered_in_one_file(extended):
     def carried_out(script, *arguments):
         done = run(arguments, extended, extended / script)

@@ -15,7 +15,7 @@ from incv.checking import last_pass, verdict
 from incv.custom_data import decisions, load
 from incv.custom_data.source import Facts, Source
 from incv.label_issues import NoisyLabelClassifier, find_label_issues
-from incv.runner import planning
+from incv.runner import files, planning
 
 NAMES = np.array(["red", "rose", "white"])
 
@@ -108,7 +108,7 @@ def test_decisions_are_applied_to_the_next_run_and_its_export(wine):
 
 
 def test_a_list_of_its_former_name_is_read(tmp_path):
-    """_suspects.csv, with the run's JSON beside it, as until version 0.1.0."""
+    """_suspects.csv, with the run's JSON beside it."""
     file = tmp_path / "INCV_seed0_suspects.csv"
     file.write_text("sample,given,suggested,p_given,p_suggested,status,margin,decision\n3,1,0,.1,.9,candidate,2,keep\n")
     file.with_name("INCV_seed0.json").write_text('{"settings": {"dataset_checksum": "of other data"}}')
@@ -194,8 +194,10 @@ def test_label_issues_of_a_published_dataset_leave_its_selection_as_it_is(tmp_pa
     asked = run([*command, "--quiet", "--label_issues"], tmp_path)
     assert asked.code == 0 and "\nverdict: " in asked.out, asked.err
     [plain] = tmp_path.rglob("*subset200.csv")
-    [with_pass] = tmp_path.rglob("*label_issues.csv")
+    [with_pass] = tmp_path.rglob("*_with_label_issues.csv")
     assert plain.read_bytes() == with_pass.read_bytes()
+    paths = [file.with_suffix("") for file in (plain, with_pass)]
+    assert not set(files.files_of(paths[0])) & set(files.files_of(paths[1]))  # neither writes a file of the other
     every = pd.read_csv(with_pass.with_name(with_pass.stem + "_out_of_fold.csv"))
     assert every["margin"].notna().all() and json.loads(with_pass.with_suffix(".json").read_text())["verdict"]["outcome"]
 
@@ -326,7 +328,8 @@ def test_the_number_of_epochs_follows_the_number_of_steps(tmp_path):
                                 ({"epochs": 12}, 12, "INCV_seed0_epochs12"),
                                 ({"label_issues": False}, 80, "INCV_seed0_no_label_issues"),
                                 ({"batch_size": 150}, 400, "INCV_seed0_batch_size150")):
-        settings, path = planning.one_run("INCV", source, noisy, 0, 1, none | given, INCV.DEFAULTS, "results")
+        settings, path = planning.one_run("INCV", source, noisy, 0, 1, none | given, INCV.DEFAULTS, INCV.SCHEDULE,
+                                          "results")
         assert (settings.epochs, path.name) == (epochs, name)
 
 
@@ -342,7 +345,7 @@ def test_the_batches_of_large_images_fit_into_memory(tmp_path):
 
     def planned(**given):
         settings, path = planning.one_run("INCV", source, {"noise_pattern": "sym", "noise_ratio": None}, 0, 2, dict.fromkeys(
-            INCV.PUBLISHED) | given, INCV.DEFAULTS, tmp_path)
+            INCV.PUBLISHED) | given, INCV.DEFAULTS, INCV.SCHEDULE, tmp_path)
         return settings.batch_size, settings.epochs, path.name
 
     assert planned() == (32, 125, "INCV_seed0") and planned(batch_size=128) == (128, 500, "INCV_seed0_batch_size128")

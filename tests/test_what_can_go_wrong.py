@@ -47,7 +47,7 @@ def copy(finished, tmp_path):
 def planned(monkeypatch, arguments):
     """The planning.Plan of a command line of INCV.py."""
     monkeypatch.setattr(sys, "argv", ["INCV.py", *map(str, arguments)])
-    return planning.plan("INCV", options.parser("", INCV.DEFAULTS, custom=True), INCV.DEFAULTS)[1]
+    return planning.plan("INCV", options.parser("", INCV.DEFAULTS, custom=True), INCV.DEFAULTS, INCV.SCHEDULE)[1]
 
 
 def content(folder):
