@@ -45,7 +45,7 @@ DEFAULTS = {"cifar10": PUBLISHED, "cifar100": PUBLISHED, "digits": SMALL,
             "images": PUBLISHED | CHECKED | {"epochs": EPOCHS["images"], "batch_size": utils.batch_for},
             "small_images": SMALL | CHECKED | {"epochs": EPOCHS["small"]},
             "table": TABLE | CHECKED | {"epochs": EPOCHS["small"]}}
-# The learning rate drops after epochs 20, 30 and 40 of 50, counted from 0 (`utils.learning_rate`): 21 epochs have the first one.
+# The learning rate drops after epochs 20, 30, 40 of 50, counted from 0 (`utils.learning_rate`): 21 epochs have the first one.
 SCHEDULE = {"published_epochs": 50, "initial": 1e-3, "drops": {20: 5e-4, 30: 2.5e-4, 40: 1e-4}}
 
 

@@ -1,5 +1,5 @@
 # make demo: INCV on the digits, from a fresh machine to CSV and figure. make test: the tests, in six minutes on two cores.
-# make test-all: all of them, with those that take long. make methods: all methods on the digits, table and figure (RESULTS:
+# make test-all: all of them, with those that take long, after make lint. make methods: all methods on the digits, table and figure (RESULTS:
 # where to). All in their own .venv.
 PYTHON ?= python3
 RESULTS ?= results
@@ -13,8 +13,11 @@ demo: .venv/running
 test: .venv/testing
 	$(PYTEST) tests -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
 
-test-all: .venv/testing
+test-all: lint
 	$(PYTEST) tests -n 2 --dist loadfile --no-loadscope-reorder
+
+lint: .venv/testing
+	.venv/bin/ruff check .
 
 METHODS = .venv/bin/python INCV_main.py --dataset digits --seed 0 1 2 --n_jobs 2 --threads 1 --method all --results_dir $(RESULTS)
 
@@ -31,4 +34,4 @@ methods: .venv/running
 	.venv/bin/python -m pip install $(PIP) -r requirements-dev.txt
 	touch $@
 
-.PHONY: demo test test-all methods
+.PHONY: demo lint test test-all methods

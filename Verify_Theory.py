@@ -58,7 +58,7 @@ def compare_with_theory(y, y_noisy, y_pred, noise_pattern, noise_ratio, num_clas
         expected = noise.theory_of(transition, np.bincount(y, minlength=num_classes))
     difference = np.abs(noise.confusion_matrix(y, y_pred, num_classes) - transition)
     return {"measured": {"accuracy": float(agree.mean()), "LP": precision, "LR": recall},
-            "theory": dict(zip(("accuracy", "LP", "LR"), expected)),
+            "theory": dict(zip(("accuracy", "LP", "LR"), expected, strict=True)),
             "M_minus_T": {"largest": float(np.nanmax(difference)), "mean": float(np.nanmean(difference))}}
 
 
@@ -190,7 +190,7 @@ def run(plan, progress):
         y_pred[held_out], fraction, *on_test = memorise(number, train_index, held_out)
         memorised[held_out] = fraction >= MEMORISED
         fractions.append(fraction)
-        tested.append(dict(zip(("accuracy", "loss"), on_test)))
+        tested.append(dict(zip(("accuracy", "loss"), on_test, strict=True)))
 
     rows = y_pred >= 0
     table = {"index": started.index, "y": dataset.y_train, "y_noisy": y_noisy, "y_pred": y_pred, "memorised": memorised}

@@ -49,7 +49,7 @@ def make_coteacher(networks, pixel_max):
         found = {"kept": ops.cast(keep, "float32")}
         # Each network trains on the samples with the smallest loss under the other network. keep, n(e), is computed from the
         # number of selected samples in the batch, but the candidates that joined it compete for these places (Algorithm 2).
-        for number, (network, other_scores) in enumerate(zip(networks, reversed(scores)), start=1):
+        for number, (network, other_scores) in enumerate(zip(networks, reversed(scores), strict=True), start=1):
             order = ops.argsort(other_scores)
             if masked:
                 place = ops.arange(ops.shape(order)[0])
@@ -114,7 +114,7 @@ def compile_selecting(networks, pixel_max, outcomes, optimizer=None):
 
     def loss(_, stacked):
         """Return the sum of each network's mean loss over the samples it trains on. (Keras adds the L2 penalties.)"""
-        found = dict(zip(names, ops.unstack(stacked[0])))
+        found = dict(zip(names, ops.unstack(stacked[0]), strict=True))
         return sum(found[f"loss_{number}"] for number in numbers) / found["kept"]
 
     selecting = Selecting()
@@ -189,8 +189,8 @@ def train_on(coteacher, x, y, clean, batches, size, fill, most):
     if whole:
         arrays = [pad(batch.index, batch.transforms, batch.keep, size) for batch in whole]
         rows = coteacher.whole_epoch((x, y.astype(np.int32), clean.astype(np.float32)),
-                                     tuple(map(np.stack, zip(*arrays))), max(most, len(whole)))
-        yield from ((batch, dict(zip(coteacher.names, row))) for batch, row in zip(whole, rows))
+                                     tuple(map(np.stack, zip(*arrays, strict=True))), max(most, len(whole)))
+        yield from ((batch, dict(zip(coteacher.names, row, strict=True))) for batch, row in zip(whole, rows, strict=True))
     for batch in batches[len(whole):]:
         yield batch, coteach_batch(coteacher, x, y, clean, batch.index, batch.transforms, batch.keep,
                                    size if fill else len(batch.index))

@@ -137,8 +137,8 @@ def compile_epoch(model, gather, objective):
         filled = tuple(np.concatenate([array, np.zeros((most - count, *array.shape[1:]), array.dtype)]) for array in batches)
         groups = model.trainable_variables, model.non_trainable_variables, model.optimizer.variables
         state, reports = epoch(tuple([variable.value for variable in group] for group in groups), samples, filled, count)
-        for group, values in zip(groups, state):
-            for variable, value in zip(group, values):
+        for group, values in zip(groups, state, strict=True):
+            for variable, value in zip(group, values, strict=True):
                 variable.assign(value)
         return np.asarray(reports)[:count].astype(float)
 

@@ -219,7 +219,7 @@ def make_selector(networks, pixel_max, rule, optimizer=keras.optimizers.Adam):
         weights = [ops.stop_gradient(each) for each in weights]
         kept = ops.sum(weights[0])
         found = {"kept": kept}
-        for number, (loss, weight) in enumerate(zip(losses, weights), start=1):
+        for number, (loss, weight) in enumerate(zip(losses, weights, strict=True), start=1):
             # If no sample is selected, the loss is NaN, and AdamSkippingNonFinite skips the update.
             found |= {f"loss_{number}": ops.sum(loss * ops.where(kept > 0, weight, np.nan)), **counts(number, clean, weight)}
         return found
@@ -240,7 +240,7 @@ class AdamSkippingNonFinite(keras.optimizers.Adam):
         before = [ops.copy(ops.convert_to_tensor(variable)) for variable in variables]
         super().apply(grads, trainable_variables)
         stepped = ops.all(ops.stack([ops.all(ops.isfinite(gradient)) for gradient in grads if gradient is not None]))
-        for variable, value in zip(variables, before):
+        for variable, value in zip(variables, before, strict=True):
             variable.assign(ops.where(stepped, ops.convert_to_tensor(variable), value))
 
 

@@ -7,7 +7,8 @@ Architectures of He et al. 2015 (arXiv 1512.03385) and 2016 (arXiv 1603.05027), 
 of the experiments in Chen et al., ICML 2019. A network ends in logits; loss, prediction and saved file add the softmax.
 
 Two layers make these networks faster than the same networks of stock layers, without changing what they compute:
-`BiasFreeConv2D` does not add a bias that the following batch normalisation cancels, and `fast_path.FusedBatchNormalization` uses TensorFlow's fused kernel. `stock=True` builds the plain version, with the same weights in the same order.
+`BiasFreeConv2D` does not add a bias that the following batch normalisation cancels, and `fast_path.FusedBatchNormalization`
+uses TensorFlow's fused kernel. `stock=True` builds the plain version, with the same weights in the same order.
 benchmarks/throughput.py measures both.
 """
 import os

@@ -97,7 +97,7 @@ def flip_labels(y, transition, rng):
     """
     y, transition = np.asarray(y), np.asarray(transition, dtype=np.float64)
     num_classes = len(transition)
-    if y.size and not (0 <= y.min() and y.max() < num_classes):
+    if y.size and (y.min() < 0 or y.max() >= num_classes):
         raise ValueError(f"labels run from {y.min()} to {y.max()}, outside [0, {num_classes})")
     if (transition < 0).any() or not np.allclose(transition.sum(axis=1), 1):
         raise ValueError("each row of a transition matrix must be non-negative and sum to 1")

@@ -197,7 +197,7 @@ def train_epoch(trainer, x, y, index, generator, batch_size, learning_rate, shif
         done += len(batch)
         if after_batch:
             after_batch(done, float(totals[0] / done))
-    return {name: float(total / done) for name, total in zip(trainer.means, totals)}
+    return {name: float(total / done) for name, total in zip(trainer.means, totals, strict=True)}
 
 
 def predict(predictor, x, index):
@@ -270,9 +270,9 @@ def set_state(trainer, state):
     if sum(sizes) != len(state):
         raise ValueError(f"a state of {len(state)} numbers does not fit a network of {sum(sizes)}")
     parts = np.split(state, np.cumsum(sizes)[:-1])
-    for variable, part in zip(variables, parts):
+    for variable, part in zip(variables, parts, strict=False):
         variable.assign(part.reshape(variable.shape).astype(variable.dtype))
-    for variable, part in zip(random, parts[len(variables):]):
+    for variable, part in zip(random, parts[len(variables):], strict=True):
         variable.assign(part.astype(np.uint16).view(np.asarray(variable).dtype).reshape(variable.shape))
 
 

@@ -109,7 +109,7 @@ def schedule(published, settings):
 
 
 def in_words(schedule):
-    """Return when the learning rate drops, as in the settings of a run: "learning rate drops after epochs 20, 30, 40 of 50"."""
+    """Return when the learning rate drops, for the settings of a run: "learning rate drops after epochs 20, 30, 40 of 50"."""
     when = "from" if schedule.get("inclusive") else "after"
     return f"learning rate drops {when} epochs {', '.join(map(str, schedule['drops']))} of {schedule['published_epochs']}"
 

@@ -29,7 +29,7 @@ def four_calls(trainers, x, y, transforms):
         exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
         of_label = (exponentials / exponentials.sum(axis=1, keepdims=True))[np.arange(len(y)), y]
         losses.append(-np.log(of_label + 1e-8))
-    for trainer, other_losses in zip(trainers, reversed(losses)):
+    for trainer, other_losses in zip(trainers, reversed(losses), strict=True):
         kept = np.argsort(other_losses, kind="stable")[:KEEP]
         trainer.train_on_batch([x[kept], transforms[kept]], y[kept])
 

@@ -144,7 +144,7 @@ def flipped_by_sample(x, y, ratio, generator):
     features, num_classes = StandardScaler().fit_transform(x.reshape(len(x), -1)), len(np.unique(y))
     projections = generator.normal(size=(num_classes, features.shape[1], num_classes))
     scores = np.einsum("nd,ndc->nc", features, projections[y]) if features.size < 10 ** 5 else np.array(
-        [row @ projections[label] for row, label in zip(features, y)])
+        [row @ projections[label] for row, label in zip(features, y, strict=True)])
     scores[np.arange(len(y)), y] = -np.inf
     p = np.exp(scores - scores.max(axis=1, keepdims=True))
     p *= (rates / p.sum(axis=1))[:, None]
@@ -236,7 +236,7 @@ def by_aum(x, given, model, seed):
         trainer, predictor = training.make_trainer(model(num_classes + 1), 1)
         every = np.arange(len(given))
 
-        def train_epoch(epoch, learning_rate):
+        def train_epoch(epoch, learning_rate, trainer=trainer, y=y, every=every, part=part):
             return training.train_epoch(trainer, x, y, every, utils.rng(seed, "train", part, epoch), 32, learning_rate, 0,
                                         False, lambda *_: None)
 
@@ -363,7 +363,7 @@ def main():
     found = pd.read_csv(file) if file.exists() else pd.DataFrame(
         columns=["set", "data", "model", "noise", "seed", "method"])
     done = {}  # {setting: its finished methods}
-    for *setting, method in zip(*(found[name] for name in ("set", "data", "model", "noise", "seed", "method"))):
+    for *setting, method in zip(*(found[name] for name in ("set", "data", "model", "noise", "seed", "method")), strict=True):
         done.setdefault(tuple(setting), set()).add(method)
     tasks = [(of_set, name, model, kind, ratio, seed) for of_set in args.sets
              for name, (_, models, noises) in SETS[of_set].items() for model in models for kind, ratio in noises

@@ -43,7 +43,8 @@ def add(source, results_dir):
         if len(content) >= LARGE and not compressed:
             content, compressed = gzip.compress(content, mtime=0), True
         files.remove_results(place)
-        files.write_whole(files.beside(place, ".csv.gz" if compressed else ".csv"), lambda out: out.write(content))
+        target = files.beside(place, ".csv.gz" if compressed else ".csv")
+        files.write_whole(target, lambda out, content=content: out.write(content))
         if files.beside(path, "_history.csv").is_file():
             shutil.copyfile(files.beside(path, "_history.csv"), files.beside(place, "_history.csv"))
         shutil.copyfile(files.beside(path, ".json"), files.beside(place, ".json"))
@@ -206,13 +207,14 @@ def draw(results_dir):
     for run in found.itertuples():
         settings, history = run.provenance["settings"], files.beside(run.path, "_history.csv")
         if run.script == "INCV":
-            _draw(run.path, ".json", ".png", lambda file, out: figures.precision_and_recall(run.provenance, out))
+            _draw(run.path, ".json", ".png", lambda _, out, run=run: figures.precision_and_recall(run.provenance, out))
         if run.script == "INCV_main":
-            _draw(run.path, ".csv", ".png", lambda file, out: figures.test_accuracy(
+            _draw(run.path, ".csv", ".png", lambda file, out, settings=settings: figures.test_accuracy(
                 pd.read_csv(file), settings, "test accuracy", out))
         if history.exists():
-            _draw(run.path, "_history.csv", "_history.png", lambda file, out: figures.history(
-                pd.read_csv(file), "iteration" if run.script == "INCV" else "half", settings, out))
+            by = "iteration" if run.script == "INCV" else "half"
+            _draw(run.path, "_history.csv", "_history.png", lambda file, out, by=by, settings=settings: figures.history(
+                pd.read_csv(file), by, settings, out))
     for folder, name in _theory_figures(found):
         tables.draw_theory(folder, name)
 
@@ -254,8 +256,8 @@ def main():
     draw(args.results_dir)
     files.write_text(page, ledger_page(args.results_dir))
     tables.write_accuracies(args.results_dir)
-    print(f"written: {page}, table.md, table.csv and the figures")
+    print(f"written: {page}{', table.md, table.csv and the figures' if Path(args.results_dir, 'table.md').exists() else ''}")
 
 
 if __name__ == "__main__":
-    console.run_command("ledger", main, resumes=False)
+    console.run_command("ledger.py", main, resumes=False)

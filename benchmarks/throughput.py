@@ -120,7 +120,7 @@ def pytorch_steps(batches):
             with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
                 for network, _ in pairs:
                     losses.append(functional.cross_entropy(network.eval()(images), labels, reduction="none"))
-            for (network, optimizer), other_losses in zip(pairs, reversed(losses)):
+            for (network, optimizer), other_losses in zip(pairs, reversed(losses), strict=True):
                 kept = other_losses.argsort()[:KEEP]
                 step(network.train(), optimizer, images[kept].contiguous(memory_format=torch.channels_last), labels[kept],
                      precision)

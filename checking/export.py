@@ -119,9 +119,9 @@ def _write_list(target, plan):
     every, source = decisions.read_issues(files.checked(plan.path, "_out_of_fold.csv")), plan.source
     every = every[every["status"] == "selected"]
     found = image_list.read(source.path, source)
-    given = dict(zip(found.rows.tolist(), found.class_names[found.given].astype(str)))
+    given = dict(zip(found.rows.tolist(), found.class_names[found.given].astype(str), strict=True))
     kept = every["row"].to_numpy(dtype=int)
-    changed = {row: label for row, label in zip(kept.tolist(), every["given"]) if label != given[row]}
+    changed = {row: label for row, label in zip(kept.tolist(), every["given"], strict=True) if label != given[row]}
     _write_rows(target, found, source.label, kept, changed)
     return target
 
@@ -186,8 +186,8 @@ def corrected(values, kept, plan):
     if not source.decisions:
         return labels
     written, decided = load.load_dataset(source._replace(decisions=None)), load.load_dataset(source)
-    given = dict(zip(written.names.tolist(), written.given))
-    wanted = dict(zip(decided.names.tolist(), decided.given))
+    given = dict(zip(written.names.tolist(), written.given, strict=True))
+    wanted = dict(zip(decided.names.tolist(), decided.given, strict=True))
     for place, position in enumerate(kept):
         if wanted[position] != given[position]:  # the label is written as another sample of this class has it
             labels[place] = values[written.names[np.flatnonzero(written.given == wanted[position])[0]]]

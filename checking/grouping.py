@@ -101,8 +101,8 @@ def with_margins(table, names):
 def worst_first(table, trusted=None):
     """Return the groups of a DataFrame of `with_margins`, worst first, without those of no name or that a person decided on.
 
-    Returns a DataFrame: group, given (see `group_names.labels_of`), suggested (for most samples), samples, issues (how many of them are
-    label issues), group_margin. Its index is the position of the worst sample.
+    Returns a DataFrame: group, given (see `group_names.labels_of`), suggested (for most samples), samples, issues (how many of
+    them are label issues), group_margin. Its index is the position of the worst sample.
     """
     import pandas as pd
 

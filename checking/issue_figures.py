@@ -23,7 +23,7 @@ def contact_sheet(x, positions, worst, pixel_max, title, file):
     figure = plt.figure(figsize=(width, height))
     sheet = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(0, height))
     sheet.axis("off")
-    for number, (position, row) in enumerate(zip(positions[:shown], worst.itertuples())):
+    for number, (position, row) in enumerate(zip(positions[:shown], worst.itertuples(), strict=False)):
         image = _pixels(x[position], pixel_max)
         x_middle, y_bottom = 1.6 * (number % COLUMNS) + 0.8, 1.9 * (rows - 1 - number // COLUMNS) + 0.05
         half_width, half_height = 0.72 * np.array(image.shape[1::-1]) / max(image.shape[:2])

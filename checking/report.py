@@ -20,8 +20,8 @@ MOST_IN_ALL, MOST_OF_A_CLASS = 100, 30  # label issues on the page: overall, and
 def write(path, table, started, provenance, copies=None):
     """Write the lists of label issues, the contact sheet, the figure of the classes and the report of a run.
 
-    path: of the run; table: of `issue_table.label_issues`; started: start.Started; provenance: the content of the run's JSON; copies: of
-    `last_pass.copies`, or None.
+    path: of the run; table: of `issue_table.label_issues`; started: start.Started; provenance: the content of the run's JSON;
+    copies: of `last_pass.copies`, or None.
     """
     from incv.checking import issue_figures
 
@@ -53,7 +53,7 @@ def write(path, table, started, provenance, copies=None):
         files.write_whole(files.beside(path, "_label_issues.png"), lambda file: issue_figures.contact_sheet(
             dataset.x_train, worst.index.to_numpy(), worst, dataset.pixel_max, title, file))
     pictures = {"iterations": files.beside(path, ".png").read_bytes(), "classes": drawn.read_bytes()}
-    counts = dict(zip(class_names, np.bincount(given, minlength=dataset.num_classes)))
+    counts = dict(zip(class_names, np.bincount(given, minlength=dataset.num_classes), strict=True))
     contradictory = issue_table.contradictions(table, copies)
     files.write_text(files.beside(path, "_report.html"), page(
         title, provenance, worst, counts, pictures, thumbnail if dataset.x_train.ndim == 4 else None, contradictory,
@@ -92,7 +92,7 @@ def page(title, provenance, worst, counts, pictures, thumbnail=None, contradicto
     def rows(table):
         table = table.assign(status=table["status"].replace("candidate", "undecided")) if "status" in table else table
         found = table.to_dict("records")
-        for row, position in zip(found, table.index if thumbnail else ()):
+        for row, position in zip(found, table.index if thumbnail else (), strict=False):
             row["thumbnail"] = _base64(thumbnail(position))
         return found
 

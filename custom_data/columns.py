@@ -180,7 +180,7 @@ def not_used(table, keep, labels, path, decimal=None):
             continue  # lists: `kind_of_column` refuses them
         if len(distinct) <= 1 or not column.notna().any():
             found[name] = "has a single value"
-        elif len(distinct) == len(np.unique(labels)) == len(set(zip(codes.tolist(), labels.tolist()))):
+        elif len(distinct) == len(np.unique(labels)) == len(set(zip(codes.tolist(), labels.tolist(), strict=True))):
             found[name] = "says the same as the label"
         elif len(distinct) == len(column) > MAX_CATEGORIES and (
                 kind_of_column(column, name, path, decimal)[0].kind == "categories"):

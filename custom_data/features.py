@@ -1,5 +1,6 @@
 """The columns of a table as features: standardised, one-hot, and missing values marked."""
 import functools
+import itertools
 import warnings
 from decimal import Decimal
 
@@ -127,7 +128,7 @@ class Features:
     def categories(self):
         """Return {column: its categories}."""
         found = self._named("categories")
-        return dict(zip(found, self._fitted[0].named_transformers_["categories"].categories_)) if found else {}
+        return dict(zip(found, self._fitted[0].named_transformers_["categories"].categories_, strict=True)) if found else {}
 
     def _named(self, kind):
         return [name for name, column in self.columns.items() if column.kind == kind]
@@ -146,8 +147,8 @@ class Features:
                 self.parts.setdefault(name, list(parts))
                 found |= {f"{name} ({part})": of_part for part, of_part in parts.items()}
             else:
-                found[name] = np.array(["" if missing else str(value) for value, missing in zip(values, values.isna())],
-                                       dtype=object)
+                texts = ["" if missing else str(value) for value, missing in zip(values, values.isna(), strict=True)]
+                found[name] = np.array(texts, dtype=object)
                 if column.truth:  # however another file writes it
                     found[name] = np.array([{"true": "True", "false": "False"}.get(value.strip().casefold(), value)
                                             for value in found[name]], dtype=object)
@@ -243,4 +244,4 @@ def terms(text, characters):
     text = text.str.lower()
     if not characters:
         return text.str.findall(columns.WORD).map(set)
-    return text.str.replace(r"\s\s+", " ", regex=True).map(lambda each: {*each, *map("".join, zip(each, each[1:]))})
+    return text.str.replace(r"\s\s+", " ", regex=True).map(lambda each: {*each, *map("".join, itertools.pairwise(each))})

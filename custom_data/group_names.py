@@ -18,7 +18,8 @@ def as_text(values):
     import pandas as pd
 
     values = np.asarray(values, dtype=object)
-    return np.array(["" if missing else str(value).strip() for value, missing in zip(values, pd.isna(values))], dtype=object)
+    texts = ["" if missing else str(value).strip() for value, missing in zip(values, pd.isna(values), strict=True)]
+    return np.array(texts, dtype=object)
 
 
 def whole(column):
@@ -53,7 +54,7 @@ def checked(names, given, class_names, what):
     if missing:
         told.append(f"{what}: {missing} of {len(names)} samples without a group: each is a group of its own")
     counts = np.bincount(np.unique(np.stack([given, groups]), axis=1)[0], minlength=len(class_names))
-    few = [f"{str(name)!r} ({count})" for name, count in zip(class_names, counts) if count < FEW]
+    few = [f"{str(name)!r} ({count})" for name, count in zip(class_names, counts, strict=True) if count < FEW]
     if few:
         told.append(f"{what}: classes in fewer than {FEW} groups, whose labels can hardly be checked: {listed(few)}")
     return told

@@ -36,7 +36,7 @@ def scan_contents(folder, contents, image_size, left_out=(), if_none=None):
 
     number, digest, sizes, grey, used, left_out, changed = 0, hashlib.sha256(), set(), True, [], dict(left_out), Counter()
     several = 0  # files
-    for number, (file, label, content) in enumerate(contents, start=1):
+    for number, (file, label, content) in enumerate(contents, start=1):  # noqa: B007 (used below)
         try:
             content = content()
             with Image.open(io.BytesIO(content), formats=FORMATS) as image:
@@ -60,7 +60,7 @@ def scan_contents(folder, contents, image_size, left_out=(), if_none=None):
     height, width = (image_size or IMAGE_SIZE,) * 2
     if image_size is None and len(sizes) == 1 and max(max(sizes)) <= LARGEST_AS_IT_IS:
         [(height, width)] = sizes
-    files, labels = zip(*used)
+    files, labels = zip(*used, strict=True)
     changed = {how: number for how, number in changed.items() if number}
     reasons = sorted(Counter(left_out.values()).items())
     warnings = [f"{folder}: {many(number, 'file')} not used: {why}" for why, number in reasons]

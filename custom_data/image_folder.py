@@ -115,7 +115,8 @@ def _files(folder, place, left_out, seen=None):
 @functools.lru_cache(maxsize=2)
 def _scan(folder, stamps, labels, image_size, left_out):
     """stamps: (file, size, time) of each image."""
-    contents = ((file, label, functools.partial(content_of, folder / file)) for (file, _, _), label in zip(stamps, labels))
+    contents = ((file, label, functools.partial(content_of, folder / file))
+                for (file, _, _), label in zip(stamps, labels, strict=True))
     found = scan_contents(folder, contents, image_size, left_out)
     stems = {os.path.splitext(file)[0] for file in found.files}
     masks = [file for file in found.files

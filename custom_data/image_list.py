@@ -122,7 +122,7 @@ def pictures_like(file, source):
                             f"{names[files.index(None)]!r}")
         x, broken = image_files.decode(_base(Path(file)), files, source.facts.shape)
     else:
-        names, contents = zip(*((name, content) for _, name, content in image_parquet.contents(file, column)))
+        names, contents = zip(*((name, content) for _, name, content in image_parquet.contents(file, column)), strict=True)
         x, broken = image_files.decode("", range(len(names)), source.facts.shape, contents=iter(contents))
     if len(broken):
         raise DataError(f"{file}: {names[broken[0]]!r} is not a readable image; fix or remove it")
@@ -303,7 +303,7 @@ def _read(path, stamp, label, images, group, not_pictures, true_label, image_siz
     scan, names, files, missing = _scan(path, wanted, column, named, image_size)
     used = np.array([int(row) for row in scan.labels], dtype=np.int64)
     if missing:
-        number = sum(file is None and each for file, each in zip(files, wanted))
+        number = sum(file is None and each for file, each in zip(files, wanted, strict=True))
         warnings.append(f"{path}: {number} of {many(int(wanted.sum()), 'picture')} are missing: see the file ending in "
                         f"_left_out.csv")
     keep, kept, told = labels.checkable(texts.to_numpy(dtype=str)[used], what)
@@ -332,7 +332,7 @@ def _read(path, stamp, label, images, group, not_pictures, true_label, image_siz
 def _named_twice(path, names, given):
     """Return the warning of pictures that several rows name, with different labels."""
     labels_of = {}
-    for name, label in zip(names, given.tolist()):
+    for name, label in zip(names, given.tolist(), strict=True):
         labels_of.setdefault(name, set()).add(label)
     several = [name for name, found in labels_of.items() if len(found) > 1]
     if not several:
@@ -388,7 +388,7 @@ def _scan(path, wanted, column, named, image_size):
         no_image = f"the bytes in column {column!r} are no images that can be read; --drop the column to do without"
         return image_files.scan_contents(path, contents, image_size, if_none=no_image), names, None, {}
     names, files, _ = named
-    missing = {image_files.shown(name) or "(no name)": "missing" for name, file, each in zip(names, files, wanted)
+    missing = {image_files.shown(name) or "(no name)": "missing" for name, file, each in zip(names, files, wanted, strict=True)
                if file is None and each}
     contents = ((names[row], str(row), functools.partial(image_files.content_of, _base(path) / file))
                 for row, file in enumerate(files) if file is not None)

@@ -29,7 +29,7 @@ def parts(path):
         raise DataError(f"{path}: its .parquet files belong to several tables ({listed([repr(each) for each in sets], 6)}): "
                         f"give a folder that has the parts of one")
     schemas = [schema_of(file) for file in found]
-    for file, schema in zip(found, schemas):
+    for file, schema in zip(found, schemas, strict=True):
         if not schema.equals(schemas[0]):
             raise DataError(f"{file}: its columns are not those of {found[0].name}: give a folder that has the parts of one "
                             f"table")

@@ -163,7 +163,7 @@ def checkable(values, what):
                         f"used: {listed([repr(str(name)) for name in names[single]])}")
         keep[np.flatnonzero(keep)[single[integers]]] = False
         kept, names, counts = kept[~single[integers]], names[~single], counts[~single]
-    few = [f"{str(name)!r} ({count})" for name, count in zip(names, counts) if count < FEW]
+    few = [f"{str(name)!r} ({count})" for name, count in zip(names, counts, strict=True) if count < FEW]
     if few and len(names) > len(few):
         warnings.append(f"{what}: {len(few)} of {len(names)} classes with fewer than {FEW} samples, whose labels can hardly "
                         f"be checked: {listed(few, 8)}")
@@ -198,7 +198,7 @@ def _several(names, counts, what):
     if names.dtype.kind != "U":
         return []
     classes, found = set(names.tolist()), {}
-    for name, count in zip(names.tolist(), counts):
+    for name, count in zip(names.tolist(), counts, strict=True):
         parts = re.split(SEVERAL, name)
         if len(parts) > 1 and set(parts) <= classes:
             found[name] = count
@@ -234,7 +234,7 @@ def _odd(names, counts, what):
             warnings.append(f"{what}: the classes {' and '.join(map(repr, group))} differ by case, spaces or number format "
                             f"only, and are used as different classes")
     plus_minus = set(text) <= {"-1", "1", "-1.0", "1.0"}
-    for name, count in zip(text, counts):
+    for name, count in zip(text, counts, strict=True):
         if name.casefold() in MAY_MEAN_NONE and not plus_minus:
             warnings.append(f"{what}: class {name!r} ({count} samples) may mean that there is no label; it is used as a "
                             f"class: remove these samples if they are not labelled")

@@ -45,7 +45,7 @@ def facts(source, label=None, **options):
     if kind == "folder":
         found = image_folder.scan(str(path), source.image_size)
         class_names, given, keep, warnings = _of_folder(path, found)
-        names = [image_files.shown(file) for file, kept in zip(found.files, keep) if kept]
+        names = [image_files.shown(file) for file, kept in zip(found.files, keep, strict=True) if kept]
         of_groups, _ = _groups_of_folder(source, names, given, class_names)
         return Facts(name, _kind_of_images(found.shape), _size(source, names, given, class_names, of_groups), len(class_names),
                      found.shape, found.checksum, class_names)
@@ -93,11 +93,11 @@ def load_dataset(source, label=None, scratch=None, quiet=True, **options):
         return _decided(source, dataset if preprocessing is None else _with_features(dataset, preprocessing))
     found = image_folder.scan(str(path), source.image_size)
     class_names, given, keep, warnings = _of_folder(path, found)
-    files = [file for file, kept in zip(found.files, keep) if kept]
+    files = [file for file, kept in zip(found.files, keep, strict=True) if kept]
     x, broken = image_files.decode(path, files, found.shape, scratch, quiet)
     names = np.array([image_files.shown(file) for file in files])
     left_out = found.left_out | {image_files.shown(file): "the only image of its class"
-                                 for file, kept in zip(found.files, keep) if not kept}
+                                 for file, kept in zip(found.files, keep, strict=True) if not kept}
     if broken:
         _check_what_is_left(given, broken, class_names, path)
         warnings = [*warnings, f"{path}: {utils.many(len(broken), 'file')} not used: not a readable image"]
@@ -215,7 +215,7 @@ def inspect(source):
     dataset = _decided(source, _file(source, kind)[0]) if kind in ("table", "npz") else load_dataset(source)
     shape = " × ".join(map(str, facts.shape)) + (" pixels and channels" if len(facts.shape) == 3 else " features")
     counts = np.bincount(dataset.given, minlength=dataset.num_classes)
-    classes = [f"{str(name)!r} {count}" for name, count in zip(dataset.class_names, counts)]
+    classes = [f"{str(name)!r} {count}" for name, count in zip(dataset.class_names, counts, strict=True)]
     lines = [f"{path}: {len(dataset.given)} samples of {shape}", f"{dataset.num_classes} classes: {listed(classes, 20)}"]
     if kind == "table":
         fitted = _file(source, kind)[1]
@@ -420,7 +420,8 @@ def _table(path, label, decimal, drop, group, true_label, checksum):
     given, what = group_names.whole(table[label]), f"{path}: the labels in column {label!r}"
     if any(isinstance(value, (list, dict, np.ndarray)) for value in given):
         raise DataError(f"{what}: some are lists, not single labels: give each sample one class")
-    texts = np.array([None if missing else str(value) for value, missing in zip(given, given.isna())], dtype=object)
+    texts = [None if missing else str(value) for value, missing in zip(given, given.isna(), strict=True)]
+    texts = np.array(texts, dtype=object)
     spaces = sum(text is not None and text != text.strip() for text in texts)
     keep, kept, notes = labels.checkable(texts, what)
     warnings = warnings + ([f"{what}: white space around {spaces} of them is removed"] if spaces else []) + notes

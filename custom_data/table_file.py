@@ -65,7 +65,7 @@ def read_table(path, label=None, decimal=None, as_text=(), raw=()):
             named_levels = [name for name in table.index.names if name is not None and name not in table]
             table = table.reset_index(named_levels) if named_levels else table
             notes += [f"{path}: the index {name!r} is read as a column" for name in named_levels]
-            for column in table.columns[table.dtypes == object]:
+            for column in table.columns[table.dtypes == object]:  # noqa: E721 (an array)
                 table[column] = _decoded_bytes(table[column])
         elif path.suffix.lower() == ".jsonl":
             table = pd.DataFrame([{name: [value] for name, value in row.items()} for row in json_lines(path)], dtype=object)

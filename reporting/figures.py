@@ -37,13 +37,13 @@ def precision_and_recall(provenance, file):
     published = PUBLISHED["INCV"].get(files.name_of_noise(settings))
     iterations = [record["iteration"] for record in records]
     figure, panels = plt.subplots(1, 2, figsize=(8, 3.4), sharex=True, layout="constrained")
-    for panel, key, name in zip(panels, ("LP", "LR"), ("label precision", "label recall")):
+    for panel, key, name in zip(panels, ("LP", "LR"), ("label precision", "label recall"), strict=True):
         values = [float("nan") if record[key] is None else record[key] for record in records]
         panel.plot(iterations, values, "o-", color="C0", label="this run")
         if published and settings.dataset == "cifar10":
             panel.plot(range(1, 5), published[key], "s--", color="0.5", mfc="none", label="paper (all of CIFAR-10)")
             panel.legend(loc="lower left" if key == "LP" else "lower right", fontsize=8)
-        for x, value in zip(iterations, values):
+        for x, value in zip(iterations, values, strict=True):
             panel.annotate(f"{value:.3f}", (x, value), xytext=(0, 6), textcoords="offset points", ha="center", fontsize=8)
         panel.set(xlabel="iteration", title=f"{name} ({key})", ylim=(0, 1.08))
         panel.set_xticks(range(1, max(iterations[-1], 4 if panel.get_legend() else 1) + 1))
@@ -97,7 +97,7 @@ def history(table, by, settings, file):
     for panel in panels.flat[len(numbers):]:
         panel.axis("off")
     handles = {}
-    for panel, number in zip(panels.flat, numbers):
+    for panel, number in zip(panels.flat, numbers, strict=False):
         for half, training in table[table[by] == number].groupby("half"):
             for column, (name, color) in CURVES.items():
                 if column in training and training[column].notna().any():
@@ -158,7 +158,7 @@ def compared_methods(runs_of, title, file):
     for panel in panels.flat[len(runs_of):]:
         panel.axis("off")
     handles = {}
-    for panel, (noise_name, by_method) in zip(panels.flat, runs_of.items()):
+    for panel, (noise_name, by_method) in zip(panels.flat, runs_of.items(), strict=False):
         for method in [*registry.METHODS, *sorted(set(by_method) - set(registry.METHODS))]:
             of_method = registry.METHODS.get(method, {"label": method, "color": "0.75"})
             name, color = of_method["label"], of_method["color"]
@@ -190,7 +190,7 @@ def theory_curves(found, dataset, noise_pattern, settings_name, file):
     ratios = np.linspace(0, 1, 201)
     expected = np.array([noise.theory(noise_pattern, ratio, data.SIZES[dataset][1]) for ratio in ratios])
     figure, panels = plt.subplots(1, 3, figsize=(12, 3.9), layout="constrained")
-    for panel, (quantity, name), curve in zip(panels, QUANTITIES.items(), expected.T):
+    for panel, (quantity, name), curve in zip(panels, QUANTITIES.items(), expected.T, strict=True):
         panel.plot(ratios, curve, color="C0", label="theory")
         if dataset == "cifar10" and noise_pattern in PUBLISHED["theory"]:
             panel.plot(np.arange(11) / 10, PUBLISHED["theory"][noise_pattern][quantity], "s", color="0.5", mfc="none",
@@ -207,7 +207,7 @@ def theory_curves(found, dataset, noise_pattern, settings_name, file):
                 panel.errorbar(list(points), mean, yerr=[mean - low, high - mean], capsize=3, label=label, **style)
         panel.set(title=name, xlabel="noise ratio", xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
         panel.grid(alpha=0.3)
-    handles = {label: handle for panel in panels for handle, label in zip(*panel.get_legend_handles_labels())}
+    handles = {label: handle for panel in panels for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)}
     figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=len(handles), fontsize=9)
     seeds = max(len(of_ratio) for of_ratio in found.values())
     figure.suptitle(f"{dataset}, {noise_pattern} noise{_readable(settings_name)}, "

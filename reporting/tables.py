@@ -68,6 +68,9 @@ def read_runs(results_dir):
                 continue
         except FileNotFoundError:
             continue  # just removed by another command
+        except files.OtherVersion:
+            ignore(file, "is from another version of this project")
+            continue
         except DAMAGE as error:
             ignore(file, f"or its CSV is damaged or foreign ({utils.first_line(error)})")
             continue
@@ -261,7 +264,7 @@ def draw_methods(found, results_dir):
     wanted["own"] = ["".join(re.findall(own, name)) for name in changed]
     common = [re.sub(own, "", name) for name in changed]
     wanted["common"] = [name if method == "incv" else name.removeprefix(f"_{method}")
-                        for name, method in zip(common, wanted["method"])]
+                        for name, method in zip(common, wanted["method"], strict=True)]
     for (dataset, common), group in wanted.groupby(["dataset", "common"], sort=False):
         for own in set(group.loc[group["method"] == "incv", "own"]) or {""}:
             shown = group[(group["method"] != "incv") | (group["own"] == own)]
@@ -373,7 +376,7 @@ def differences_from_theory(folder, settings_name):
             expected = (noise.theory(folder.name, ratio, data.SIZES[folder.parent.name][1]) if transition is None else
                         noise.theory_of(transition, np.bincount(of_ratio[0].table["y"], minlength=len(transition))))
             error = values.std(axis=0, ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.full(3, np.nan)
-            found[ratio] = dict(zip(figures.QUANTITIES, zip(values.mean(axis=0) - expected, error)))
+            found[ratio] = dict(zip(figures.QUANTITIES, zip(values.mean(axis=0) - expected, error, strict=True), strict=True))
     return found
 
 
@@ -389,4 +392,4 @@ def main():
 
 
 if __name__ == "__main__":
-    console.run_command("tables", main, resumes=False)
+    console.run_command("tables.py", main, resumes=False)

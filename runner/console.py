@@ -4,7 +4,6 @@ import math
 import os
 import signal
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 from tqdm import tqdm
@@ -25,8 +24,6 @@ def run_command(prog, main, resumes=True):
     resumes: whether the command, given again after an interruption, goes on where it stopped.
     """
     signal.signal(signal.SIGINT, interrupt)
-    if utils.FOLDER_OF_PACKAGE == utils.PROJECT:  # a custom network may import a utils.py of its own
-        sys.path[:] = [place for place in sys.path if Path(place).resolve() != utils.PROJECT]
     sys.stdout = sys.stdout or open(os.devnull, "w")  # None if the shell has closed it
     print_any_text()
     try:

@@ -57,8 +57,8 @@ def load(file, architecture, checksum):
         return
     if not Path(file).is_file() or _checksum(file) != checksum:
         raise utils.UserError(f"{file}: changed since the command started; rerun the same command")
-    if str(Path(file).parent) not in sys.path:
-        sys.path.append(str(Path(file).parent))  # what it imports may be beside it
+    folder = Path(file).resolve().parent  # what it imports may be beside it, whatever it is called
+    sys.path[:] = [str(folder), *(place for place in sys.path if Path(place).resolve() not in (folder, utils.PROJECT))]
     name = f"network_of_{Path(file).stem}"
     spec = importlib.util.spec_from_file_location(name, file)
     module = sys.modules[name] = importlib.util.module_from_spec(spec)

@@ -18,6 +18,10 @@ from incv.runner.settings import Settings
 CHECKED = (".csv", "_index.csv", "_out_of_fold.csv", "_network1.keras", "_network2.keras")  # files that later commands read
 
 
+class OtherVersion(utils.UserError):
+    """The files at a run's path have settings that this version does not know."""
+
+
 class OtherSettings(utils.UserError):
     """The files at a run's path have other settings, and must not be lost."""
 
@@ -139,7 +143,7 @@ def write_json(path, provenance):
 def read_json(path):
     """Return the content of a run's JSON, a dict whose settings are Settings.
 
-    ValueError if it has no settings, or some that no run has; UserError if it was edited.
+    ValueError if it has no settings, OtherVersion if it has some that no run has, UserError if it was edited.
     """
     try:
         found = json.loads(regular(beside(path, ".json")).read_text())
@@ -149,7 +153,11 @@ def read_json(path):
         raise ValueError("no settings of a run")
     if not isinstance(found.get("checksums"), dict) or not isinstance(found.get("code_revision") or "", str):
         raise utils.UserError(f"{path}.json: damaged; restore it, or repeat the command with --overwrite")
-    return found | {"settings": Settings.from_json(found["settings"])}
+    try:
+        return found | {"settings": Settings.from_json(found["settings"])}
+    except ValueError as error:
+        raise OtherVersion(f"{path}.json: written by another version of this project ({error}); --overwrite replaces "
+                           f"it, another --results_dir keeps it") from None
 
 
 def checksum(file):

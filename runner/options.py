@@ -69,7 +69,8 @@ def parser(description, defaults, custom=False):
                             "custom dataset, whose labels are checked as they are: an .npz with x and y, an .npy with "
                             "--labels, a folder with a subfolder of images per class, or a .csv, .jsonl or .parquet table or "
                             "list of pictures (default: cifar10)")
-        parser.add_argument("--label", metavar="COLUMN", help="for tables and lists of pictures: the column that contains the labels")
+        parser.add_argument("--label", metavar="COLUMN", help="for tables and lists of pictures: the column that "
+                            "contains the labels")
         parser.add_argument("--true_label", metavar="COLUMN", help="for tables and lists of pictures: the column of the true "
                             "labels, where they are known (empty: unknown), used for scoring only")
         parser.add_argument("--drop", nargs="+", metavar="COLUMN", help="for tables and lists of pictures: columns not to use")
@@ -88,8 +89,9 @@ def parser(description, defaults, custom=False):
                             "networks trained on trusted labels, rank the label issues by it, and judge the list (default: "
                             "for custom datasets); without it they follow from INCV's own predictions")
         parser.add_argument("--inspect", action="store_true", help="print what would be read, and train nothing")
-        parser.add_argument("--image_size", type=number(int, 4, 1024), metavar="N", help="for folders and lists of pictures: resize images to N x N "
-                            f"pixels (default: unchanged if all have one size of at most {image_files.LARGEST_AS_IT_IS}, else "
+        parser.add_argument("--image_size", type=number(int, 4, 1024), metavar="N", help="for folders and lists of "
+                            "pictures: resize images to N x N pixels "
+                            f"(default: unchanged if all have one size of at most {image_files.LARGEST_AS_IT_IS}, else "
                             f"{image_files.IMAGE_SIZE})")
     else:
         parser.add_argument("--dataset", default="cifar10", choices=sorted(data.SIZES), help="default: cifar10")

@@ -5,7 +5,7 @@ import os
 import platform
 import time
 from collections.abc import Callable
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib import metadata
 
 import numpy as np
@@ -93,7 +93,7 @@ def start_run(plan, published, progress, schedule):
         differs = {name: {"here": getattr(settings, name), "published": value} for name, value in published.items()
                    if name in settings.names and getattr(settings, name) != value}
         return {"settings": settings, "differs_from_published": differs, **this_session, "earlier_sessions": earlier,
-                "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+                "finished": datetime.now(UTC).isoformat(timespec="seconds"),
                 "wall_seconds": round(time.monotonic() - started_at, 1), "samples": len(y_noisy), "flipped": flipped,
                 **({} if known is None or known.all() else {"true_labels_known": int(known.sum())}),
                 "warnings": list(dataset.warnings),

@@ -105,7 +105,6 @@ def _portable_work(folder, parent, code):
         import sys
         sys.path.insert(0, folder)
         from incv.runner import workers
-        sys.path.remove(folder)  # a custom network may import a utils.py of its own
         return workers.work(script, plan, parent, code)
 
     return do

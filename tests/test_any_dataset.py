@@ -333,7 +333,7 @@ X, Y = np.arange(12 * 64, dtype=np.uint8).reshape(12, 8, 8), np.arange(12) % 3
 @pytest.mark.parametrize("names", [("x_train", "y_train"), ("X", "labels"), ("data", "targets"), ("images", "label"),
                                    ("train_images", "train_labels")])
 def test_arrays_by_their_usual_names(tmp_path, names):
-    np.savez(tmp_path / "a.npz", **dict(zip(names, (X, Y))))
+    np.savez(tmp_path / "a.npz", **dict(zip(names, (X, Y), strict=True)))
     dataset, warnings = read(tmp_path / "a.npz", None)
     assert (dataset.x_train[..., 0] == X).all() and (dataset.given == Y).all()
     assert f"the samples are the array {names[0]!r}, the labels {names[1]!r}" in warnings

@@ -131,10 +131,11 @@ def test_the_step_is_one_on_the_kept_samples_alone(digits, joined):
         transforms = training.augmentation(generator, len(batch), 8, 1, False)
         kept = numpy_selection(networks, x, y, batch, transforms, 10)
         coteaching.coteach_batch(coteacher, x, y, y == y, batch, transforms, 10, BATCH + joined)
-        for trainer, positions in zip(trainers, kept):
+        for trainer, positions in zip(trainers, kept, strict=True):
             trainer.train_on_batch([x[batch[positions]], transforms[positions]], y[batch[positions]])
-        for together, single in zip(networks, alone):
-            difference = np.concatenate([np.ravel(a - b) for a, b in zip(together.get_weights(), single.get_weights())])
+        for together, single in zip(networks, alone, strict=True):
+            pairs = zip(together.get_weights(), single.get_weights(), strict=True)
+            difference = np.concatenate([np.ravel(a - b) for a, b in pairs])
             # Adam divides by a gradient's own size: where that is mere rounding, the step is not. It is at most the rate.
             assert np.abs(difference).max() < 2.5e-3 and np.quantile(np.abs(difference), 0.99) < 2e-6
             single.set_weights(together.get_weights())

@@ -61,7 +61,7 @@ def png_run(tmp_path_factory):
     """(folder, true labels, labels given) of a run on a folder of PNGs, one subfolder a class."""
     folder = tmp_path_factory.mktemp("pngs")
     x, y, given = (array[:900] for array in digit_images())
-    for number, (image, label) in enumerate(zip(x, given)):
+    for number, (image, label) in enumerate(zip(x, given, strict=True)):
         (folder / "scans" / NAMES[label]).mkdir(parents=True, exist_ok=True)
         Image.fromarray(image).save(folder / "scans" / NAMES[label] / f"{number:04d}.png")
     result = run(["--dataset", "scans", "--architecture", SMALL_NETWORK, "--learning_rate", 0.003, "--epochs", 20, "--export",
@@ -409,7 +409,7 @@ def test_labels_are_written_and_exported_as_they_are(tmp_path):
     assert table["y_noisy"].tolist() == ["NA-1", "007"] * 20
     rows = text.splitlines()
     kept = (tmp_path / "kept.csv").read_text().splitlines()
-    assert kept == [rows[0]] + [row for row, select in zip(rows[1:], table["select"]) if select == "True"]
+    assert kept == [rows[0]] + [row for row, select in zip(rows[1:], table["select"], strict=True) if select == "True"]
     for labels, expected in ((["10", "0", "0", "10"], [0, 10]), (["9", "10", "10", "9"], [9, 10]),
                              (["a", "0", "0", "a"], ["0", "a"]), (["1.0", "2", "1.0", "2"], ["1.0", "2"])):
         (tmp_path / "t.csv").write_text("size,kind\n" + "".join(f"{n * n},{label}\n" for n, label in enumerate(labels)))

@@ -25,7 +25,7 @@ def extended(tmp_path):
         shutil.copytree(PROJECT / room, tmp_path / room)
     blocks = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
     assert len(blocks) == len(PLACES)
-    for block, (name, before) in zip(blocks, PLACES):
+    for block, (name, before) in zip(blocks, PLACES, strict=True):
         source = (tmp_path / name).read_text()
         assert source.count(before) == 1 or before == "}\n", before
         block = block.strip() + " " if "two_layers" in block and "def" not in block else block
@@ -39,7 +39,8 @@ def test_an_option_of_incv_reaches_its_json_and_robust_training_runs(extended):
     """As CONTRIBUTING.md says: a field of the settings, a default, an argument."""
     for file, before, line in (
             ("runner/settings.py", "    names: tuple", "    warmth: int | None = None\n"),
-            ("INCV.py", '    parser.add_argument("--export"', '    parser.add_argument("--warmth", type=options.number(int, 1))\n'),
+            ("INCV.py", '    parser.add_argument("--export"',
+             '    parser.add_argument("--warmth", type=options.number(int, 1))\n'),
             ("INCV.py", '"label_issues": False}', '"warmth": 3, ')):
         source = (extended / file).read_text()
         assert source.count(before) == 1, (file, before)
@@ -70,7 +71,7 @@ def test_each_is_entered_in_one_file(extended):
         own = [] if "--architecture" in command else ["--architecture", SMALL_NETWORK]
         carried_out(*shlex.split(command), *own, "--subset", 300, "--quiet")
     table = pd.read_csv(extended / "results" / "table.csv")
-    assert set(zip(table["noise"], table["method"])) == {("sym 0.5", "standard"), ("sym 0.5", "smoothing")}
+    assert set(zip(table["noise"], table["method"], strict=True)) == {("sym 0.5", "standard"), ("sym 0.5", "smoothing")}
     assert list((extended / "results/digits").glob("INCV_main_methods_*.png"))
     assert list((extended / "results/digits/sym/0.5").glob("INCV_seed0_two_layers*.csv"))
     # Labels drawn from the matrix of the new pattern, and the theory that follows from it.

@@ -25,7 +25,7 @@ def by_hand(train_index, held_out, *_):
     first six agree (their p is the largest of the row), the others do not (0.5 lies on class 1)."""
     p = [.101, .5, .5, .5, .5, .5, .01, .02, .03, .04] + [.05 + .01 * i for i in range(10)]
     rows = np.zeros((20, 10))
-    for row, value in zip(rows, p):
+    for row, value in zip(rows, p, strict=True):
         if value in (.101, .5):
             row[:] = (1 - value) / 9
         else:
@@ -89,17 +89,17 @@ def test_against_a_literal_version(pattern, ratio):
     for record in records:
         T, R = [], []
         parts = [calls.pop(0), calls.pop(0)]
-        for (trained_on, held_out, removed, probabilities), (_, other_half, *_) in zip(parts, reversed(parts)):
+        for (trained_on, held_out, removed, probabilities), (_, other_half, *_) in zip(parts, reversed(parts), strict=True):
             assert trained_on == S | set(other_half.tolist()) and set(held_out.tolist()) == C - set(other_half.tolist())
             assert set(removed.tolist()) == set(range(n)) - S - C  # not trained on, so predicted by both
-            latest |= dict(zip(held_out, probabilities))
-            T_half = [i for i, p in zip(held_out, probabilities) if np.argmax(p) == y_noisy[i]]
+            latest |= dict(zip(held_out, probabilities, strict=True))
+            T_half = [i for i, p in zip(held_out, probabilities, strict=True) if np.argmax(p) == y_noisy[i]]
             if e is None:
                 share = len(T_half) / len(held_out)
                 e = next((k / 1000 for k in range(1, 1001)
                           if (1 - k / 1000) ** 2 + (k / 1000) ** 2 / (num_classes - 1) <= share), 1)
             r = 2 if e == 1 else min(2, e / (1 - e))
-            by_loss = sorted(zip(held_out, probabilities), key=lambda pair: pair[1][y_noisy[pair[0]]])
+            by_loss = sorted(zip(held_out, probabilities, strict=True), key=lambda pair: pair[1][y_noisy[pair[0]]])
             R += [i for i, _ in by_loss[:math.floor(r * len(T_half))]]
             T += T_half
         for position, sample in enumerate(parts[0][2]):

@@ -139,8 +139,8 @@ def test_a_list_of_a_second_round_without_the_first_is_told(tmp_path):
     assert decisions.without_earlier([first]) == decisions.without_earlier([first, second]) == []
     assert decisions.without_earlier([second]) == [second]
     np.savez(tmp_path / "d.npz", x=np.arange(24.0).reshape(12, 2) % 7, y=np.array(["a", "b"] * 6))
-    for files, lost in (([second], 1), ([first, second], 0)):
-        told = load.load_dataset(tmp_path / "d.npz", decisions=[str(file) for file in files]).warnings
+    for lists, lost in (([second], 1), ([first, second], 0)):
+        told = load.load_dataset(tmp_path / "d.npz", decisions=[str(file) for file in lists]).warnings
         assert sum("is not applied: give all lists" in line for line in told) == lost
 
 

@@ -140,14 +140,16 @@ def network(input_shape, num_classes, seed):
 
 @pytest.mark.slow
 def test_a_custom_network_imports_its_own_utils(tmp_path):
-    """Alone and in a sweep's workers."""
-    (tmp_path / "net.py").write_text(NETWORK)
-    (tmp_path / "utils.py").write_text("def units(num_classes):\n    return num_classes\n")
-    network = ["--dataset", "digits", "--architecture", "net.py:network", "--subset", 100, "--epochs", 1, "--iterations", 1]
-    for number, more in ((1, ["--seed", 2]), (2, ["--seed", 0, 1, "--n_jobs", 2])):
-        done = run([*network, *more, "--quiet"], tmp_path, fresh=True)
+    """Alone, where the current folder has other ones, and in a sweep's workers."""
+    (tmp_path / "nets").mkdir()
+    (tmp_path / "nets" / "net.py").write_text(NETWORK)
+    (tmp_path / "nets" / "utils.py").write_text("def units(num_classes):\n    return num_classes\n")
+    (tmp_path / "utils.py").write_text("raise ImportError('the wrong module')\n")
+    small = ["--dataset", "digits", "--subset", 100, "--epochs", 1, "--iterations", 1, "--quiet"]
+    for script, seeds in (("INCV.py", [2]), ("incv.INCV", [3]), ("INCV.py", [0, 1, "--n_jobs", 2])):
+        done = run([*small, "--architecture", "nets/net.py:network", "--seed", *seeds], tmp_path, script, fresh=True)
         assert done.code == 0 and done.err == "", done.err
-        assert len(list((tmp_path / "results/digits/sym/0.5").glob("*_report.html"))) == sum(range(number + 1))
+    assert len(list((tmp_path / "results/digits/sym/0.5").glob("*_report.html"))) == 4
 
 
 # --- nothing mentions what is gone ------------------------------------------------------------------------------------

@@ -48,7 +48,7 @@ def weights_of(folder):
     found = {}
     for path in (folder / FOLDER).glob(f"{NAME}_network*.keras"):
         with zipfile.ZipFile(path) as networks, h5py.File(io.BytesIO(networks.read("model.weights.h5"))) as weights:
-            weights.visititems(lambda place, each: found.update({f"{path.name} {place}": each[()].tobytes()})
+            weights.visititems(lambda place, each, path=path: found.update({f"{path.name} {place}": each[()].tobytes()})
                                if isinstance(each, h5py.Dataset) else None)
     return found
 

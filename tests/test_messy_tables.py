@@ -135,7 +135,7 @@ def test_numbers_too_large_to_standardise_are_refused_before_training(tmp_path):
 
 
 def test_inspect_does_not_wait_for_scikit_learn(tmp_path):
-    cells = [f"{i},{i * i % 17 if i % 5 else ''},{'red green blue'.split()[i * i % 3]},{'ab'[i % 2]}" for i in I]
+    cells = [f"{i},{i * i % 17 if i % 5 else ''},{['red', 'green', 'blue'][i * i % 3]},{'ab'[i % 2]}" for i in I]
     path = written(tmp_path, ["day,v,colour,kind", *cells])
     program = ("import runpy, sys; sys.modules['sklearn'] = sys.modules['keras'] = None;"
                f"sys.argv = ['INCV.py', '--dataset', {str(path)!r}, '--label', 'kind', '--inspect'];"

@@ -44,7 +44,7 @@ def softmax(logits):
 def test_forward_loss():
     logits = np.array([[2.0, -1.0, 0.5], [0.0, 0.0, 0.0], [60.0, -60.0, 0.0]], np.float32)
     labels, transition = np.array([0, 2, 1]), np.array([[0.7, 0.2, 0.1], [0.0, 0.6, 0.4], [0.3, 0.0, 0.7]])
-    expected = [-np.log((transition.T @ p)[label]) for p, label in zip(softmax(logits.astype(float)), labels)]
+    expected = [-np.log((transition.T @ p)[label]) for p, label in zip(softmax(logits.astype(float)), labels, strict=True)]
     assert np.asarray(methods.forward_loss(transition)(labels, logits)) == pytest.approx(expected, rel=1e-5)
     # With the identity it is the cross-entropy, even where a probability is too small for a float32.
     assert np.asarray(methods.forward_loss(np.eye(3))(labels, logits))[2] > 60
@@ -145,7 +145,8 @@ def test_a_step_on_a_whole_batch_is_one_of_plain_training(digits):
     batch, transforms = np.arange(16), training.augmentation(np.random.default_rng(0), 16, 8, 1, False)
     coteaching.coteach_batch(selector, dataset.x_train, y, y == y, batch, transforms, 16, 16)
     trainer.train_on_batch([dataset.x_train[batch], transforms], y[batch])
-    difference = np.concatenate([np.ravel(a - b) for a, b in zip(*(network.get_weights() for network in networks))])
+    pairs = zip(*(network.get_weights() for network in networks), strict=True)
+    difference = np.concatenate([np.ravel(a - b) for a, b in pairs])
     # Adam divides by a gradient's own size: where that is mere rounding, the step is not. It is at most the rate.
     assert np.abs(difference).max() < 2.5e-3 and np.quantile(np.abs(difference), 0.99) < 2e-6
 
@@ -172,7 +173,7 @@ def test_no_step_where_they_agree_on_all(digits):
 
     before = state()
     found = coteaching.coteach_batch(selector, dataset.x_train, y, y == y, batch, transforms, 16, 16)
-    assert float(found["kept"]) == 0 and all((a == b).all() for a, b in zip(before, state()))
+    assert float(found["kept"]) == 0 and all((a == b).all() for a, b in zip(before, state(), strict=True))
     epoch = coteaching.coteach_epoch(selector, dataset, y, np.arange(3), np.arange(0), utils.rng(0), 16, 1e-3,
                                      lambda size: 0, fill=False)
     assert epoch["loss_1"] == epoch["loss_2"] == 0 and np.isnan(epoch["clean_1"])

@@ -69,8 +69,8 @@ def test_batch_normalization_has_a_momentum_for_small_sets():
 
 def test_initial_weights_follow_from_the_seed():
     weights = [models.resnet8((8, 8, 1), 10, seed=seed).get_weights() for seed in (5, 5, 6)]
-    assert all((a == b).all() for a, b in zip(weights[0], weights[1]))
-    kernels = [(a != b).any() for a, b in zip(weights[0], weights[2]) if a.ndim == 4]
+    assert all((a == b).all() for a, b in zip(weights[0], weights[1], strict=True))
+    kernels = [(a != b).any() for a, b in zip(weights[0], weights[2], strict=True) if a.ndim == 4]
     assert len(kernels) == 9 and all(kernels)
 
 
@@ -102,7 +102,7 @@ def test_fast_layers_compute_what_stock_layers_do(architecture):
     assert np.abs(trained[0] - trained[1]).max() < 1e-3 * np.abs(trained[1]).max()
     statistics = [[np.asarray(v) for v in network.non_trainable_variables] for network in (fast, stock)]
     assert len(statistics[0]) == len(statistics[1]) > 0
-    for ours, theirs in zip(*statistics):
+    for ours, theirs in zip(*statistics, strict=True):
         assert np.allclose(ours, theirs, rtol=1e-3, atol=1e-5)
     inference = [np.asarray(network(x / 255, training=False)) for network in (fast, stock)]
     assert np.abs(inference[0] - inference[1]).max() < 1e-3 * np.abs(inference[1]).max()

@@ -333,4 +333,5 @@ def test_labels_with_spaces_in_a_file_list(tmp_path, separator):
 
 
 def test_formats_are_those_of_the_documentation():
-    assert set(image_files.IMAGE_FILES) == {f".{each}" for each in "png jpg jpeg jfif bmp gif tif tiff webp avif".split()}
+    assert set(image_files.IMAGE_FILES) == {f".{each}" for each in [
+        "png", "jpg", "jpeg", "jfif", "bmp", "gif", "tif", "tiff", "webp", "avif"]}

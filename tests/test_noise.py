@@ -56,7 +56,7 @@ def test_closed_forms_agree_with_a_simulation(pattern, ratio, num_classes):
     agree, clean = y_pred == y_noisy, y == y_noisy
     simulated = agree.mean(), clean[agree].mean(), agree[clean].mean()
     # Four standard errors, of shares among 2,000,000, of those that agree and of those that are clean.
-    errors = [4 * np.sqrt(p * (1 - p) / size) for p, size in zip(simulated, (n, agree.sum(), clean.sum()))]
+    errors = [4 * np.sqrt(p * (1 - p) / size) for p, size in zip(simulated, (n, agree.sum(), clean.sum()), strict=True)]
     assert (np.abs(np.subtract(noise.theory(pattern, ratio, num_classes), simulated)) <= np.maximum(errors, 1e-4)).all()
     assert noise.theoretical_accuracy(transition) == pytest.approx(noise.theory(pattern, ratio, num_classes)[0])
 

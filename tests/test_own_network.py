@@ -192,7 +192,7 @@ def test_weights_follow_from_the_seed_alone(loaded):
     """Though the function does not use it."""
     name = loaded("tiny")
     first, again, other = (networks.build_custom(name, (8, 8, 1), 10, seed).get_weights() for seed in (5, 5, 6))
-    assert all((a == b).all() for a, b in zip(first, again)) and (first[0] != other[0]).any()
+    assert all((a == b).all() for a, b in zip(first, again, strict=True)) and (first[0] != other[0]).any()
 
 
 def test_the_state_holds_that_of_random_layers(loaded):

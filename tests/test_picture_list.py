@@ -55,9 +55,10 @@ def refused(words, path, *options, **named):
 
 def written(table, file):
     """Write a list in the format of its name."""
+    lines = (f"{name}  {kind}\n" for name, kind in table[["id_code", "kind"]].itertuples(index=False))
     {".csv": lambda: table.to_csv(file, index=False), ".tsv": lambda: table.to_csv(file, index=False, sep="\t"),
      ".parquet": lambda: table.to_parquet(file), ".jsonl": lambda: table.to_json(file, orient="records", lines=True),
-     ".txt": lambda: file.write_text("".join(f"{name}  {kind}\n" for name, kind in zip(table["id_code"], table["kind"])))}[
+     ".txt": lambda: file.write_text("".join(lines))}[
          file.suffix]()
     return file
 
@@ -191,7 +192,7 @@ def shards(folder, columns, names=("train-00000-of-00002", "train-00001-of-00002
     import pyarrow.parquet
 
     folder.mkdir(exist_ok=True)
-    for name, part in zip(names, (slice(0, 10), slice(10, N))):
+    for name, part in zip(names, (slice(0, 10), slice(10, N)), strict=True):
         table = pyarrow.table({column: values[part] for column, values in columns.items()})
         if features:
             table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})

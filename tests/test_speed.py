@@ -14,7 +14,7 @@ def test_our_layers_are_no_slower_than_stock_layers_and_augmentation_is_no_bottl
     for turns in (2, 16):  # on a busy machine look once more before complaining
         best = throughput.best_of(turns, steps)
         # By wall or CPU time, whichever was disturbed less.
-        ratio = max(theirs / mine for theirs, mine in zip(best[stock], best[ours]))
+        ratio = max(theirs / mine for theirs, mine in zip(best[stock], best[ours], strict=True))
         if ratio >= 1:
             break
     assert ratio >= 1  # by how much depends on the CPU

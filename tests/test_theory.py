@@ -179,7 +179,7 @@ def test_the_figures_come_from_the_csvs_alone(finished, tmp_path):
     (pattern / "0.3").mkdir()
     (pattern / "0.3" / f"{NAME}.csv").write_text(text.replace("True", "False"))
     tables.draw_theory(pattern, options)
-    assert all(file.read_bytes() != old for file, old in zip(drawn, before))
+    assert all(file.read_bytes() != old for file, old in zip(drawn, before, strict=True))
     (pattern / "0.3" / f"{NAME}.csv").unlink()
     (pattern / "0.3").rmdir()
 

@@ -33,7 +33,7 @@ def test_augmentation_against_a_literal_version():
     draws = np.random.default_rng(1)
     offsets, mirrored = draws.uniform(-4, 4, (32, 2)), draws.random(32) < 0.5
     assert 0 < mirrored.sum() < 32
-    for image, result, (dx, dy), mirror in zip(images, ours, offsets, mirrored):
+    for image, result, (dx, dy), mirror in zip(images, ours, offsets, mirrored, strict=True):
         for row in range(12):
             for column in range(12):
                 x = min(max((11 - column if mirror else column) + dx, 0), 11)  # edge pixels repeat
@@ -63,7 +63,7 @@ def test_learning_rates_hold_for_as_many_epochs_as_published(script, epochs, cou
     """INCV and the theory lower the learning rate after an epoch, robust training from an epoch on (epochs from 0)."""
     rates = [utils.learning_rate(epoch, epochs, **script.SCHEDULE) for epoch in range(epochs)]
     values = {4: (1e-3, 5e-4, 2.5e-4, 1e-4), 5: (1e-3, 1e-4, 1e-5, 1e-6, 5e-7)}[len(counts)]
-    assert rates == [value for value, count in zip(values, counts) for _ in range(count)]
+    assert rates == [value for value, count in zip(values, counts, strict=True) for _ in range(count)]
     assert utils.scaled_epoch(20, 1, 50) == 1
 
 
