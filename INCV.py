@@ -19,15 +19,15 @@ if __name__ == "__main__":
     import signal
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the imports ends quietly; run_command replaces this
 
+import dataclasses
 import functools
 import json
 import math
-from collections import namedtuple
 
 import numpy as np
 
 from incv import noise, utils
-from incv.checking import export, grouping, issue_table, last_pass, report, verdict
+from incv.checking import check, export, grouping, last_pass, report
 from incv.runner import checkpoint, console, files, options, planning, start, sweep
 
 # Section 5 of the paper and the published code. The digits, which the paper does not use, get a small network without
@@ -51,10 +51,24 @@ SCHEDULE = {"published_epochs": 50, "initial": 1e-3, "drops": {20: 5e-4, 30: 2.5
 
 # --- the algorithm ----------------------------------------------------------------------------------------------------
 
-# select, candidate: bool [n]; ratio: the estimated noise ratio, float or None; records: a dict of counts and fractions per
-# iteration; early: why the algorithm ended before its last iteration, or None; out_of_fold: float [n, num_classes], the
-# latest probabilities of each sample by networks that were not trained on it.
-Selection = namedtuple("Selection", "select candidate ratio records early out_of_fold")
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Selection:
+    """What Algorithm 1 returns.
+
+    select, candidate: bool [n]; ratio: the estimated noise ratio, None if no iteration was carried out; records: a dict of
+    counts and fractions per iteration; early: why the algorithm ended before its last iteration, or None; first: float [n,
+    num_classes], the probabilities of iteration 1, which do not depend on the sample's own label as later ones do, by way of
+    what was selected (NaN for trusted samples); out_of_fold: float [n, num_classes], the latest probabilities of each sample
+    by networks that were not trained on it.
+    """
+
+    select: np.ndarray
+    candidate: np.ndarray
+    ratio: float | None
+    records: list
+    early: str | None
+    first: np.ndarray
+    out_of_fold: np.ndarray
 
 
 def incv(y_noisy, num_classes, noise_pattern, train, iterations=4, seed=0, after_iteration=None, split=utils.halves,
@@ -126,27 +140,29 @@ def incv(y_noisy, num_classes, noise_pattern, train, iterations=4, seed=0, after
     removes = not noise.pattern(noise_pattern).pairwise
     y_noisy = checked_labels(y_noisy, num_classes)
     select = np.zeros(len(y_noisy), dtype=bool) if trusted is None else np.array(trusted)
-    candidate, out_of_fold = ~select, np.full((len(y_noisy), num_classes), np.nan)
+    candidate, first, out_of_fold = ~select, *np.full((2, len(y_noisy), num_classes), np.nan)
     ratio, records, early = None, [], None
     for iteration in range(1, iterations + 1):
         if candidate.sum() < 2:
             early = f"{utils.many(candidate.sum(), 'candidate')} left, too few to split, after iteration {iteration - 1}"
             break
         keep_best = iteration <= iterations_with_best_epoch(noise_pattern, ratio)
-        first, second = split(np.flatnonzero(candidate), utils.rng(seed, "split", iteration))
-        if not len(first) or not len(second):
+        one, other = split(np.flatnonzero(candidate), utils.rng(seed, "split", iteration))
+        if not len(one) or not len(other):
             early = f"the candidates left belong together, and cannot be split, after iteration {iteration - 1}"
             break
         removed = np.flatnonzero(~select & ~candidate)  # no network is trained on these: both halves' networks predict them
         out_of_fold[removed] = 0
         agree, remove = np.zeros_like(select), np.zeros_like(select)
-        for half, (part, held_out) in enumerate([(first, second), (second, first)], start=1):
+        for half, (part, held_out) in enumerate([(one, other), (other, one)], start=1):
             joining = select if groups is None else select & ~np.isin(groups, groups[held_out])
             train_index = np.union1d(np.flatnonzero(joining), part)
             returned = train(train_index, held_out, removed, keep_best, iteration, half)
             probabilities, of_removed = np.split(
                 checked_probabilities(returned, len(held_out) + len(removed), num_classes), [len(held_out)])
             out_of_fold[held_out] = probabilities
+            if iteration == 1:
+                first[held_out] = probabilities
             out_of_fold[removed] += of_removed / 2
             agreeing = probabilities.argmax(axis=1) == y_noisy[held_out]
             if ratio is None:
@@ -165,7 +181,8 @@ def incv(y_noisy, num_classes, noise_pattern, train, iterations=4, seed=0, after
         if not agree.any():
             early = f"nothing was selected in iteration {iteration}"
             break
-    return Selection(select, candidate, ratio, records, early, out_of_fold)
+    return Selection(select=select, candidate=candidate, ratio=ratio, records=records, early=early, first=first,
+                     out_of_fold=out_of_fold)
 
 
 def checked_labels(y_noisy, num_classes):
@@ -334,64 +351,59 @@ def main():
 
 
 def run(plan, progress):
-    """Carry out one run (planning.Plan), from the noisy labels to the files."""
+    """Carry out one run (planning.Plan): start, select, check, write."""
     started = start.start_run(plan, {"dataset": "cifar10", **PUBLISHED, "bn_momentum": 0.99}, progress, SCHEDULE)
-    settings, path, dataset, y_noisy, resumed = started.settings, plan.path, started.dataset, started.y_noisy, started.resumed
-    if resumed:
-        done = sum(name.startswith("finished") for name in resumed)
-        passed = done // 2 - settings.iterations
-        where = f"iteration {done // 2 + 1}" if passed < 0 else f"last pass {passed + 1}"
-        print(f"resuming after {done} finished trainings" if "epoch" not in resumed else
-              f"resuming at {where}, half {done % 2 + 1}, epoch {int(resumed['epoch']) + 1}", flush=True)
-
-    def after_iteration(record, select):
-        truth = ""
-        if dataset.y_train is not None:
-            record["LP"], record["LR"] = noise.precision_and_recall(dataset.y_train, y_noisy, select)
-            truth = f", LP {noise.share(record['LP'])}, LR {noise.share(record['LR'])}"
-        progress.say(f"iteration {record['iteration']} of {settings.iterations}: {record['selected']} selected, "
-                     f"{record['removed']} removed, {record['left']} left, estimated noise ratio "
-                     f"{record['estimated_noise_ratio']:.3f}{truth}")
-
-    seed, num_classes = settings.seed, dataset.num_classes
+    settings, dataset, y_noisy = started.settings, started.dataset, started.y_noisy
     passes = last_pass.PASSES if settings.label_issues else 0
-    copies = last_pass.copies(dataset.x_train) if passes else None
-    split, units = utils.halves, None
-    if plan.source.path is not None and passes:
+    tell_where_it_resumes(started.resumed, settings.iterations)
+
+    copies, split, units = None, utils.halves, None
+    if passes:
+        copies = last_pass.copies(dataset.x_train)
         split, units = grouping.how_to_split(y_noisy, copies, dataset.groups)
-    train = Train(dataset, y_noisy, settings, progress, resumed, started.save_checkpoint, passes=passes)
-    first = np.full((len(y_noisy), num_classes), np.nan)
-    selection = incv(y_noisy, num_classes, noise.treated_as(settings), last_pass.keep_first(train, first),
-                     settings.iterations, seed, after_iteration, split, dataset.trusted, units)
+    train = Train(dataset, y_noisy, settings, progress, started.resumed, started.save_checkpoint, passes=passes)
+    selection = incv(
+        y_noisy, dataset.num_classes, noise.treated_as(settings), train, settings.iterations, settings.seed,
+        functools.partial(tell_iteration, started, progress), split if plan.source.path is not None else utils.halves,
+        dataset.trusted, units)
     if not selection.records:
         raise utils.UserError(f"{settings.dataset}: {selection.early}: give samples that differ and are not decided on")
     if selection.early:
         print(f"ended early: {selection.early}")
-    p = selection.out_of_fold[None]
-    if passes:
-        p = last_pass.out_of_fold(y_noisy, num_classes, selection.select, copies, train, seed, settings.iterations + 1,
-                                  passes, split if units is not None else None, dataset.trusted)
-    names = started.index if dataset.names is None else dataset.names
-    table = issue_table.label_issues(selection, y_noisy, dataset.class_names, names, p if passes else None, first,
-                                     dataset.trusted, dataset.groups, dataset.rows)
-    judged = None
-    if passes or dataset.given is not None:  # made noise is a published experiment, unless --label_issues asks
-        judged = verdict.verdict(y_noisy, first, p, table["issue"].to_numpy(), dataset.groups)
-        progress.say(f"verdict: {judged['sentence']}")
-    progress.say(utils.many(int(table["issue"].sum()), "label issue"))
-    write_results(path, started, selection, table, train.history, judged, copies)
-    checkpoint.remove_checkpoint(path)
-    listed = "_groups.csv, _label_issues.csv" if "group" in table else "_label_issues.csv"
-    print(f"written: {path}.csv, .json, .png, _history.csv, _history.png, _out_of_fold.csv, {listed}, _classes.png\n"
-          f"report: {path}_report.html")
+
+    checked = check.check(started, selection, train, passes, copies, split)
+    if checked.verdict:
+        progress.say(f"verdict: {checked.verdict['sentence']}")
+    progress.say(utils.many(int(checked.issues["issue"].sum()), "label issue"))
+
+    write_results(plan.path, started, selection, checked, train.history)
+    checkpoint.remove_checkpoint(plan.path)
 
 
-def write_results(path, started, selection, table, history, judged, copies):
-    """Write the files of a run (start.Started); the JSON, by which a run counts as finished, comes last.
+def tell_where_it_resumes(resumed, iterations):
+    """Print where a run resumes. resumed: {name: array} of its checkpoint, {} for none."""
+    if not resumed:
+        return
+    done = sum(name.startswith("finished") for name in resumed)
+    passed = done // 2 - iterations
+    where = f"iteration {done // 2 + 1}" if passed < 0 else f"last pass {passed + 1}"
+    print(f"resuming after {done} finished trainings" if "epoch" not in resumed else
+          f"resuming at {where}, half {done % 2 + 1}, epoch {int(resumed['epoch']) + 1}", flush=True)
 
-    table: of `issue_table.label_issues`; history: of `Train`; judged: of `verdict.verdict`, copies: of `last_pass.copies`, or
-    None.
-    """
+
+def tell_iteration(started, progress, record, select):
+    """Print what an iteration did, and add LP and LR to its record, where true labels are known (start.Started)."""
+    truth = ""
+    if started.dataset.y_train is not None:
+        record["LP"], record["LR"] = noise.precision_and_recall(started.dataset.y_train, started.y_noisy, select)
+        truth = f", LP {noise.share(record['LP'])}, LR {noise.share(record['LR'])}"
+    progress.say(f"iteration {record['iteration']} of {started.settings.iterations}: {record['selected']} selected, "
+                 f"{record['removed']} removed, {record['left']} left, estimated noise ratio "
+                 f"{record['estimated_noise_ratio']:.3f}{truth}")
+
+
+def write_results(path, started, selection, checked, history):
+    """Write the files of a run (start.Started, check.Checked); the JSON, by which a run counts as finished, comes last."""
     import pandas as pd
 
     from incv.reporting import figures
@@ -404,8 +416,9 @@ def write_results(path, started, selection, table, history, judged, copies):
         y = np.array([*dataset.class_names.astype(str), "another class", ""])[dataset.y_train]
     columns = {"y": y, "y_noisy": named(started.y_noisy),
                "select": selection.select, "candidate": selection.candidate, "eval_ratio": selection.ratio}
-    provenance |= {"iterations": selection.records, "ended_early": selection.early, "label_issues": int(table["issue"].sum())}
-    provenance |= {} if judged is None else {"verdict": judged}
+    provenance |= {"iterations": selection.records, "ended_early": selection.early,
+                   "label_issues": int(checked.issues["issue"].sum())}
+    provenance |= {"verdict": checked.verdict} if checked.verdict else {}
     files.write_table(files.beside(path, ".csv"), pd.DataFrame(columns))
     if settings.subset:
         files.write_table(files.beside(path, "_index.csv"), pd.DataFrame({"index": started.index}))
@@ -417,8 +430,11 @@ def write_results(path, started, selection, table, history, judged, copies):
     if dataset.left_out:
         files.write_table(files.beside(path, "_left_out.csv"), pd.DataFrame(
             {"file": dataset.left_out.keys(), "why": dataset.left_out.values()}))
-    report.write(path, table, started, provenance, copies)
+    report.write(path, checked, started, provenance)
     files.write_json(path, provenance)
+    listed = "_groups.csv, _label_issues.csv" if dataset.groups is not None else "_label_issues.csv"
+    print(f"written: {path}.csv, .json, .png, _history.csv, _history.png, _out_of_fold.csv, {listed}, _classes.png\n"
+          f"report: {path}_report.html")
 
 
 if __name__ == "__main__":

@@ -191,7 +191,7 @@ def hold_out(dataset, y_noisy, selection, seed):
         held_out = grouping.tenth(generator, group_names.numbers(dataset.groups))
         rest = np.setdiff1d(np.arange(len(y_noisy)), held_out)
     rest = np.sort(rest)
-    tested = dataset._replace(x_test=np.asarray(dataset.x_train[held_out]), y_test=y_noisy[held_out])
+    tested = dataclasses.replace(dataset, x_test=np.asarray(dataset.x_train[held_out]), y_test=y_noisy[held_out])
     if selection:
         selected, candidate, ratio = selection
         selection = selected[rest], candidate[rest], ratio
@@ -236,7 +236,7 @@ def plan_of_incv(plan):
     settings = plan.settings
     chosen = {option: getattr(settings, "incv_epochs" if option == "epochs" else option) for option in INCV.PUBLISHED}
     noisy = {name: getattr(settings, name) for name in planning.DETAILS if name in settings.names}
-    source = plan.source._replace(test_list=None, test_images=None)
+    source = dataclasses.replace(plan.source, test_list=None, test_images=None)
     settings, path = planning.one_run("INCV", source, noisy, settings.seed, settings.threads, chosen, INCV.DEFAULTS,
                                       INCV.SCHEDULE, plan.results_dir)
     return dataclasses.replace(plan, settings=settings, path=path, source=source)

@@ -4,6 +4,7 @@ Images stay uint8 [n, height, width, channels] in memory; training scales each b
 Sources: https://www.cs.toronto.edu/~kriz/cifar.html (files and MD5 sums), sklearn.datasets.load_digits.
 """
 import contextlib
+import dataclasses
 import hashlib
 import io
 import os
@@ -14,7 +15,6 @@ import tempfile
 import tokenize
 import zipfile
 import zlib
-from collections import namedtuple
 from pathlib import Path
 
 import numpy as np
@@ -45,16 +45,39 @@ CLASS_SIZES = {"cifar10": [5000] * 10, "cifar100": [500] * 100,
                "digits": [149, 152, 148, 153, 151, 152, 151, 149, 145, 150]}  # of the training samples
 SHAPES = {"cifar10": (32, 32, 3), "cifar100": (32, 32, 3), "digits": (8, 8, 1)}
 
-# x_*: uint8 [n, height, width, channels]; y_*: int64 [n], true labels, -1 for unknown ones (num_classes for a class
-# that is not trained on); pixel_max: the pixel value that
-# means 1.0; shift: the largest shift of the augmentation in pixels; flip: whether it mirrors; checksum: SHA-256 of the arrays.
-# Custom datasets (custom_data/) may also be float32 or [n, features], and have no true labels or test data (None). given:
-# the labels to check, int64 [n]; class_names [c]: what these integers stand for; names [n]: names of the samples.
-# warnings: what is read otherwise than written; left_out: {file: why it is not used}; trusted: the labels that a person
-# confirmed or corrected, bool [n]; groups: names of what samples belong to, object [n] (custom_data/group_names.py); rows:
-# positions of samples in a list of pictures (custom_data/image_list.py), int [n].
-Dataset = namedtuple("Dataset", "x_train y_train x_test y_test num_classes pixel_max shift flip checksum given class_names "
-                     "names warnings left_out trusted groups rows", defaults=[None, None, None, (), None, None, None, None])
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """Samples, true labels and what training needs to know of them.
+
+    x_train, x_test: uint8 [n, height, width, channels]; y_train, y_test: int64 [n], true labels, -1 for unknown ones
+    (num_classes for a class that is not trained on); pixel_max: the pixel value that means 1.0; shift: the largest shift of
+    the augmentation in pixels; flip: whether it mirrors; checksum: SHA-256 of the arrays.
+
+    Custom datasets (custom_data/) may also be float32 or [n, features], and have no true labels or test data (None). given:
+    the labels to check, int64 [n]; class_names [c]: what these integers stand for; names [n]: names of the samples; warnings:
+    values that were converted, reinterpreted or ignored; left_out: {file: why it is not used}; trusted: the labels that a
+    person confirmed or corrected, bool [n]; groups: names of what samples belong to, object [n]; rows: positions of samples in
+    a list of pictures, int [n].
+    """
+
+    x_train: np.ndarray
+    y_train: np.ndarray | None = None
+    x_test: np.ndarray | None = None
+    y_test: np.ndarray | None = None
+    num_classes: int
+    pixel_max: float = 1
+    shift: float = 0
+    flip: bool = False
+    checksum: str | None = None
+    given: np.ndarray | None = None
+    class_names: np.ndarray | None = None
+    names: np.ndarray | None = None
+    warnings: tuple | list = ()
+    left_out: dict | None = None
+    trusted: np.ndarray | None = None
+    groups: np.ndarray | None = None
+    rows: np.ndarray | None = None
 
 
 class DataError(utils.UserError):
@@ -94,7 +117,8 @@ def load(name, data_dir=None):
     digest = hashlib.sha256()
     for array in (x_train, y_train, x_test, y_test):
         digest.update(np.ascontiguousarray(array))
-    return Dataset(x_train, y_train, x_test, y_test, SIZES[name][1], pixel_max, shift, flip, digest.hexdigest())
+    return Dataset(x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test, num_classes=SIZES[name][1],
+                   pixel_max=pixel_max, shift=shift, flip=flip, checksum=digest.hexdigest())
 
 
 def part(dataset, index):
@@ -104,7 +128,7 @@ def part(dataset, index):
     if isinstance(x, np.memmap):
         for start in range(0, len(index), 1000):
             chosen[start:start + 1000] = x[index[start:start + 1000]]
-    return dataset._replace(x_train=chosen, **{
+    return dataclasses.replace(dataset, x_train=chosen, **{
         name: getattr(dataset, name)[index] for name in ("y_train", "given", "names", "trusted", "groups", "rows")
         if getattr(dataset, name) is not None})
 

@@ -113,46 +113,41 @@ def find_label_issues(x, labels, model=None, noise_pattern="sym", iterations=2, 
         x = x.iloc[rows] if hasattr(x, "iloc") else x[rows] if hasattr(x, "shape") else np.asarray(x)[rows]
     if pred_probs is not None:
         p = _checked_probabilities(_of_classes(pred_probs, class_names), n, len(class_names))[None, rows]
-        return _table(None, given, class_names, keep, p, p[0], groups)
+        return _table("", given, class_names, keep, p, p[0], groups)
     settings = Settings(epochs=epochs or INCV.EPOCHS["small"](len(given), batch_size), batch_size=batch_size,
                         iterations=iterations, seed=seed)
     copies, c = last_pass.copies(x), len(class_names)
 
     def checked(given, quiet):
-        """Return (INCV.Selection, the probabilities of the passes, those of the first iteration) for labels."""
+        """Return (INCV.Selection, the probabilities of the last passes) for labels."""
         train = _train_of(model, x, given, class_names, settings, passes, quiet)
-        first = np.full((len(given), c), np.nan)
         split, units = grouping.how_to_split(given, copies, names)
-        selection = INCV.incv(given, c, noise_pattern, last_pass.keep_first(train, first), iterations, seed, split=split,
-                              groups=units)
-        return selection, last_pass.out_of_fold(given, c, selection.select, copies, train, seed, iterations + 1, passes,
-                                                split), first
+        selection = INCV.incv(given, c, noise_pattern, train, iterations, seed, split=split, groups=units)
+        return selection, last_pass.out_of_fold(given, c, selection.select, train, seed, iterations + 1, split, passes)
 
     def again(number):
         bar.show((number - 1) / permutations, f"labels permuted, run {number} of at most {permutations}", True)
         permuted = utils.rng(seed, "permuted labels", number).permutation(given)
         return permuted, checked(permuted, True)[1]
 
-    selection, p, first = checked(given, quiet)
+    selection, p = checked(given, quiet)
     bar = console.Progress(quiet)
     if permutations is None:
         permutations = 99 if hasattr(model, "predict_proba") and len(given) <= 2000 else 0
-    return _table(selection, given, class_names, keep, p, first, groups, again if groups is None else None, permutations)
+    status = issue_table.status_of(selection) if selection.records else ""
+    return _table(status, given, class_names, keep, p, selection.first, groups, None if groups is not None else again,
+                  permutations)
 
 
-def _table(selection, given, class_names, keep, p, first, groups=None, again=None, permutations=0):
+def _table(status, given, class_names, keep, p, first, groups=None, again=None, permutations=0):
     """Return the DataFrame of `find_label_issues`.
 
-    selection: INCV.Selection or None; p: float [passes, number kept, num_classes]; first: float [number kept, num_classes];
+    status: of the samples kept; p: float [passes, number kept, num_classes]; first: float [number kept, num_classes];
     groups: of all samples, or None; again, permutations: for `verdict.verdict`.
     """
-    nobody = np.zeros(len(given), dtype=bool)
-    selection = selection or INCV.Selection(nobody, nobody, None, [], None, None)
     names = None if groups is None else groups[keep]
-    table = issue_table.label_issues(selection, given, class_names, np.flatnonzero(keep), p, first, groups=names)
+    table = issue_table.by_last_passes(given, class_names, np.flatnonzero(keep), status, p, first, groups=names)
     found = verdict.verdict(given, first, p, table["issue"].to_numpy(), names, again, permutations)
-    if not selection.records:
-        table["status"] = ""
     if not keep.all():
         table = table.set_index("sample").reindex(range(len(keep))).rename_axis("sample").reset_index()
         table.loc[~keep, "status"], table["issue"] = "not checked", table["issue"].eq(True)
@@ -268,7 +263,7 @@ def _keras_train(build, x, given, num_classes, settings, passes, quiet):
     if network.output_shape[-1] != num_classes or network.input_shape[1:] != x.shape[1:]:
         raise data.DataError(f"the model takes samples of shape {network.input_shape[1:]} and has {network.output_shape[-1]} "
                              f"classes; the samples have shape {x.shape[1:]} and {num_classes} classes")
-    dataset = data.Dataset(x, None, None, None, num_classes, pixel_max=1, shift=0, flip=False, checksum=None)
+    dataset = data.Dataset(x_train=x, num_classes=num_classes)
     return INCV.Train(dataset, given, settings, console.Progress(quiet), {}, lambda **_: None, network, passes)
 
 

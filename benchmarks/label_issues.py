@@ -180,7 +180,7 @@ def by_network(x, given, model, folds, seed):
     keras.utils.set_random_seed(int(utils.rng(seed, "weights").integers(2 ** 32)))
     p, num_classes = np.empty((len(given), len(np.unique(given)))), len(np.unique(given))
     settings = Settings(epochs=INCV.EPOCHS["small"](len(given), 32), batch_size=32, iterations=FOLDS, seed=seed)
-    dataset = data.Dataset(x, None, None, None, num_classes, pixel_max=1, shift=0, flip=False, checksum=None)
+    dataset = data.Dataset(x_train=x, num_classes=num_classes)
     train = INCV.Train(dataset, given, settings, console.Progress(quiet=True), {}, lambda **_: None, model())
     for number, (train_index, held_out) in enumerate(folds.split(given, given)):
         # iteration and half decide the order of the batches

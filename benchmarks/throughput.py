@@ -53,7 +53,7 @@ def keras_steps(batches, wanted=None):
     def coteaching_step(precision):
         networks = [network(precision, seed=seed, masked=keras.backend.backend() == "jax") for seed in (1, 2)]
         coteacher = coteaching.make_coteacher(networks, 255)
-        dataset = data.Dataset(x, None, None, None, 10, 255, 4, True, "")
+        dataset = data.Dataset(x_train=x, num_classes=10, pixel_max=255, shift=4, flip=True)
         return lambda: coteaching.coteach_epoch(coteacher, dataset, y, np.arange(n), np.arange(0), utils.rng(0), BATCH, 1e-3,
                                                 lambda size: KEEP)
 

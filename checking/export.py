@@ -1,4 +1,5 @@
 """Write the samples that a run of INCV has selected to a file: the cleaned data."""
+import dataclasses
 import json
 import os
 import zipfile
@@ -185,7 +186,7 @@ def corrected(values, kept, plan):
     labels, source = values[kept], plan.source
     if not source.decisions:
         return labels
-    written, decided = load.load_dataset(source._replace(decisions=None)), load.load_dataset(source)
+    written, decided = load.load_dataset(dataclasses.replace(source, decisions=None)), load.load_dataset(source)
     given = dict(zip(written.names.tolist(), written.given, strict=True))
     wanted = dict(zip(decided.names.tolist(), decided.given, strict=True))
     for place, position in enumerate(kept):

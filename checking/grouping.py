@@ -93,7 +93,7 @@ def have_labels(table):
 # --- for a person -----------------------------------------------------------------------------------------------------
 
 def with_margins(table, names):
-    """Return the DataFrame of `issue_table.label_issues` with the columns group (names as given) and group_margin, a mean."""
+    """Return the DataFrame of `issue_table.by_last_passes` with the columns group (names as given), group_margin (mean)."""
     groups, margins = group_names.numbers(group_names.as_text(names)), table["margin"].to_numpy(dtype=float)
     return table.assign(group=names, group_margin=mean(groups, margins)[groups])
 

@@ -14,7 +14,7 @@ def contact_sheet(x, positions, worst, pixel_max, title, file):
     """Draw the images of the worst label issues, each with given → suggested label.
 
     x: [n, height, width, channels]; positions: of the issues in x, worst first; worst: their rows of
-    `issue_table.label_issues`; pixel_max: the pixel value that means 1.0.
+    `issue_table.by_last_passes`; pixel_max: the pixel value that means 1.0.
     """
     shown = min(len(positions), COLUMNS * ROWS)
     rows = -(-shown // COLUMNS)

@@ -1,6 +1,7 @@
 """The last pass: after INCV, every sample gets a prediction by models that were trained on nearly clean labels, but not on it.
 
-    passes = out_of_fold(y, num_classes, selected, copies(x), train, seed, first_iteration=3)
+    split, units = grouping.how_to_split(y, copies(x))
+    passes = out_of_fold(y, num_classes, selected, train, seed, 3, split)
     p = averaged(passes, first)                                  # first: what the networks of iteration 1 say
     found = issues(y, p, ratio=0.2)                              # of which no more than a fifth can be
 """
@@ -68,7 +69,7 @@ def _digest(content):
     return hashlib.blake2b(content, digest_size=16).digest()
 
 
-def out_of_fold(y, num_classes, selected, groups, train, seed, first_iteration, passes=PASSES, split=None, confirmed=None):
+def out_of_fold(y, num_classes, selected, train, seed, first_iteration, split, passes=PASSES, confirmed=None):
     """Predict all samples by models trained on the trusted samples of the other half.
 
     The first pass trusts the samples that INCV selected, each further pass those whose label the passes so far predict, in
@@ -80,13 +81,12 @@ def out_of_fold(y, num_classes, selected, groups, train, seed, first_iteration, 
         The given labels.
     num_classes : int
     selected : bool array [n]
-    groups : int array [n]
-        See `stratified_halves`.
     train : callable
         As for `INCV.incv`; called with the iterations first_iteration, first_iteration + 1 ...
-    seed, first_iteration, passes : int
-    split : callable, optional
-        ``split(positions, generator)`` returns two halves; by default `stratified_halves`.
+    seed, first_iteration : int
+    split : callable
+        ``split(positions, generator)`` returns two halves (`grouping.how_to_split`).
+    passes : int
     confirmed : bool array [n], optional
         Samples whose labels a person confirmed: trusted in every pass.
 
@@ -98,7 +98,7 @@ def out_of_fold(y, num_classes, selected, groups, train, seed, first_iteration, 
     every, p, trusted = np.arange(len(y)), np.empty((passes, len(y), num_classes)), np.asarray(selected)
     for number in range(passes):
         generator = utils.rng(seed, "last pass", number)
-        halves = split(every, generator) if split else stratified_halves(every, generator, y, groups)
+        halves = split(every, generator)
         for half, (mine, others) in enumerate((halves, halves[::-1]), start=1):
             train_index = mine[trusted[mine]]
             if len(np.unique(y[train_index])) < 2:  # nothing to learn from: the classes as often as they are
@@ -108,20 +108,6 @@ def out_of_fold(y, num_classes, selected, groups, train, seed, first_iteration, 
         trusted = p[:number + 1].mean(axis=0).argmax(axis=1) == y
         trusted |= False if confirmed is None else confirmed
     return p
-
-
-def keep_first(train, first):
-    """Return a `train` function of `INCV.incv` that also writes the probabilities of iteration 1 to `first`, [n, c].
-
-    They do not depend on the sample's own label, as later ones do, by way of the samples that were selected.
-    """
-    def remembering(train_index, held_out, removed, keep_best, iteration, half):
-        probabilities = train(train_index, held_out, removed, keep_best, iteration, half)
-        if iteration == 1:
-            first[held_out] = probabilities[:len(held_out)]
-        return probabilities
-
-    return remembering
 
 
 def averaged(passes, first):

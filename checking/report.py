@@ -17,15 +17,14 @@ from incv.runner import files
 MOST_IN_ALL, MOST_OF_A_CLASS = 100, 30  # label issues on the page: overall, and of each class
 
 
-def write(path, table, started, provenance, copies=None):
+def write(path, checked, started, provenance):
     """Write the lists of label issues, the contact sheet, the figure of the classes and the report of a run.
 
-    path: of the run; table: of `issue_table.label_issues`; started: start.Started; provenance: the content of the run's JSON;
-    copies: of `last_pass.copies`, or None.
+    path: of the run; checked: check.Checked; started: start.Started; provenance: the content of the run's JSON.
     """
     from incv.checking import issue_figures
 
-    dataset, settings = started.dataset, provenance["settings"]
+    dataset, settings, table = started.dataset, provenance["settings"], checked.issues
     probabilities = {name: table[name].round(6) for name in ("p_given", "p_suggested", "margin", "group_margin")
                      if name in table}
     worst, rounded = issue_table.worst_first(table), table.assign(**probabilities)
@@ -54,7 +53,7 @@ def write(path, table, started, provenance, copies=None):
             dataset.x_train, worst.index.to_numpy(), worst, dataset.pixel_max, title, file))
     pictures = {"iterations": files.beside(path, ".png").read_bytes(), "classes": drawn.read_bytes()}
     counts = dict(zip(class_names, np.bincount(given, minlength=dataset.num_classes), strict=True))
-    contradictory = issue_table.contradictions(table, copies)
+    contradictory = issue_table.contradictions(table, checked.copies)
     files.write_text(files.beside(path, "_report.html"), page(
         title, provenance, worst, counts, pictures, thumbnail if dataset.x_train.ndim == 4 else None, contradictory,
         by_group))

@@ -3,6 +3,7 @@
     found = verdict(y, first, passes, issue)
     print(found["sentence"])
 """
+import dataclasses
 import math
 
 import numpy as np
@@ -17,6 +18,20 @@ EXPONENTS = np.geomspace(1 / 64, 8, 37)  # of probabilities that are too sure (b
 INTERVAL = 1.92  # the log-likelihood that a 95 % interval may lose: half the quantile of chi-squared
 RIGHT = 0.8  # networks that are right less often than this make too many errors of their own to use the whole list
 SUREST = 0.2  # the fraction of samples for which errors of the networks are taken to be rare
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Fit:
+    """How many labels are wrong.
+
+    ratio, low, high: the noise ratio ε and its 95 % profile-likelihood interval; wrong: each label's probability of being
+    wrong, float [n].
+    """
+
+    ratio: float
+    low: float
+    high: float
+    wrong: np.ndarray
 
 
 def verdict(y, first, passes, issue, groups=None, again=None, runs=0):
@@ -79,12 +94,12 @@ def verdict(y, first, passes, issue, groups=None, again=None, runs=0):
     agreement, permuted, learned, doubtful = _learned(group_names.majority(pieces, y), grouping.mean(pieces, first))
     surer, made = (False, 0) if learned or not doubtful or again is None else _surer(y, passes, again, runs)
     learned = learned or surer
-    *by_agreement, right = fit_agreement(y, p, weights)
-    ratio, low, high, wrong = fit(y, p, last_pass.consistency(passes), weights, most=right)
+    by_agreement, right = fit_agreement(y, p, weights)
+    estimate = fit(y, p, last_pass.consistency(passes), weights, most=right)
     if right < RIGHT:
-        ratio, wrong = (ratio + by_agreement[0]) / 2, (wrong + by_agreement[3]) / 2
-        low, high = min(low, by_agreement[1]), max(high, by_agreement[2])
-    precision = np.cumsum(wrong[listed]) / np.arange(1, len(listed) + 1)
+        estimate = Fit(ratio=(estimate.ratio + by_agreement.ratio) / 2, low=min(estimate.low, by_agreement.low),
+                       high=max(estimate.high, by_agreement.high), wrong=(estimate.wrong + by_agreement.wrong) / 2)
+    precision = np.cumsum(estimate.wrong[listed]) / np.arange(1, len(listed) + 1)
     top = int(np.max(np.flatnonzero(precision > 0.5), initial=-1)) + 1 if learned else 0
     use = learned and top == len(listed) and right >= RIGHT
     found = {"outcome": USE if use else TOP if top else NOTHING, "agreement": agreement,
@@ -92,7 +107,8 @@ def verdict(y, first, passes, issue, groups=None, again=None, runs=0):
              "margin": float(np.median(margins[listed])) if len(listed) else None, "wrong": None, "wrong_low": None,
              "wrong_high": None, "issues": len(listed), "expected_precision": None, "top": top, **about}
     if found["outcome"] != NOTHING:
-        found |= {"wrong": round(ratio * len(y)), "wrong_low": round(low * len(y)), "wrong_high": round(high * len(y)),
+        found |= {"wrong": round(estimate.ratio * len(y)), "wrong_low": round(estimate.low * len(y)),
+                  "wrong_high": round(estimate.high * len(y)),
                   "expected_precision": float(precision[-1]) if len(listed) else None}
     return {"outcome": found["outcome"], "sentence": _sentence(found, learned), **found}
 
@@ -139,7 +155,7 @@ def largest_noise_ratio(y, p, consistency=None):
     """
     surest = np.argsort(-p.max(axis=1), kind="stable")[:math.ceil(SUREST * len(y))]
     missed = max((p[surest].argmax(axis=1) != y[surest]).mean(), 0.5 / len(surest))
-    return max(fit(y, p, consistency)[0], float(missed + math.sqrt(missed * (1 - missed) / len(surest))))
+    return max(fit(y, p, consistency).ratio, float(missed + math.sqrt(missed * (1 - missed) / len(surest))))
 
 
 def fit(y, p, consistency=None, weights=None, most=1):
@@ -154,10 +170,7 @@ def fit(y, p, consistency=None, weights=None, most=1):
 
     Returns
     -------
-    ratio, low, high : float
-        ε and its 95 % profile-likelihood interval.
-    wrong : float array [n]
-        Each label's probability of being wrong.
+    Fit
     """
     flow, candidates = _flow(y, p), []
     least = -np.inf if consistency is None else 1 - 2 * (1 - consistency)
@@ -173,7 +186,8 @@ def fit(y, p, consistency=None, weights=None, most=1):
     likelihood = np.array([_log_likelihood(right, wrong, weights, 1e-300) for right, wrong in candidates])
     exponent, best = np.unravel_index(likelihood.argmax(), likelihood.shape)
     within, (right, wrong) = np.flatnonzero(likelihood.max(axis=0) >= likelihood.max() - INTERVAL), candidates[exponent]
-    return NOISE[best], NOISE[within[0]], NOISE[within[-1]], _probability(NOISE[best], right, wrong)
+    return Fit(ratio=NOISE[best], low=NOISE[within[0]], high=NOISE[within[-1]],
+               wrong=_probability(NOISE[best], right, wrong))
 
 
 def fit_agreement(y, p, weights=None):
@@ -188,8 +202,7 @@ def fit_agreement(y, p, weights=None):
 
     Returns
     -------
-    ratio, low, high, wrong
-        As of `fit`.
+    Fit
     right : float
         The fraction of samples that networks predict right: the upper limit of its 95 % profile-likelihood interval.
     """
@@ -204,7 +217,7 @@ def fit_agreement(y, p, weights=None):
     true, within = _raised(p, EXPONENTS[row]), likelihood >= likelihood.max() - INTERVAL
     ratios = NOISE[within.any(axis=0)]
     wrong = _probability(NOISE[best], true[np.arange(len(y)), y], (true * _flow(y, p)[:, y].T).sum(axis=1))
-    return NOISE[best], ratios[0], ratios[-1], wrong, float(sure[within.any(axis=1)].max())
+    return Fit(ratio=NOISE[best], low=ratios[0], high=ratios[-1], wrong=wrong), float(sure[within.any(axis=1)].max())
 
 
 def _log_likelihood(right, wrong, weights, least):

@@ -1,11 +1,12 @@
 """Image files: which can be read, and their pixels as a viewer shows them."""
 import contextlib
+import dataclasses
 import hashlib
 import io
 import os
 import stat
 import sys
-from collections import Counter, namedtuple
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +22,21 @@ LARGEST_FILE = 2 ** 30  # bytes of an image file
 IMAGE_FILES = (".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".avif")
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "AVIF")  # by content, whatever the name: nothing else is opened
 
-# files: names relative to the folder, of the images that are used; labels: the class of each; shape: of all images; checksum:
-# of names and contents; left_out: {file: why it is not used}; warnings: list of str.
-Scan = namedtuple("Scan", "files labels shape checksum left_out warnings")
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Scan:
+    """The images of a folder or list that can be read.
+
+    files: their names, relative to the folder; labels: the class of each; shape: of all images; checksum: of names and
+    contents; left_out: {file: why it is not used}.
+    """
+
+    files: list
+    labels: list
+    shape: tuple
+    checksum: str
+    left_out: dict
+    warnings: list
 
 
 def scan_contents(folder, contents, image_size, left_out=(), if_none=None):
@@ -67,8 +80,8 @@ def scan_contents(folder, contents, image_size, left_out=(), if_none=None):
     warnings += [f"{folder}: {many(number, 'image')} {how}" for how, number in changed.items()]
     warnings += [f"{folder}: {many(several, 'file')} of several pages or frames: the first one is used"] if several else []
     shown_left_out = {shown(file): why for file, why in left_out.items()}
-    return Scan(list(files), [shown(label) for label in labels], (height, width, 1 if grey else 3), digest.hexdigest(),
-                shown_left_out, warnings)
+    return Scan(files=list(files), labels=[shown(label) for label in labels], shape=(height, width, 1 if grey else 3),
+                checksum=digest.hexdigest(), left_out=shown_left_out, warnings=warnings)
 
 
 def content_of(file):

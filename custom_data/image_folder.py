@@ -1,4 +1,5 @@
 """A folder of images with a subfolder per class: which files are used, and of which class."""
+import dataclasses
 import functools
 import itertools
 import os
@@ -123,8 +124,9 @@ def _scan(folder, stamps, labels, image_size, left_out):
              if (stem := re.sub(r"[-_ ](mask|seg|segmentation|label)(_\d+)?$", "", os.path.splitext(file)[0], flags=re.I))
              in stems and stem != os.path.splitext(file)[0]]
     if masks:
-        found = found._replace(warnings=[*found.warnings, f"{folder}: {many(len(masks), 'image')} such as {shown(masks[0])!r} "
-                                         f"may be masks of others, and are used as images: remove them if they are"])
+        told = (f"{folder}: {many(len(masks), 'image')} such as {shown(masks[0])!r} may be masks of others, and are used as "
+                f"images: remove them if they are")
+        found = dataclasses.replace(found, warnings=[*found.warnings, told])
     lost = sorted(set(map(shown, labels)) - set(found.labels))
     if lost:
         raise DataError(f"{folder / lost[0]}: none of its images can be read; replace them, or remove the folder")

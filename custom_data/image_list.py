@@ -4,12 +4,12 @@ or a .parquet, or a folder of its parts, that contains the pictures (custom_data
     if image_list.is_list(path, source): found = image_list.read(path, source)
     x, broken = image_list.decode(found, np.arange(len(found.rows)))
 """
+import dataclasses
 import functools
 import hashlib
 import os
 import re
 import unicodedata
-from collections import namedtuple
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +18,30 @@ from incv.custom_data import group_names, image_files, image_parquet, labels, ta
 from incv.data import DataError
 from incv.utils import listed, many
 
-# path; column: of the pictures; rows: positions in the list, int [n], of the samples; names [n]: the pictures as the list
-# writes them; files: paths relative to the list's folder, None for a .parquet with pictures; class_names, given [n]; y_train:
-# the true labels, int [n], -1 for unknown ones, or None; groups: object [n] or None; shape: of a picture; checksum, warnings,
-# left_out: as in data.Dataset.
-Pictures = namedtuple("Pictures", "path column rows names files class_names given y_train groups shape checksum warnings "
-                      "left_out")
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Pictures:
+    """What a list of pictures names: n samples, not yet decoded.
+
+    column: of the pictures; rows: positions in the list, int [n]; names [n]: the pictures as the list writes them; files:
+    paths relative to the list's folder, None for a .parquet with pictures; given: the labels, int [n]; y_train: the true
+    labels, int [n], -1 for unknown ones; groups: object [n]; shape: of a picture; checksum, warnings, left_out: as in
+    data.Dataset.
+    """
+
+    path: Path
+    column: str
+    rows: np.ndarray
+    names: np.ndarray
+    files: list | None
+    class_names: np.ndarray
+    given: np.ndarray
+    y_train: np.ndarray | None
+    groups: np.ndarray | None
+    shape: tuple
+    checksum: str
+    warnings: list
+    left_out: dict
 
 
 def is_list(path, source):
@@ -60,7 +78,7 @@ def read(path, source, known=None):
 def read_test(source, class_names):
     """Return the Pictures of --test_list, with labels among the class names of the dataset. source: its source.Source."""
     path = source.test_list
-    as_test = source._replace(images=source.test_images or source.images, group=None, true_label=None,
+    as_test = dataclasses.replace(source, images=source.test_images or source.images, group=None, true_label=None,
                               label=None if path.lower().endswith(".txt") else source.label)
     try:
         if not Path(path).is_file() and not image_parquet.is_parquet(path):
@@ -84,8 +102,9 @@ def _apart(test, training):
     common = len(of_both[0] & of_both[1])
     if common and common == len(of_both[0]):
         raise DataError(f"{test.path}: the networks are trained on these pictures; give another list")
-    return test._replace(warnings=[*test.warnings, f"--test_list {test.path}: the networks are trained on {common} of its "
-                                   f"{many(len(of_both[0]), 'picture')}: test accuracy is too high"]) if common else test
+    told = [f"--test_list {test.path}: the networks are trained on {common} of its {many(len(of_both[0]), 'picture')}: test "
+            f"accuracy is too high"] if common else []
+    return dataclasses.replace(test, warnings=[*test.warnings, *told])
 
 
 def _identity(path, source):
@@ -323,10 +342,11 @@ def _read(path, stamp, label, images, group, not_pictures, true_label, image_siz
         told = told + group_names.checked(of_group, given, class_names, f"{path}: --group {group}")
     content = (texts.tolist(), names, *(table[name].tolist() for name in (group, true_label) if name is not None))
     checksum = hashlib.sha256(scan.checksum.encode() + repr(content).encode("utf-8", "surrogateescape"))
-    return Pictures(path, column, rows, np.array([image_files.shown(names[row]) for row in rows], dtype=object),
-                    None if named is None else [files[row] for row in rows], class_names, given, y_train, of_group, scan.shape,
-                    checksum.hexdigest(), [*warnings, *scan.warnings, *told],
-                    missing | scan.left_out)
+    return Pictures(path=path, column=column, rows=rows, class_names=class_names, given=given, y_train=y_train,
+                    groups=of_group, names=np.array([image_files.shown(names[row]) for row in rows], dtype=object),
+                    files=None if named is None else [files[row] for row in rows], shape=scan.shape,
+                    checksum=checksum.hexdigest(), warnings=[*warnings, *scan.warnings, *told],
+                    left_out=missing | scan.left_out)
 
 
 def _named_twice(path, names, given):

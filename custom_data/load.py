@@ -6,6 +6,7 @@
 source: source.Source. Errors in the data are found here, before training, and reported in one line (data.DataError); what is
 read otherwise than written is a warning. No file can run code: objects in arrays are never unpickled.
 """
+import dataclasses
 import difflib
 import functools
 import re
@@ -47,18 +48,19 @@ def facts(source, label=None, **options):
         class_names, given, keep, warnings = _of_folder(path, found)
         names = [image_files.shown(file) for file, kept in zip(found.files, keep, strict=True) if kept]
         of_groups, _ = _groups_of_folder(source, names, given, class_names)
-        return Facts(name, _kind_of_images(found.shape), _size(source, names, given, class_names, of_groups), len(class_names),
-                     found.shape, found.checksum, class_names)
+        size = _size(source, names, given, class_names, of_groups)
+        return Facts(name=name, kind=_kind_of_images(found.shape), size=size, num_classes=len(class_names), shape=found.shape,
+                     checksum=found.checksum, class_names=class_names)
     if kind == "list":
         found = image_list.read(path, source)
         size = _size(source, found.rows, found.given, found.class_names, found.groups, found.names)
-        return Facts(name, _kind_of_images(found.shape), size, len(found.class_names), found.shape, found.checksum,
-                     found.class_names)
+        return Facts(name=name, kind=_kind_of_images(found.shape), size=size, num_classes=len(found.class_names),
+                     shape=found.shape, checksum=found.checksum, class_names=found.class_names)
     dataset, preprocessing = _file(source, kind)
     shape = dataset.x_train.shape[1:] if preprocessing is None else (preprocessing.num_features,)
     size = _size(source, dataset.names, dataset.given, dataset.class_names, dataset.groups)
-    return Facts(name, "table" if len(shape) == 1 else _kind_of_images(shape), size, dataset.num_classes, shape,
-                 dataset.checksum, dataset.class_names)
+    return Facts(name=name, kind="table" if len(shape) == 1 else _kind_of_images(shape), size=size, shape=shape,
+                 num_classes=dataset.num_classes, checksum=dataset.checksum, class_names=dataset.class_names)
 
 
 def load_dataset(source, label=None, scratch=None, quiet=True, **options):
@@ -103,8 +105,8 @@ def load_dataset(source, label=None, scratch=None, quiet=True, **options):
         warnings = [*warnings, f"{path}: {utils.many(len(broken), 'file')} not used: not a readable image"]
         left_out |= {names[number]: "not a readable image" for number in broken}
     of_groups, notes = _groups_of_folder(source, names.tolist(), given, class_names)
-    dataset = _of_images(x, given, class_names, names, found.checksum)._replace(
-        warnings=[*warnings, *notes], left_out=left_out, groups=of_groups)
+    dataset = _of_images(x, given, class_names, names, found.checksum, warnings=[*warnings, *notes], left_out=left_out,
+                         groups=of_groups)
     return _decided(source, data.part(dataset, np.setdiff1d(np.arange(len(files)), broken)) if broken else dataset)
 
 
@@ -112,13 +114,13 @@ def _with_test(dataset, source):
     """Return the Dataset of a list with the pictures of --test_list as test data, if it is given."""
     if source.test_list is None:
         return dataset
-    found = image_list.read_test(source, dataset.class_names)._replace(shape=dataset.x_train.shape[1:])
+    found = dataclasses.replace(image_list.read_test(source, dataset.class_names), shape=dataset.x_train.shape[1:])
     every = np.arange(len(found.rows))
     x, broken = image_list.decode(found, every)
     warnings = found.warnings + ([f"{found.path}: {utils.many(len(broken), 'file')} not used: not a readable image"]
                                  if broken else [])
     keep = np.setdiff1d(every, broken)
-    return dataset._replace(x_test=x[keep], y_test=found.given[keep], warnings=[*dataset.warnings, *warnings])
+    return dataclasses.replace(dataset, x_test=x[keep], y_test=found.given[keep], warnings=[*dataset.warnings, *warnings])
 
 
 def test_checksum(source):
@@ -148,7 +150,7 @@ def _decided(source, dataset):
     if not listed_pictures and np.issubdtype(np.asarray(dataset.names).dtype, np.integer):
         lost += [f"{source.path} has changed since {file} was written, whose decisions are about its rows by number: check "
                  f"that no row has moved" for file in decisions.of_other_data(source.decisions, dataset.checksum)]
-    dataset = dataset._replace(given=given, trusted=trusted, warnings=[*dataset.warnings, told, *lost])
+    dataset = dataclasses.replace(dataset, given=given, trusted=trusted, warnings=[*dataset.warnings, told, *lost])
     return dataset if used.all() else data.part(dataset, np.flatnonzero(used))
 
 
@@ -273,7 +275,7 @@ def kind_of(path, source):
 
 
 def _as_source(source, label, options):
-    return source if isinstance(source, Source) else Source(None, None, str(source), label, **options)
+    return source if isinstance(source, Source) else Source(path=str(source), label=label, **options)
 
 
 def what_changed(csv, source):
@@ -298,14 +300,14 @@ def _of_images(x, given, class_names, names, checksum, **others):
     pixel_max = 255 if isinstance(x, np.memmap) else max(float(x.max()), -float(x.min())) or 1.0
     shape = x.shape[1:]
     photographs = shape[2] >= 3 and _kind_of_images(shape) == "images"
-    return Dataset(**{"x_train": x, "y_train": None, "x_test": None, "y_test": None, **others},
+    return Dataset(x_train=x, **others,
                    num_classes=len(class_names), pixel_max=pixel_max, shift=min(shape[:2]) / 8, flip=photographs,
                    checksum=checksum, given=given, class_names=class_names, names=names)
 
 
 def _of_vectors(given, class_names, names, checksum, **others):
     """Return the Dataset of samples that are features, without them: see `_with_features`."""
-    return Dataset(**{"x_train": np.empty((len(given), 0)), "y_train": None, "x_test": None, "y_test": None, **others},
+    return Dataset(x_train=np.empty((len(given), 0)), **others,
                    num_classes=len(class_names), pixel_max=1, shift=0, flip=False, checksum=checksum, given=given,
                    class_names=class_names, names=names)
 
@@ -314,7 +316,7 @@ def _with_features(dataset, preprocessing):
     """Return a Dataset of `_of_vectors` with its features, standardised, float32 [n, d]; its x_test is raw until then."""
     x_test = dataset.x_test if dataset.x_test is None else preprocessing.transform(
         dataset.x_test, preprocessing.path).astype(np.float32)
-    return dataset._replace(x_train=np.ascontiguousarray(preprocessing.x, dtype=np.float32), x_test=x_test)
+    return dataclasses.replace(dataset, x_train=np.ascontiguousarray(preprocessing.x, dtype=np.float32), x_test=x_test)
 
 
 def _of_list(found, scratch, quiet):
@@ -328,7 +330,8 @@ def _of_list(found, scratch, quiet):
     _check_what_is_left(found.given, broken, found.class_names, found.path)
     told = f"{found.path}: {utils.many(len(broken), 'file')} not used: not a readable image"
     left_out = found.left_out | {found.names[number]: "not a readable image" for number in broken}
-    return data.part(dataset._replace(warnings=[*found.warnings, told], left_out=left_out), np.setdiff1d(every, broken))
+    dataset = dataclasses.replace(dataset, warnings=[*found.warnings, told], left_out=left_out)
+    return data.part(dataset, np.setdiff1d(every, broken))
 
 
 def _check_what_is_left(given, broken, class_names, path):

@@ -1,13 +1,46 @@
 """Where a dataset comes from, and what is known before it is read."""
-from collections import namedtuple
+import dataclasses
 
-# What is known before a dataset is read. kind: decides the defaults (the name of a published dataset; "images",
-# "small_images" or "table" for custom ones); size: training samples; shape: of a sample. For custom datasets: checksum;
-# class_names.
-Facts = namedtuple("Facts", "name kind size num_classes shape checksum class_names", defaults=[None] * 2)
+import numpy as np
 
-# Where samples and labels come from. facts: Facts; data_dir: the folder of the CIFAR batches, None for the default; path,
-# label, image_size, drop, decimal, decisions (a list of files), group, images, true_label, classes, test_list, test_images: of
-# a custom dataset (load.py), None for a published one; labels: a file of human labels, or of the labels of an .npy.
-Source = namedtuple("Source", "facts data_dir path label image_size labels drop decimal decisions group images "
-                    "true_label classes test_list test_images", defaults=[None] * 14)
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What is known of a dataset before it is read.
+
+    name: in the paths of results; kind: decides the defaults (the name of a published dataset; "images", "small_images" or
+    "table" for custom ones); size: training samples; shape: of a sample; checksum, class_names: of custom datasets.
+    """
+
+    name: str
+    kind: str
+    size: int
+    num_classes: int
+    shape: tuple
+    checksum: str | None = None
+    class_names: np.ndarray | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Source:
+    """Where samples and labels come from: the options of a command line.
+
+    data_dir: the folder of the CIFAR batches, None for the default; path: of a custom dataset, None for a published one, and
+    so are label ... test_images; labels: a file of human labels, or of the labels of an .npy; decisions: a list of files.
+    """
+
+    facts: Facts | None = None
+    data_dir: str | None = None
+    path: str | None = None
+    label: str | None = None
+    image_size: int | None = None
+    labels: str | None = None
+    drop: list | None = None
+    decimal: str | None = None
+    decisions: list | None = None
+    group: str | None = None
+    images: str | None = None
+    true_label: str | None = None
+    classes: int | None = None
+    test_list: str | None = None
+    test_images: str | None = None

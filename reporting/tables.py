@@ -99,7 +99,7 @@ def _check(script, path, provenance):
     """Raise an error unless a run's JSON, and the CSV that tables need, are as its script writes them."""
     settings = provenance["settings"]
     ratio = settings.noise_ratio
-    if not isinstance(settings.backend, str) or not isinstance(settings.method, str if script == "INCV_main" else type(None)):
+    if not isinstance(settings.backend, str) or script == "INCV_main" and not isinstance(settings.method, str):
         raise ValueError("no backend or method")
     if not isinstance(settings.noise_pattern, str) or not (ratio is None or 0 <= ratio <= 1):
         raise ValueError("not a noise setting")

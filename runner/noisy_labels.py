@@ -6,6 +6,7 @@
 The noise ratio, and as which of the published patterns INCV treats the noise, are computed from the matrix, and so is the
 theory (`noise.theory_of`).
 """
+import dataclasses
 import hashlib
 import re
 from pathlib import Path
@@ -108,7 +109,7 @@ def load(settings, dataset, labels=None, transition=None):
         given = data.human_labels(labels, settings.label_set, dataset.y_train)
         if hashlib.sha256(given).hexdigest() != settings.labels_checksum:
             raise DataError(f"{labels}: changed since the command started; rerun the same command")
-        dataset = dataset._replace(given=given)
+        dataset = dataclasses.replace(dataset, given=given)
     if settings.subset:
         classes = dataset.y_train if settings.noise_ratio is not None else dataset.given
         index = data.class_balanced_subset(classes, settings.subset, utils.rng(seed, "subset"))

@@ -70,7 +70,7 @@ def plan(script, parser, defaults, schedule, methods=None):
     if args.inspect:
         sys.exit(print("\n".join(inspect(source))))
     noisy, ratios = _noise(args, parser, source)
-    source, transition = source._replace(labels=noisy.pop("labels", source.labels)), noisy.pop("transition", None)
+    source, transition = dataclasses.replace(source, labels=noisy.pop("labels", source.labels)), noisy.pop("transition", None)
     facts, network = source.facts, None
     size, num_classes, kind = facts.size, facts.num_classes, "table" if len(facts.shape) == 1 else "images"
     if custom_network.is_file(args.architecture):
@@ -120,31 +120,33 @@ def _source(args):
     """Return the source.Source of --dataset."""
     if args.dataset not in data.SIZES:
         path = Path(args.dataset)
-        decisions = args.decisions and [str(Path(file).absolute()) for file in args.decisions]
+        of_person = args.decisions and [str(Path(file).absolute()) for file in args.decisions]
         labels = str(Path(args.labels).absolute()) if arrays.is_npy(path) and args.labels else None
         if table_file.is_table(path) and path.suffix.lower() != ".parquet":  # as table_file names columns
             vars(args).update({name: table_file.composed(path, value.strip()) for name in ("label", "group", "true_label")
                                if isinstance(value := getattr(args, name), str)})
             args.drop = args.drop and [table_file.composed(path, name) for name in args.drop]
-        source = Source(None, None, str(path.absolute()), args.label, args.image_size, labels, args.drop, args.decimal,
-                        decisions, args.group, *(each and str(Path(each).absolute()) for each in [args.images]),
-                        args.true_label, args.classes, *(each and str(Path(each).absolute()) for each in (
-                                 args.test_list, args.test_images)))
+        images, test_list, test_images = (value and str(Path(value).absolute()) for value in (
+            args.images, args.test_list, args.test_images))
+        source = Source(path=str(path.absolute()), label=args.label, image_size=args.image_size, labels=labels, drop=args.drop,
+                        decimal=args.decimal, decisions=of_person, group=args.group, images=images, true_label=args.true_label,
+                        classes=args.classes, test_list=test_list, test_images=test_images)
         if args.group is not None and args.label_issues is False:
             raise data.DataError("--group needs the last pass: remove --no-label_issues")
-        return source._replace(facts=load.facts(source))
+        return dataclasses.replace(source, facts=load.facts(source))
     for option in OF_CUSTOM:
         if getattr(args, option) is not None:
             raise data.DataError(f"--{option} cannot be combined with --dataset {args.dataset}: it is for custom datasets")
-    facts = Facts(args.dataset, args.dataset, *data.SIZES[args.dataset], data.SHAPES[args.dataset])
-    return Source(facts, args.data_dir)
+    size, num_classes = data.SIZES[args.dataset]
+    facts = Facts(name=args.dataset, kind=args.dataset, size=size, num_classes=num_classes, shape=data.SHAPES[args.dataset])
+    return Source(facts=facts, data_dir=args.data_dir)
 
 
 def inspect(source):
     """Return lines that say what a source.Source would be read as."""
-    name, _, size, num_classes, shape = source.facts[:5]
-    return [f"{name}: {size} training samples of {' × '.join(map(str, shape))}, {num_classes} classes"] if (
-        source.path is None) else load.inspect(source)
+    facts = source.facts
+    return load.inspect(source) if source.path is not None else [
+        f"{facts.name}: {facts.size} training samples of {' × '.join(map(str, facts.shape))}, {facts.num_classes} classes"]
 
 
 def _noise(args, parser, source):

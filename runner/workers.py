@@ -70,7 +70,7 @@ def in_workers(script, missing, at_once, scheduler, progress):
     source = missing[0].source  # the same for all runs of a sweep
     if source.facts.name in data.CIFAR and source.path is None:
         data.load(source.facts.name, source.data_dir)  # one process downloads, or finds out that it cannot
-        source = source._replace(data_dir=str(Path(source.data_dir or data.DEFAULT_FOLDER).absolute()))
+        source = dataclasses.replace(source, data_dir=str(Path(source.data_dir or data.DEFAULT_FOLDER).absolute()))
     os.environ["PYTHONWARNINGS"] = ",".join(filter(None, [os.environ.get("PYTHONWARNINGS"), _TRACKER_TIDIES_UP]))
     lost, backend = concurrent.futures.BrokenExecutor, {"backend": "loky", "n_jobs": at_once}
     if scheduler is not None:

@@ -52,7 +52,7 @@ def dataset_of(x, y_train, shift=1, flip=False, pixel_max=16):
     """A data.Dataset of these training samples and true labels, without test data."""
     from incv import data
 
-    return data.Dataset(x, y_train, None, None, 10, pixel_max, shift, flip, "")
+    return data.Dataset(x_train=x, y_train=y_train, num_classes=10, pixel_max=pixel_max, shift=shift, flip=flip)
 
 
 # The files whose tests take longest, in this order: started first, they leave both processes of `make test` busy to the end.

@@ -1,4 +1,5 @@
 """Any dataset: read as a person sees it, or a clear word. Each kind of input has at least two instances."""
+import dataclasses
 import gzip
 import io
 
@@ -145,7 +146,7 @@ def test_a_column_of_text(tmp_path):
     assert "column 'text' used as text" in warnings and dataset.x_train.shape[1] >= 12
     fitted = LogisticRegression().fit(dataset.x_train[:100], dataset.given[:100])
     assert fitted.score(dataset.x_train[100:], dataset.given[100:]) > 0.95
-    source = Source(load.facts(tmp_path / "t.csv", "kind"), path=str(tmp_path / "t.csv"), label="kind")
+    source = Source(facts=load.facts(tmp_path / "t.csv", "kind"), path=str(tmp_path / "t.csv"), label="kind")
     pd.DataFrame({"text": text[:3]}).to_csv(tmp_path / "new.csv", index=False)
     assert np.allclose(load.samples_like(tmp_path / "new.csv", source)[0], dataset.x_train[:3])
 
@@ -183,7 +184,7 @@ def test_new_rows_are_read_as_the_training_rows_were(tmp_path, numbers):
     """Thousands' separators keep their meaning; text in a column of numbers is no missing value."""
     table = numbers.assign(v1=[f"{1000 * n + 1:,}.50" for n in range(N)])
     table.to_csv(tmp_path / "t.csv", index=False)
-    source = Source(load.facts(tmp_path / "t.csv", "kind"), path=str(tmp_path / "t.csv"), label="kind")
+    source = Source(facts=load.facts(tmp_path / "t.csv", "kind"), path=str(tmp_path / "t.csv"), label="kind")
     table.head(3).assign(v1=["1,001", "2,001", "3,001"]).to_csv(tmp_path / "new.csv", index=False)
     x = load.load_dataset(tmp_path / "t.csv", "kind").x_train
     assert np.allclose(load.samples_like(tmp_path / "new.csv", source)[0][:, 1], x[1:4, 1], atol=1e-3)
@@ -250,8 +251,8 @@ def test_arrays_read_as_grey_pictures_are_said(tmp_path):
         np.savez(tmp_path / "a.npz", x=rng.normal(size=(20, *shape)), y=np.arange(20) % 2)
         warnings = read(tmp_path / "a.npz", None)[1]
         assert said in warnings and "numpy.reshape(x, (len(x), -1))" in warnings if said else not warnings
-        source = Source(None, path=str(tmp_path / "a.npz"))
-        lines = load.inspect(source._replace(facts=load.facts(source)))
+        source = Source(path=str(tmp_path / "a.npz"))
+        lines = load.inspect(dataclasses.replace(source, facts=load.facts(source)))
         assert not said or any(line.startswith("warning: ") and said in line for line in lines)
 
 
@@ -454,7 +455,7 @@ def test_parts_above_the_classes_are_refused(tmp_path, parts):
 
 def test_pictures_are_predicted_like_the_folder(tmp_path):
     place = folder(tmp_path)
-    source = Source(load.facts(place), path=str(place))
+    source = Source(facts=load.facts(place), path=str(place))
     trained_on = load.load_dataset(place)
     x, names = load.samples_like(place / "a" / "0.png", source)
     assert (x[0] == trained_on.x_train[0]).all() and names == [str(place / "a" / "0.png")]

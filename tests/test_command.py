@@ -30,6 +30,7 @@ from conftest import (
 )
 
 from incv import data, noise
+from incv.runner.settings import Settings
 
 
 @pytest.fixture(scope="module")
@@ -279,10 +280,10 @@ def test_a_kill_while_a_checkpoint_is_put_into_place_loses_nothing(tmp_path):
     from incv.runner import checkpoint
 
     def saved(number):
-        checkpoint.save_checkpoint(tmp_path / "run", {"seed": 0}, epoch=number)
+        checkpoint.save_checkpoint(tmp_path / "run", Settings(seed=0), epoch=number)
 
     def found():
-        return int(checkpoint.load_checkpoint(tmp_path / "run", {"seed": 0})[0]["epoch"])
+        return int(checkpoint.load_checkpoint(tmp_path / "run", Settings(seed=0))[0]["epoch"])
 
     new, current, previous = (tmp_path / f"run.checkpoint{ending}" for ending in (".new", "", ".previous"))
     saved(1)
@@ -313,7 +314,7 @@ def test_a_damaged_json_is_no_finished_run(tmp_path, content):
 
     (tmp_path / "run.csv").touch()
     (tmp_path / "run.json").write_text(content)
-    assert not files.is_finished(tmp_path / "run", {"seed": 0})
+    assert not files.is_finished(tmp_path / "run", Settings(seed=0))
 
 
 def test_closed_output_gives_no_traceback(finished):

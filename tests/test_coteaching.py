@@ -1,4 +1,5 @@
 """The compiled step of modified Co-teaching against a literal NumPy version of it, on TensorFlow and on JAX."""
+import dataclasses
 import importlib.util
 import os
 import subprocess
@@ -88,7 +89,7 @@ def test_the_clean_fraction_is_of_known_true_labels(digits):
     coteacher = coteaching.make_coteacher(networks, 16)
     truth = np.where(generator.random(len(y)) < 0.4, (y + 1) % 10, y)
     truth[generator.random(len(y)) < 0.5] = -1
-    dataset = dataset_of(x, y)._replace(y_train=truth)
+    dataset = dataclasses.replace(dataset_of(x, y), y_train=truth)
     [batch] = coteaching.joint_batches(dataset, np.arange(BATCH), np.arange(0), utils.rng(3), BATCH, lambda n: n // 2)
     kept = [batch.index[positions] for positions in numpy_selection(networks, x, y, batch.index, batch.transforms, BATCH // 2)]
     found = coteaching.coteach_epoch(coteacher, dataset, y, np.arange(BATCH), np.arange(0), utils.rng(3), BATCH, 1e-3,
@@ -96,7 +97,7 @@ def test_the_clean_fraction_is_of_known_true_labels(digits):
     for number, positions in enumerate(kept, start=1):
         known = positions[truth[positions] >= 0]
         assert 0 < len(known) < len(positions) and found[f"clean_{number}"] == np.mean(truth[known] == y[known])
-    nothing_known = dataset._replace(y_train=np.full(len(y), -1))
+    nothing_known = dataclasses.replace(dataset, y_train=np.full(len(y), -1))
     unknown = coteaching.coteach_epoch(coteacher, nothing_known, y, np.arange(BATCH), np.arange(0), utils.rng(3), BATCH, 1e-3,
                                        lambda n: n)
     assert list(unknown) == ["loss_1", "loss_2"]

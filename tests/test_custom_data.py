@@ -178,8 +178,8 @@ def test_corrected_labels_are_cleaned_and_trained_on_with_overwrite(tmp_path):
 def test_what_is_held_out_is_not_trained_on():
     n = 45
     given, select = np.arange(n) % 2, np.arange(n) % 3 == 0
-    dataset = data.Dataset(np.arange(n, dtype=np.float32)[:, None], None, None, None, 2, 1, 0, False, "", given,
-                           np.array(["a", "b"]), np.arange(n))
+    dataset = data.Dataset(x_train=np.arange(n, dtype=np.float32)[:, None], num_classes=2, given=given,
+                           class_names=np.array(["a", "b"]), names=np.arange(n))
     rest, y_noisy, (selected, candidate, ratio) = INCV_main.hold_out(dataset, given, (select, ~select, 0.2), seed=0)
     trained_on, tested_on = rest.x_train[:, 0].astype(int), rest.x_test[:, 0].astype(int)
     assert len(tested_on) == 5 and sorted([*trained_on, *tested_on]) == list(range(n))
@@ -233,7 +233,7 @@ def test_an_npy_of_samples_beside_one_of_labels(tmp_path):
     np.save(tmp_path / "x.npy", x)
     np.save(tmp_path / "y.npy", NAMES[given])
     np.savez(tmp_path / "both.npz", x=x, y=NAMES[given])
-    source = Source(None, None, str(tmp_path / "x.npy"), labels=str(tmp_path / "y.npy"))
+    source = Source(path=str(tmp_path / "x.npy"), labels=str(tmp_path / "y.npy"))
     dataset = load.load_dataset(source)
     assert (dataset.x_train[..., 0] == x).all() and (dataset.class_names[dataset.given] == NAMES[given]).all()
     mapped = dataset.x_train
@@ -500,7 +500,7 @@ def test_names_that_are_numbers_or_missing_values_to_others(tmp_path):
 
 
 def samples(file, path, label=None):
-    source = Source(load.facts(path, label), path=str(path), label=label)
+    source = Source(facts=load.facts(path, label), path=str(path), label=label)
     return load.samples_like(file, source)[0]
 
 

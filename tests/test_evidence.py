@@ -95,7 +95,7 @@ def test_csvs_of_the_theory_have_the_json_that_made_them():
     for run in found.itertuples():
         table, provenance = pd.read_csv(files.csv_of(run.path)), run.provenance
         assert run.path.parent == REFERENCE / run.dataset / run.noise_pattern / str(run.noise_ratio)
-        assert files.name_of_settings(run.path).count("both_halves") == provenance["settings"]["both_halves"]
+        assert files.name_of_settings(run.path).count("both_halves") == provenance["settings"].both_halves
         assert provenance["measured"]["accuracy"] == pytest.approx((table["y_pred"] == table["y_noisy"]).mean())
         assert provenance["memorised"] == table["memorised"].all()
 

@@ -1,4 +1,5 @@
 """Samples that belong together: halves, decisions, warnings and the verdict by group, in Python and by the commands."""
+import dataclasses
 import json
 
 import numpy as np
@@ -72,7 +73,7 @@ def test_no_model_is_trained_on_a_group_that_it_predicts():
         return KNeighborsClassifier(3).fit(x[train_index], y[train_index]).predict_proba(x[np.r_[held_out, removed]])
 
     selection = INCV.incv(y, 2, "sym", train, 3, split=split, groups=units)
-    last_pass.out_of_fold(y, 2, selection.select, None, train, 0, 4, split=split)
+    last_pass.out_of_fold(y, 2, selection.select, train, 0, 4, split)
     assert [iteration for iteration, _ in calls] == [1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
     assert len(calls[2][1]) > len(calls[0][1])  # selected samples of other groups join
 
@@ -80,8 +81,8 @@ def test_no_model_is_trained_on_a_group_that_it_predicts():
 def test_a_held_out_tenth_divides_no_group():
     x, y, _, patient = patients()
     names = group_names.as_text(patient)
-    dataset = data.Dataset(x.astype(np.float32), None, None, None, 2, 1, 0, False, "", y, np.array(["a", "b"]), np.arange(360),
-                           groups=names)
+    dataset = data.Dataset(x_train=x.astype(np.float32), num_classes=2, given=y, class_names=np.array(["a", "b"]),
+                           names=np.arange(360), groups=names)
     for seed in range(3):
         rest, labels, _ = INCV_main.hold_out(dataset, y, None, seed)
         tested = {patient[(x.astype(np.float32) == row).all(axis=1)][0] for row in rest.x_test}
@@ -110,11 +111,9 @@ def test_the_samples_of_the_worst_group_come_first():
     """Four groups by hand, of which the list has three: not the worst sample decides, but the mean of its group."""
     p = np.array([[.9, .1], [.6, .4], [.1, .9], [.2, .8], [.01, .99], [.99, .01], [.3, .7], [.9, .1]])
     given, group = np.array([1, 1, 0, 0, 0, 0, 0, 0]), np.array(["a", "a", "b", "b", "c", "c", None, "d"], dtype=object)
-    everyone = np.zeros(8, dtype=bool)
-    selection = INCV.Selection(everyone, everyone, None, [], None, None)
 
     def listed(given):
-        table = issue_table.label_issues(selection, given, None, np.arange(8), p[None], p, groups=group)
+        table = issue_table.by_last_passes(given, None, np.arange(8), "removed", p[None], p, groups=group)
         return table, issue_table.worst_first(table)["sample"].tolist()
 
     table, samples = listed(given)
@@ -221,8 +220,8 @@ def test_a_person_decides_about_patients(table):
     new = {"ill": "well", "well": "ill"}[listed["given"][1]]
     listed.loc[:2, "decision"] = ["drop", new, "keep"]
     listed.to_csv(folder / "mine.csv", index=False)
-    source = Source(None, path=str(folder / "t.csv"), label="kind", group="patient", decisions=[str(folder / "mine.csv")])
-    dataset, before = load.load_dataset(source), load.load_dataset(source._replace(decisions=None))
+    source = Source(path=str(folder / "t.csv"), label="kind", group="patient", decisions=[str(folder / "mine.csv")])
+    dataset, before = load.load_dataset(source), load.load_dataset(dataclasses.replace(source, decisions=None))
     assert len(dataset.given) == 354 == load.facts(source).size and first not in dataset.groups
     assert (dataset.class_names[dataset.given[dataset.groups == second]] == new).all()
     assert dataset.trusted.tolist() == np.isin(dataset.groups, [second, third]).tolist()
@@ -231,14 +230,14 @@ def test_a_person_decides_about_patients(table):
 
     sample = int(np.flatnonzero(before.groups == second)[0])
     (folder / "row.csv").write_text(f"sample,given,decision\n{sample},{new},drop\n")
-    chained = load.load_dataset(source._replace(decisions=[str(folder / "mine.csv"), str(folder / "row.csv")]))
+    chained = load.load_dataset(dataclasses.replace(source, decisions=[str(folder / "mine.csv"), str(folder / "row.csv")]))
     assert len(chained.given) == 353 and sample not in chained.names
     for change, options, words in (({"group": "p999"}, {}, "group 'p999' is not in the dataset"),
                                    ({"given": "dead"}, {}, "in the list 'dead'"),
                                    ({}, {"group": None}, "give the --group of the run that wrote this list")):
         listed.loc[:0].assign(**change).to_csv(folder / "bad.csv", index=False)
         with pytest.raises(data.DataError, match=words):
-            load.load_dataset(source._replace(decisions=[str(folder / "bad.csv")], **options))
+            load.load_dataset(dataclasses.replace(source, decisions=[str(folder / "bad.csv")], **options))
 
 
 def test_decided_patients_are_exported_and_kept(table, tmp_path):

@@ -44,16 +44,16 @@ def test_one_iteration_by_hand(pattern):
         halves.append((train_index, held_out))
         return by_hand(train_index, held_out, *rest)
 
-    select, candidate, ratio, records, early, _ = INCV.incv(np.zeros(40, int), 10, pattern, train, iterations=1)
-    assert ratio == 0.476 and early is None
+    found = INCV.incv(np.zeros(40, int), 10, pattern, train, iterations=1)
+    assert found.ratio == 0.476 and found.early is None
     (part1, held1), (part2, held2) = halves
     assert (part1 == held2).all() and (part2 == held1).all() and sorted([*held1, *held2]) == list(range(40))
     removed = range(6, 11) if pattern == "sym" else []
     for held_out in (held1, held2):
-        assert np.flatnonzero(select[held_out]).tolist() == [0, 1, 2, 3, 4, 5]
-        assert np.flatnonzero(~select[held_out] & ~candidate[held_out]).tolist() == list(removed)
-    assert records == [{"iteration": 1, "selected": 12, "removed": 2 * len(removed), "selected_in_all": 12,
-                        "left": 28 - 2 * len(removed), "estimated_noise_ratio": 0.476, "best_epoch": True}]
+        assert np.flatnonzero(found.select[held_out]).tolist() == [0, 1, 2, 3, 4, 5]
+        assert np.flatnonzero(~found.select[held_out] & ~found.candidate[held_out]).tolist() == list(removed)
+    assert found.records == [{"iteration": 1, "selected": 12, "removed": 2 * len(removed), "selected_in_all": 12,
+                              "left": 28 - 2 * len(removed), "estimated_noise_ratio": 0.476, "best_epoch": True}]
 
 
 def test_a_sample_both_selected_and_to_be_removed_is_selected():
@@ -64,8 +64,9 @@ def test_a_sample_both_selected_and_to_be_removed_is_selected():
         rows[6:], rows[6:, 0], rows[6:, 1] = .3 / 8, .2, .5
         return rows
 
-    select, candidate, ratio, records, *_ = INCV.incv(np.zeros(40, int), 10, "sym", train, iterations=1)
-    assert ratio == 0.476 and records[0]["selected"] == 12 and records[0]["removed"] == 0 and candidate.sum() == 28
+    found = INCV.incv(np.zeros(40, int), 10, "sym", train, iterations=1)
+    assert found.ratio == 0.476 and found.records[0]["selected"] == 12 and found.records[0]["removed"] == 0
+    assert found.candidate.sum() == 28
 
 
 @pytest.mark.parametrize("pattern, ratio", [("sym", 0.2), ("sym", 0.5), ("sym", 0.9), ("asym", 0.4)])
@@ -84,22 +85,22 @@ def test_against_a_literal_version(pattern, ratio):
         calls.append((set(train_index.tolist()), held_out, removed, probabilities))
         return probabilities
 
-    select, candidate, estimate, records, early, out_of_fold = INCV.incv(y_noisy, num_classes, pattern, train, seed=3)
+    found = INCV.incv(y_noisy, num_classes, pattern, train, seed=3)
     S, C, e, latest = set(), set(range(n)), None, {}
-    for record in records:
+    for record in found.records:
         T, R = [], []
         parts = [calls.pop(0), calls.pop(0)]
         for (trained_on, held_out, removed, probabilities), (_, other_half, *_) in zip(parts, reversed(parts), strict=True):
             assert trained_on == S | set(other_half.tolist()) and set(held_out.tolist()) == C - set(other_half.tolist())
             assert set(removed.tolist()) == set(range(n)) - S - C  # not trained on, so predicted by both
-            latest |= dict(zip(held_out, probabilities, strict=True))
-            T_half = [i for i, p in zip(held_out, probabilities, strict=True) if np.argmax(p) == y_noisy[i]]
+            latest |= dict(zip(held_out, probabilities, strict=False))  # those of removed follow
+            T_half = [i for i, p in zip(held_out, probabilities, strict=False) if np.argmax(p) == y_noisy[i]]
             if e is None:
                 share = len(T_half) / len(held_out)
                 e = next((k / 1000 for k in range(1, 1001)
                           if (1 - k / 1000) ** 2 + (k / 1000) ** 2 / (num_classes - 1) <= share), 1)
             r = 2 if e == 1 else min(2, e / (1 - e))
-            by_loss = sorted(zip(held_out, probabilities, strict=True), key=lambda pair: pair[1][y_noisy[pair[0]]])
+            by_loss = sorted(zip(held_out, probabilities, strict=False), key=lambda pair: pair[1][y_noisy[pair[0]]])
             R += [i for i, _ in by_loss[:math.floor(r * len(T_half))]]
             T += T_half
         for position, sample in enumerate(parts[0][2]):
@@ -109,9 +110,9 @@ def test_against_a_literal_version(pattern, ratio):
         if pattern == "sym":
             C -= set(R)
         assert (record["selected_in_all"], record["left"]) == (len(S), len(C))
-    assert set(np.flatnonzero(select)) == S and set(np.flatnonzero(candidate)) == C and estimate == e
-    assert len(records) == 4 or early
-    assert out_of_fold == pytest.approx(np.array([latest[i] for i in range(n)]))
+    assert set(np.flatnonzero(found.select)) == S and set(np.flatnonzero(found.candidate)) == C and found.ratio == e
+    assert len(found.records) == 4 or found.early
+    assert found.out_of_fold == pytest.approx(np.array([latest[i] for i in range(n)]))
 
 
 def test_which_iterations_take_the_best_epoch():
@@ -137,16 +138,16 @@ def test_rounding_takes_no_sample_from_the_remove_set():
 
 def test_nothing_selected_ends_early():
     wrong = lambda train_index, held_out, *_: confident(np.ones(len(held_out), int), 3)  # noqa: E731
-    select, candidate, ratio, records, early, _ = INCV.incv(np.zeros(30, int), 3, "sym", wrong)
-    assert not select.any() and candidate.all() and ratio == 1.0 and len(records) == 1
-    assert early == "nothing was selected in iteration 1"
+    found = INCV.incv(np.zeros(30, int), 3, "sym", wrong)
+    assert not found.select.any() and found.candidate.all() and found.ratio == 1.0 and len(found.records) == 1
+    assert found.early == "nothing was selected in iteration 1"
 
 
 def test_no_candidate_left_ends_early():
     right = lambda train_index, held_out, *_: confident(np.zeros(len(held_out), int), 3)  # noqa: E731
-    select, candidate, ratio, records, early, _ = INCV.incv(np.zeros(30, int), 3, "sym", right)
-    assert select.all() and not candidate.any() and ratio == 0.001 and len(records) == 1
-    assert early.startswith("0 candidates left")
+    found = INCV.incv(np.zeros(30, int), 3, "sym", right)
+    assert found.select.all() and not found.candidate.any() and found.ratio == 0.001 and len(found.records) == 1
+    assert found.early.startswith("0 candidates left")
 
 
 def test_a_half_that_would_be_empty_ends_early():
@@ -154,9 +155,9 @@ def test_a_half_that_would_be_empty_ends_early():
     def train(train_index, held_out, *_):
         return confident((held_out == 7).astype(int), 3)
 
-    select, candidate, _, records, early, _ = INCV.incv(np.zeros(30, int), 3, "asym", train)
-    assert np.flatnonzero(candidate).tolist() == [7] and len(records) == 1
-    assert early.startswith("1 candidate left")
+    found = INCV.incv(np.zeros(30, int), 3, "asym", train)
+    assert np.flatnonzero(found.candidate).tolist() == [7] and len(found.records) == 1
+    assert found.early.startswith("1 candidate left")
 
 
 def test_halves_are_even_random_and_seeded():

@@ -1,4 +1,5 @@
 """Label issues by the commands: the last pass, the verdict, a person's decisions, copies, enough steps."""
+import dataclasses
 import json
 
 import numpy as np
@@ -152,7 +153,7 @@ def test_decisions_keep_the_arrays_own_type(tmp_path, kind, dtype):
     np.savez(tmp_path / "a.npz", x=np.eye(20), **{kind: y[:, None]})
     names = [str(name) for name in np.unique(y)]
     (tmp_path / "d.csv").write_text(f"sample,given,decision\n4,{names[0]},{names[1]}\n7,{names[1]},drop\n")
-    source = Source(None, None, str(tmp_path / "a.npz"), decisions=[str(tmp_path / "d.csv")])
+    source = Source(path=str(tmp_path / "a.npz"), decisions=[str(tmp_path / "d.csv")])
     dataset = load.load_dataset(source)
     assert len(dataset.given) == 19 and dataset.given[4] == 1 and dataset.trusted.sum() == 1 and 7 not in dataset.names
     assert load.facts(source).size == 19
@@ -252,8 +253,8 @@ def test_the_number_of_wrong_labels_is_fitted():
     given = noise.flip_labels(true, noise.transition_matrix("sym", 0.25, 5), generator)
     overconfident = p ** 3 / (p ** 3).sum(axis=1, keepdims=True)
     for shown in (p, overconfident):
-        ratio, low, high, wrong = verdict.fit(given, shown)
-        assert low <= (given != true).mean() <= high and high - low < 0.12
+        fitted = verdict.fit(given, shown)
+        assert fitted.low <= (given != true).mean() <= fitted.high and fitted.high - fitted.low < 0.12
     assert abs(verdict.largest_noise_ratio(given, p) - (given != true).mean()) < 0.06
     issue = last_pass.issues(given, p, verdict.largest_noise_ratio(given, p))
     found = verdict.verdict(given, p, p[None], issue)
@@ -297,10 +298,10 @@ def test_how_often_networks_are_right_is_fitted():
     true = (p.cumsum(axis=1) > generator.random((5000, 1))).argmax(axis=1)
     given = noise.flip_labels(true, noise.transition_matrix("sym", 0.2, 10), generator)
     for shown in (p, p ** 2 / (p ** 2).sum(axis=1, keepdims=True)):
-        ratio, low, high, wrong, right = verdict.fit_agreement(given, shown)
-        assert low <= (given != true).mean() <= high < 0.35
+        fitted, right = verdict.fit_agreement(given, shown)
+        assert fitted.low <= (given != true).mean() <= fitted.high < 0.35
         assert (shown.argmax(axis=1) == true).mean() <= right < 0.7
-        assert abs(wrong.mean() - (given != true).mean()) < 0.06
+        assert abs(fitted.wrong.mean() - (given != true).mean()) < 0.06
 
 
 def test_the_classifier_leaves_out_only_what_can_be_used():
@@ -321,8 +322,8 @@ def test_the_number_of_epochs_follows_the_number_of_steps(tmp_path):
     from incv.runner import planning
 
     np.savez(tmp_path / "a.npz", x=np.random.default_rng(0).normal(size=(300, 3)), y=np.arange(300) % 2)
-    source = Source(None, None, str(tmp_path / "a.npz"))
-    source = source._replace(facts=load.facts(source))
+    source = Source(path=str(tmp_path / "a.npz"))
+    source = dataclasses.replace(source, facts=load.facts(source))
     noisy, none = {"noise_pattern": "sym", "noise_ratio": None}, dict.fromkeys(INCV.PUBLISHED)
     for given, epochs, name in (({}, 80, "INCV_seed0"), ({"epochs": 80}, 80, "INCV_seed0"),
                                 ({"epochs": 12}, 12, "INCV_seed0_epochs12"),
@@ -340,8 +341,8 @@ def test_the_batches_of_large_images_fit_into_memory(tmp_path):
 
     assert [utils.batch_for((side, side, 3)) for side in (28, 32, 33, 45, 64, 96, 224, 1024)] == [
         128, 128, 64, 64, 32, 16, 16, 16]
-    facts = Facts("a", "images", 500, 3, (64, 64, 3), "its checksum")
-    source = Source(facts, None, str(tmp_path / "a"))
+    facts = Facts(name="a", kind="images", size=500, num_classes=3, shape=(64, 64, 3), checksum="its checksum")
+    source = Source(facts=facts, path=str(tmp_path / "a"))
 
     def planned(**given):
         settings, path = planning.one_run("INCV", source, {"noise_pattern": "sym", "noise_ratio": None}, 0, 2, dict.fromkeys(

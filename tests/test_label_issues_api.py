@@ -17,7 +17,7 @@ from sklearn.svm import LinearSVC
 from sklearn.utils.estimator_checks import check_estimator
 
 from incv import data, noise
-from incv.checking import last_pass
+from incv.checking import grouping, last_pass
 from incv.label_issues import NoisyLabelClassifier, find_label_issues
 
 
@@ -61,7 +61,8 @@ def test_the_last_pass_by_hand():
         assert len(removed) == 0 and not keep_best
         return np.tile(np.bincount(y[train_index], minlength=2) / len(train_index), (len(held_out), 1))
 
-    p = last_pass.out_of_fold(y, 2, selected, np.arange(8), train, seed=1, first_iteration=3, passes=2)
+    split, _ = grouping.how_to_split(y, np.arange(8))
+    p = last_pass.out_of_fold(y, 2, selected, train, 1, 3, split, passes=2)
     for train_index, held_out, _, _ in asked:
         assert not set(train_index) & set(held_out)
     first = [each for each in asked if each[2] == 3]

@@ -18,9 +18,10 @@ from incv.runner.settings import Settings
 def write_run(folder, script, seed, differs=(), backend="tensorflow", csv="", **provenance):
     """The files of a run that ended: JSON and CSV."""
     pattern, ratio = folder.parts[-2:]
+    method = provenance.pop("method", "incv")
     settings = {"dataset": "cifar10", "noise_pattern": pattern, "noise_ratio": float(ratio), "seed": seed, "backend": backend,
-                "method": provenance.pop("method", "incv")} | dict(differs)
-    name = "_".join([f"{script}_seed{seed}", *([settings["method"]] if settings["method"] != "incv" else []),
+                **({"method": method} if script == "INCV_main" else {}), **dict(differs)}
+    name = "_".join([f"{script}_seed{seed}", *([method] if method != "incv" else []),
                      *("".join(map(str, change)) for change in differs), *(["jax"] if backend == "jax" else [])])
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.csv").write_text(csv)

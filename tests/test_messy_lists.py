@@ -1,4 +1,5 @@
 """Lists of pictures, folders and lists of decisions as people have them: right, or refused in one line; no list is lost."""
+import dataclasses
 import json
 import shutil
 
@@ -28,8 +29,8 @@ def pictures(tmp_path):
 
 
 def facts(folder, **options):
-    source = Source(None, None, str(folder / "list.csv"), "label")
-    return load.facts(source._replace(**options))
+    source = Source(path=str(folder / "list.csv"), label="label")
+    return load.facts(dataclasses.replace(source, **options))
 
 
 # --- lists ------------------------------------------------------------------------------------------------------------
@@ -45,7 +46,7 @@ def test_a_file_list_as_powershell_writes_it(pictures):
 
 
 def test_test_pictures_that_are_trained_on(pictures):
-    source = Source(None, None, str(pictures / "list.csv"), "label", test_list=str(pictures / "copy.csv"))
+    source = Source(path=str(pictures / "list.csv"), label="label", test_list=str(pictures / "copy.csv"))
     shutil.copy(pictures / "list.csv", pictures / "copy.csv")
     with pytest.raises(data.DataError, match="the networks are trained on these pictures"):
         image_list.read_test(source, np.array(["a", "b"]))

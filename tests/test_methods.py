@@ -1,4 +1,5 @@
 """The compared methods: losses, selection rules, LID against literal NumPy, on TensorFlow."""
+import dataclasses
 from types import SimpleNamespace
 
 import numpy as np
@@ -65,7 +66,7 @@ def test_the_estimate_of_the_transition_matrix():
 def test_the_estimate_comes_from_the_epoch_with_the_best_held_out_loss(digits):
     """90 images, half of the labels wrong: the loss on the 10 held out falls, then rises as the labels are memorised."""
     dataset, y = digits
-    few, y = dataset._replace(x_train=dataset.x_train[:100], y_train=dataset.y_train[:100]), y[:100]
+    few, y = dataclasses.replace(dataset, x_train=dataset.x_train[:100], y_train=dataset.y_train[:100]), y[:100]
     settings, states = SETTINGS.having(epochs=40), []
     stage = STAGE._replace(save_checkpoint=lambda **arrays: states.append(arrays))
     found = methods.probabilities_of_a_trained_network(few, y, settings, stage)
@@ -206,7 +207,7 @@ def test_adapted_loss():
 
 def test_d2l_goes_back_to_before_the_epoch_that_raised_the_lid(digits, monkeypatch):
     dataset, y = digits
-    few = dataset._replace(x_train=dataset.x_train[:32], y_train=dataset.y_train[:32])
+    few = dataclasses.replace(dataset, x_train=dataset.x_train[:32], y_train=dataset.y_train[:32])
     settings = SETTINGS.having(epochs=9)  # 40 of 200 epochs are 2 of 9: from epoch 7 on
 
     def trained(lids):
@@ -254,7 +255,7 @@ def test_a_step_of_elr_against_numpy(digits):
     """Losses and targets, of which each sample has its own, after steps on batches that share a sample."""
     dataset, y = digits
     y, settings = y[:6], SETTINGS.having(batch_size=4)
-    few = dataset._replace(x_train=dataset.x_train[:6], y_train=dataset.y_train[:6], shift=0)
+    few = dataclasses.replace(dataset, x_train=dataset.x_train[:6], y_train=dataset.y_train[:6], shift=0)
     method = methods.elr(few, y, settings.having(treated_as="asym"), STAGE)
     assert method.derived == {"elr_lambda": 1.0, "elr_beta": 0.9}
     assert methods.elr(few, y, settings, STAGE).derived == {"elr_lambda": 3.0, "elr_beta": 0.7}

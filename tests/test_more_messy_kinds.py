@@ -24,7 +24,7 @@ def written(place, content, encoding="utf-8"):
 
 def of_column(path, name="v", label="label"):
     """Return a column as it is before it is standardised, and the warnings of the dataset."""
-    features = load._file(Source(None, path=str(path), label=label), "table")[1]
+    features = load._file(Source(path=str(path), label=label), "table")[1]
     return features._converted(table_file.read_table(path, label)[0])[name].tolist(), load.load_dataset(path, label).warnings
 
 
@@ -123,7 +123,7 @@ def test_bytes_that_are_no_images_name_their_column(tmp_path):
 def test_columns_that_have_separators_in_their_names(tmp_path):
     path = written(tmp_path / "t.csv", "T,C;p,Pa;label\n" + "".join(f"{i % 9},5;{i % 8},25;{'ab'[i % 2]}\n" for i in I))
     assert [*table_file.read_table(path, as_text=True, raw=["label"])[0]] == ["T,C", "p,Pa", "label"]
-    source = Source(load.facts(path, "label"), path=str(path), label="label")
+    source = Source(facts=load.facts(path, "label"), path=str(path), label="label")
     new = written(tmp_path / "new.csv", "T,C;p,Pa\n1,5;1,25\n")
     assert np.array_equal(load.samples_like(new, source)[0], load.load_dataset(path, "label").x_train[1:2])
 
@@ -149,7 +149,7 @@ def test_numbers_in_yet_another_dress(tmp_path, cells, expected, how):
 
 def test_new_rows_in_another_unit_are_refused(tmp_path):
     path = written(tmp_path / "t.csv", table([f"{i}.25 kg" for i in I]))
-    source = Source(load.facts(path, "label"), path=str(path), label="label")
+    source = Source(facts=load.facts(path, "label"), path=str(path), label="label")
     found = load.samples_like(written(tmp_path / "one.csv", "v,w\n1.25 kg,7\n1.25,7\n"), source)[0]
     assert np.array_equal(found, load.load_dataset(path, "label").x_train[[1, 1]])
     with pytest.raises(data.DataError, match="'1250 g', which are not numbers"):

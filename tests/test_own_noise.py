@@ -10,6 +10,7 @@ from conftest import PROJECT, run
 from incv import INCV_main, Verify_Theory, data, noise, utils
 from incv.reporting import tables
 from incv.runner import noisy_labels
+from incv.runner.settings import Settings
 
 ASYM = noise.transition_matrix("asym", 0.4, 10)
 NETWORK = """
@@ -165,8 +166,8 @@ def test_as_which_pattern_a_matrix_is_treated():
     mixed = np.array([[.7, .1, .1, .1], [0, 1, 0, 0], [0, 0, 0, 1], [0, 0, 0, 1]])
     assert noise.nearest_pattern(mixed, [9, 1, 0, 1]) == "sym"
     assert noise.nearest_pattern(mixed, [1, 1, 9, 1]) == "asym"
-    assert noise.treated_as({"noise_pattern": "mine", "treated_as": "sym"}) == "sym"
-    assert noise.treated_as({"noise_pattern": "asym"}) == "asym"
+    assert noise.treated_as(Settings(noise_pattern="mine", treated_as="sym")) == "sym"
+    assert noise.treated_as(Settings(noise_pattern="asym")) == "asym"
     assert INCV_main.warm_up("asym", 0.3) == 80
 
 

@@ -1,4 +1,5 @@
 """Pictures named in a list, or inside a .parquet: from the file to report, export and prediction, with what people have."""
+import dataclasses
 import io
 import json
 from pathlib import Path
@@ -55,10 +56,9 @@ def refused(words, path, *options, **named):
 
 def written(table, file):
     """Write a list in the format of its name."""
-    lines = (f"{name}  {kind}\n" for name, kind in table[["id_code", "kind"]].itertuples(index=False))
     {".csv": lambda: table.to_csv(file, index=False), ".tsv": lambda: table.to_csv(file, index=False, sep="\t"),
      ".parquet": lambda: table.to_parquet(file), ".jsonl": lambda: table.to_json(file, orient="records", lines=True),
-     ".txt": lambda: file.write_text("".join(lines))}[
+     ".txt": lambda: file.write_text("".join(f"{row.id_code}  {row.kind}\n" for row in table.itertuples()))}[
          file.suffix]()
     return file
 
@@ -73,7 +73,7 @@ def test_every_kind_of_list_is_read_and_exported_as_it_is(pictures, ending):
     assert dataset.rows.tolist() == list(range(N))
     assert ending == ".txt" or "not used: columns 'age'" in " ".join(dataset.warnings)
     (folder / "d.csv").write_text("sample,row,given,decision\nwhatever,3,lit,dark\nx,5,lit,drop\n")
-    source = Source(None, path=str(file), label=label, images=str(folder / "all"), decisions=[str(folder / "d.csv")])
+    source = Source(path=str(file), label=label, images=str(folder / "all"), decisions=[str(folder / "d.csv")])
     decided = load.load_dataset(source)
     assert len(decided.given) == N - 1 and decided.class_names[decided.given[3]] == "dark" and 5 not in decided.rows
     target = folder / f"clean{ending}"
@@ -108,7 +108,7 @@ def test_missing_pictures_are_left_out_and_wrong_places_refused(pictures):
     assert any("1 of 26 pictures are missing: see" in warning for warning in dataset.warnings)
     assert dataset.left_out == {"gone.png": "missing", "p20.jpeg": "not a readable image"}
     assert dataset.rows.tolist() == [n for n in range(26) if n not in (20, N)] and len(set(dataset.names)) == 23
-    source = Source(None, path=str(place), label="kind")
+    source = Source(path=str(place), label="kind")
     before = load.facts(source).checksum
     (folder / "all" / "p21.JPEG").write_bytes(png(99))
     assert load.facts(source).checksum != before
@@ -137,7 +137,7 @@ def test_pictures_inside_a_parquet(tmp_path, kind):
     dataset = load.load_dataset(tmp_path / "p.parquet", "label")
     assert (dataset.x_train[..., 0] == [pixels(n) for n in range(N)]).all() and dataset.class_names.tolist() == ["dark", "lit"]
     assert dataset.names.tolist() == [f"p{n}.png" if kind == "struct" else str(n) for n in range(N)]
-    source = Source(None, path=str(tmp_path / "p.parquet"), label="label")
+    source = Source(path=str(tmp_path / "p.parquet"), label="label")
     export._write_rows(tmp_path / "clean.parquet", image_list.read(source.path, source), "label", np.array([0, 1, 3, 4]),
                        {3: "dark"})
     again = pyarrow.parquet.read_table(tmp_path / "clean.parquet")
@@ -209,7 +209,7 @@ def test_a_folder_of_parquet_shards(tmp_path):
     dataset = load.load_dataset(folder, "label")
     assert (dataset.x_train[..., 0] == [pixels(n) for n in range(N)]).all() and dataset.rows.tolist() == list(range(N))
     assert dataset.class_names[dataset.given].tolist() == ["lit", "dark"] * (N // 2)
-    source = Source(None, path=str(folder), label="label")
+    source = Source(path=str(folder), label="label")
     assert load.facts(source).name == "parts"
     rows = np.array([1, 9, 10, 20])
     export._write_rows(tmp_path / "clean.parquet", image_list.read(folder, source), "label", rows, {10: "dark"})
@@ -290,14 +290,14 @@ def test_webvision_is_two_commands(tmp_path):
     assert found.code == 2 and "test_checksum" in found.err and found.err.count("\n") == 1, found.err
     none = tmp_path / "web/info/none.txt"
     none.write_text("pic 2.png 2\n")
-    source = Source(None, path=str(train), images=str(tmp_path / "web"), test_list=str(test))
+    source = Source(path=str(train), images=str(tmp_path / "web"), test_list=str(test))
     for changed, words in (({}, ["--test_list", "give --test_images DIR"]),
                            ({"test_list": "gone.txt"}, ["gone.txt: no such file"]),
                            ({"test_list": str(train)}, ["trained on these pictures"]),
                            ({"test_list": str(none), "test_images": str(tmp_path / "web/val_images_256"), "classes": 2},
                             ["none.txt: none of its pictures has a class"]),
                            ({"test_list": None, "test_images": "x"}, ["give --test_list FILE too"])):
-        refused(words, source._replace(**changed))
+        refused(words, dataclasses.replace(source, **changed))
 
 
 @pytest.mark.slow

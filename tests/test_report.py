@@ -17,7 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 
 from incv import INCV, data, noise
-from incv.checking.issue_table import label_issues, worst_first
+from incv.checking.issue_table import by_last_passes, by_selection, status_of, worst_first
 from incv.label_issues import find_label_issues
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -27,19 +27,20 @@ def test_the_list_by_hand():
     """Five samples of two classes: selected; removed and contradicted; a candidate contradicted more; one that was removed
     but is confirmed since; a candidate contradicted least."""
     p = np.array([[.9, .1], [.2, .8], [.99, .01], [.3, .7], [.45, .55]])
-    selection = INCV.Selection(np.array([True, False, False, False, False]), np.array([False, False, True, False, True]), .2,
-                               [], None, p)
-    table = label_issues(selection, np.array([0, 0, 1, 1, 0]), np.array(["no", "yes"]), list("abcde"))
+    given, first = np.array([0, 0, 1, 1, 0]), np.full((5, 2), .5)
+    selection = INCV.Selection(select=np.array([True, False, False, False, False]),
+                               candidate=np.array([False, False, True, False, True]), ratio=.2, records=[], early=None,
+                               first=first, out_of_fold=p)
+    table = by_selection(given, np.array(["no", "yes"]), list("abcde"), selection)
     assert table["status"].tolist() == ["selected", "removed", "candidate", "removed", "candidate"]
     assert table["issue"].tolist() == [False, True, True, False, True]
     worst = worst_first(table)
     assert worst["sample"].tolist() == ["c", "b", "e"] and worst["suggested"].tolist() == ["no", "yes", "yes"]
     assert worst["p_given"].tolist() == [.01, .2, .45] and worst["p_suggested"].tolist() == [.99, .8, .55]
     # With two passes that differ on one of five samples, the first iteration has a weight of a fifth.
-    other, first = p.copy(), np.full((5, 2), .5)
+    other = p.copy()
     other[4] = [.55, .45]
-    table = label_issues(selection, np.array([0, 0, 1, 1, 0]), np.array(["no", "yes"]), list("abcde"), np.array([p, other]),
-                         first)
+    table = by_last_passes(given, np.array(["no", "yes"]), list("abcde"), status_of(selection), np.array([p, other]), first)
     assert np.allclose(table["p_given"], 0.8 * np.array([.9, .2, .01, .7, .5]) + 0.1)
     assert np.allclose(table["margin"][2], np.log((0.8 * .99 + 0.1 + 0.01) / (0.8 * .01 + 0.1 + 0.01)))
 

@@ -113,7 +113,7 @@ def test_a_training_returns_the_best_or_the_last_epoch(samples, monkeypatch, kee
     by the same epoch's network. The history says all of this; of ten held-out labels, all 0, the first three are right."""
     x, _ = samples
     y = np.where(np.arange(50) < 3, 0, 1)
-    dataset = data.Dataset(x, y, None, None, 10, 16, 1, False, "")
+    dataset = data.Dataset(x_train=x, y_train=y, num_classes=10, pixel_max=16, shift=1)
     y_noisy, held_out, removed, train_index = np.zeros(50, int), np.arange(10), np.arange(10, 13), np.arange(13, 50)
     settings = Settings(architecture="resnet8", epochs=5, iterations=1, batch_size=128, seed=0, bn_momentum=0.9,
                         precision="float32")

@@ -122,7 +122,7 @@ def test_export_replaces_neither_an_input_nor_a_result(copy, monkeypatch):
     labels = copy / "labels.npz"
     np.savez(labels, a=np.arange(3))
     with pytest.raises(utils.UserError, match="the command reads this file"):
-        export.check(labels, [dataclasses.replace(plan, source=plan.source._replace(labels=str(labels)))])
+        export.check(labels, [dataclasses.replace(plan, source=dataclasses.replace(plan.source, labels=str(labels)))])
 
 
 def test_the_ledger_keeps_a_run_that_is_as_new(tmp_path):
@@ -218,7 +218,7 @@ def test_numbers_too_large_are_refused_in_predictions(tmp_path):
     rng = np.random.default_rng(0)
     pd.DataFrame({"a": rng.normal(size=20), "kind": ["x", "y"] * 10}).to_csv(tmp_path / "t.csv", index=False)
     pd.DataFrame({"a": [1e300, -1e300]}).to_csv(tmp_path / "new.csv", index=False)
-    source = Source(load.facts(tmp_path / "t.csv", "kind"), path=str(tmp_path / "t.csv"), label="kind")
+    source = Source(facts=load.facts(tmp_path / "t.csv", "kind"), path=str(tmp_path / "t.csv"), label="kind")
     with pytest.raises(data.DataError, match="too large"):
         load.samples_like(tmp_path / "new.csv", source)
 

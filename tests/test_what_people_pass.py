@@ -1,4 +1,5 @@
 """What people pass from Python and back from a spreadsheet: means what they meant, or is refused in one line."""
+import dataclasses
 from types import SimpleNamespace
 
 import numpy as np
@@ -192,8 +193,8 @@ def test_cells_of_another_table_that_say_nothing_are_told(tmp_path, capsys):
     table = pd.DataFrame({"w": generator.choice(["red", "blue"], 60), "n": generator.normal(size=60),
                           "kind": generator.choice(["a", "b"], 60)})
     table.to_csv(tmp_path / "t.csv", index=False)
-    source = Source(None, None, str(tmp_path / "t.csv"), "kind")
-    source = source._replace(facts=load.facts(source))
+    source = Source(path=str(tmp_path / "t.csv"), label="kind")
+    source = dataclasses.replace(source, facts=load.facts(source))
     table[:5].drop(columns="kind").to_csv(tmp_path / "same.csv", index=False)
     load.samples_like(str(tmp_path / "same.csv"), source)
     assert capsys.readouterr().out == ""

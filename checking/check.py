@@ -1,0 +1,53 @@
+"""Check the labels of a run after Algorithm 1: the last passes, the list of label issues, the verdict."""
+import dataclasses
+
+import numpy as np
+
+from incv.checking import issue_table, last_pass, verdict
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Checked:
+    """What is known of the labels.
+
+    issues: DataFrame of `issue_table.by_last_passes` or `by_selection`; verdict: of `verdict.verdict`, None for made noise
+    without a last pass, which is a published experiment; copies: of `last_pass.copies`, None without a last pass.
+    """
+
+    issues: object
+    verdict: dict | None
+    copies: np.ndarray | None
+
+
+def check(started, selection, train, passes, copies, split):
+    """Return `Checked` for a run.
+
+    Parameters
+    ----------
+    started : start.Started
+    selection : INCV.Selection
+    train : callable
+        That of `INCV.incv`; called with further iterations.
+    passes : int
+        The number of last passes; with 0, label issues follow from the selection alone.
+    copies : int array [n] or None
+        Of `last_pass.copies`.
+    split : callable
+        Of `grouping.how_to_split`.
+    """
+    dataset, y, settings = started.dataset, started.y_noisy, started.settings
+    names = started.index if dataset.names is None else dataset.names
+    if passes:
+        p = last_pass.out_of_fold(y, dataset.num_classes, selection.select, train, settings.seed, settings.iterations + 1,
+                                  split, passes, dataset.trusted)
+        issues = issue_table.by_last_passes(y, dataset.class_names, names, issue_table.status_of(selection), p,
+                                            selection.first, dataset.trusted, dataset.groups)
+    else:
+        p = selection.out_of_fold[None]
+        issues = issue_table.by_selection(y, dataset.class_names, names, selection, dataset.trusted)
+    if dataset.rows is not None:
+        issues.insert(1, "row", dataset.rows)
+    judged = None
+    if passes or dataset.given is not None:
+        judged = verdict.verdict(y, selection.first, p, issues["issue"].to_numpy(), dataset.groups)
+    return Checked(issues=issues, verdict=judged, copies=copies)
