@@ -23,8 +23,10 @@ import dataclasses
 import functools
 import json
 import math
+from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from incv import noise, utils
 from incv.checking import check, export, grouping, last_pass, report
@@ -71,8 +73,9 @@ class Selection:
     out_of_fold: np.ndarray
 
 
-def incv(y_noisy, num_classes, noise_pattern, train, iterations=4, seed=0, after_iteration=None, split=utils.halves,
-         trusted=None, groups=None):
+def incv(y_noisy: ArrayLike, num_classes: int, noise_pattern: str, *, train: Callable[..., np.ndarray], iterations: int = 4,
+         seed: int = 0, after_iteration: Callable | None = None, split: Callable = utils.halves,
+         trusted: np.ndarray | None = None, groups: np.ndarray | None = None) -> Selection:
     """Select the samples whose labels can be trusted (Algorithm 1).
 
     S is the set of selected samples, C the set of candidates, at first all samples. Each iteration
@@ -363,9 +366,9 @@ def run(plan, progress):
         split, units = grouping.how_to_split(y_noisy, copies, dataset.groups)
     train = Train(dataset, y_noisy, settings, progress, started.resumed, started.save_checkpoint, passes=passes)
     selection = incv(
-        y_noisy, dataset.num_classes, noise.treated_as(settings), train, settings.iterations, settings.seed,
-        functools.partial(tell_iteration, started, progress), split if plan.source.path is not None else utils.halves,
-        dataset.trusted, units)
+        y_noisy, dataset.num_classes, noise.treated_as(settings), train=train, iterations=settings.iterations,
+        seed=settings.seed, after_iteration=functools.partial(tell_iteration, started, progress),
+        split=split if plan.source.path is not None else utils.halves, trusted=dataset.trusted, groups=units)
     if not selection.records:
         raise utils.UserError(f"{settings.dataset}: {selection.early}: give samples that differ and are not decided on")
     if selection.early:

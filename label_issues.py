@@ -9,9 +9,11 @@
     classifier = NoisyLabelClassifier(LogisticRegression()).fit(x, labels)      # trained on what is left without the issues
 """
 import warnings
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin, ClusterMixin, DensityMixin, clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -27,8 +29,10 @@ from incv.runner import console
 from incv.runner.settings import Settings
 
 
-def find_label_issues(x, labels, model=None, noise_pattern="sym", iterations=2, epochs=None, batch_size=32, seed=0, quiet=True,
-                      passes=last_pass.PASSES, pred_probs=None, groups=None, permutations=None):
+def find_label_issues(x: Any, labels: ArrayLike, model: Any = None, *, noise_pattern: str = "sym", iterations: int = 2,
+                      epochs: int | None = None, batch_size: int = 32, seed: int = 0, quiet: bool = True,
+                      passes: int = last_pass.PASSES, pred_probs: ArrayLike | None = None, groups: ArrayLike | None = None,
+                      permutations: int | None = None) -> pd.DataFrame:
     """Find label issues by iterative noisy cross-validation (section 4) and a last pass over all samples.
 
     INCV selects samples; models trained on the selected samples of one half then predict all samples of the other half
@@ -122,7 +126,8 @@ def find_label_issues(x, labels, model=None, noise_pattern="sym", iterations=2, 
         """Return (INCV.Selection, the probabilities of the last passes) for labels."""
         train = _train_of(model, x, given, class_names, settings, passes, quiet)
         split, units = grouping.how_to_split(given, copies, names)
-        selection = INCV.incv(given, c, noise_pattern, train, iterations, seed, split=split, groups=units)
+        selection = INCV.incv(given, c, noise_pattern, train=train, iterations=iterations, seed=seed, split=split,
+                              groups=units)
         return selection, last_pass.out_of_fold(given, c, selection.select, train, seed, iterations + 1, split, passes)
 
     def again(number):
@@ -311,7 +316,8 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):
     estimator_ : the fitted classifier
     """
 
-    def __init__(self, estimator=None, noise_pattern="sym", iterations=2, random_state=0):
+    def __init__(self, estimator: Any = None, noise_pattern: str = "sym", iterations: int = 2, *,
+                 random_state: int | np.random.RandomState | None = 0):
         self.estimator, self.noise_pattern = estimator, noise_pattern
         self.iterations, self.random_state = iterations, random_state
 
@@ -332,8 +338,8 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError(f"y has 1 class, {self.classes_.tolist()[0]!r}; at least two are needed")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # of samples that are not checked: label_issues_ has them
-            self.label_issues_ = find_label_issues(X, y, estimator, self.noise_pattern, self.iterations, seed=seed,
-                                                   groups=groups, permutations=0)
+            self.label_issues_ = find_label_issues(X, y, estimator, noise_pattern=self.noise_pattern, seed=seed, groups=groups,
+                                                   iterations=self.iterations, permutations=0)
         self.verdict_, keep = self.label_issues_.attrs["verdict"], np.ones(len(y), dtype=bool)
         listed = issue_table.worst_first(self.label_issues_)
         if self.verdict_.get("unit") == "group":

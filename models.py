@@ -92,7 +92,8 @@ def _resnet_v1(input_shape, num_classes, blocks, momentum, seed, stock, dtype, m
     return _network(images, kept, dense(num_classes)(layers.GlobalAveragePooling2D(dtype=dtype)(x)))
 
 
-def resnet32(input_shape, num_classes, seed=0, momentum=0.99, stock=False, dtype="float32", masked=False):
+def resnet32(input_shape: tuple[int, int, int], num_classes: int, seed: int = 0, *, momentum: float = 0.99,
+             stock: bool = False, dtype: str = "float32", masked: bool = False) -> keras.Model:
     """Build ResNet-32 v1, the network of INCV and of all compared methods (section 5).
 
     Glorot-uniform kernels; L2 of 1e-4 on all kernels except those of the first convolution and the dense layer; batch
@@ -143,7 +144,8 @@ def plain14(input_shape, num_classes, seed=0, momentum=0.9, stock=False, dtype="
     return _network(images, kept, dense(num_classes)(layers.GlobalAveragePooling2D(dtype=dtype)(x)))
 
 
-def resnet110(input_shape, num_classes, seed=0, momentum=0.99, stock=False, dtype="float32", masked=False):
+def resnet110(input_shape: tuple[int, int, int], num_classes: int, seed: int = 0, *, momentum: float = 0.99,
+              stock: bool = False, dtype: str = "float32", masked: bool = False) -> keras.Model:
     """Build ResNet-110 v2 (pre-activation bottlenecks), the network of section 3. Arguments as for `resnet32`.
 
     He-normal kernels, no regularisation.

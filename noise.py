@@ -6,6 +6,7 @@ Sections are those of Chen et al., *Understanding and Utilizing Deep Neural Netw
 from collections import namedtuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 # help: text for the command line. flip(c): float [c, c], row i says where a flipped label i goes; None where
 # labels are used as given and there is no matrix. others(c): the number of classes that this row spreads over, evenly.
@@ -46,7 +47,7 @@ def _drawn(noise_pattern):
 
 # --- section 3: noise and theory --------------------------------------------------------------------------------------
 
-def transition_matrix(noise_pattern, noise_ratio, num_classes):
+def transition_matrix(noise_pattern: str, noise_ratio: float, num_classes: int) -> np.ndarray:
     """Return the transition matrix T[i, j] = P(y_noisy = j | y = i).
 
     Parameters
@@ -76,7 +77,7 @@ def transition_matrix(noise_pattern, noise_ratio, num_classes):
     return (1 - noise_ratio) * np.eye(num_classes) + noise_ratio * flip(num_classes)
 
 
-def flip_labels(y, transition, rng):
+def flip_labels(y: ArrayLike, transition: ArrayLike, rng: np.random.Generator) -> np.ndarray:
     """Draw an observed label for each true label, independently, from its row of the transition matrix.
 
     Parameters

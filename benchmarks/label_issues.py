@@ -156,7 +156,7 @@ def flipped_by_sample(x, y, ratio, generator):
 
 def by_ours(x, given, model, pattern, seed):
     """Return (label issues bool [n], ranking float [n], trainings, verdict)."""
-    table = find_label_issues(x, given, model, pattern, seed=seed)
+    table = find_label_issues(x, given, model, noise_pattern=pattern, seed=seed)
     return table["issue"].to_numpy(), table["margin"].to_numpy(), 8, table.attrs["verdict"]
 
 

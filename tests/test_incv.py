@@ -44,7 +44,7 @@ def test_one_iteration_by_hand(pattern):
         halves.append((train_index, held_out))
         return by_hand(train_index, held_out, *rest)
 
-    found = INCV.incv(np.zeros(40, int), 10, pattern, train, iterations=1)
+    found = INCV.incv(np.zeros(40, int), 10, pattern, train=train, iterations=1)
     assert found.ratio == 0.476 and found.early is None
     (part1, held1), (part2, held2) = halves
     assert (part1 == held2).all() and (part2 == held1).all() and sorted([*held1, *held2]) == list(range(40))
@@ -64,7 +64,7 @@ def test_a_sample_both_selected_and_to_be_removed_is_selected():
         rows[6:], rows[6:, 0], rows[6:, 1] = .3 / 8, .2, .5
         return rows
 
-    found = INCV.incv(np.zeros(40, int), 10, "sym", train, iterations=1)
+    found = INCV.incv(np.zeros(40, int), 10, "sym", train=train, iterations=1)
     assert found.ratio == 0.476 and found.records[0]["selected"] == 12 and found.records[0]["removed"] == 0
     assert found.candidate.sum() == 28
 
@@ -85,7 +85,7 @@ def test_against_a_literal_version(pattern, ratio):
         calls.append((set(train_index.tolist()), held_out, removed, probabilities))
         return probabilities
 
-    found = INCV.incv(y_noisy, num_classes, pattern, train, seed=3)
+    found = INCV.incv(y_noisy, num_classes, pattern, train=train, seed=3)
     S, C, e, latest = set(), set(range(n)), None, {}
     for record in found.records:
         T, R = [], []
@@ -125,7 +125,7 @@ def test_which_iterations_take_the_best_epoch():
         asked.append((iteration, half, keep_best))
         return by_hand(train_index, held_out)[:len(held_out)]
 
-    INCV.incv(np.zeros(40, int), 10, "asym", train, iterations=2)
+    INCV.incv(np.zeros(40, int), 10, "asym", train=train, iterations=2)
     assert asked == [(1, 1, True), (1, 2, True), (2, 1, False), (2, 2, False)]
 
 
@@ -138,14 +138,14 @@ def test_rounding_takes_no_sample_from_the_remove_set():
 
 def test_nothing_selected_ends_early():
     wrong = lambda train_index, held_out, *_: confident(np.ones(len(held_out), int), 3)  # noqa: E731
-    found = INCV.incv(np.zeros(30, int), 3, "sym", wrong)
+    found = INCV.incv(np.zeros(30, int), 3, "sym", train=wrong)
     assert not found.select.any() and found.candidate.all() and found.ratio == 1.0 and len(found.records) == 1
     assert found.early == "nothing was selected in iteration 1"
 
 
 def test_no_candidate_left_ends_early():
     right = lambda train_index, held_out, *_: confident(np.zeros(len(held_out), int), 3)  # noqa: E731
-    found = INCV.incv(np.zeros(30, int), 3, "sym", right)
+    found = INCV.incv(np.zeros(30, int), 3, "sym", train=right)
     assert found.select.all() and not found.candidate.any() and found.ratio == 0.001 and len(found.records) == 1
     assert found.early.startswith("0 candidates left")
 
@@ -155,7 +155,7 @@ def test_a_half_that_would_be_empty_ends_early():
     def train(train_index, held_out, *_):
         return confident((held_out == 7).astype(int), 3)
 
-    found = INCV.incv(np.zeros(30, int), 3, "asym", train)
+    found = INCV.incv(np.zeros(30, int), 3, "asym", train=train)
     assert np.flatnonzero(found.candidate).tolist() == [7] and len(found.records) == 1
     assert found.early.startswith("1 candidate left")
 
@@ -174,7 +174,7 @@ def test_halves_are_even_random_and_seeded():
 # --- any training function --------------------------------------------------------------------------------------------
 
 def with_train(train, y=np.arange(20) % 10, pattern="sym"):
-    return lambda: INCV.incv(y, 10, pattern, train, iterations=1)
+    return lambda: INCV.incv(y, 10, pattern, train=train, iterations=1)
 
 
 def returning(change):

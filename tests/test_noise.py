@@ -128,6 +128,6 @@ def test_an_unknown_pattern_is_an_error_wherever_one_is_named():
             with pytest.raises(ValueError, match="noise pattern"):
                 function(name, *arguments)
     for call in (lambda: noise.noise_left(0.5, "pair", 10), lambda: INCV.iterations_with_best_epoch("pair", 0.5),
-                 lambda: INCV_main.warm_up("pair", 0.5), lambda: INCV.incv(np.arange(9) % 3, 3, "pair", None)):
+                 lambda: INCV_main.warm_up("pair", 0.5), lambda: INCV.incv(np.arange(9) % 3, 3, "pair", train=None)):
         with pytest.raises(ValueError, match="unknown noise pattern 'pair': use one of sym, asym"):
             call()
