@@ -110,8 +110,8 @@ def incv(y_noisy: ArrayLike, num_classes: int, noise_pattern: str, *, train: Cal
         The observed labels, integers in [0, num_classes).
     num_classes : int
     noise_pattern : str
-        One of `noise.PATTERNS`. Patterns that confuse pairs of classes ("asym") remove no candidates. For a transition matrix
-        of your own, give what `noise.nearest_pattern` returns.
+        One of `noise.PATTERNS`. Patterns that confuse pairs of classes ("asym") remove no candidates. For a custom
+        transition matrix, give what `noise.nearest_pattern` returns.
     train : callable
         ``train(train_index, held_out, removed, keep_best, iteration, half)`` trains a fresh network on the samples
         `train_index` and returns its probabilities, float array [len(held_out) + len(removed), num_classes], for the samples

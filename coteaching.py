@@ -54,7 +54,7 @@ def make_coteacher(networks, pixel_max):
             if masked:
                 place = ops.arange(ops.shape(order)[0])
                 kept, weights = order, ops.cast(place < keep, "float32")
-                if len(network.inputs) == 1:  # a network of one's own: copies of the samples kept in the place of the others
+                if len(network.inputs) == 1:  # a custom network: copies of the samples kept in the place of the others
                     kept = ops.take(order, place % keep)
             else:
                 kept, weights = order[:keep], 1.0

@@ -59,7 +59,7 @@ def find_label_issues(x: Any, labels: ArrayLike, model: Any = None, *, noise_pat
     passes : int
         The number of last passes whose probabilities are averaged.
     pred_probs : float array [n, num_classes], optional
-        Out-of-fold probabilities of your own, classes ascending, to use instead of a model; no training then.
+        Your out-of-fold probabilities, classes ascending, to use instead of a model; no training then.
     groups : array [n], optional
         Names of what samples belong to, such as patients or videos: no model is trained on any sample of a group that it
         predicts. A missing one (None, NaN or "") is a group of its own.
@@ -358,7 +358,7 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):
         return self
 
     def _how_to_check(self, frame):
-        """Return the arguments of scikit-learn's validate_data: an estimator of one's own may take missing values and text."""
+        """Return the arguments of scikit-learn's validate_data: a custom estimator may take missing values and text."""
         return {"dtype": "numeric" if frame is None else None, "ensure_all_finite": self.estimator is None}
 
     def predict_proba(self, X):

@@ -258,7 +258,7 @@ def get_state(trainer):
     """Return all weights, the optimizer's variables and the state of random layers as one float32 vector, bit for bit."""
     variables = [*trainer.weights, *trainer.optimizer.variables]
     fast_path.start_copies(variables)
-    # Integers of 32 or 64 bits, of layers such as Dropout in a network of one's own: 16 bits each, which a float32 holds.
+    # Integers of 32 or 64 bits, of layers such as Dropout in a custom network: 16 bits each, which a float32 holds.
     integers = [np.asarray(v).view(np.uint16) for v in _random_state(trainer)]
     return np.concatenate([np.ravel(np.asarray(v)).astype(np.float32) for v in [*variables, *integers]])
 

@@ -218,7 +218,7 @@ def _make_tensorflow_deterministic(threads, in_parallel):
     TensorFlow adds three or more gradients of one tensor (AddN) in the order in which buffers become free, which two parallel
     operations make random: every second run with stock batch normalisation gives other bits. In the networks of models.py no
     tensor has more than two gradients, and a + b = b + a, so that two operations may run in parallel, such as the gradients of
-    an image and of a kernel, which saves a tenth of the time. A network of one's own runs one after the other.
+    an image and of a kernel, which saves a tenth of the time. A custom network runs one after the other.
     TF_NUM_INTEROP_THREADS, TensorFlow's own variable, asks for another number of parallel operations.
     """
     import tensorflow as tf

@@ -266,7 +266,7 @@ def _sentence(found, learned):
     if found["outcome"] == TOP:
         seldom = f"; they are right about {found['right']:.0%} of all at most" if found["right"] < RIGHT else ""
         how = (f"use the first {found['top']} of the {found['issues']} {entries} only" if found["top"] < found["issues"] else
-               f"use none of the {found['issues']} {entries} that you have not looked at")
+               f"check each of the {found['issues']} {entries} before acting on it")
         return f"{how}: {about}; {agreement}{seldom}"
     expected = found["expected_precision"]
     precise = "" if expected is None else f"; {expected:.0%} of the {found['issues']} {entries} are expected to be wrong"

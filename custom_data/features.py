@@ -35,7 +35,7 @@ class Features:
     as_text : list of str
         Columns that another table must not parse as numbers.
     notes : {how they are read: names of columns}
-        What is read otherwise than written.
+        Of values that were converted or reinterpreted.
     remarks : {what else should be known: names of columns}
     x : float64 array [n, d]
         The features of `table`, computed when they are first asked for.
@@ -97,7 +97,7 @@ class Features:
         return total
 
     def warnings(self, without=(), remarks=False):
-        """Return the warnings of what is read otherwise than written, without those of some columns, or the remarks."""
+        """Return the warnings of converted or reinterpreted values, without those of some columns, or the remarks."""
         notes = {note: [name for name in names if name not in without]
                  for note, names in (self.remarks if remarks else self.notes).items()}
         return [columns.told(self.path, names, note) for note, names in notes.items() if names]

@@ -110,7 +110,7 @@ def may_be(values, y):
 
 def said(what, option, found, shuffled):
     """Return the warning of what may name groups. what: how it begins; found, shuffled: of `may_be`."""
-    return (f"{what}: {found:.0%} of the samples have the label of most with the same value ({shuffled:.0%} if shuffled): if "
+    return (f"{what}: samples with the same value share a label {found:.0%} of the time ({shuffled:.0%} if shuffled): if "
             f"these belong together, such as rows of one patient, give --group {option}; if it follows from the labels, "
             f"--drop it")
 

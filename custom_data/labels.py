@@ -146,7 +146,8 @@ def checkable(values, what):
         values = stripped
     keep = ~_missing(values)
     if not keep.all():
-        warnings.append(f"{what}: {(~keep).sum()} of {len(keep)} samples without one, first number {keep.argmin()}: not used")
+        warnings.append(f"{what}: {(~keep).sum()} of {len(keep)} samples have no label (first: sample {keep.argmin()}) and "
+                        f"are ignored")
     kept = values[keep]
     if kept.dtype == object and len(kept):
         kept = np.array(kept.tolist())

@@ -3,8 +3,8 @@
     facts = load.facts(source)                 # what is known without decoding images; enough to plan a run
     dataset = load.load_dataset(source)                # a data.Dataset; its `given` are the labels to check
 
-source: source.Source. Errors in the data are found here, before training, and reported in one line (data.DataError); what is
-read otherwise than written is a warning. No file can run code: objects in arrays are never unpickled.
+source: source.Source. Errors in the data are found here, before training, and reported in one line (data.DataError);
+values that were converted or reinterpreted are a warning. No file can run code: objects in arrays are never unpickled.
 """
 import dataclasses
 import difflib

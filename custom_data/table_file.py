@@ -48,7 +48,7 @@ def read_table(path, label=None, decimal=None, as_text=(), raw=()):
     table : pandas.DataFrame
         The index counts the rows of the file from 0; column names are strings without white space around them.
     notes : list of str
-        What is read otherwise than written, as warnings.
+        Warnings of values that were converted or reinterpreted.
 
     Raises
     ------

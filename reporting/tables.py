@@ -41,7 +41,7 @@ DAMAGE = (utils.UserError, OSError, EOFError, zlib.error, ValueError, KeyError, 
 def read_runs(results_dir):
     """Read the finished runs of all scripts in a results folder.
 
-    Runs of INCV_main.py that were tested on noisy labels, for want of test data, are left out: that is no test accuracy.
+    Runs of INCV_main.py without test data, which were tested on noisy labels, are left out: that is no test accuracy.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""A network of one's own: a function in any Python file, as `--architecture FILE.py:FUNCTION` names it.
+"""A custom network: a function in any Python file, as `--architecture FILE.py:FUNCTION` names it.
 
     def preact_resnet18(input_shape, num_classes, seed):        # returns a keras.Model: images in [0, 1] -> logits
         ...

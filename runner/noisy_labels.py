@@ -1,4 +1,4 @@
-"""The noisy labels of a run: flipped by a noise pattern or a transition matrix of one's own, or used as given. NumPy alone.
+"""The noisy labels of a run: flipped by a noise pattern or a custom transition matrix, or used as given. NumPy alone.
 
     np.save("pairs.npy", transition)                            # float [c, c], row i: where the labels of class i go
     transition, settings = read("pairs.npy", [5000] * 10)       # for --noise_pattern pairs.npy
@@ -19,7 +19,7 @@ from incv.data import DataError
 ENDING = ".npy"
 
 
-# --- a transition matrix of one's own ---------------------------------------------------------------------------------
+# --- a custom transition matrix ---------------------------------------------------------------------------------------
 
 def is_file(noise_pattern):
     """Return whether the value of --noise_pattern is a file, not the name of a pattern."""

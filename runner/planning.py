@@ -75,7 +75,7 @@ def plan(script, parser, defaults, schedule, methods=None):
     size, num_classes, kind = facts.size, facts.num_classes, "table" if len(facts.shape) == 1 else "images"
     if custom_network.is_file(args.architecture):
         if args.precision == "bfloat16":
-            parser.error("--precision bfloat16 cannot be combined with a network of your own: remove it, and give the "
+            parser.error("--precision bfloat16 cannot be combined with a custom network: remove it, and give the "
                          "network's layers a dtype")
         network, found = custom_network.find(args.architecture)
         args.architecture, noisy["architecture_checksum"] = found["architecture"], found["architecture_checksum"]

@@ -284,7 +284,7 @@ def test_missing_labels_and_single_samples_are_left_out(tmp_path, numbers):
     table.to_csv(tmp_path / "t.csv", index=False)
     dataset, warnings = read(tmp_path / "t.csv")
     assert dataset.names.tolist() == [n for n in range(N) if n not in (2, 30, 40, 41)]
-    assert "2 of 60 samples without one, first number 2" in warnings and "'fox', 'gnu'" in warnings
+    assert "2 of 60 samples have no label (first: sample 2)" in warnings and "'fox', 'gnu'" in warnings
     table.to_parquet(tmp_path / "t.parquet")
     assert read(tmp_path / "t.parquet")[0].names.tolist() == dataset.names.tolist()
     numbers.assign(kind=np.where(numbers.index % 5 == 0, -1, numbers.index % 3)).to_csv(tmp_path / "m.csv", index=False)
@@ -299,13 +299,14 @@ def test_what_is_left_out_is_neither_listed_nor_exported(tmp_path, numbers):
     table.to_csv(tmp_path / "t.csv", index=False)
     result = run(["--dataset", "t.csv", "--label", "kind", "--iterations", 1, "--epochs", 60, "--quiet", "--export",
                   "kept.csv"], tmp_path)
-    assert result.code == 0 and result.err == "" and "warning: " in result.out and "2 of 60 samples without one" in result.out
+    assert result.code == 0 and result.err == "" and "warning: " in result.out
+    assert "2 of 60 samples have no label" in result.out
     every = pd.read_csv(tmp_path / "results/t/given/INCV_seed0_epochs60_iterations1_out_of_fold.csv")
     assert len(every) == 58 and not {2, 30} & set(every["sample"])
     kept, lines = pd.read_csv(tmp_path / "kept.csv"), table.loc[every["sample"][every["status"] == "selected"]]
     assert kept["v1"].tolist() == lines["v1"].tolist() and len(kept) > 20
     page = (tmp_path / "results/t/given/INCV_seed0_epochs60_iterations1_report.html").read_text()
-    assert "2 of 60 samples without one" in page
+    assert "2 of 60 samples have no label" in page
     # The file is corrected and run again.
     table.assign(kind=table["kind"].fillna("cat")).to_csv(tmp_path / "t.csv", index=False)
     again = run(["--dataset", "t.csv", "--label", "kind", "--iterations", 1, "--epochs", 60, "--quiet"], tmp_path)
@@ -320,7 +321,7 @@ def test_labels_that_cannot_be_checked_in_python():
     y[5], y[7], y[9] = None, np.nan, "single"
     with pytest.warns(UserWarning) as said:
         table = find_label_issues(x, y, LogisticRegression())
-    assert "2 of 60 samples without one" in str(said[0].message) and "'single'" in str(said[1].message)
+    assert "2 of 60 samples have no label" in str(said[0].message) and "'single'" in str(said[1].message)
     assert len(table) == 60 and table["sample"].tolist() == list(range(60))
     assert table.loc[[5, 7, 9], "status"].tolist() == ["not checked"] * 3 and not table.loc[[5, 7, 9], "issue"].any()
     assert table["status"].value_counts()["not checked"] == 3

@@ -224,7 +224,7 @@ def test_two_operations_at_a_time_end_with_the_bytes_of_one(tmp_path):
                "    utils._make_tensorflow_deterministic(threads, in_parallel)\n"
                "    print(tf.config.threading.get_inter_op_parallelism_threads())")
     done = subprocess.run([sys.executable, "-c", program], cwd=PROJECT, capture_output=True, text=True)
-    assert done.stdout.split() == ["1", "2", "3", "1"], done.stderr  # a network of one's own: one at a time
+    assert done.stdout.split() == ["1", "2", "3", "1"], done.stderr  # a custom network: one at a time
 
 
 def test_standard_training_needs_no_incv(tmp_path):

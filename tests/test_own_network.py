@@ -1,4 +1,4 @@
-"""A network of one's own, --architecture FILE.py:FUNCTION: trained, resumed, saved, predicted with, and refused."""
+"""A custom network, --architecture FILE.py:FUNCTION: trained, resumed, saved, predicted with, and refused."""
 import json
 import os
 import re

@@ -1,4 +1,4 @@
-"""A transition matrix of one's own, --noise_pattern FILE.npy, and noisy labels of one's own for a dataset with known truth."""
+"""A custom transition matrix, --noise_pattern FILE.npy, and custom noisy labels for a dataset with known truth."""
 import json
 import re
 

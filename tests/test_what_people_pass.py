@@ -47,7 +47,7 @@ def test_missing_labels_of_any_kind_are_not_checked(three, missing):
               "object": lambda: np.where(np.arange(150) == 7, pd.NA, NAMES[y].astype(object)),
               "boolean": lambda: pd.Series(y == 0, dtype="boolean").where(np.arange(150) != 7),
               "masked": lambda: np.ma.array(y, mask=np.arange(150) == 7)}[missing]()
-    with pytest.warns(UserWarning, match="1 of 150 samples without one, first number 7"):
+    with pytest.warns(UserWarning, match="1 of 150 samples have no label .first: sample 7"):
         table = find_label_issues(x, labels, LogisticRegression())
     assert (table["status"] == "not checked").to_numpy().nonzero()[0].tolist() == [7]
 
