@@ -13,7 +13,7 @@ import numpy as np
 from incv import registry, utils
 from incv.benchmarks import ledger
 from incv.reporting import figures, tables
-from incv.runner import files, options
+from incv.runner import options
 
 REFERENCE = utils.PROJECT / "results" / "reference"
 METHODS = ("f_correction", "decoupling", "coteaching", "mentornet", "d2l", "incv", "standard", "gce", "elr")
@@ -66,11 +66,11 @@ def full_scale(found):
 def theory(found, wanted):
     """Return what networks measured that have memorised their labels, beside the paper's points and theory.
 
-    wanted: a pattern that the settings in the runs' names match.
+    wanted: what differs from the published experiment in the settings of these runs, {name: value}.
     """
     of_theory, rows = found[(found["script"] == "Verify_Theory") & (found["dataset"] == "cifar10")], []
     for run in of_theory.itertuples():
-        if re.fullmatch(wanted, files.name_of_settings(run.path)):
+        if {name: each["here"] for name, each in run.provenance["differs_from_published"].items()} == wanted:
             published = figures.PUBLISHED["theory"][run.noise_pattern]
             rows.append([run.noise, *(
                 f"{run.provenance['measured'][quantity]:.3f} ({published[quantity][round(10 * run.noise_ratio)]:.2f}, "
@@ -93,12 +93,12 @@ def quoted():
     """Return {name: table}."""
     found = tables.read_runs(REFERENCE)
     every = tables.accuracies(found)
-    rows = every[every["method"].isin(METHODS)]
+    rows, smaller = every[every["method"].isin(METHODS)], {"architecture": "resnet32", "augmentation": False}
     return {
         "digits": digits(rows), "full scale": full_scale(found),
         "true transition": others(rows, "transition true"),
-        "theory of 10000": theory(found, "_resnet32_epochs40_subset10000_no_augmentation"),
-        "theory of all": theory(found, "_resnet32_epochs80_bfloat16_no_augmentation"),
+        "theory of 10000": theory(found, smaller | {"epochs": 40, "subset": 10000}),
+        "theory of all": theory(found, smaller | {"epochs": 80, "precision": "bfloat16"}),
         "no noise": others(rows[rows["noise"] == "sym 0.0"], ""),
         "selections": tables.markdown(["dataset", "noise", "settings", "LP", "LR", "seeds"], tables.selections(found)),
         **{name: written(file) for name, file in (
