@@ -15,8 +15,9 @@ of a stratified five-fold cross-validation of the same model, its default rule, 
 sym (to any other class), asym (to the next class), likely (to the class that logistic regression finds second likeliest) or
 sample (each sample's own flip rate, truncated normal around the ratio, its class by random projections of its features: Xia et
 al. 2020).
-Every finished setting is a row of (--results_dir)/label_issues.csv, and is not repeated; the tables are written to
-label_issues.md beside it. Defaults and the verdict were chosen on seeds 0 and 1, which are not reported.
+Every finished setting is a row of (--results_dir)/label_issues.csv, and is not repeated; means are written to
+label_issues.md beside it, those of single settings to label_issues_settings.csv. Defaults and the verdict were chosen on
+seeds 0 and 1, which are not reported.
 """
 import argparse
 import functools
@@ -298,7 +299,7 @@ def compare(of_set, name, model_name, kind, ratio, seed, methods):
 # --- tables -----------------------------------------------------------------------------------------------------------
 
 def tables(found):
-    """Return the Markdown of all tables. found: DataFrame of `compare`'s rows."""
+    """Return (the Markdown of the means, the DataFrame of single settings). found: DataFrame of `compare`'s rows."""
     found, text = found[found["set"] != "random"], []
     numbers = ["precision", "recall", "f1", "average_precision", "precision_at_50", "trainings", "seconds"]
     for of_set, rows in found.groupby("set", sort=False):
@@ -306,11 +307,8 @@ def tables(found):
         settings = rows.groupby(["data", "model", "noise"], sort=False).ngroups
         text += [f"**{of_set}**: mean of {settings} settings, seeds {', '.join(map(str, sorted(rows['seed'].unique())))}", "",
                  means.reset_index().to_markdown(index=False, floatfmt=".3f"), ""]
-    means, above = beside_ours(found)
-    text += ["Average precision over the settings and seeds that both have run:", "",
-             means.to_markdown(index=False, floatfmt=".3f"), "",
-             f"In {len(above.drop_duplicates(['data', 'model', 'noise']))} settings a method is above ours:", "",
-             above.to_markdown(index=False, floatfmt=".3f"), ""]
+    text += ["Average precision over the settings and seeds that both have run; above: settings in which the method's is", "",
+             beside_ours(found).to_markdown(index=False, floatfmt=".3f")]
     keys = ["data", "model", "noise"]
     wide = found.groupby([*keys, "method"], sort=False)[["f1", "average_precision", "precision_at_50"]].mean().unstack()
     wide.columns = [f"{quantity} {method}" for quantity, method in wide.columns]
@@ -320,23 +318,22 @@ def tables(found):
     wide["expected"] = ours["expected_precision"].mean()
     for outcome in ("use", "top", "nothing"):
         wide[outcome] = ours["outcome"].agg(lambda values, outcome=outcome: (values == outcome).sum())
-    return "\n".join(text) + "\n" + wide.reset_index().to_markdown(index=False, floatfmt=".3f") + "\n"
+    return "\n".join(text) + "\n", wide.reset_index().round(3)
 
 
 def beside_ours(found):
-    """Return (mean average precision of each method beside ours, the settings in which a method is above ours), DataFrames.
+    """Return the mean average precision of each method beside ours, a DataFrame.
 
-    Over the settings and seeds that both have run.
+    Over the settings and seeds that both have run; above is the number of settings in which the method's is above ours.
     """
-    keys, means, above = ["data", "model", "noise", "seed"], [], []
+    keys, means = ["data", "model", "noise", "seed"], []
     ours = found[found["method"] == "ours"].set_index(keys)["average_precision"]
     for (of_set, method), of_method in found[found["method"] != "ours"].groupby(["set", "method"], sort=False):
         pairs = of_method.set_index(keys)["average_precision"].to_frame("method's").join(ours.rename("ours"), how="inner")
         settings = pairs.groupby(keys[:3], sort=False).mean()
-        means.append({"set": of_set, "method": method, "settings": len(settings), "runs": len(pairs), **pairs.mean()})
-        above.append(settings[settings["method's"] > settings["ours"]].reset_index().assign(method=method))
-    above = pd.concat(above).sort_values(keys[:3], kind="stable")
-    return pd.DataFrame(means), above[[*keys[:3], "method", "method's", "ours"]]
+        means.append({"set": of_set, "method": method, "settings": len(settings), "runs": len(pairs), **pairs.mean(),
+                      "above": (settings["method's"] > settings["ours"]).sum()})
+    return pd.DataFrame(means)
 
 
 def of_random_features(found):
@@ -383,7 +380,9 @@ def main():
         print(f"{number}/{len(tasks)} {rows[0]['data']}, {rows[0]['model']}, {rows[0]['noise']}, seed {rows[0]['seed']}: "
               f"average precision {told}; {left:.0f} min left", file=sys.stderr, flush=True)
     if (found["set"] != "random").any():
-        files.write_text(file.with_suffix(".md"), tables(found))
+        means, settings = tables(found)
+        files.write_text(file.with_suffix(".md"), means)
+        files.write_table(file.with_name("label_issues_settings.csv"), settings)
     if (found["set"] == "random").any():
         files.write_text(file.with_name("label_issues_random.md"), of_random_features(found))
     print(f"written: {file}")
