@@ -248,7 +248,7 @@ class Train:
     ----------
     dataset : data.Dataset
     y_noisy : int array [n]
-    settings : dict
+    settings : Settings
         The settings of the run.
     progress : console.Progress
     resumed : dict of arrays

@@ -73,7 +73,7 @@ class Memorise:
     ----------
     dataset : data.Dataset
     y_noisy : int array [n]
-    settings : dict
+    settings : Settings
         The settings of the run.
     progress : console.Progress
     resumed : dict of arrays

@@ -307,8 +307,8 @@ def tables(found):
         settings = rows.groupby(["data", "model", "noise"], sort=False).ngroups
         text += [f"**{of_set}**: mean of {settings} settings, seeds {', '.join(map(str, sorted(rows['seed'].unique())))}", "",
                  means.reset_index().to_markdown(index=False, floatfmt=".3f"), ""]
-    text += ["Average precision over the settings and seeds that both have run; above counts the settings in which the method is "
-             "ahead of ours:", "", beside_ours(found).to_markdown(index=False, floatfmt=".3f")]
+    text += ["Average precision over the settings and seeds that both have run; above counts the settings in which the method "
+             "is ahead of ours:", "", beside_ours(found).to_markdown(index=False, floatfmt=".3f")]
     keys = ["data", "model", "noise"]
     wide = found.groupby([*keys, "method"], sort=False)[["f1", "average_precision", "precision_at_50"]].mean().unstack()
     wide.columns = [f"{quantity} {method}" for quantity, method in wide.columns]
