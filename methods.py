@@ -1,7 +1,7 @@
 """The compared methods: those of section 5 and later ones, with the network, schedule and augmentation of INCV.
 
 Each is a function of (dataset, y_noisy, settings, stage) that returns a `Method`, what INCV_main.train needs to train it.
-dataset: data.Dataset; y_noisy: int [n], the observed labels; settings: dict, of the run; stage: a `Stage`.
+dataset: data.Dataset; y_noisy: int [n], the observed labels; settings: Settings, of the run; stage: a `Stage`.
 """
 import functools
 import json

@@ -39,7 +39,7 @@ def read(file, class_sizes):
     Returns
     -------
     transition : float64 array [c, c]
-    settings : dict
+    settings : Settings
         The settings of a run with this noise: noise_pattern (the file's name without its ending), noise_ratio (the expected
         fraction of flipped labels), noise_checksum, treated_as (see `noise.nearest_pattern`).
 
@@ -82,7 +82,7 @@ def load(settings, dataset, labels=None, transition=None):
 
     Parameters
     ----------
-    settings : dict
+    settings : Settings
         The settings of the run.
     dataset : data.Dataset
         The whole training set.
