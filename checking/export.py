@@ -119,7 +119,7 @@ def _write_list(target, plan):
     """Write the selected rows of a list of pictures, in its own format; return the name of the file."""
     every, source = decisions.read_issues(files.checked(plan.path, "_out_of_fold.csv")), plan.source
     every = every[every["status"] == "selected"]
-    found = image_list.read(source.path, source)
+    found = image_list.opened(source.path, source).pictures(source)
     given = dict(zip(found.rows.tolist(), found.class_names[found.given].astype(str), strict=True))
     kept = every["row"].to_numpy(dtype=int)
     changed = {row: label for row, label in zip(kept.tolist(), every["given"], strict=True) if label != given[row]}

@@ -1,7 +1,7 @@
 """Pictures named in a list: a table (.csv, .tsv, .jsonl, .parquet) with a column of file names, a .txt of "path label" lines,
 or a .parquet, or a folder of its parts, that contains the pictures (custom_data/image_parquet.py).
 
-    if image_list.is_list(path, source): found = image_list.read(path, source)
+    if image_list.is_list(path, source): found = image_list.opened(path, source).pictures(source)
     x, broken = image_list.decode(found, np.arange(len(found.rows)))
 """
 import dataclasses
@@ -51,28 +51,119 @@ def is_list(path, source):
     """
     if not table_file.is_table(path) and not image_parquet.is_parquet(path):
         return False
-    column = _column(*_identity(path, source))
+    column = opened(path, source).column
     if column is None and os.path.isdir(path):
         raise DataError(f"{path}: a folder of .parquet files that neither contain nor name pictures; a table is one file")
     return column is not None
 
 
-def read(path, source, known=None):
-    """Return the Pictures of a list, read once per process while neither it nor a picture changes.
+def opened(path, source):
+    """Return the ImageList of a file or folder, the same one in a process while the list does not change."""
+    stamps = tuple((found.st_size, found.st_mtime_ns) for found in map(os.stat, (
+        image_parquet.parts(path) if image_parquet.is_parquet(path) else [path])))
+    not_pictures = tuple(filter(None, [source.label, source.group, source.true_label, *(source.drop or ())]))
+    return _opened(stamps, path=Path(path), label=source.label, images=source.images, group=source.group,
+                   not_pictures=not_pictures)
 
-    known: the class names, if they are fixed (of test pictures); with source.classes rows of other classes are not used.
+
+@functools.lru_cache(maxsize=4)
+def _opened(stamps, **named):
+    return ImageList(**named)
+
+
+class ImageList:
+    """A list of pictures.
+
+    Parameters
+    ----------
+    path : Path
+    label, images, group : str or None
+        As in source.Source.
+    not_pictures : tuple of str
+        Columns that name no pictures.
     """
-    identity, named, classes = _identity(path, source), None, (source.classes, None if known is None else tuple(known))
-    column = _column(*identity)
-    table = _table(*identity[:3])[0]
-    if column in table:
-        wanted = _wanted(Path(path), table, source.label, *classes)
-        found = iter(_files(Path(path), table[column][wanted], source.images))
-        names, files = table[column].tolist(), [next(found) if each else None for each in wanted]
-        stamps = {file: (found.st_size, found.st_mtime_ns) for file in set(files) - {None}
-                  for found in [os.stat(_base(Path(path)) / file)]}
-        named = tuple(names), tuple(files), tuple(stamps.items())
-    return _read(*identity, source.true_label, source.image_size, column, named, *classes)
+
+    def __init__(self, path, label, images, group, not_pictures):
+        self.path, self.label, self.images, self.group, self.not_pictures = path, label, images, group, not_pictures
+        self._read = functools.lru_cache(maxsize=2)(self._read)  # while no picture changes
+
+    @functools.cached_property
+    def table(self):
+        """All cells as text, a DataFrame with rows as in the file. A .txt has the columns 0, the path, and 1, the label."""
+        return self._table_and_notes[0]
+
+    @functools.cached_property
+    def _table_and_notes(self):
+        return _table(self.path, self.label)
+
+    @functools.cached_property
+    def column(self):
+        """The column that names or contains pictures, None if there is none."""
+        return _column(self)
+
+    def pictures(self, source, known=None):
+        """Return the Pictures, read once while none of them changes.
+
+        source: source.Source, whose true_label, image_size and classes count: with classes, rows of others are not used;
+        known: the class names, if they are fixed (of test pictures).
+        """
+        named, classes = None, (source.classes, None if known is None else tuple(known))
+        if self.column in self.table:
+            wanted = _wanted(self.path, self.table, self.label, *classes)
+            found = iter(_files(self.path, self.table[self.column][wanted], self.images))
+            names, files = self.table[self.column].tolist(), [next(found) if each else None for each in wanted]
+            stamps = {file: (found.st_size, found.st_mtime_ns) for file in set(files) - {None}
+                      for found in [os.stat(_base(self.path) / file)]}
+            named = tuple(names), tuple(files), tuple(stamps.items())
+        return self._read(named, *classes, true_label=source.true_label, image_size=source.image_size)
+
+    def _read(self, named, classes, known, true_label, image_size):
+        """named: (the names of the pictures, their files, the stamps of these), None for pictures in a .parquet."""
+        path, label, group, column = self.path, self.label, self.group, self.column
+        table, notes = self._table_and_notes
+        in_text = path.suffix.lower() == ".txt" and label is None
+        if label is None and not in_text:
+            raise DataError(f"--dataset {path}: which column contains the labels? give --label COLUMN, one of "
+                            f"{listed([repr(name) for name in table if name != column], 30)}")
+        for name in filter(None, [label, group, true_label]):
+            if name not in table:
+                raise DataError(f"{path}: no column {name!r}; its columns are {listed([repr(each) for each in table])}")
+        others = [name for name in table if name not in (column, *self.not_pictures)] if not in_text else []
+        warnings = list(notes) + ([f"{path}: a list of pictures, of column {column!r}; not used: columns "
+                                   f"{listed([repr(name) for name in others])}"] if others else [])
+        texts = table["1" if in_text else label]
+        what = f"{path}: the labels" + ("" if in_text else f" in column {label!r}")
+        wanted = _wanted(path, table, label, classes, known)
+        if len(table) and not wanted.any():
+            raise DataError(f"{path}: none of its pictures has a class that is trained on; give another list")
+        scan, names, files, missing = _scan(path, wanted, column, named, image_size)
+        used = np.array([int(row) for row in scan.labels], dtype=np.int64)
+        if missing:
+            number = sum(file is None and each for file, each in zip(files, wanted, strict=True))
+            warnings.append(f"{path}: {number} of {many(int(wanted.sum()), 'picture')} are missing: see the file ending in "
+                            f"_left_out.csv")
+        keep, kept, told = labels.checkable(texts.to_numpy(dtype=str)[used], what)
+        if known is not None:  # a test picture may be the only one of its class
+            keep, told = np.char.strip(texts.to_numpy(dtype=str)[used]) != "", []
+            kept = np.char.strip(texts.to_numpy(dtype=str)[used][keep])
+        class_names, given = labels.classes_of(labels.integers_if_all(kept.astype(np.str_)), what,
+                                               None if known is None else np.array(known))
+        rows = used[keep]
+        told += _named_twice(path, [names[row] for row in rows], given)
+        y_train = None if true_label is None else labels.truth(
+            table[true_label].to_numpy()[rows], class_names, f"{path}: the true labels in column {true_label!r}",
+            () if classes is None else texts.astype(str).str.strip())
+        of_group = None
+        if group is not None:
+            of_group = group_names.as_text(table[group])[rows]
+            told = told + group_names.checked(of_group, given, class_names, f"{path}: --group {group}")
+        content = (texts.tolist(), names, *(table[name].tolist() for name in (group, true_label) if name is not None))
+        checksum = hashlib.sha256(scan.checksum.encode() + repr(content).encode("utf-8", "surrogateescape"))
+        return Pictures(path=path, column=column, rows=rows, class_names=class_names, given=given, y_train=y_train,
+                        groups=of_group, names=np.array([image_files.shown(names[row]) for row in rows], dtype=object),
+                        files=None if named is None else [files[row] for row in rows], shape=scan.shape,
+                        checksum=checksum.hexdigest(), warnings=[*warnings, *scan.warnings, *told],
+                        left_out=missing | scan.left_out)
 
 
 def read_test(source, class_names):
@@ -88,7 +179,7 @@ def read_test(source, class_names):
         if not is_list(path, as_test):
             raise DataError(f"{path}: no column names a picture that exists: give --images DIR, the folder that its names "
                             f"begin in")
-        return _apart(read(path, as_test, class_names), read(source.path, source))
+        return _apart(opened(path, as_test).pictures(as_test, class_names), opened(source.path, source).pictures(source))
     except DataError as error:
         raise DataError("--test_list " + str(error).removeprefix("--dataset ").replace("--images", "--test_images")) from None
 
@@ -107,13 +198,6 @@ def _apart(test, training):
     return dataclasses.replace(test, warnings=[*test.warnings, *told])
 
 
-def _identity(path, source):
-    stamps = tuple((found.st_size, found.st_mtime_ns) for found in map(os.stat, (
-        image_parquet.parts(path) if image_parquet.is_parquet(path) else [path])))
-    not_pictures = tuple(filter(None, [source.label, source.group, source.true_label, *(source.drop or ())]))
-    return (Path(path), stamps, source.label, source.images, source.group, not_pictures)
-
-
 def decode(found, chosen, scratch=None, quiet=True):
     """Return (x, positions in `chosen` of pictures that cannot be decoded) of some samples. chosen: positions, ascending."""
     if found.files is not None:
@@ -128,14 +212,14 @@ def pictures_like(file, source):
 
     file: the list, with or without labels; source: source.Source of the dataset. Raises DataError.
     """
-    identity = _identity(file, source)
-    column = _column(*identity)
+    of_file = opened(file, source)
+    column = of_file.column
     if column is None:
         raise DataError(f"{file}: no column names a picture that exists, as one of {source.path} does; give --images DIR or "
                         f"another list")
-    table = _table(*identity[:3])[0]
-    if column in table:
-        names, files = table[column].tolist(), _files(Path(file), table[column], source.images)
+    if column in of_file.table:
+        listed_names = of_file.table[column]
+        names, files = listed_names.tolist(), _files(Path(file), listed_names, source.images)
         if None in files:
             raise DataError(f"{file}: {files.count(None)} of {many(len(files), 'picture')} are missing, the first is "
                             f"{names[files.index(None)]!r}")
@@ -157,9 +241,8 @@ def lines_of(path):
     return re.split(r"\r\n|\n|\r", raw.decode("utf-16") if utf_16 else raw.decode("utf-8-sig", "surrogateescape"))
 
 
-@functools.lru_cache(maxsize=4)
-def _table(path, stamp, label):
-    """Return (all cells as text, rows as in the file; notes). A .txt has the columns 0, the path, and 1, the label."""
+def _table(path, label):
+    """Return (`ImageList.table`, notes)."""
     if path.suffix.lower() == ".txt" and label is None:
         import pandas as pd
 
@@ -178,9 +261,9 @@ def _table(path, stamp, label):
     return table_file.read_table(path, as_text=True)
 
 
-@functools.lru_cache(maxsize=4)
-def _column(path, stamp, label, images, group, not_pictures):
-    """Return the column of a list that names or contains pictures, None if there is none."""
+def _column(of_list):
+    """Return `ImageList.column`."""
+    path, label, images, not_pictures = of_list.path, of_list.label, of_list.images, of_list.not_pictures
     if image_parquet.is_parquet(path):
         try:
             if (inside := image_parquet.column_of_pictures(path, not_pictures)) is not None:
@@ -198,7 +281,7 @@ def _column(path, stamp, label, images, group, not_pictures):
             raise DataError(f"--images {images}: no column of {path} names a picture in it; give another folder")
         return None  # a large table is not read for nothing
     try:
-        table = _table(path, stamp, label)[0]
+        table = of_list.table
     except (DataError, ValueError, ImportError, OSError):  # of a table, which is read again
         return None
     candidates = [name for name in table if name not in not_pictures and (name, path.suffix.lower()) != ("1", ".txt")]
@@ -299,55 +382,6 @@ def _leads_out(file, bases):
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
-
-@functools.lru_cache(maxsize=2)
-def _read(path, stamp, label, images, group, not_pictures, true_label, image_size, column, named, classes, known):
-    """named: (the names of the pictures, their files, the stamps of these), None for pictures in a .parquet."""
-    table, notes = _table(path, stamp, label)
-    in_text = path.suffix.lower() == ".txt" and label is None
-    if label is None and not in_text:
-        raise DataError(f"--dataset {path}: which column contains the labels? give --label COLUMN, one of "
-                        f"{listed([repr(name) for name in table if name != column], 30)}")
-    for name in filter(None, [label, group, true_label]):
-        if name not in table:
-            raise DataError(f"{path}: no column {name!r}; its columns are {listed([repr(each) for each in table])}")
-    others = [name for name in table if name not in (column, *not_pictures)] if not in_text else []
-    warnings = list(notes) + ([f"{path}: a list of pictures, of column {column!r}; not used: columns "
-                               f"{listed([repr(name) for name in others])}"] if others else [])
-    texts = table["1" if in_text else label]
-    what = f"{path}: the labels" + ("" if in_text else f" in column {label!r}")
-    wanted = _wanted(path, table, label, classes, known)
-    if len(table) and not wanted.any():
-        raise DataError(f"{path}: none of its pictures has a class that is trained on; give another list")
-    scan, names, files, missing = _scan(path, wanted, column, named, image_size)
-    used = np.array([int(row) for row in scan.labels], dtype=np.int64)
-    if missing:
-        number = sum(file is None and each for file, each in zip(files, wanted, strict=True))
-        warnings.append(f"{path}: {number} of {many(int(wanted.sum()), 'picture')} are missing: see the file ending in "
-                        f"_left_out.csv")
-    keep, kept, told = labels.checkable(texts.to_numpy(dtype=str)[used], what)
-    if known is not None:  # a test picture may be the only one of its class
-        keep, told = np.char.strip(texts.to_numpy(dtype=str)[used]) != "", []
-        kept = np.char.strip(texts.to_numpy(dtype=str)[used][keep])
-    class_names, given = labels.classes_of(labels.integers_if_all(kept.astype(np.str_)), what,
-                                           None if known is None else np.array(known))
-    rows = used[keep]
-    told += _named_twice(path, [names[row] for row in rows], given)
-    y_train = None if true_label is None else labels.truth(
-        table[true_label].to_numpy()[rows], class_names, f"{path}: the true labels in column {true_label!r}",
-        () if classes is None else texts.astype(str).str.strip())
-    of_group = None
-    if group is not None:
-        of_group = group_names.as_text(table[group])[rows]
-        told = told + group_names.checked(of_group, given, class_names, f"{path}: --group {group}")
-    content = (texts.tolist(), names, *(table[name].tolist() for name in (group, true_label) if name is not None))
-    checksum = hashlib.sha256(scan.checksum.encode() + repr(content).encode("utf-8", "surrogateescape"))
-    return Pictures(path=path, column=column, rows=rows, class_names=class_names, given=given, y_train=y_train,
-                    groups=of_group, names=np.array([image_files.shown(names[row]) for row in rows], dtype=object),
-                    files=None if named is None else [files[row] for row in rows], shape=scan.shape,
-                    checksum=checksum.hexdigest(), warnings=[*warnings, *scan.warnings, *told],
-                    left_out=missing | scan.left_out)
-
 
 def _named_twice(path, names, given):
     """Return the warning of pictures that several rows name, with different labels."""

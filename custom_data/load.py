@@ -52,7 +52,7 @@ def facts(source, label=None, **options):
         return Facts(name=name, kind=_kind_of_images(found.shape), size=size, num_classes=len(class_names), shape=found.shape,
                      checksum=found.checksum, class_names=class_names)
     if kind == "list":
-        found = image_list.read(path, source)
+        found = image_list.opened(path, source).pictures(source)
         size = _size(source, found.rows, found.given, found.class_names, found.groups, found.names)
         return Facts(name=name, kind=_kind_of_images(found.shape), size=size, num_classes=len(found.class_names),
                      shape=found.shape, checksum=found.checksum, class_names=found.class_names)
@@ -89,7 +89,7 @@ def load_dataset(source, label=None, scratch=None, quiet=True, **options):
     path = Path(source.path)
     kind = kind_of(path, source)
     if kind == "list":
-        return _with_test(_decided(source, _of_list(image_list.read(path, source), scratch, quiet)), source)
+        return _with_test(_decided(source, _of_list(image_list.opened(path, source).pictures(source), scratch, quiet)), source)
     if kind != "folder":
         dataset, preprocessing = _file(source, kind)
         return _decided(source, dataset if preprocessing is None else _with_features(dataset, preprocessing))

@@ -54,6 +54,10 @@ def refused(words, path, *options, **named):
     assert all(word in str(error.value) for word in words) and "\n" not in str(error.value), str(error.value)
 
 
+def pictures_of(path, source):
+    return image_list.opened(path, source).pictures(source)
+
+
 def written(table, file):
     """Write a list in the format of its name."""
     {".csv": lambda: table.to_csv(file, index=False), ".tsv": lambda: table.to_csv(file, index=False, sep="\t"),
@@ -77,7 +81,7 @@ def test_every_kind_of_list_is_read_and_exported_as_it_is(pictures, ending):
     decided = load.load_dataset(source)
     assert len(decided.given) == N - 1 and decided.class_names[decided.given[3]] == "dark" and 5 not in decided.rows
     target = folder / f"clean{ending}"
-    export._write_rows(target, image_list.read(file, source), label, np.array([1, 3, 8, 20, 21]), {3: "dark"})
+    export._write_rows(target, pictures_of(file, source), label, np.array([1, 3, 8, 20, 21]), {3: "dark"})
     again = load.load_dataset(target, label, images=str(folder / "all"))
     assert again.names.tolist() == [NAMES[n] for n in (1, 3, 8, 20, 21)]
     assert again.class_names[again.given].tolist() == ["lit", "dark", "dark", "dark", "lit"]
@@ -138,7 +142,7 @@ def test_pictures_inside_a_parquet(tmp_path, kind):
     assert (dataset.x_train[..., 0] == [pixels(n) for n in range(N)]).all() and dataset.class_names.tolist() == ["dark", "lit"]
     assert dataset.names.tolist() == [f"p{n}.png" if kind == "struct" else str(n) for n in range(N)]
     source = Source(path=str(tmp_path / "p.parquet"), label="label")
-    export._write_rows(tmp_path / "clean.parquet", image_list.read(source.path, source), "label", np.array([0, 1, 3, 4]),
+    export._write_rows(tmp_path / "clean.parquet", pictures_of(source.path, source), "label", np.array([0, 1, 3, 4]),
                        {3: "dark"})
     again = pyarrow.parquet.read_table(tmp_path / "clean.parquet")
     assert again["image"].to_pylist() == [content[n] for n in (0, 1, 3, 4)] and again["label"].to_pylist() == [0, 1, 0, 0]
@@ -212,7 +216,7 @@ def test_a_folder_of_parquet_shards(tmp_path):
     source = Source(path=str(folder), label="label")
     assert load.facts(source).name == "parts"
     rows = np.array([1, 9, 10, 20])
-    export._write_rows(tmp_path / "clean.parquet", image_list.read(folder, source), "label", rows, {10: "dark"})
+    export._write_rows(tmp_path / "clean.parquet", pictures_of(folder, source), "label", rows, {10: "dark"})
     again = pyarrow.parquet.read_table(tmp_path / "clean.parquet")
     assert again["image"].to_pylist() == [columns["image"][n] for n in rows]
     assert again["label"].to_pylist() == [1, 1, 1, 0]
