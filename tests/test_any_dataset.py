@@ -362,7 +362,7 @@ def test_labels_as_a_column_one_hot_or_with_nan(tmp_path):
     nan[4] = np.nan
     np.savez(tmp_path / "nan.npz", x=X, y=nan)
     dataset, warnings = read(tmp_path / "nan.npz", None)
-    assert dataset.names.tolist() == [0, 1, 2, 3, 5, 6, 7, 8, 9, 10, 11] and "first number 4" in warnings
+    assert dataset.names.tolist() == [0, 1, 2, 3, 5, 6, 7, 8, 9, 10, 11] and "first: sample 4" in warnings
     assert (dataset.x_train[4, ..., 0] == X[5]).all()
 
 

@@ -10,7 +10,7 @@ import pytest
 from conftest import PROJECT, run
 
 from incv import data
-from incv.custom_data import features, load, table_file
+from incv.custom_data import features, formats, load, table_file
 
 I = range(60)
 
@@ -40,7 +40,7 @@ def test_a_decimal_comma_among_decimal_points_leaves_the_points(tmp_path, share)
 def test_a_new_row_is_read_by_the_points_of_the_training_table(tmp_path):
     cells = ["9,5" if i % 20 == 0 else f"{i}.25" if i % 2 else f"{i + 1}.125" for i in I]
     path = written(tmp_path, ["v;c;kind", *(f"{i * i % 17};{cell};{'ab'[i // 2 % 2]}" for i, cell in enumerate(cells))])
-    features = load._table(str(path), "kind", None, (), None, None, "")[1]
+    features = formats._table(str(path), "kind", None, (), None, None, "")[1]
     new = table_file.read_table(written(tmp_path, ["v;c", "4;3.125"], "new.csv"), as_text=features.as_text)[0]
     assert np.array_equal(features.transform(new), features.x[2:3])
 
@@ -71,7 +71,7 @@ def test_true_and_false_beside_empty_cells_however_another_file_writes_them(tmp_
     path = written(tmp_path, ["v,c,kind", *(f"{i * i % 17},{cell},{'ab'[i // 2 % 2]}" for i, cell in enumerate(cells))])
     full = written(tmp_path, ["v,c,kind", *(f"{i * i % 17},{bool(i % 3)},{'ab'[i // 2 % 2]}" for i in I)], "full.csv")
     for training in (path, full):
-        features = load._table(str(training), "kind", None, (), None, None, "")[1]
+        features = formats._table(str(training), "kind", None, (), None, None, "")[1]
         for lines in (["v,c", *(f"{i * i % 17},{cell}" for i, cell in enumerate(cells))],
                       ["v,c", *(f"{i * i % 17},{cell.lower()}" for i, cell in enumerate(cells))]):
             other = table_file.read_table(written(tmp_path, lines, "new.csv"), as_text=features.as_text)[0]
@@ -85,7 +85,7 @@ def test_true_and_false_beside_empty_cells_however_another_file_writes_them(tmp_
 def test_dates_up_to_the_year_9999_and_a_new_file_of_a_single_day(tmp_path):
     ends = ["9999-12-31" if i % 10 == 0 else f"20{i % 20 + 10}-{i % 12 + 1:02d}-{i % 28 + 1:02d}" for i in I]
     path = written(tmp_path, ["v,c,kind", *(f"{i * i % 17},{end},{'ab'[i // 2 % 2]}" for i, end in enumerate(ends))])
-    features = load._table(str(path), "kind", None, (), None, None, "")[1]
+    features = formats._table(str(path), "kind", None, (), None, None, "")[1]
     days = features._converted(table_file.read_table(path, "kind")[0])["c (days)"]
     assert days[0] == (np.datetime64("9999-12-31") - np.datetime64("1970-01-01")).astype(int)
     alone = table_file.read_table(written(tmp_path, ["v,c", f"1,{ends[1]}"], "one.csv"), as_text=features.as_text)[0]
@@ -164,7 +164,7 @@ def test_large_integers_beside_missing_values_stay_apart(tmp_path, kind):
 
         path = tmp_path / "t.parquet"
         pyarrow.parquet.write_table(pyarrow.table({"v": [i * i % 7 for i in I], "kind": labels}), path)
-    found = load._table(str(path), "kind", None, (), None, None, "")[0]
+    found = formats._table(str(path), "kind", None, (), None, None, "")[0]
     assert found.class_names.tolist() == [7, 2 ** 60, 2 ** 60 + 1] and np.bincount(found.given).tolist() == [16, 16, 16]
 
 
@@ -172,7 +172,7 @@ def test_one_hot_columns_left_of_the_label_are_named(tmp_path):
     kinds = ["cat", "dog", "eel"]
     path = written(tmp_path, ["v,is_cat,is_dog,kind", *(f"{i * i % 17},{int(i % 3 == 0)},{int(i % 3 == 1)},{kinds[i % 3]}"
                                                         for i in I)])
-    warnings = load._table(str(path), "kind", None, (), None, None, "")[0].warnings
+    warnings = formats._table(str(path), "kind", None, (), None, None, "")[0].warnings
     told = [line for line in warnings if "--drop" in line]
     assert len(told) == 2 and "column 'is_cat' alone tells which labels are 'cat'" in told[0]
     assert "column 'is_dog' alone tells which labels are 'dog'" in told[1]
@@ -180,7 +180,7 @@ def test_one_hot_columns_left_of_the_label_are_named(tmp_path):
 
 def test_true_labels_may_be_called_na(tmp_path):
     path = written(tmp_path, ["v,kind,t", *(f"{i * i % 17},{['NA', 'b'][i % 2]},{['NA', 'b', ''][i % 3]}" for i in I)])
-    found = load._table(str(path), "kind", None, (), None, "t", "")[0]
+    found = formats._table(str(path), "kind", None, (), None, "t", "")[0]
     assert [int((found.y_train == number).sum()) for number in (0, 1, -1)] == [20, 20, 20]
 
 
@@ -244,7 +244,7 @@ def test_labels_that_look_alike(tmp_path):
 
 
 def data_of(path):
-    return load._npz(str(path), None, None, "")[0]
+    return formats._npz(str(path), None, None, "")[0]
 
 
 def test_texts_that_share_no_word_are_no_texts(tmp_path):

@@ -10,7 +10,7 @@ from conftest import run
 from PIL import Image
 
 from incv import data
-from incv.custom_data import features, image_files, load, table_file
+from incv.custom_data import features, formats, image_files, load, table_file
 from incv.custom_data.source import Source
 
 I = range(120)
@@ -24,7 +24,7 @@ def written(place, content, encoding="utf-8"):
 
 def of_column(path, name="v", label="label"):
     """Return a column as it is before it is standardised, and the warnings of the dataset."""
-    features = load._file(Source(path=str(path), label=label), "table")[1]
+    features = formats.Table(Source(path=str(path), label=label)).read()[1]
     return features._converted(table_file.read_table(path, label)[0])[name].tolist(), load.load_dataset(path, label).warnings
 
 

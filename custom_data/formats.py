@@ -1,0 +1,332 @@
+"""The formats of custom datasets, a class each.
+
+    of_source = Folder(source)
+    of_source.facts(name)            # source.Facts, without decoding images
+    of_source.load(scratch, quiet)   # the data.Dataset, before anything is decided
+    of_source.described()            # the same, of tables and feature vectors without their features
+    of_source.like(file)             # (x float32 [n, *shape], names or None) of other samples for networks trained on these
+
+source: source.Source. All raise DataError.
+"""
+import dataclasses
+import functools
+from pathlib import Path
+
+import numpy as np
+
+from incv import data, utils
+from incv.custom_data import (
+    arrays,
+    columns,
+    decisions,
+    features,
+    group_names,
+    image_files,
+    image_folder,
+    image_list,
+    image_parquet,
+    labels,
+    table_file,
+)
+from incv.custom_data.source import Facts
+from incv.data import DataError, Dataset, read_arrays
+from incv.utils import listed
+
+# --- tables and arrays ------------------------------------------------------------------------------------------------
+
+class _OneFile:
+    """A format that `read` reads as a whole, once per process while the file does not change: (Dataset, preprocessing).
+
+    preprocessing: None for images; else features.Features or arrays.Standardised, and the Dataset has no features yet.
+    """
+
+    def __init__(self, source):
+        self.source = source
+
+    def facts(self, name):
+        dataset, preprocessing = self.read()
+        shape = dataset.x_train.shape[1:] if preprocessing is None else (preprocessing.num_features,)
+        size = _size(self.source, dataset.names, dataset.given, dataset.class_names, dataset.groups)
+        return Facts(name=name, kind="table" if len(shape) == 1 else _kind_of_images(shape), size=size, shape=shape,
+                     num_classes=dataset.num_classes, checksum=dataset.checksum, class_names=dataset.class_names)
+
+    def described(self):
+        return self.read()[0]
+
+    def load(self, scratch, quiet):
+        dataset, preprocessing = self.read()
+        return dataset if preprocessing is None else _with_features(dataset, preprocessing)
+
+
+class Arrays(_OneFile):
+    """An .npz, or an .npy with its labels in another one."""
+
+    def read(self):
+        source = self.source
+        return _npz(str(source.path), source.labels, source.group, arrays.checksum(source.path, source.labels))
+
+    def like(self, file):
+        x = _array_like(file, self.source.facts.shape)
+        custom = self.source.path is not None and x.ndim == 2
+        return (self.read()[1].transform(x, file) if custom else x).astype(np.float32), None
+
+
+class Table(_OneFile):
+    """A .csv, .tsv, .jsonl or .parquet of columns."""
+
+    def read(self):
+        source = self.source
+        return _table(str(source.path), source.label, source.decimal, tuple(source.drop or ()), source.group,
+                      source.true_label, arrays.checksum(source.path))
+
+    def like(self, file):
+        path, fitted = self.source.path, self.read()[1]
+        if Path(file).is_dir():
+            raise DataError(f"{file}: a folder, but the networks were trained on a table: give a table")
+        try:
+            table = table_file.read_table(file, decimal=self.source.decimal, as_text=fitted.as_text, raw=[*fitted.columns])[0]
+            return fitted.transform(table, lambda note: print(f"warning: {file}: {note}")).astype(np.float32), None
+        except DataError as error:
+            raise DataError(f"{file}: cannot be read like {path}: {str(error).removeprefix(f'{path}: ')}") from None
+
+
+def _with_features(dataset, preprocessing):
+    """Return a Dataset of `_of_vectors` with its features, standardised, float32 [n, d]; its x_test is raw until then."""
+    x_test = dataset.x_test if dataset.x_test is None else preprocessing.transform(
+        dataset.x_test, preprocessing.path).astype(np.float32)
+    return dataclasses.replace(dataset, x_train=np.ascontiguousarray(preprocessing.x, dtype=np.float32), x_test=x_test)
+
+
+def _array_like(file, shape):
+    """Return the array x of an .npz, or an .npy, whose samples have this shape."""
+    if not Path(file).is_file():
+        raise DataError(f"{file}: no such file; give an .npz with x")
+    found = arrays.read_npy(file) if arrays.is_npy(file) else read_arrays(file, ["x"]).get("x")
+    if found is None:
+        raise DataError(f"{file}: has no array x")
+    x = arrays.samples(file, "x", found)
+    if x.shape[1:] != shape:
+        raise DataError(f"{file}: x has shape {found.shape}; the shape must be (n, {', '.join(map(str, shape))})")
+    return x
+
+
+def _of_vectors(given, class_names, names, checksum, **others):
+    """Return the Dataset of samples that are features, without them: see `_with_features`."""
+    return Dataset(x_train=np.empty((len(given), 0)), **others,
+                   num_classes=len(class_names), pixel_max=1, shift=0, flip=False, checksum=checksum, given=given,
+                   class_names=class_names, names=names)
+
+
+@functools.lru_cache(maxsize=2)
+def _npz(path, of_labels, group, checksum):
+    found, called = arrays.find(path, of_labels)
+    warnings = [] if (called["x"], called["y"]) == ("x", "y") else [
+        f"{path}: the samples are the array {called['x']!r}, the labels {called['y']!r}"]
+    x = arrays.samples(path, "x", found["x"])
+    keep, given, notes = labels.checkable(found["y"], f"{path}: the labels y")
+    class_names, given = labels.classes_of(given, f"{path}: the labels y")
+    x, others, names = (x if keep.all() else x[keep]), {}, np.flatnonzero(keep)
+    if "y_true" in found:
+        others["y_train"] = labels.of_known(found["y_true"][keep], f"{path}: the labels y_true", class_names)
+    if "x_test" in found:
+        others["x_test"] = arrays.samples(path, "x_test", found["x_test"])
+        if others["x_test"].shape[1:] != x.shape[1:]:
+            raise DataError(f"{path}: the samples of x have shape {x.shape[1:]}, those of x_test {others['x_test'].shape[1:]}")
+        others["y_test"] = labels.of_known(found["y_test"], f"{path}: the labels y_test", class_names)
+    if found["x"].ndim == 3 and x.shape[1] != x.shape[2]:
+        notes = notes + [f"{path}: x of shape {found['x'].shape} is read as grey pictures of {x.shape[1]} × {x.shape[2]} "
+                         f"pixels: if these are no pictures, give features, numpy.reshape(x, (len(x), -1))"]
+    if group is not None:
+        others["groups"] = group_names.as_text(arrays.of_groups(path, group, called, len(keep)))[keep]
+        notes = notes + group_names.checked(others["groups"], given, class_names, f"{path}: --group {group}")
+    elif not arrays.is_npy(path):
+        notes = notes + group_names.in_arrays(path, arrays.USUAL, keep, given)
+    notes = notes + arrays.not_used(path, [*called.values(), group], notes)
+    others["warnings"] = warnings + notes
+    if x.ndim == 4:
+        return _of_images(x, given, class_names, names, checksum, **others), None
+    return _of_vectors(given, class_names, names, checksum, **others), arrays.Standardised(x, path)
+
+
+@functools.lru_cache(maxsize=2)
+def _table(path, label, decimal, drop, group, true_label, checksum):
+    """Return (the Dataset without features, features.Features) of a table."""
+    of_group, of_truth = [] if group is None else [group], [] if true_label is None else [true_label]
+    table, warnings = table_file.read_table(path, label, decimal, of_group + of_truth, raw=of_truth)
+    for name in (label, *drop, *of_group, *of_truth):
+        if name not in table:
+            raise DataError(f"{path}: no column {name!r}; its columns are {listed([repr(each) for each in table.columns])}")
+    if group == label or group in drop:
+        raise DataError(f"--group {group}: this is the column of --{'label' if group == label else 'drop'}; give another one")
+    if true_label == label:
+        raise DataError(f"--true_label {true_label}: this is the column of --label; give another one")
+    given, what = group_names.whole(table[label]), f"{path}: the labels in column {label!r}"
+    if any(isinstance(value, (list, dict, np.ndarray)) for value in given):
+        raise DataError(f"{what}: some are lists, not single labels: give each sample one class")
+    texts = [None if missing else str(value) for value, missing in zip(given, given.isna(), strict=True)]
+    texts = np.array(texts, dtype=object)
+    spaces = sum(text is not None and text != text.strip() for text in texts)
+    keep, kept, notes = labels.checkable(texts, what)
+    warnings = warnings + ([f"{what}: white space around {spaces} of them is removed"] if spaces else []) + notes
+    class_names, given = labels.classes_of(labels.integers_if_all(kept.astype(np.str_)), what)
+    y_train = labels.truth(group_names.as_text(group_names.whole(table[true_label]))[keep], class_names,
+                           f"{path}: the true labels in column {true_label!r}") if of_truth else None
+    names = group_names.as_text(group_names.whole(table[group]))[keep] if of_group else None
+    notes = group_names.checked(names, given, class_names, f"{path}: --group {group}") if of_group else []
+    table = table.drop(columns=list({label, *drop, *of_group, *of_truth}))
+    unused = columns.not_used(table, keep, given, path, decimal)
+    all_columns, table = table, table[keep].drop(columns=list(unused))
+    if not len(table.columns):
+        raise DataError(f"{path}: no column except {label!r} distinguishes samples")
+    fitted = features.Features(table, path, decimal)
+    shown = columns.told_unused(path, unused, all_columns)
+    belonging = group_names.in_columns(table, given, path)
+    shown += fitted.warnings(belonging) + fitted.warnings(belonging, remarks=True) + list(belonging.values())
+    leaking = [f"{path}: column {name!r} alone {says}: if it follows from the labels, give --drop {name!r}"
+               for name, says in features.leaks(fitted, table, given, class_names).items() if name not in belonging]
+    leaking += [line for name, line in columns.may_count_rows(table, path).items() if name not in belonging]
+    dataset = _of_vectors(given, class_names, np.flatnonzero(keep), checksum, groups=names, y_train=y_train,
+                          warnings=[*warnings, *notes, *shown, *leaking])
+    return dataset, fitted
+
+
+# --- images -----------------------------------------------------------------------------------------------------------
+
+class Folder:
+    """A folder of images, in a subfolder for each class."""
+
+    def __init__(self, source):
+        self.source = source
+
+    def facts(self, name):
+        found = self._scan()
+        class_names, given, keep, _ = _of_folder(Path(self.source.path), found)
+        names = [image_files.shown(file) for file, kept in zip(found.files, keep, strict=True) if kept]
+        of_groups, _ = _groups_of_folder(self.source, names, given, class_names)
+        size = _size(self.source, names, given, class_names, of_groups)
+        return Facts(name=name, kind=_kind_of_images(found.shape), size=size, num_classes=len(class_names), shape=found.shape,
+                     checksum=found.checksum, class_names=class_names)
+
+    def described(self):
+        return self.load(None, True)
+
+    def load(self, scratch, quiet):
+        source, path, found = self.source, Path(self.source.path), self._scan()
+        class_names, given, keep, warnings = _of_folder(path, found)
+        files = [file for file, kept in zip(found.files, keep, strict=True) if kept]
+        x, broken = image_files.decode(path, files, found.shape, scratch, quiet)
+        names = np.array([image_files.shown(file) for file in files])
+        left_out = found.left_out | {image_files.shown(file): "the only image of its class"
+                                     for file, kept in zip(found.files, keep, strict=True) if not kept}
+        if broken:
+            _check_what_is_left(given, broken, class_names, path)
+            warnings = [*warnings, f"{path}: {utils.many(len(broken), 'file')} not used: not a readable image"]
+            left_out |= {names[number]: "not a readable image" for number in broken}
+        of_groups, notes = _groups_of_folder(source, names.tolist(), given, class_names)
+        dataset = _of_images(x, given, class_names, names, found.checksum, warnings=[*warnings, *notes], left_out=left_out,
+                             groups=of_groups)
+        return data.part(dataset, np.setdiff1d(np.arange(len(files)), broken)) if broken else dataset
+
+    def like(self, file):
+        return _images_like(file, self.source.facts.shape)
+
+    def _scan(self):
+        return image_folder.scan(str(Path(self.source.path)), self.source.image_size)
+
+
+class PictureList:
+    """A list of pictures (image_list.py)."""
+
+    def __init__(self, source):
+        self.source = source
+
+    def facts(self, name):
+        found = self._pictures()
+        size = _size(self.source, found.rows, found.given, found.class_names, found.groups, found.names)
+        return Facts(name=name, kind=_kind_of_images(found.shape), size=size, num_classes=len(found.class_names),
+                     shape=found.shape, checksum=found.checksum, class_names=found.class_names)
+
+    def described(self):
+        return self.load(None, True)
+
+    def load(self, scratch, quiet):
+        found = self._pictures()
+        every = np.arange(len(found.rows))
+        x, broken = image_list.decode(found, every, scratch, quiet)
+        dataset = _of_images(x, found.given, found.class_names, found.names, found.checksum, warnings=found.warnings,
+                             left_out=found.left_out, groups=found.groups, rows=found.rows, y_train=found.y_train)
+        if not broken:
+            return dataset
+        _check_what_is_left(found.given, broken, found.class_names, found.path)
+        told = f"{found.path}: {utils.many(len(broken), 'file')} not used: not a readable image"
+        left_out = found.left_out | {found.names[number]: "not a readable image" for number in broken}
+        dataset = dataclasses.replace(dataset, warnings=[*found.warnings, told], left_out=left_out)
+        return data.part(dataset, np.setdiff1d(every, broken))
+
+    def like(self, file):
+        if Path(file).is_file() and table_file.is_table(file) or image_parquet.is_parquet(file):
+            return image_list.pictures_like(file, self.source)
+        return _images_like(file, self.source.facts.shape)
+
+    def _pictures(self):
+        return image_list.opened(Path(self.source.path), self.source).pictures(self.source)
+
+
+def _images_like(file, shape):
+    """Return (x float32 [n, *shape], names or None) of an image, a folder of them, or an array x."""
+    if str(file).endswith((".npz", ".npy")):
+        return _array_like(file, shape).astype(np.float32), None
+    files = [Path(file)] if Path(file).is_file() else sorted(
+        each for each in Path(file).rglob("*") if each.suffix.lower() in image_files.IMAGE_FILES and each.is_file())
+    if not files:
+        raise DataError(f"{file}: no images")
+    x, broken = image_files.decode("", files, shape)
+    if broken:
+        raise DataError(f"{files[broken[0]]}: not a readable image; fix or remove it")
+    return x.astype(np.float32), [image_files.shown(str(each)) for each in files]
+
+
+def _kind_of_images(shape):
+    return "images" if min(shape[:2]) >= 24 else "small_images"
+
+
+def _of_images(x, given, class_names, names, checksum, **others):
+    """Return the Dataset of images: scaled by the largest pixel, shifted by up to an eighth; photographs are mirrored."""
+    pixel_max = 255 if isinstance(x, np.memmap) else max(float(x.max()), -float(x.min())) or 1.0
+    shape = x.shape[1:]
+    photographs = shape[2] >= 3 and _kind_of_images(shape) == "images"
+    return Dataset(x_train=x, **others,
+                   num_classes=len(class_names), pixel_max=pixel_max, shift=min(shape[:2]) / 8, flip=photographs,
+                   checksum=checksum, given=given, class_names=class_names, names=names)
+
+
+def _check_what_is_left(given, broken, class_names, path):
+    """Raise DataError if without the broken images, which only decoding finds, a class has fewer than two."""
+    left = np.bincount(np.delete(given, broken), minlength=len(class_names))
+    if left.min() < 2:
+        name, total = str(class_names[left.argmin()]), int((given == left.argmin()).sum())
+        raise DataError(f"{path}: of the {total} images of class {name!r}, {total - left.min()} cannot be read, and labels of "
+                        f"a class of fewer than two cannot be checked: replace these images, or remove the class")
+
+
+def _of_folder(path, found):
+    """Return (class names, labels int [n], which images are kept, warnings) of a image_files.Scan."""
+    what = f"{path}: the subfolders"
+    keep, kept, warnings = labels.checkable(np.array(found.labels), what)
+    return *labels.classes_of(kept, what), keep, found.warnings + warnings
+
+
+def _groups_of_folder(source, names, given, class_names):
+    """Return (the groups of images, object [n] or None; warnings): the first subfolder below the class, by their names."""
+    below = group_names.as_text([parts[1] if len(parts := name.split("/")) > 2 else "" for name in names])
+    if source.group is not None:
+        if not (below != "").any():
+            raise DataError(f"--group {group_names.FOLDER}: the classes in {source.path} have no subfolders; remove the "
+                            f"option")
+        return below, group_names.checked(below, given, class_names, f"{source.path}: --group {group_names.FOLDER}")
+    return None, group_names.in_subfolders(below, given, class_names, source.path)
+
+
+def _size(source, names, given, class_names, of_groups, samples=None):
+    """Return the number of samples that are left when the decisions of a source are applied."""
+    return int(decisions.decide(source.decisions or (), names, given, class_names, of_groups, samples)[1].sum())
