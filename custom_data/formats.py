@@ -276,6 +276,8 @@ def _images_like(file, shape):
     """Return (x float32 [n, *shape], names or None) of an image, a folder of them, or an array x."""
     if str(file).endswith((".npz", ".npy")):
         return _array_like(file, shape).astype(np.float32), None
+    if not Path(file).exists():
+        raise DataError(f"{file}: no such file or folder; give an image or a folder of images")
     files = [Path(file)] if Path(file).is_file() else sorted(
         each for each in Path(file).rglob("*") if each.suffix.lower() in image_files.IMAGE_FILES and each.is_file())
     if not files:

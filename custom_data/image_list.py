@@ -212,6 +212,8 @@ def pictures_like(file, source):
 
     file: the list, with or without labels; source: source.Source of the dataset. Raises DataError.
     """
+    if Path(file).suffix.lower() == ".txt" and Path(source.path).suffix.lower() != ".txt":
+        source = dataclasses.replace(source, label=None)  # lines of a picture, and perhaps a label, without column names
     of_file = opened(file, source)
     column = of_file.column
     if column is None:

@@ -462,6 +462,9 @@ def test_pictures_are_predicted_like_the_folder(tmp_path):
     assert (x[0] == trained_on.x_train[0]).all() and names == [str(place / "a" / "0.png")]
     x, names = load.samples_like(place / "b", source)
     assert (x == trained_on.x_train[3:]).all() and len(names) == 3
+    for missing in ("c", "c/0.png", "c.npz"):
+        with pytest.raises(data.DataError, match="no such file"):
+            load.samples_like(place / missing, source)
 
 
 @pytest.mark.slow

@@ -325,6 +325,11 @@ def test_robust_training_predicts_other_pictures(pictures):
     assert of_list["file"].tolist() == other.iloc[:, 0].tolist()
     by_stem = {Path(name).stem: label for name, label in of_folder["label"].items()}
     assert of_list["label"].tolist() == [by_stem[Path(name).stem] for name in of_list["file"]]
+    # Lines have no header: the first one is a picture too.
+    (folder / "lines.txt").write_text("".join(f"{name}\tlit\n" for name in other.iloc[:, 0]))
+    predicted = run([*command, "--predict", "lines.txt"], folder, "INCV_main.py")
+    assert predicted.code == 0, predicted.err
+    assert pd.read_csv(next(folder.glob("results/train/given/*predictions_lines.csv"))).equals(of_list)
     written(pd.concat([other, other.head(1).replace(regex={".*": "gone.png"})]), folder / "more.csv")
     refused_ = run([*command, "--predict", "more.csv"], folder, "INCV_main.py")
     assert refused_.code == 2 and refused_.err.count("\n") == 1 and "1 of 4 pictures are missing" in refused_.err
