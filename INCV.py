@@ -435,7 +435,7 @@ def write_results(path, started, selection, checked, history):
             {"file": dataset.left_out.keys(), "why": dataset.left_out.values()}))
     report.write(path, checked, started, provenance)
     files.write_json(path, provenance)
-    listed = "_groups.csv, _label_issues.csv" if dataset.groups is not None else "_label_issues.csv"
+    listed = "_groups.csv, _label_issues.csv" if "group" in checked.issues else "_label_issues.csv"
     print(f"written: {path}.csv, .json, .png, _history.csv, _history.png, _out_of_fold.csv, {listed}, _classes.png\n"
           f"report: {path}_report.html")
 

@@ -57,7 +57,7 @@ def verdict(y, first, passes, issue, groups=None, again=None, runs=0):
         The label issues.
     groups : array [n], optional
         The names of groups of samples that belong together: each group is one piece of evidence. Where labels are of groups
-        (`grouping.are_labelled`), all that is said is about groups: the list are those with a mean margin above
+        (`grouping.are_labelled`), the verdict is about groups: the list consists of those with a mean margin above
         `last_pass.MARGIN`, by that mean, and a group is as probable as the mean of its samples. Otherwise it is about samples,
         each of which counts as its part of a group.
     again : callable, optional

@@ -35,7 +35,7 @@ class Features:
     as_text : list of str
         Columns that another table must not parse as numbers.
     notes : {how they are read: names of columns}
-        Of values that were converted or reinterpreted.
+        Warnings of converted or reinterpreted values.
     remarks : {what else should be known: names of columns}
     x : float64 array [n, d]
         The features of `table`, computed when they are first asked for.

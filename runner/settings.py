@@ -45,7 +45,7 @@ class Settings:
     # Of Verify_Theory.py.
     augmentation: bool | None = None
     both_halves: bool | None = None
-    # Of custom datasets: options, as given.
+    # Options of custom datasets.
     label: str | None = None
     true_label: str | None = None
     group: str | None = None

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from conftest import PROJECT, REFERENCE
 
-from incv.benchmarks import ledger, quote
+from incv.benchmarks import label_issues, ledger, quote
 from incv.reporting import tables
 from incv.runner import files
 
@@ -104,6 +104,12 @@ def test_csvs_of_the_theory_have_the_json_that_made_them():
 
 def test_the_ledger_follows_from_the_runs():
     assert (REFERENCE / "README.md").read_text() == ledger.ledger_page(REFERENCE)
+
+
+def test_the_tables_of_label_issues_follow_from_their_runs():
+    means, settings = label_issues.tables(pd.read_csv(REFERENCE / "label_issues.csv"))
+    assert (REFERENCE / "label_issues.md").read_text() == means
+    assert (REFERENCE / "label_issues_settings.csv").read_text() == settings.to_csv(index=False, lineterminator="\n")
 
 
 @pytest.mark.parametrize("page", quote.pages(), ids=lambda page: page.name)
