@@ -109,10 +109,10 @@ def make_coteaching(dataset, y_noisy, selection, settings, make_network):
 
 # --- training and testing, for all methods ----------------------------------------------------------------------------
 
-def train(method, predictors, dataset, settings, path, progress, resumed, save_checkpoint):
+def train(method, predictors, started, path, progress):
     """Train a methods.Method to the last epoch, or resume it; return the rows of the CSV, a dict per epoch.
 
-    predictors: of `training.make_predictor`, one for each network, which is tested after each epoch.
+    predictors: of `training.make_predictor`, one for each network, which is tested after each epoch; started: start.Started.
 
     A checkpoint holds the epochs done (epoch), the state of networks and Adam (state), the rows of the CSV as JSON (history)
     and what else the method remembers.
@@ -121,6 +121,7 @@ def train(method, predictors, dataset, settings, path, progress, resumed, save_c
 
     from incv import training
 
+    settings, dataset, resumed = started.settings, started.dataset, started.resumed
     epochs, history = settings.epochs, json.loads(str(resumed.get("history", "[]")))
 
     def show(epoch, done, end_of_epoch=False):
@@ -136,18 +137,13 @@ def train(method, predictors, dataset, settings, path, progress, resumed, save_c
             method.trainer, epochs, utils.schedule(SCHEDULE, settings), train_epoch, len(history), resumed.get("state"),
             restart_at_drops=True):
         history.append({"epoch": epoch + 1, "learning_rate": learning_rate, **found,
-                        **test_accuracies(dataset, predictors)})
+                        **accuracies(predictors, dataset.x_test, dataset.y_test)})
         files.write_table(files.beside(path, ".csv"), pd.DataFrame(history))
         if epoch + 1 < epochs:
-            save_checkpoint(epoch=epoch + 1, state=training.get_state(method.trainer), history=json.dumps(history),
-                            **method.remembered())
+            started.save_checkpoint(epoch=epoch + 1, state=training.get_state(method.trainer), history=json.dumps(history),
+                                    **method.remembered())
         show(epoch, method.samples, end_of_epoch=True)
     return history
-
-
-def test_accuracies(dataset, predictors):
-    """Return the `accuracies` on the test set."""
-    return accuracies(predictors, dataset.x_test, dataset.y_test)
 
 
 def accuracies(predictors, x, y):
@@ -356,78 +352,117 @@ def summarize(planned):
 
 
 def run(plan, progress):
-    """Carry out one run (planning.Plan), from the noisy labels to the trained networks."""
-    settings, path = plan.settings, plan.path
-    selection, before = None, 0  # before: the fraction of the run that precedes the last training
-    if settings.method == "incv":
-        # Estimated cost in passes over the data: an epoch of Co-teaching counts as 1.5.
-        before = settings.incv_epochs * settings.iterations if plan.selection is None else 0
-        before /= before + 1.5 * settings.epochs
+    """Carry out one run (planning.Plan): select, start, train, write."""
+    selection, labels, before = None, None, fraction_before(plan)
+    if plan.settings.method == "incv":
         selection, labels = select(plan, progress.part(0, before))
-    elif settings.transition == "estimated":
-        before = 0.5
     published = {"dataset": "cifar10", **PUBLISHED, "bn_momentum": 0.99, "selection": None, "selection_differs": ""}
     started = start.start_run(plan, published, progress, SCHEDULE)
-    settings, dataset, y_noisy, resumed = started.settings, started.dataset, started.y_noisy, started.resumed
-    if selection:
-        check_labels(plan, labels, start.as_written(dataset, y_noisy))
-    if settings.test_checksum != (plan.source.test_list and load.test_checksum(plan.source)):
+    check_unchanged(plan, started, labels)
+    started, selection, tested_on = with_test_data(started, selection)
+    tell_where_it_resumes(started)
+
+    from incv import training
+
+    method = make_method(plan, started, selection, progress.part(0, before))
+    predictors = [training.make_predictor(network, started.dataset.pixel_max) for network in method.networks]
+    history = train(method, predictors, started, plan.path, progress.part(before, 1))
+
+    found = what_others_report(history, tested_on)
+    tell_accuracies(history[-1], found, tested_on, progress)
+    found |= {"accuracy_on_noisy_training_labels": accuracies(predictors, started.dataset.x_train, started.y_noisy)}
+    last = {key: value if math.isfinite(value) else None for key, value in history[-1].items()}
+    derived = {"derived": method.derived} if method.derived else {}
+    write_results(plan.path, method.networks, started, started.provenance() | {
+        "tested_on": tested_on, **derived, "last_epoch": last, **found})
+    checkpoint.remove_checkpoint(plan.path)
+
+
+def fraction_before(plan):
+    """Return the fraction of a run that precedes the last training; an epoch of Co-teaching counts as 1.5 of INCV."""
+    settings = plan.settings
+    if settings.method == "incv":
+        of_incv = settings.incv_epochs * settings.iterations if plan.selection is None else 0
+        return of_incv / (of_incv + 1.5 * settings.epochs)
+    return 0.5 if settings.transition == "estimated" else 0
+
+
+def check_unchanged(plan, started, labels):
+    """Raise UserError if the labels of the selection, as text (None for none), or the test list are not those of this run."""
+    if labels is not None:
+        check_labels(plan, labels, start.as_written(started.dataset, started.y_noisy))
+    if started.settings.test_checksum != (plan.source.test_list and load.test_checksum(plan.source)):
         raise utils.UserError(f"{plan.source.test_list}: changed since the command started; rerun the same command")
-    tested_on = TEST_DATA
-    if dataset.x_test is None:
-        dataset, y_noisy, selection = hold_out(dataset, y_noisy, selection, settings.seed)
-        tested_on = f"the labels of {len(dataset.y_test)} held-out samples"
-    from incv import methods, training
+
+
+def with_test_data(started, selection):
+    """Return (start.Started, selection, what is tested on), where need be with samples held out for testing (`hold_out`)."""
+    if started.dataset.x_test is not None:
+        return started, selection, TEST_DATA
+    dataset, y_noisy, selection = hold_out(started.dataset, started.y_noisy, selection, started.settings.seed)
+    started = dataclasses.replace(started, dataset=dataset, y_noisy=y_noisy)
+    return started, selection, f"the labels of {len(dataset.y_test)} held-out samples"
+
+
+def tell_where_it_resumes(started):
+    """Print where a run (start.Started) resumes, if it does."""
+    resumed = started.resumed
+    if not resumed:
+        return
+    estimating = "estimating" in resumed
+    done = int(resumed["estimating" if estimating else "epoch"])
+    print("resuming after the estimate of T" if estimating and done == started.settings.epochs else
+          f"resuming at epoch {done + 1}" + (" of the estimate of T" if estimating else ""), flush=True)
+
+
+def make_method(plan, started, selection, progress):
+    """Return the methods.Method of a run, ready to train, and print what Algorithm 2 derives from a selection."""
+    from incv import methods
     from incv.runner import networks
 
-    if resumed:
-        estimating = "estimating" in resumed
-        done = int(resumed["estimating" if estimating else "epoch"])
-        print("resuming after the estimate of T" if estimating and done == settings.epochs else
-              f"resuming at epoch {done + 1}" + (" of the estimate of T" if estimating else ""), flush=True)
-    stage = methods.Stage(resumed, started.save_checkpoint, progress.part(0, before), utils.schedule(SCHEDULE, settings),
-                          functools.partial(networks.build_for_run, settings, dataset, "weights of network"),
-                          noise.true_transition(settings, dataset.num_classes, plan.transition))
-    method = (make_coteaching(dataset, y_noisy, selection, settings, stage.make_network) if selection else
-              methods.make(settings.method, dataset, y_noisy, settings, stage))
-    if selection:
-        progress.say("expected noise among the selected ε_S {noise_left:.3f}, selected |S| {selected}, candidates |C| "
-                     "{candidates}, candidates per batch B_C {candidates_per_batch}, kept per batch in the last epoch n(e) "
-                     "{keep_in_last_epoch}, last epoch of the warm-up E_w {last_epoch_of_warm_up}".format(**method.derived))
-    predictors = [training.make_predictor(network, dataset.pixel_max) for network in method.networks]
-    history = train(method, predictors, dataset, settings, path, progress.part(before, 1), resumed, started.save_checkpoint)
-    last, others = history[-1], what_others_report(history, tested_on)
+    settings, dataset, y_noisy = started.settings, started.dataset, started.y_noisy
+    stage = methods.Stage(
+        resumed=started.resumed, save_checkpoint=started.save_checkpoint, progress=progress,
+        schedule=utils.schedule(SCHEDULE, settings),
+        make_network=functools.partial(networks.build_for_run, settings, dataset, "weights of network"),
+        transition=noise.true_transition(settings, dataset.num_classes, plan.transition))
+    if not selection:
+        return getattr(methods, settings.method)(dataset, y_noisy, settings, stage)
+    method = make_coteaching(dataset, y_noisy, selection, settings, stage.make_network)
+    progress.say("expected noise among the selected ε_S {noise_left:.3f}, selected |S| {selected}, candidates |C| "
+                 "{candidates}, candidates per batch B_C {candidates_per_batch}, kept per batch in the last epoch n(e) "
+                 "{keep_in_last_epoch}, last epoch of the warm-up E_w {last_epoch_of_warm_up}".format(**method.derived))
+    return method
+
+
+def tell_accuracies(last, found, tested_on, progress):
+    """Print the accuracies of the last epoch and those `what_others_report`."""
     names = {"accuracy_1": "network 1", "accuracy_2": "network 2", "accuracy_mean": "mean", "accuracy_pair": "averaged pair"}
-    names = names if len(method.networks) == 2 else {"accuracy_1": "network 1"}
+    names = names if "accuracy_2" in last else {"accuracy_1": "network 1"}
     progress.say(f"{name_of_test(tested_on)} of the last epoch: " + ", ".join(
         f"{name} {last[key]:.4f}" for key, name in names.items()))
-    best, mean = others["best_epoch"], others["mean_of_last_epochs"]
+    best, mean = found["best_epoch"], found["mean_of_last_epochs"]
     progress.say(f"as others report it: best epoch, chosen on these labels, {best['accuracy_mean']:.4f} (epoch "
                  f"{best['epoch']}); mean of the last {utils.many(mean['epochs'], 'epoch')} {mean['accuracy_mean']:.4f}")
-    others["accuracy_on_noisy_training_labels"] = accuracies(predictors, dataset.x_train, y_noisy)
-    last = {key: value if math.isfinite(value) else None for key, value in last.items()}
-    save(path, method.networks, settings, dataset, started.provenance() | {
-        "tested_on": tested_on, **({"derived": method.derived} if method.derived else {}), "last_epoch": last, **others})
-    checkpoint.remove_checkpoint(path)
-    print(f"written: {path}.csv, .json, .png, "
-          f"{', '.join(f'_network{number}.keras' for number in range(1, len(method.networks) + 1))}")
 
 
-def save(path, networks, settings, dataset, provenance):
+def write_results(path, networks, started, provenance):
     """Write the figure and the networks and, last, the JSON, by which a run counts as finished."""
     import pandas as pd
 
     from incv import models
     from incv.reporting import figures
 
-    history, architecture = pd.read_csv(files.beside(path, ".csv")), settings.architecture
-    architecture = None if custom_network.is_file(architecture) else architecture
+    history, settings, pixel_max = pd.read_csv(files.beside(path, ".csv")), started.settings, started.dataset.pixel_max
+    architecture = None if custom_network.is_file(settings.architecture) else settings.architecture
     files.write_whole(files.beside(path, ".png"), lambda file: figures.test_accuracy(
         history, settings, name_of_test(provenance["tested_on"]), file))
     for number, network in enumerate(networks, start=1):
         with utils.native_stderr_silenced():  # on JAX too, Keras imports TensorFlow to write a file, if it is installed
-            models.save_network(files.beside(path, f"_network{number}.keras"), network, dataset.pixel_max, architecture)
+            models.save_network(files.beside(path, f"_network{number}.keras"), network, pixel_max, architecture)
     files.write_json(path, provenance)
+    print(f"written: {path}.csv, .json, .png, "
+          f"{', '.join(f'_network{number}.keras' for number in range(1, len(networks) + 1))}")
 
 
 if __name__ == "__main__":

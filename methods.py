@@ -405,11 +405,3 @@ def early_learning_loss(labels, logits, targets, weight, momentum):
     targets = ops.stop_gradient(momentum * targets + (1 - momentum) * now)
     cross_entropy = ops.sparse_categorical_crossentropy(labels, logits, from_logits=True)
     return cross_entropy + weight * ops.log(1 - ops.sum(p * targets, axis=-1)), targets
-
-
-def make(name, dataset, y_noisy, settings, stage):
-    """Return the `Method` of one of METHODS, ready to train. Arguments: see the top of this module."""
-    return globals()[name](dataset, y_noisy, settings, stage)
-
-
-ops = keras.ops
