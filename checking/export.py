@@ -51,53 +51,94 @@ def write(target, plan):
     label. .npz: x, y and index and, from an .npz, all its other arrays; those with an entry per sample hold the selected
     entries.
     """
+    source, write_selected = plan.source, _of_published
+    if source.path is not None:
+        if load.facts(source).checksum != source.facts.checksum:
+            raise utils.UserError(f"--export {target}: {source.path} has changed since the command started; rerun the same "
+                                  f"command")
+        write_selected = FORMATS[load.kind_of(Path(source.path), source)]
+    write_selected(Path(target), plan)
+    return Path(target)
+
+
+def _of_published(target, plan):
+    """Write the selected samples of a published dataset: position and label, in an .npz pixels too."""
     import pandas as pd
 
-    if plan.source.path is not None and load.facts(plan.source).checksum != plan.source.facts.checksum:
-        raise utils.UserError(f"--export {target}: {plan.source.path} has changed since the command started; rerun the same "
-                              f"command")
-    if plan.source.path is not None and _is_list(plan.source.path, plan.source):
-        return _write_list(Path(target), plan)
-    target, settings, path, custom = Path(target), plan.settings, plan.path, plan.source.path is not None
-    source = Path(plan.source.path or settings.dataset)
-    if custom:
-        every = decisions.read_issues(files.checked(path, "_out_of_fold.csv"))
-        every = every[every["status"] == "selected"]
-        names, labels = every["sample"].to_numpy(), every["given"].to_numpy()
-        kept = None if source.is_dir() else names.astype(int)  # positions in the file
-    else:
-        result = pd.read_csv(files.checked(path), usecols=["y_noisy", "select"])
-        kept = np.flatnonzero(result["select"].to_numpy())
-        labels = result["y_noisy"].to_numpy()[kept]
-        if settings.subset:
-            kept = pd.read_csv(files.checked(path, "_index.csv"))["index"].to_numpy()[kept]
+    result = pd.read_csv(files.checked(plan.path), usecols=["y_noisy", "select"])
+    kept = np.flatnonzero(result["select"].to_numpy())
+    labels = result["y_noisy"].to_numpy()[kept]
+    if plan.settings.subset:
+        kept = pd.read_csv(files.checked(plan.path, "_index.csv"))["index"].to_numpy()[kept]
     if target.suffix == ".csv":
-        if custom and table_file.is_table(source):
-            table = table_file.read_table(source, as_text=True, raw=[settings.label])[0]
-            labels = corrected(table[settings.label].to_numpy(), kept, plan)
-            files.write_table(target, table.iloc[kept].assign(**{settings.label: labels}),
-                              table_file.separator_like(target, source, settings.label))
-            return target
-        files.write_table(target, pd.DataFrame(
-            {"index": kept, "label": labels} if kept is not None else {"file": names, "label": labels}))
-        return target
-    if custom and source.is_file():
-        npy = arrays.is_npy(source)
-        found = arrays.find(source, plan.source.labels)[0] if npy else data.read_arrays(source)
-        name = next(name for name in arrays.NAMES["y"] if name in found)
-        content = {"index": kept} | {
-            each: array[kept] if array.shape[:1] == found[name].shape[:1] and each not in ("x_test", "y_test") else array
-            for each, array in found.items()}
-        content[name] = corrected(found[name], kept, plan)
-    elif custom:
-        dataset = load.load_dataset(plan.source, scratch=path.parent)
-        chosen = np.isin(dataset.names, names)
-        content = {"x": dataset.x_train[chosen], "y": dataset.class_names[dataset.given[chosen]],
-                   "index": np.flatnonzero(chosen)}
-    else:
-        content = {"x": data.load(settings.dataset, plan.source.data_dir).x_train[kept], "y": labels, "index": kept}
-    files.write_whole(target, lambda file: _write_arrays(file, content))
-    return target
+        files.write_table(target, pd.DataFrame({"index": kept, "label": labels}))
+        return
+    x = data.load(plan.settings.dataset, plan.source.data_dir).x_train[kept]
+    _write_arrays(target, {"x": x, "y": labels, "index": kept})
+
+
+def _of_arrays(target, plan):
+    """Write the selected samples of an .npz or .npy: position and label, or all its arrays, of the selected samples."""
+    import pandas as pd
+
+    source, selected = plan.source, _selected(plan)
+    kept = selected["sample"].to_numpy().astype(int)
+    if target.suffix == ".csv":
+        files.write_table(target, pd.DataFrame({"index": kept, "label": selected["given"].to_numpy()}))
+        return
+    path = Path(source.path)
+    found = arrays.find(path, source.labels)[0] if arrays.is_npy(path) else data.read_arrays(path)
+    name = next(name for name in arrays.NAMES["y"] if name in found)
+    content = {"index": kept} | {
+        each: array[kept] if array.shape[:1] == found[name].shape[:1] and each not in ("x_test", "y_test") else array
+        for each, array in found.items()}
+    content[name] = corrected(found[name], kept, plan)
+    _write_arrays(target, content)
+
+
+def _of_folder(target, plan):
+    """Write the selected images of a folder: file and label, or in an .npz pixels, labels and positions."""
+    import pandas as pd
+
+    selected = _selected(plan)
+    if target.suffix == ".csv":
+        files.write_table(target, pd.DataFrame({"file": selected["sample"].to_numpy(),
+                                                "label": selected["given"].to_numpy()}))
+        return
+    dataset = load.load_dataset(plan.source, scratch=plan.path.parent)
+    chosen = np.isin(dataset.names, selected["sample"].to_numpy())
+    _write_arrays(target, {"x": dataset.x_train[chosen], "y": dataset.class_names[dataset.given[chosen]],
+                           "index": np.flatnonzero(chosen)})
+
+
+def _of_table(target, plan):
+    """Write the selected rows of a table, with its separator and the corrected labels."""
+    source, label = Path(plan.source.path), plan.settings.label
+    kept = _selected(plan)["sample"].to_numpy().astype(int)
+    table = table_file.read_table(source, as_text=True, raw=[label])[0]
+    labels = corrected(table[label].to_numpy(), kept, plan)
+    files.write_table(target, table.iloc[kept].assign(**{label: labels}),
+                      table_file.separator_like(target, source, label))
+
+
+def _of_list(target, plan):
+    """Write the selected rows of a list of pictures, in its own format."""
+    source, selected = plan.source, _selected(plan)
+    found = image_list.opened(source.path, source).pictures(source)
+    given = dict(zip(found.rows.tolist(), found.class_names[found.given].astype(str), strict=True))
+    kept = selected["row"].to_numpy(dtype=int)
+    changed = {row: label for row, label in zip(kept.tolist(), selected["given"], strict=True) if label != given[row]}
+    _write_rows(target, found, source.label, kept, changed)
+
+
+# How the selected samples of a format of custom data (load.FORMATS) are written: by target and plan.
+FORMATS = {"npz": _of_arrays, "folder": _of_folder, "table": _of_table, "list": _of_list}
+
+
+def _selected(plan):
+    """Return the rows of the selected samples in a finished run's list of all samples, a DataFrame of text."""
+    every = decisions.read_issues(files.checked(plan.path, "_out_of_fold.csv"))
+    return every[every["status"] == "selected"]
 
 
 def issues_among_selected(plan):
@@ -115,18 +156,6 @@ def _is_list(path, source):
     return source.path is not None and Path(path).exists() and image_list.is_list(path, source)
 
 
-def _write_list(target, plan):
-    """Write the selected rows of a list of pictures, in its own format; return the name of the file."""
-    every, source = decisions.read_issues(files.checked(plan.path, "_out_of_fold.csv")), plan.source
-    every = every[every["status"] == "selected"]
-    found = image_list.opened(source.path, source).pictures(source)
-    given = dict(zip(found.rows.tolist(), found.class_names[found.given].astype(str), strict=True))
-    kept = every["row"].to_numpy(dtype=int)
-    changed = {row: label for row, label in zip(kept.tolist(), every["given"], strict=True) if label != given[row]}
-    _write_rows(target, found, source.label, kept, changed)
-    return target
-
-
 def _write_rows(target, found, label, kept, changed):
     """Write rows of a list, as they are but for corrected labels, in its own format.
 
@@ -134,8 +163,8 @@ def _write_rows(target, found, label, kept, changed):
     """
     ending = target.suffix.lower()
     if ending == ".parquet":
-        return files.write_whole(target, lambda file: _write_parquet(file, found, label, kept, changed))
-    if ending in (".txt", ".jsonl") and label is None or ending == ".jsonl":
+        files.write_whole(target, lambda file: _write_parquet(file, found, label, kept, changed))
+    elif ending in (".txt", ".jsonl") and label is None or ending == ".jsonl":
         lines = [line for line in image_list.lines_of(found.path) if line.strip()]
         for row, name in changed.items():
             if ending == ".jsonl":
@@ -144,11 +173,12 @@ def _write_rows(target, found, label, kept, changed):
             else:
                 lines[row] = lines[row].rstrip()[:-len(lines[row].split()[-1])] + name
         text = "".join(f"{lines[row]}\n" for row in kept)
-        return files.write_whole(target, lambda file: file.write(text.encode("utf-8", "surrogateescape")))
-    table = table_file.read_table(found.path, as_text=True, raw=[label])[0]
-    for row, name in changed.items():
-        table.loc[row, label] = name
-    return files.write_table(target, table.iloc[kept], table_file.separator_like(target, found.path, label))
+        files.write_whole(target, lambda file: file.write(text.encode("utf-8", "surrogateescape")))
+    else:
+        table = table_file.read_table(found.path, as_text=True, raw=[label])[0]
+        for row, name in changed.items():
+            table.loc[row, label] = name
+        files.write_table(target, table.iloc[kept], table_file.separator_like(target, found.path, label))
 
 
 def _like(value, name):
@@ -195,8 +225,12 @@ def corrected(values, kept, plan):
     return labels
 
 
-def _write_arrays(file, content):
+def _write_arrays(target, content):
     """Write an .npz with any array names (numpy.savez reserves some). content: {name: array}."""
+    files.write_whole(target, lambda file: _write_archive(file, content))
+
+
+def _write_archive(file, content):
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, array in content.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
