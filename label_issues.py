@@ -14,12 +14,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
+from scipy.optimize import linear_sum_assignment
 from sklearn.base import BaseEstimator, ClassifierMixin, ClusterMixin, DensityMixin, clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, check_random_state, validate_data
+from sklearn.utils.validation import (
+    assert_all_finite,
+    check_consistent_length,
+    check_is_fitted,
+    check_random_state,
+    column_or_1d,
+    validate_data,
+)
 
 from incv import INCV, data, noise, utils
 from incv.checking import grouping, issue_table, last_pass, verdict
@@ -27,6 +35,9 @@ from incv.custom_data import group_names
 from incv.custom_data.labels import checkable, classes_of
 from incv.runner import console
 from incv.runner.settings import Settings
+
+ROUNDED = 0.05  # sums of probabilities that differ less from 1 were rounded
+CONFIRMED = 0.995  # probabilities that predict more of the labels are probably of a model trained on them
 
 
 def find_label_issues(x: Any, labels: ArrayLike, model: Any = None, *, noise_pattern: str = "sym", iterations: int = 2,
@@ -41,7 +52,8 @@ def find_label_issues(x: Any, labels: ArrayLike, model: Any = None, *, noise_pat
     Parameters
     ----------
     x : array [n, ...]
-        The samples, as the model takes them; for a classifier also a DataFrame or a sparse array.
+        The samples, as the model takes them; for a classifier also a DataFrame (of pandas, polars or pyarrow; the model gets
+        one of pandas) or a sparse array.
     labels : int or str array [n]
     model : scikit-learn classifier or callable
         A classifier with predict_proba (give it a random_state), or a function without arguments that builds a fresh
@@ -59,7 +71,10 @@ def find_label_issues(x: Any, labels: ArrayLike, model: Any = None, *, noise_pat
     passes : int
         The number of last passes whose probabilities are averaged.
     pred_probs : float array [n, num_classes], optional
-        Your out-of-fold probabilities, classes ascending, to use instead of a model; no training then.
+        Out-of-fold probabilities, to use instead of a model; no training then. Column k is that of the k-th class in
+        ascending order (numpy.unique(labels), as in scikit-learn's classes_); columns of a DataFrame that are named after the
+        classes are found by name. Out-of-fold: each row predicted by a model that was not trained on it
+        (sklearn.model_selection.cross_val_predict).
     groups : array [n], optional
         Names of what samples belong to, such as patients or videos: no model is trained on any sample of a group that it
         predicts. A missing one (None, NaN or "") is a group of its own.
@@ -95,7 +110,8 @@ def find_label_issues(x: Any, labels: ArrayLike, model: Any = None, *, noise_pat
         raise ValueError(f"seed={seed!r}: give a whole number of at least 0")
     if permutations is not None and (not isinstance(permutations, (int, np.integer)) or permutations < 0):
         raise ValueError(f"permutations={permutations!r}: give a whole number")
-    n = x.shape[0] if hasattr(x, "shape") else len(labels if x is None and pred_probs is not None else x)
+    labels, x = _labels(labels), x if x is None and pred_probs is not None else _samples(x)
+    n = len(labels) if x is None else x.shape[0] if hasattr(x, "shape") else len(x)
     if n != len(labels):
         raise data.DataError(f"x has {n} samples and labels {len(labels)}")
     for name, value in (("labels", labels), ("groups", groups), ("pred_probs", pred_probs)):
@@ -116,8 +132,9 @@ def find_label_issues(x: Any, labels: ArrayLike, model: Any = None, *, noise_pat
     if not keep.all() and x is not None:
         x = x.iloc[rows] if hasattr(x, "iloc") else x[rows] if hasattr(x, "shape") else np.asarray(x)[rows]
     if pred_probs is not None:
-        p = _checked_probabilities(_of_classes(pred_probs, class_names), n, len(class_names))[None, rows]
-        return _table("", given, class_names, keep, p, p[0], groups)
+        p = _checked_probabilities(_of_classes(pred_probs, class_names), n, len(class_names))[rows]
+        _check_columns(p, given, class_names)
+        return _table("", given, class_names, keep, p[None], p, groups)
     settings = Settings(epochs=epochs or INCV.EPOCHS["small"](len(given), batch_size), batch_size=batch_size,
                         iterations=iterations, seed=seed)
     copies, c = last_pass.copies(x), len(class_names)
@@ -179,12 +196,70 @@ def _of_classes(pred_probs, class_names):
     return np.asarray(pred_probs)
 
 
+def _samples(x):
+    """Return x, of polars or pyarrow as a DataFrame of pandas; DataError unless it has a row per sample."""
+    if hasattr(x, "to_pandas") and not hasattr(x, "iloc"):
+        return x.to_pandas()
+    if not isinstance(x, (list, tuple)) and not hasattr(x, "shape") and not hasattr(x, "__array__"):
+        raise data.DataError(f"x is a {type(x).__name__}: give an array or a DataFrame with a row per sample")
+    return x
+
+
+def _labels(labels):
+    """Return labels that have a length; DataError for what is none."""
+    if labels is None or isinstance(labels, (str, bytes, dict, set)) or not hasattr(labels, "__len__"):
+        what = repr(labels) if labels is None or isinstance(labels, str) else f"a {type(labels).__name__}"
+        raise data.DataError(f"labels is {what}: give one label per sample, such as a column of a DataFrame")
+    return labels
+
+
 def _checked_probabilities(p, n, num_classes):
+    """Return `pred_probs` as float [n, num_classes], each row with sum 1; ValueError for what are no probabilities."""
     if p.shape != (n, num_classes):
         raise ValueError(f"pred_probs has shape {p.shape}; give ({n}, {num_classes}), a column per class in ascending order")
-    if not np.isfinite(p).all() or (p < 0).any() or not np.allclose(p.sum(axis=1), 1, atol=1e-3):
-        raise ValueError("each row of pred_probs must be non-negative and sum to 1: give probabilities, not logits")
-    return p.astype(float)
+    try:
+        p = p.astype(float)
+    except (TypeError, ValueError):
+        raise ValueError(f"pred_probs are {p.dtype}: give numbers") from None
+    if not np.isfinite(p).all():
+        row = int(np.flatnonzero(~np.isfinite(p).all(axis=1))[0])
+        raise ValueError(f"pred_probs has NaN or infinite values (first: sample {row}): give every sample probabilities")
+    p = np.where((p < 0) & (p > -1e-9), 0, p)  # rounding
+    sums = p.sum(axis=1)
+    found = f"rows of pred_probs sum to between {sums.min():.3g} and {sums.max():.3g}"
+    if (p < 0).any():
+        raise ValueError("pred_probs has negative values: give probabilities, not logits or their logarithms")
+    if np.abs(sums - 1).max() > ROUNDED:
+        percent = ": divide percentages by 100" if np.abs(sums - 100).max() < 100 * ROUNDED else ""
+        raise ValueError(f"{found}, not 1: give probabilities{percent}")
+    if np.abs(sums - 1).max() > 1e-3:
+        warnings.warn(f"{found}: each is divided by its sum", stacklevel=3)
+        return p / sums[:, None]
+    return p
+
+
+def _check_columns(p, given, class_names):
+    """Raise DataError for probabilities in another order of classes; warn of those that may not be out of fold.
+
+    p: float [n, c]; given: int [n]. Predictions agree with labels far better in another order of the columns only by mistake:
+    models that were trained on labels predict them more often than they confuse all classes in a circle.
+    """
+    predicted = p.argmax(axis=1)
+    counts = np.zeros((p.shape[1], p.shape[1]), dtype=int)
+    np.add.at(counts, (given, predicted), 1)
+    best = linear_sum_assignment(counts, maximize=True)[1]  # of each class, the column that predicts it
+    as_given, otherwise = predicted == given, predicted == best[given]
+    gained, lost = int((otherwise & ~as_given).sum()), int((as_given & ~otherwise).sum())
+    if gained - lost > max(0.1 * len(given), 4 * np.sqrt(gained + lost)):
+        order = class_names[np.argsort(best)]
+        raise data.DataError(
+            f"the columns of pred_probs are not in ascending order of the classes: they predict {as_given.mean():.0%} of the "
+            f"labels, in the order {utils.listed([repr(str(name)) for name in order], 6)} {otherwise.mean():.0%}; give column "
+            f"k for class k of numpy.unique(labels), or a DataFrame with the classes as columns")
+    if as_given.mean() > CONFIRMED:
+        warnings.warn(f"pred_probs predict {as_given.mean():.1%} of the labels: if their model was trained on these rows, "
+                      f"wrong labels are confirmed; give out-of-fold ones (sklearn.model_selection.cross_val_predict)",
+                      stacklevel=3)
 
 
 def _train_of(model, x, given, class_names, settings, passes, quiet):
@@ -233,7 +308,7 @@ def _fitted(classifier, rows, index, given, class_names):
             break
         try:
             return _for_integers(classifier, class_names[present]).fit(rows[index], encoded), present
-        except ValueError as error:
+        except (ValueError, TypeError) as error:
             complaint = complaint or error
             index = index[np.bincount(given[index])[given[index]] > np.bincount(encoded).min()]
     if complaint is not None:
@@ -323,11 +398,14 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):
 
     def fit(self, X, y, groups=None):
         """Find the label issues of y and train on the other samples; return self. groups: as for `find_label_issues`."""
-        frame = X if hasattr(X, "iloc") else None
+        X = X if X is None else _samples(X)
         _check_order(X, y, "y")
-        X, y = validate_data(self, X, y, accept_sparse="csr", **self._how_to_check(frame))
+        X, y = validate_data(self, X, y, **self._how_to_check(X))
+        if hasattr(X, "iloc"):  # columns of any kind, which only the estimator can judge
+            y = column_or_1d(y, warn=True)
+            check_consistent_length(X, y)
+            assert_all_finite(y, input_name="y")
         check_classification_targets(y)
-        X = X if frame is None else frame
         if y.dtype.kind in "OU" and any(not str(label).strip() or str(label) != str(label).strip() for label in np.unique(y)):
             raise ValueError("y has labels that are empty or have spaces around them: remove these samples, or the spaces")
         seed = int(check_random_state(self.random_state).randint(2 ** 31 - 1))
@@ -350,22 +428,24 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):
         keep = keep if len(np.unique(y[keep])) == len(self.classes_) else np.ones(len(y), dtype=bool)
         self.noise_ratio_ = float(self.label_issues_["issue"].mean())
         index = np.flatnonzero(keep)
-        X = X.iloc[index] if frame is not None else X[index]
+        X = X.iloc[index] if hasattr(X, "iloc") else X[index]
         try:
             self.estimator_ = clone(estimator).fit(X, y[index])
         except ValueError:  # as of XGBoost, which takes labels 0 ... k - 1 only
             self.estimator_ = _for_integers(estimator, self.classes_).fit(X, np.searchsorted(self.classes_, y[index]))
         return self
 
-    def _how_to_check(self, frame):
-        """Return the arguments of scikit-learn's validate_data: a custom estimator may take missing values and text."""
-        return {"dtype": "numeric" if frame is None else None, "ensure_all_finite": self.estimator is None}
+    def _how_to_check(self, X):
+        """Return the arguments of scikit-learn's validate_data: a custom estimator may take missing values, text, dates."""
+        if hasattr(X, "iloc") and self.estimator is not None:
+            return {"skip_check_array": True}
+        return {"accept_sparse": "csr", "ensure_all_finite": self.estimator is None}
 
     def predict_proba(self, X):
         """Return the probabilities of classes_, float [n, num_classes]."""
         check_is_fitted(self)
-        frame = X if hasattr(X, "iloc") else None
-        checked = validate_data(self, X, accept_sparse="csr", reset=False, **self._how_to_check(frame))
+        X = _samples(X)
+        checked = validate_data(self, X, reset=False, **self._how_to_check(X))
         return self.estimator_.predict_proba(X if hasattr(X, "iloc") else checked)
 
     def predict(self, X):

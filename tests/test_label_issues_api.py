@@ -104,7 +104,7 @@ def test_probabilities_of_ones_own(wine):
     p[np.arange(len(y)), y] = 0.8
     table = find_label_issues(x, given, pred_probs=p)
     assert (table["issue"] == (given != y)).all() and set(table["status"]) == {""}
-    for bad, words in ((p[:, :2], "shape"), (np.log(p), "not logits"), (p * 2, "sum to 1")):
+    for bad, words in ((p[:, :2], "shape"), (np.log(p), "not logits"), (p * 2, "not 1: give probabilities")):
         with pytest.raises(ValueError, match=words):
             find_label_issues(x, given, pred_probs=bad)
 
