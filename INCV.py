@@ -263,7 +263,8 @@ class Train:
     Attributes
     ----------
     history : list of dict
-        One per epoch, the rows of the run's _history.csv.
+        One per epoch, the rows of the run's _history.csv. With last passes, the last epochs of iteration 1 have
+        training_agreement, the fraction of the labels trained on that the network predicts, un-augmented.
     """
 
     def __init__(self, dataset, y_noisy, settings, progress, resumed, save_checkpoint, network=None, passes=0):
@@ -323,6 +324,9 @@ class Train:
                 for row in self.history:
                     if (row["iteration"], row["half"]) == (iteration, half):
                         row["chosen"] = row is self.history[-1]
+            if self.passes and iteration == 1 and epoch + 1 == epochs:
+                of_training = training.predict(self.predictor, x, train_index).argmax(axis=1)
+                self.history[-1]["training_agreement"] = float((of_training == y_noisy[train_index]).mean())
             if epoch + 1 < epochs:
                 self._save(training=number, epoch=epoch + 1, state=training.get_state(self.trainer), best=best, chosen=chosen)
             show(epoch, len(train_index), means["loss"], end_of_epoch=True)
@@ -359,6 +363,9 @@ def run(plan, progress):
     settings, dataset, y_noisy = started.settings, started.dataset, started.y_noisy
     passes = last_pass.PASSES if settings.label_issues else 0
     tell_where_it_resumes(started.resumed, settings.iterations)
+    few = few_epochs(plan.source.facts, settings) if passes else ""
+    if few:
+        progress.say(f"warning: {few}")
 
     copies, split, units = None, utils.halves, None
     if passes:
@@ -374,13 +381,22 @@ def run(plan, progress):
     if selection.early:
         print(f"ended early: {selection.early}")
 
-    checked = check.check(started, selection, train, passes, copies, split)
+    checked = check.check(started, selection, train, passes, copies, split, bool(few))
     if checked.verdict:
         progress.say(f"verdict: {checked.verdict['sentence']}")
     progress.say(utils.many(int(checked.issues["issue"].sum()), "label issue"))
 
     write_results(plan.path, started, selection, checked, train.history)
     checkpoint.remove_checkpoint(plan.path)
+
+
+def few_epochs(facts, settings):
+    """Return the warning of a run with fewer epochs than by default (facts: source.Facts), "" for others."""
+    usual = DEFAULTS[facts.kind]["epochs"]
+    usual = usual(settings.subset or facts.size, settings.batch_size) if callable(usual) else usual
+    return "" if settings.epochs >= usual else (
+        f"{utils.many(settings.epochs, 'epoch')} instead of {usual}, the default for these data: networks that have not "
+        f"learned enough take their own errors for wrong labels")
 
 
 def tell_where_it_resumes(resumed, iterations):

@@ -135,13 +135,17 @@ def find_label_issues(x: Any, labels: ArrayLike, model: Any = None, *, noise_pat
         p = _checked_probabilities(_of_classes(pred_probs, class_names), n, len(class_names))[rows]
         _check_columns(p, given, class_names)
         return _table("", given, class_names, keep, p[None], p, groups)
-    settings = Settings(epochs=epochs or INCV.EPOCHS["small"](len(given), batch_size), batch_size=batch_size,
-                        iterations=iterations, seed=seed)
-    copies, c = last_pass.copies(x), len(class_names)
+    usual = INCV.EPOCHS["small"](len(given), batch_size)
+    settings = Settings(epochs=epochs or usual, batch_size=batch_size, iterations=iterations, seed=seed)
+    copies, c, histories = last_pass.copies(x), len(class_names), []
+    if settings.epochs < usual and not hasattr(model, "predict_proba"):
+        warnings.warn(f"epochs={epochs} instead of {usual}, the default for {len(given)} samples: networks that have not "
+                      f"learned enough take their own errors for wrong labels", stacklevel=2)
 
     def checked(given, quiet):
         """Return (INCV.Selection, the probabilities of the last passes) for labels."""
         train = _train_of(model, x, given, class_names, settings, passes, quiet)
+        histories.append(getattr(train, "history", []))
         split, units = grouping.how_to_split(given, copies, names)
         selection = INCV.incv(given, c, noise_pattern, train=train, iterations=iterations, seed=seed, split=split,
                               groups=units)
@@ -158,18 +162,18 @@ def find_label_issues(x: Any, labels: ArrayLike, model: Any = None, *, noise_pat
         permutations = 99 if hasattr(model, "predict_proba") and len(given) <= 2000 else 0
     status = issue_table.status_of(selection) if selection.records else ""
     return _table(status, given, class_names, keep, p, selection.first, groups, None if groups is not None else again,
-                  permutations)
+                  permutations, verdict.Trained.of_history(histories[0], settings.epochs < usual))
 
 
-def _table(status, given, class_names, keep, p, first, groups=None, again=None, permutations=0):
+def _table(status, given, class_names, keep, p, first, groups=None, again=None, permutations=0, trained=None):
     """Return the DataFrame of `find_label_issues`.
 
     status: of the samples kept; p: float [passes, number kept, num_classes]; first: float [number kept, num_classes];
-    groups: of all samples, or None; again, permutations: for `verdict.verdict`.
+    groups: of all samples, or None; again, permutations, trained: for `verdict.verdict`.
     """
     names = None if groups is None else groups[keep]
     table = issue_table.by_last_passes(given, class_names, np.flatnonzero(keep), status, p, first, groups=names)
-    found = verdict.verdict(given, first, p, table["issue"].to_numpy(), names, again, permutations)
+    found = verdict.verdict(given, first, p, table["issue"].to_numpy(), names, again, permutations, trained)
     if not keep.all():
         table = table.set_index("sample").reindex(range(len(keep))).rename_axis("sample").reset_index()
         table.loc[~keep, "status"], table["issue"] = "not checked", table["issue"].eq(True)

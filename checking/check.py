@@ -19,7 +19,7 @@ class Checked:
     copies: np.ndarray | None
 
 
-def check(started, selection, train, passes, copies, split):
+def check(started, selection, train, passes, copies, split, few_epochs=False):
     """Return `Checked` for a run.
 
     Parameters
@@ -34,6 +34,8 @@ def check(started, selection, train, passes, copies, split):
         Of `last_pass.copies`.
     split : callable
         Of `grouping.how_to_split`.
+    few_epochs : bool
+        Whether networks are trained for fewer epochs than by default.
     """
     dataset, y, settings = started.dataset, started.y_noisy, started.settings
     names = started.index if dataset.names is None else dataset.names
@@ -49,5 +51,6 @@ def check(started, selection, train, passes, copies, split):
         issues.insert(1, "row", dataset.rows)
     judged = None
     if passes or dataset.given is not None:
-        judged = verdict.verdict(y, selection.first, p, issues["issue"].to_numpy(), dataset.groups)
+        judged = verdict.verdict(y, selection.first, p, issues["issue"].to_numpy(), dataset.groups,
+                                 trained=verdict.Trained.of_history(train.history, few_epochs))
     return Checked(issues=issues, verdict=judged, copies=copies)

@@ -8,6 +8,7 @@ import math
 
 import numpy as np
 
+from incv import utils
 from incv.checking import grouping, last_pass
 from incv.custom_data import group_names
 
@@ -17,7 +18,27 @@ NOISE = np.r_[0, np.geomspace(0.001, 0.05, 15), np.arange(0.06, 0.96, 0.01)]  # 
 EXPONENTS = np.geomspace(1 / 64, 8, 37)  # of probabilities that are too sure (below 1) or not sure enough
 INTERVAL = 1.92  # the log-likelihood that a 95 % interval may lose: half the quantile of chi-squared
 RIGHT = 0.8  # networks that are right less often than this make too many errors of their own to use the whole list
+UNFITTED = 0.05  # networks miss more of their training labels, beyond those estimated to be wrong, only if trained too little
+FAR = 0.2  # an agreement that exceeds that with permuted labels by more does not lack features
 SUREST = 0.2  # the fraction of samples for which errors of the networks are taken to be rare
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Trained:
+    """How far the networks of iteration 1 were trained.
+
+    agreement: the fraction of the labels they were trained on that they predict; few_epochs: whether they were trained for
+    fewer epochs than by default.
+    """
+
+    agreement: float
+    few_epochs: bool
+
+    @classmethod
+    def of_history(cls, history, few_epochs):
+        """Return it of the history of an INCV.Train, or None if that has no `training_agreement`."""
+        found = [row["training_agreement"] for row in history if "training_agreement" in row]
+        return cls(agreement=float(np.mean(found)), few_epochs=few_epochs) if found else None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -34,7 +55,7 @@ class Fit:
     wrong: np.ndarray
 
 
-def verdict(y, first, passes, issue, groups=None, again=None, runs=0):
+def verdict(y, first, passes, issue, groups=None, again=None, runs=0, trained=None):
     """Judge a list of label issues.
 
     Labels can be checked only where models predict labels that they were not trained on: the mean probability of the given
@@ -64,6 +85,10 @@ def verdict(y, first, passes, issue, groups=None, again=None, runs=0):
         ``again(number)`` returns permuted labels, int [n], and the probabilities of the passes that follow from them.
     runs : int
         How often it is called, at most: the first run that is as sure ends it.
+    trained : Trained, optional
+        How far the networks of the first iteration were trained. Nothing follows where they do not fit the labels that they
+        were trained on, or where more labels would be wrong than predictions disagree with: their own errors are taken for
+        wrong labels then. Where they fit these labels nearly as well as the estimate demands, each entry is to be checked.
 
     Returns
     -------
@@ -100,17 +125,25 @@ def verdict(y, first, passes, issue, groups=None, again=None, runs=0):
         estimate = Fit(ratio=(estimate.ratio + by_agreement.ratio) / 2, low=min(estimate.low, by_agreement.low),
                        high=max(estimate.high, by_agreement.high), wrong=(estimate.wrong + by_agreement.wrong) / 2)
     precision = np.cumsum(estimate.wrong[listed]) / np.arange(1, len(listed) + 1)
-    top = int(np.max(np.flatnonzero(precision > 0.5), initial=-1)) + 1 if learned else 0
-    use = learned and top == len(listed) and right >= RIGHT
+    fits, finished = (True, True) if trained is None else _trained(
+        trained, estimate, len(listed) / len(y), min(1 - agreement, (p.argmax(axis=1) != y).mean()), len(y))
+    top = int(np.max(np.flatnonzero(precision > 0.5), initial=-1)) + 1 if learned and fits else 0
+    use = learned and fits and finished and top == len(listed) and right >= RIGHT
     found = {"outcome": USE if use else TOP if top else NOTHING, "agreement": agreement,
              "largest_class": float(np.bincount(y).max() / len(y)), "permuted": permuted, "runs": made, "right": right,
              "margin": float(np.median(margins[listed])) if len(listed) else None, "wrong": None, "wrong_low": None,
              "wrong_high": None, "issues": len(listed), "expected_precision": None, "top": top, **about}
+    found |= {} if trained is None else {"training_agreement": trained.agreement}
     if found["outcome"] != NOTHING:
         found |= {"wrong": round(estimate.ratio * len(y)), "wrong_low": round(estimate.low * len(y)),
                   "wrong_high": round(estimate.high * len(y)),
                   "expected_precision": float(precision[-1]) if len(listed) else None}
-    return {"outcome": found["outcome"], "sentence": _sentence(found, learned), **found}
+    advice = ("train for more epochs" if trained is not None and trained.few_epochs else
+              "give more samples, or features that tell the classes apart")
+    if doubtful and agreement - found["permuted"] > FAR:
+        number = utils.many(len(np.unique(pieces)), "sample" if groups is None else "group")
+        advice = f"{number} are too few to tell this from chance: give more"
+    return {"outcome": found["outcome"], "sentence": _sentence(found, learned, fits, finished, advice), **found}
 
 
 def _learned(y, first):
@@ -126,6 +159,18 @@ def _learned(y, first):
                                                              for _ in range(PERMUTATIONS)])
     by_chance, deviation = permuted[:, 1].mean(), permuted[:, 1].std()
     return float(agreement), float(permuted[:, 0].mean()), bool(mean > by_chance + 4 * deviation), bool(mean > by_chance)
+
+
+def _trained(trained, estimate, listed, disagreement, n):
+    """Return (whether networks fit the labels they were trained on, whether they do so as well as the estimate demands).
+
+    trained: Trained; estimate: Fit; listed: the length of the list, as a fraction of all samples; disagreement: the fraction
+    of labels that are not predicted, of which wrong labels are a part; n: the number of samples.
+    """
+    error = 2 * math.sqrt(estimate.ratio * (1 - estimate.ratio) / n)
+    missed, slack = 1 - trained.agreement - estimate.ratio, 0 if trained.few_epochs else error
+    fits = missed <= max(UNFITTED, error) and estimate.ratio <= disagreement + slack
+    return fits, missed <= slack and not (trained.few_epochs and listed < estimate.low)
 
 
 def _surer(y, passes, again, runs):
@@ -249,7 +294,7 @@ def _probability(ratio, right, wrong):
     return ratio * wrong / np.maximum(ratio * wrong + (1 - ratio) * right, 1e-300)
 
 
-def _sentence(found, learned):
+def _sentence(found, learned, fits, finished, advice):
     by_group = found.get("unit") == "group"
     entries = "groups of the list of groups" if by_group else "label issues"
     labels = "labels of groups" if by_group else "labels"
@@ -257,17 +302,22 @@ def _sentence(found, learned):
                  f"the labels are permuted")
     if found["runs"] and learned:
         agreement += f"; in none of {found['runs']} runs with permuted labels were they as sure"
+    unfinished = "" if finished else (f"; they predict only {found['training_agreement']:.1%} of the labels they were trained "
+                                      f"on: train for more epochs")
     if found["outcome"] == NOTHING:
+        if learned and not fits:
+            return (f"nothing follows from this list yet: networks predict only {found['training_agreement']:.1%} of the "
+                    f"labels they were trained on and {found['agreement']:.1%} of others: train for more epochs")
         if learned:
             return f"nothing follows from this list: no label is more likely to be wrong than right; {agreement}"
-        return f"nothing follows from this list: {agreement}; give more samples, or features that tell the classes apart"
+        return f"nothing follows from this list: {agreement}; {advice}"
     labels = f"of {found['groups']} groups have a wrong label" if by_group else "labels are wrong"
     about = f"about {found['wrong']} {labels} ({found['wrong_low']} to {found['wrong_high']})"
     if found["outcome"] == TOP:
         seldom = f"; they are right about {found['right']:.0%} of all at most" if found["right"] < RIGHT else ""
         how = (f"use the first {found['top']} of the {found['issues']} {entries} only" if found["top"] < found["issues"] else
                f"check each of the {found['issues']} {entries} before acting on it")
-        return f"{how}: {about}; {agreement}{seldom}"
+        return f"{how}: {about}; {agreement}{seldom}{unfinished}"
     expected = found["expected_precision"]
     precise = "" if expected is None else f"; {expected:.0%} of the {found['issues']} {entries} are expected to be wrong"
     return f"the list can be used: {about}{precise}; {agreement}"

@@ -161,8 +161,7 @@ def kind_of(path, source):
         kind = ("npz" if path.suffix.lower() in (".npz", ".npy") else "list" if image_list.is_list(path, source) else
                 "table" if table_file.is_table(path) else None)
     if path.suffix.lower() in (".xlsx", ".xls"):
-        raise DataError(f"--dataset {path}: an Excel file; convert it: python -c \"import pandas; pandas.read_excel('{path}')"
-                        f".to_csv('{path.stem}.csv', index=False)\"")
+        raise DataError(f"--dataset {path}: {table_file.how_to_convert(path)}")
     if kind is None:
         raise DataError(f"--dataset {path}: not an .npz file or a table ({', '.join(table_file.ENDINGS)}); convert it to one "
                         f"of them")

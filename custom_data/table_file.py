@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from incv.data import DataError
-from incv.utils import first_line, listed
+from incv.utils import first_line, listed, many
 
 ENDINGS = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".parquet", ".jsonl")
 csv.field_size_limit(min(sys.maxsize, 2 ** 31 - 1))  # whole articles in a cell
@@ -104,6 +104,12 @@ def read_table(path, label=None, decimal=None, as_text=(), raw=()):
     if label is not None:
         notes += _row_of_names(table.columns, path)
     return table.reset_index(drop=True), notes
+
+
+def how_to_convert(path):
+    """Return what to do with an Excel file, by a command that replaces no file."""
+    return (f"an Excel file; convert it: pip install openpyxl; python -c \"import pandas; pandas.read_excel({str(path)!r})"
+            f".to_csv({f'{path.stem}.csv'!r}, index=False, mode='x')\"")
 
 
 def separator_like(target, path, label):
@@ -207,12 +213,11 @@ def _text_of(path, named, notes):
     if (inside := _names_inside(raw)) and not any(name.startswith("xl/") for name in inside):
         raise DataError(f"{path}: a .zip, whatever its name: unpack it, and give the table in it")
     if raw[:4] in (b"PK\x03\x04", b"\xd0\xcf\x11\xe0"):
-        raise DataError(f"{path}: an Excel file; convert it: python -c \"import pandas; pandas.read_excel('{path}').to_csv("
-                        f"'{path.stem}.csv', index=False)\"")
+        raise DataError(f"{path}: {how_to_convert(path)}")
     text = _decoded(raw, path, notes).rstrip("\x1a")
     text = text if "\n" in text else text.replace("\r", "\n")
     above = re.match(r"(?:[ \t]*\r?\n)*(?:\"?sep=(.)\"?[ \t]*\r?\n)?", text)  # empty lines, and what Excel writes there
-    text, lines_above = text[above.end():], above[0].count("\n")
+    text, lines_above = _without_comments(text[above.end():], above[0].count("\n"), path, notes)
     lines = text.splitlines(keepends=True)
     sample = [line for line in lines[:200] if line.strip()]
     if not sample:
@@ -236,6 +241,26 @@ def _text_of(path, named, notes):
         notes.append(f"{path}: several columns are called {listed(list(map(repr, twice)))}: the second is called "
                      f"{f'{twice[0]}.1'!r} here, and so on")
     return _rectangular(_unquoted(text, separator, path, notes, lines_above), separator, path, notes, lines_above), separator
+
+
+def _without_comments(text, lines_above, path, notes):
+    """Return (a text without the lines at its top that begin with #, how many lines of the file it lacks).
+
+    The last of these lines is kept if it has the fields of the line below it: it is the header, as numpy writes it.
+    """
+    top = re.match(r"(?:[ \t]*(?:#[^\n]*)?\n)+", text)
+    if not text.startswith("#") or not top:
+        return text, lines_above
+    *comments, last = top[0].rstrip().split("\n")
+    below = text[top.end():].partition("\n")[0]
+    fields = [[len(row) for row in csv.reader([last, below], delimiter=separator)] for separator in SEPARATORS]
+    header = any(len(set(each)) == 1 < each[0] for each in fields) or not below
+    if not header:
+        comments.append(last)
+    if comments:
+        notes.append(f"{path}: {many(len(comments), 'line')} at the top, from {comments[0][:40]!r} on, not used: comments")
+    rest = last + "\n" + text[top.end():] if header else text[top.end():]
+    return rest, lines_above + text.count("\n") - rest.count("\n")
 
 
 def _names_inside(raw):
@@ -319,12 +344,12 @@ def _rectangular(text, separator, path, notes, lines_above):
         number += 1
         if len(row) == width + 1 and not row[-1].strip():
             wider += 1
-        elif len(row) > width:
-            raise DataError(f"{path}: line {lines_above + reader.line_num} has {len(row)} fields, the header {width}: give "
-                            f"each column a name, or quote fields that contain {separator!r}")
-        elif len(row) < width:
-            raise DataError(f"{path}: line {lines_above + reader.line_num} has {len(row)} fields, the header {width}: "
-                            f"complete or remove it")
+        elif len(row) != width:
+            what = ("remove this comment" if row[0].lstrip().startswith("#") else
+                    "complete or remove it" if len(row) < width else
+                    f"give each column a name, or quote fields that contain {separator!r}")
+            raise DataError(f"{path}: line {lines_above + reader.line_num} has {many(len(row), 'field')}, the header {width}: "
+                            f"{what}")
     if wider and wider < number:
         raise DataError(f"{path}: {wider} of {number} rows have one field more than the header: which column is it?")
     if not wider:

@@ -85,14 +85,10 @@ def read_runs(results_dir):
     return pd.DataFrame(sorted(_once(found), key=lambda run: run["order"]), columns=COLUMNS)
 
 
-_ignored = set()  # files that were reported, once per process
-
-
 def ignore(file, why):
-    """Name a file that is passed over."""
-    if file not in _ignored:
+    """Name a file that is passed over, once."""
+    if console.first_time(("ignored", file)):
         print(f"ignored: {file} {why}", flush=True)
-    _ignored.add(file)
 
 
 def _check(script, path, provenance):

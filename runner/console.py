@@ -24,6 +24,7 @@ def run_command(prog, main, resumes=True):
     resumes: whether the command, given again after an interruption, goes on where it stopped.
     """
     signal.signal(signal.SIGINT, interrupt)
+    _told.clear()  # of another command of the same process, as in a notebook
     sys.stdout = sys.stdout or open(os.devnull, "w")  # None if the shell has closed it
     print_any_text()
     try:
@@ -50,6 +51,16 @@ def run_command(prog, main, resumes=True):
 
 def _discard_output():
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+_told = set()  # what `first_time` was asked since the command began
+
+
+def first_time(key):
+    """Return whether nobody has asked for this key since the command began: for warnings that several runs share."""
+    known = key in _told
+    _told.add(key)
+    return not known
 
 
 def explanation(error):

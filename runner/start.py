@@ -12,7 +12,7 @@ import numpy as np
 
 from incv import data, utils
 from incv.custom_data import load
-from incv.runner import checkpoint, custom_network, files, noisy_labels, revision
+from incv.runner import checkpoint, console, custom_network, files, noisy_labels, revision
 from incv.runner.settings import Settings
 
 
@@ -33,8 +33,6 @@ class Started:
     save_checkpoint: Callable
     provenance: Callable
 
-
-_warned = set()  # folders of results of which the warnings of their data were printed, once per process
 
 
 def start_run(plan, published, progress, schedule):
@@ -77,9 +75,8 @@ def start_run(plan, published, progress, schedule):
             raise utils.UserError(f"{source.path}: changed since the command started; rerun the same command")
         classes = utils.listed([repr(str(name)) for name in dataset.class_names], 8)
         progress.say(f"{dataset.num_classes} classes: {classes}")
-        for warning in dataset.warnings if path.parent not in _warned else ():
+        for warning in dataset.warnings if console.first_time(("warnings", path.parent)) else ():
             progress.say(f"warning: {warning}")
-        _warned.add(path.parent)
     dataset, index, y_noisy = noisy_labels.load(settings, dataset, source.labels, plan.transition)
     known = None if dataset.y_train is None else dataset.y_train >= 0
     flipped = None if known is None else int((dataset.y_train != y_noisy)[known].sum())
@@ -107,7 +104,7 @@ def start_run(plan, published, progress, schedule):
         label_note += f"treated as {settings.treated_as}, "
     print(f"{path.name.split('_seed')[0]} on {len(y_noisy)} samples of {settings.dataset}, {label_note}seed "
           f"{settings.seed}); {settings.architecture}, {settings.epochs} epochs, {settings.backend} on "
-          f"{this_session['device']}", flush=True)
+          f"{this_session['device']}; files in {path.parent.absolute()}", flush=True)
     return Started(settings=settings, dataset=dataset, index=index, y_noisy=y_noisy, resumed=resumed, save_checkpoint=save,
                    provenance=provenance)
 
