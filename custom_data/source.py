@@ -8,7 +8,7 @@ import numpy as np
 class Facts:
     """What is known of a dataset before it is read.
 
-    name: in the paths of results; kind: decides the defaults (the name of a published dataset; "images", "small_images" or
+    name: in the paths of results; kind: determines the defaults (the name of a published dataset; "images", "small_images" or
     "table" for custom ones); size: training samples; shape: of a sample; checksum, class_names: of custom datasets.
     """
 
@@ -25,8 +25,8 @@ class Facts:
 class Source:
     """Where samples and labels come from: the options of a command line.
 
-    data_dir: the folder of the CIFAR batches, None for the default; path: of a custom dataset, None for a published one, and
-    so are label ... test_images; labels: a file of human labels, or of the labels of an .npy; decisions: a list of files.
+    data_dir: the folder of the CIFAR batches, None for the default; path: of a custom dataset. For a published dataset, path
+    and all options but labels are None. labels: a file of human labels, or the labels of an .npy; decisions: a list of files.
     """
 
     facts: Facts | None = None

@@ -34,7 +34,7 @@ class Started:
     provenance: Callable
 
 
-_warned = set()  # folders of results of which the warnings of their data were printed, once per process
+_warned = set()  # result folders for which this process has printed the warnings about the data
 
 
 def start_run(plan, published, progress, schedule):
