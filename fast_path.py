@@ -38,7 +38,7 @@ def batch_normalization():
 
 
 def trace_once(model):
-    """Trace the training step of a compiled model once, for batches of any size; on backends but TensorFlow do nothing.
+    """Trace the training step of a compiled model once, for batches of any size (on TensorFlow; elsewhere do nothing).
 
     Keras traces it for the size of the first batch, and again for any size at the first batch of another size (the last one):
     in a short run this takes longer than the training.

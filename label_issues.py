@@ -171,7 +171,7 @@ def _check_order(x, value, name):
 
 
 def _of_classes(pred_probs, class_names):
-    """Return probabilities as an array; columns of a DataFrame that are named by the classes are put in their order."""
+    """Return probabilities as an array; the columns of a DataFrame are sorted by class if the classes are their names."""
     if hasattr(pred_probs, "columns"):
         columns, names = list(map(str, pred_probs.columns)), list(map(str, class_names))
         if sorted(columns) == sorted(names):

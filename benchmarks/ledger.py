@@ -60,7 +60,7 @@ def _why_not(path, place):
         old = files.read_json(place)
         if new["settings"] != old["settings"]:
             return f"{place} has other settings"
-        return "" if new["finished"] > old["finished"] else f"{place} is as new"
+        return "" if new["finished"] > old["finished"] else f"{place} is not older"
     except (utils.UserError, ValueError, KeyError, TypeError):
         return f"{place}.json is damaged; remove it to have it replaced"
 

@@ -15,7 +15,7 @@ USE, TOP, NOTHING = "use", "top", "nothing"  # the list can be used; its first e
 PERMUTATIONS = 200
 NOISE = np.r_[0, np.geomspace(0.001, 0.05, 15), np.arange(0.06, 0.96, 0.01)]  # the noise ratios that are tried
 EXPONENTS = np.geomspace(1 / 64, 8, 37)  # of probabilities that are overconfident (below 1) or underconfident
-INTERVAL = 1.92  # the log-likelihood that a 95 % interval may lose: half the quantile of chi-squared
+INTERVAL = 1.92  # the drop in log-likelihood at the ends of a 95 % interval: half the quantile of chi-squared
 RIGHT = 0.8  # networks that are right less often make too many errors for the whole list to be used
 SUREST = 0.2  # the fraction of most confident predictions, among which errors of the networks are assumed to be rare
 

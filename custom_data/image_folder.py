@@ -104,7 +104,7 @@ def _files(folder, place, left_out, seen=None):
         elif entry.is_dir():
             folders.append(entry.path)
         elif not entry.name.lower().endswith(IMAGE_FILES):
-            left_out[name] = f"a {Path(entry.name).suffix or 'nameless'} file"
+            left_out[name] = f"a {Path(entry.name).suffix or 'suffixless'} file"
         elif not entry.is_file() or not 0 < entry.stat().st_size <= LARGEST_FILE:
             left_out[name] = "empty, too large, or not a regular file"
         else:

@@ -393,7 +393,7 @@ def _named_twice(path, names, given):
     several = [name for name, found in labels_of.items() if len(found) > 1]
     if not several:
         return []
-    return [f"{path}: {many(len(labels_of), 'picture')} are named by {len(names)} rows, {len(several)} of them with different "
+    return [f"{path}: {len(names)} rows name {many(len(labels_of), 'picture')}, {len(several)} of them with different "
             f"labels, such as {several[0]!r}: if the rows are parts of pictures, such as boxes, crop them first"]
 
 

@@ -92,8 +92,8 @@ def _decided(source, dataset):
     changed, confirmed = int((given != dataset.given).sum()), int((trusted & (given == dataset.given)).sum())
     told = (f"{source.path}: decisions applied: {utils.many(changed, 'label')} changed, {confirmed} confirmed, "
             f"{utils.many(int((~used).sum()), 'sample')} not used")
-    lost = [f"{file} was written after decisions that are not in the lists before it; decisions in no given list are not "
-            f"applied: give all lists, the first one first, --decisions FIRST.csv SECOND.csv"
+    lost = [f"{file} was written after earlier decisions that the lists before it do not contain, and these are not applied: "
+            f"give all lists, the first one first, --decisions FIRST.csv SECOND.csv"
             for file in decisions.without_earlier(source.decisions)]
     if not listed_pictures and np.issubdtype(np.asarray(dataset.names).dtype, np.integer):
         lost += [f"{source.path} has changed since {file} was written, and decisions refer to rows by number: check "

@@ -204,7 +204,7 @@ def how_written(path):
 
 
 def remove_results(path):
-    """Remove the files of a finished run, its JSON first: if this is killed, what is left does not count as finished."""
+    """Remove the files of a finished run, its JSON first: the files that an interruption leaves do not count as finished."""
     for file in files_of(path):
         file.unlink(missing_ok=True)
 

@@ -228,7 +228,7 @@ def _settings(source, noisy, seed, threads, options, schedule):
 
 
 def _changed_besides(settings, source):
-    """Return {setting: value} of what a run's name contains besides the options of its script."""
+    """Return the {setting: value} that a run's name contains besides the options of its script."""
     changed = {"backend": settings.backend} if settings.backend != utils.BACKENDS[0] else {}
     if source.path is None:
         return changed

@@ -43,10 +43,10 @@ def difference(written_by):
     commit = written_by.removesuffix("+changes")
     changed = _git("diff", "--name-only", commit, "--", "*.py", ":!tests", ":!benchmarks")
     if changed.returncode != 0:
-        return f"written by revision {commit[:10]} of the code, which this checkout does not have; it is used as before"
+        return f"written by revision {commit[:10]} of the code, which this checkout does not have; it is still used"
     modules = changed.stdout.split()
     unknown = "uncommitted changes of " if written_by != commit else ""
     if not modules and not unknown:
         return ""
-    which = f"since then changed: {', '.join(modules[:6])}{' ...' * (len(modules) > 6)}; " if modules else ""
-    return f"written by {unknown}revision {commit[:10]} of the code; {which}it is used as before"
+    which = f"changed since then: {', '.join(modules[:6])}{' ...' * (len(modules) > 6)}; " if modules else ""
+    return f"written by {unknown}revision {commit[:10]} of the code; {which}it is still used"

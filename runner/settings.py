@@ -1,4 +1,4 @@
-"""The settings of a run, which determine its result, and by which it is named, found and resumed."""
+"""The settings of a run: they determine its result, and identify the run when it is named, found or resumed."""
 import dataclasses
 
 

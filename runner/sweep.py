@@ -81,7 +81,7 @@ def carry_out(script, run, planned, n_jobs=1, scheduler=None, threads=None, quie
                 complain(wrong)  # the runs matter more; if the error stays, the last drawing fails too
     if stopped:
         where = f" at {progress.where.split(' loss ')[0]}" if len(planned) == 1 and progress.where else ""
-        progress.say(f"stopped by --time_limit{where}: {stopped} of {len(planned)} runs to finish; the same command resumes")
+        progress.say(f"stopped by --time_limit{where}: {stopped} of {len(planned)} runs unfinished; the same command resumes")
     if draw and len(planned) > failed + stopped:
         draw(at_end=True)
     if failed:

@@ -114,7 +114,7 @@ def work(script, plan, parent, code):
     """Carry out one run in a worker; return (path, what it printed, the error or None).
 
     plan: a pickled planning.Plan, which a worker can read once it can import our modules; parent: the process whose end also
-    ends this one, or None; code: the revision of the code, of which an old worker may have loaded another.
+    ends this one, or None; code: the expected revision of the code, since an old worker may have loaded another.
     """
     said, error, plan = io.StringIO(), None, pickle.loads(plan)
     with _one_at_a_time, _given_up_without(parent), contextlib.redirect_stdout(said):
