@@ -283,7 +283,7 @@ def test_true_labels_in_a_column(tmp_path):
     result = run(["--dataset", "t.csv", *options, "--true_label", "truth"], tmp_path)
     assert result.code == 0 and result.err == "", result.err
     wrong = (given != kinds) & known
-    assert f"{wrong.sum()} of the 150 labels of known truth wrong" in result.out
+    assert f"{wrong.sum()} of the 150 labels with known truth wrong" in result.out
     base = tmp_path / "results/t/given/INCV_seed0_epochs6_true_label_truth.json"
     provenance = json.loads(base.read_text())
     assert (provenance["flipped"], provenance["true_labels_known"]) == (wrong.sum(), 150)

@@ -142,7 +142,7 @@ def test_a_list_of_a_second_round_without_the_first_is_told(tmp_path):
     np.savez(tmp_path / "d.npz", x=np.arange(24.0).reshape(12, 2) % 7, y=np.array(["a", "b"] * 6))
     for lists, lost in (([second], 1), ([first, second], 0)):
         told = load.load_dataset(tmp_path / "d.npz", decisions=[str(file) for file in lists]).warnings
-        assert sum("is not applied: give all lists" in line for line in told) == lost
+        assert sum("are not applied: give all lists" in line for line in told) == lost
 
 
 @pytest.mark.parametrize("kind, dtype", [("y", np.int8), ("labels", "<U1"), ("y", bool)])

@@ -275,7 +275,7 @@ def test_a_list_of_boxes(tmp_path):
     text = "filename,class,xmin\n" + "".join(f"{i}.jpg,{kind},{i}\n" for i in range(6) for kind in ("cat", "dog"))
     dataset = load.load_dataset(written(tmp_path / "t.csv", text), "class")
     assert dataset.names.tolist() == [f"{i}.jpg" for i in range(6) for _ in "ab"]
-    assert any("6 pictures are named by 12 rows, 6 of them with different labels, such as '0.jpg'" in line
+    assert any("12 rows name 6 pictures, 6 of them with different labels, such as '0.jpg'" in line
                for line in dataset.warnings)
 
 
