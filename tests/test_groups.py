@@ -233,7 +233,7 @@ def test_a_person_decides_about_patients(table):
     chained = load.load_dataset(dataclasses.replace(source, decisions=[str(folder / "mine.csv"), str(folder / "row.csv")]))
     assert len(chained.given) == 353 and sample not in chained.names
     for change, options, words in (({"group": "p999"}, {}, "group 'p999' is not in the dataset"),
-                                   ({"given": "dead"}, {}, "in the list 'dead'"),
+                                   ({"given": "dead"}, {}, "'dead' in the list"),
                                    ({}, {"group": None}, "give the --group of the run that wrote this list")):
         listed.loc[:0].assign(**change).to_csv(folder / "bad.csv", index=False)
         with pytest.raises(data.DataError, match=words):

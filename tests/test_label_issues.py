@@ -100,7 +100,7 @@ def test_decisions_are_applied_to_the_next_run_and_its_export(wine):
 
     for change, words in (({"sample": "9999"}, "sample '9999' is not in the dataset"),
                           ({"decision": "purple"}, "'purple' is not a decision: write keep, drop or a class, one of 'red'"),
-                          ({"given": new}, f"in the list '{new}'")):
+                          ({"given": new}, f"'{new}' in the list")):
         listed.loc[:2].tail(1).assign(**change).to_csv(folder / "bad.csv", index=False)
         refused = run([*command[:-1], "bad.csv"], folder)
         assert refused.code == 2 and refused.err.count("\n") == 1 and words in refused.err, refused.err
@@ -226,7 +226,7 @@ def test_in_doubt_all_is_repeated_with_permuted_labels():
         return verdict.verdict(y, first, sure[None], issue, again=lambda number: (y, next(called)[None]), runs=runs)
 
     unsure, found = np.where(sure > 0.5, 0.6, 0.4), judge(slightly, *[np.where(sure > 0.5, 0.6, 0.4)] * 3)
-    assert (found["outcome"], found["runs"]) == ("use", 3) and "in none of 3 runs with permuted labels" in found["sentence"]
+    assert (found["outcome"], found["runs"]) == ("use", 3) and "in all 3 runs with permuted labels" in found["sentence"]
     assert judge(slightly, unsure, sure)["runs"] == 2 and judge(slightly, unsure, sure)["outcome"] == "nothing"
     assert judge(slightly, runs=0)["outcome"] == judge(1 - slightly)["outcome"] == "nothing"  # worse than chance: not asked
     assert judge(chance)["runs"] == judge(sure)["runs"] == 0
