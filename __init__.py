@@ -2,7 +2,7 @@
 
     from incv import find_label_issues, NoisyLabelClassifier
 
-Nothing is imported before it is asked for.
+Modules are imported on first use.
 """
 
 

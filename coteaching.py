@@ -39,7 +39,7 @@ def make_coteacher(networks, pixel_max):
     masked = len(networks[0].inputs) > 1 or fast_path.compiles_for_one_shape()
 
     def score(network, x, labels, present):
-        """Return what the other network selects by: the cross-entropy of each label, in inference mode, without L2."""
+        """Return the losses by which the other network's samples are selected: cross-entropy, inference mode, without L2."""
         probabilities = ops.softmax(models.forward(network, x))
         of_label = ops.sum(probabilities * ops.one_hot(labels, probabilities.shape[-1]), axis=-1)
         return ops.stop_gradient(ops.where(present, -ops.log(of_label + 1e-8), np.inf))
@@ -54,7 +54,7 @@ def make_coteacher(networks, pixel_max):
             if masked:
                 place = ops.arange(ops.shape(order)[0])
                 kept, weights = order, ops.cast(place < keep, "float32")
-                if len(network.inputs) == 1:  # a custom network: copies of the samples kept in the place of the others
+                if len(network.inputs) == 1:  # a custom network: copies of the kept samples replace the others
                     kept = ops.take(order, place % keep)
             else:
                 kept, weights = order[:keep], 1.0
@@ -67,7 +67,7 @@ def make_coteacher(networks, pixel_max):
 
 
 def counts(number, clean, weights):
-    """Return what `compile_selecting` asks for besides the loss: the clean samples and those of known true label.
+    """Return what `compile_selecting` needs besides the loss: the numbers of clean samples and of known true labels.
 
     number: of the network; clean: as there; weights: of these samples, 0 for those that the network does not train on.
     """
@@ -89,7 +89,7 @@ def compile_selecting(networks, pixel_max, outcomes, optimizer=None):
         sums over the samples that each network trains on: loss_1 (of the losses), clean_1 and known_1 (`counts`), the same of
         a second network, and kept, the number of these samples.
     optimizer : type, optional
-        A kind of Adam. Adam treats each weight separately: one for both networks equals one for each.
+        A variant of Adam. Adam treats each weight separately: one optimizer for both networks equals one for each.
 
     Returns
     -------
@@ -167,7 +167,7 @@ def joint_batches(dataset, selected, candidates, generator, batch_size, keep):
     """Yield the `Batch`es of one pass over the selected samples, each joined by some candidates. Arguments: `coteach_epoch`.
 
     The candidates have their own shuffled pass, which starts anew in each epoch; its last batch may be short. A batch of
-    which nothing is to be kept, such as a last batch of one sample, is skipped: a mean of nothing would spoil the weights.
+    which no sample is kept, such as a last batch of one sample, is skipped: a mean over no samples is NaN.
     """
     order, others = generator.permutation(selected), generator.permutation(candidates)
     joining = candidates_per_batch(len(selected), len(candidates), batch_size)
@@ -182,7 +182,7 @@ def joint_batches(dataset, selected, candidates, generator, batch_size, keep):
 def train_on(coteacher, x, y, clean, batches, size, fill, most):
     """Train on a list of `Batch`es, in order; yield (batch, what `coteach_batch` returns).
 
-    On a device that loops by itself (fast_path.py), one program runs all batches of one size; a short last batch that is not
+    Where epochs are compiled (fast_path.py), one program runs all batches of one size; a short last batch that is not
     padded is a separate step. One program serves all runs with at most `most` batches.
     """
     whole = [batch for batch in batches if fill or len(batch.index) == size] if by_whole_epochs(coteacher, x) else []
@@ -225,7 +225,7 @@ def coteach_epoch(coteacher, dataset, y_noisy, selected, candidates, generator, 
     -------
     dict of float
         Means over the samples trained on: loss_1 and loss_2, without L2 penalty, clean_1 and clean_2, the clean fraction of
-        those whose true label is known (loss 0 if no sample was kept, clean fraction NaN if none of known true label). Without
+        those whose true label is known (loss 0 if no sample was kept, clean fraction NaN if no true label is known). Without
         loss_2 and clean_2 for one network; without clean_1 and clean_2 if no true label is known.
     """
     truth = np.full(len(y_noisy), -1) if dataset.y_train is None else dataset.y_train

@@ -48,16 +48,16 @@ SHAPES = {"cifar10": (32, 32, 3), "cifar100": (32, 32, 3), "digits": (8, 8, 1)}
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """Samples, true labels and what training needs to know of them.
+    """Samples, true labels and what training needs to know about them.
 
     x_train, x_test: uint8 [n, height, width, channels]; y_train, y_test: int64 [n], true labels, -1 for unknown ones
     (num_classes for a class that is not trained on); pixel_max: the pixel value that means 1.0; shift: the largest shift of
     the augmentation in pixels; flip: whether it mirrors; checksum: SHA-256 of the arrays.
 
     Custom datasets (custom_data/) may also be float32 or [n, features], and have no true labels or test data (None). given:
-    the labels to check, int64 [n]; class_names [c]: what these integers stand for; names [n]: names of the samples; warnings:
+    the labels to check, int64 [n]; class_names [c]: the classes of these integers; names [n]: names of the samples; warnings:
     values that were converted, reinterpreted or ignored; left_out: {file: why it is not used}; trusted: the labels that a
-    person confirmed or corrected, bool [n]; groups: names of what samples belong to, object [n]; rows: positions of samples in
+    person confirmed or corrected, bool [n]; groups: the name of each sample's group, object [n]; rows: positions of samples in
     a list of pictures, int [n].
     """
 

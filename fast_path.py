@@ -38,9 +38,9 @@ def batch_normalization():
 
 
 def trace_once(model):
-    """Trace the training step of a compiled model once, for batches of any size; on other backends do nothing.
+    """Trace the training step of a compiled model once, for batches of any size (on TensorFlow; elsewhere do nothing).
 
-    Keras traces it for the size of the first batch, and again for any size when a second one comes, that of the last batch:
+    Keras traces it for the size of the first batch, and again for any size at the first batch of another size (the last one):
     in a short run this takes longer than the training.
     """
     if keras.backend.backend() != "tensorflow":
@@ -71,7 +71,7 @@ def loops_on_device():
 
 
 def start_copies(variables):
-    """Begin to copy variables from the device, all at the same time; JAX would else wait for each before the next."""
+    """Start to copy all variables from the device at the same time; otherwise JAX would copy one after the other."""
     if keras.backend.backend() == "jax":
         for variable in variables:
             variable.value.copy_to_host_async()

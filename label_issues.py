@@ -6,7 +6,7 @@
     issues = table[table["issue"]].sort_values("margin", ascending=False)
 
     from incv import NoisyLabelClassifier
-    classifier = NoisyLabelClassifier(LogisticRegression()).fit(x, labels)      # trained on what is left without the issues
+    classifier = NoisyLabelClassifier(LogisticRegression()).fit(x, labels)      # trained without the label issues
 """
 import warnings
 from typing import Any
@@ -67,20 +67,20 @@ def find_label_issues(x: Any, labels: ArrayLike, model: Any = None, *, noise_pat
         For a Keras model, trained with Adam and the schedule of INCV. By default as many epochs as 400 steps take, and at
         least 12.
     quiet : bool
-        Whether to show no progress.
+        Whether to hide progress.
     passes : int
         The number of last passes whose probabilities are averaged.
     pred_probs : float array [n, num_classes], optional
-        Out-of-fold probabilities, to use instead of a model; no training then. Column k is that of the k-th class in
+        Out-of-fold probabilities, to use instead of a model; nothing is trained. Column k belongs to the k-th class in
         ascending order (numpy.unique(labels), as in scikit-learn's classes_); columns of a DataFrame that are named after the
-        classes are found by name. Out-of-fold: each row predicted by a model that was not trained on it
+        classes are found by name. Out-of-fold: a model that was not trained on a row predicts it
         (sklearn.model_selection.cross_val_predict).
     groups : array [n], optional
-        Names of what samples belong to, such as patients or videos: no model is trained on any sample of a group that it
-        predicts. A missing one (None, NaN or "") is a group of its own.
+        The name of each sample's group, such as its patient or video: no model is trained on any sample of a group that it
+        predicts. A sample without one (None, NaN or "") is a separate group.
     permutations : int, optional
-        How often, at most, all is done again with permuted labels if the first iteration does not tell whether labels can be
-        checked (`verdict.verdict`). By default 99 for a classifier and at most 2,000 samples, else 0; with groups always 0.
+        How often, at most, everything is repeated with permuted labels if the first iteration does not show whether labels can
+        be checked (`verdict.verdict`). By default 99 for a classifier and at most 2,000 samples, else 0; with groups always 0.
 
     Returns
     -------
@@ -89,9 +89,9 @@ def find_label_issues(x: Any, labels: ArrayLike, model: Any = None, *, noise_pat
         out-of-fold probabilities, `last_pass.averaged`), status ("selected", "removed" or "candidate" by INCV; "not checked"
         for a missing label or the only sample of a class; "" with pred_probs), issue (whether it is a label issue), margin
         (the logarithm of the largest probability of another class over p_given, `last_pass.margins`). Label issues have a
-        margin above 0.5, and without groups are no more than the labels that can be wrong (`verdict.largest_noise_ratio`);
-        sort by margin to see the worst first. With groups, also group and group_margin (their mean margin): sort by
-        group_margin first where the samples of a group have one label.
+        margin above 0.5; without groups, there are no more than labels that can be wrong (`verdict.largest_noise_ratio`).
+        Sort by margin to see the worst first. With groups, also group and group_margin (their mean margin): sort by
+        group_margin first if the samples of a group have one label.
         ``attrs["verdict"]`` says whether the list can be used (`verdict.verdict`).
 
     Raises
@@ -99,7 +99,7 @@ def find_label_issues(x: Any, labels: ArrayLike, model: Any = None, *, noise_pat
     ValueError
         For arguments out of range.
     data.DataError
-        For labels that cannot be checked, another number of labels than samples, or an unsuitable model.
+        For labels that cannot be checked, different numbers of labels and samples, or an unsuitable model.
     """
     if noise_pattern not in noise.DRAWN:
         raise ValueError(f"noise_pattern={noise_pattern!r}: use one of {', '.join(map(repr, noise.DRAWN))}")
@@ -192,7 +192,7 @@ def _check_order(x, value, name):
 
 
 def _of_classes(pred_probs, class_names):
-    """Return probabilities as an array, of a DataFrame whose columns are the classes in their order."""
+    """Return probabilities as an array; the columns of a DataFrame are sorted by class if the classes are their names."""
     if hasattr(pred_probs, "columns"):
         columns, names = list(map(str, pred_probs.columns)), list(map(str, class_names))
         if sorted(columns) == sorted(names):
@@ -301,8 +301,8 @@ def _classifier_train(classifier, x, given, class_names):
 def _fitted(classifier, rows, index, given, class_names):
     """Return (a clone fitted to the samples `index`, the classes it knows); None instead of a clone for a single class.
 
-    Labels are 0 ... k - 1 of the classes present. Classes that are too small for the classifier (as for its own
-    cross-validation) are left out, from the smallest on.
+    Labels are 0 ... k - 1 of the classes present. Classes that are too small for the classifier (for example, for an
+    internal cross-validation) are left out, the smallest first.
     """
     complaint = None
     for least in [1, *np.unique(np.bincount(given[index]))]:
@@ -321,7 +321,7 @@ def _fitted(classifier, rows, index, given, class_names):
 
 
 def _for_integers(classifier, class_names):
-    """Return a clone whose class weights, by the names of classes, are those of the integers that it is trained on."""
+    """Return a clone whose class weights, given by class name, refer to the integers that it is trained on."""
     fresh = clone(classifier)
     for name, weights in fresh.get_params().items():
         if name.split("__")[-1] == "class_weight" and isinstance(weights, dict):
@@ -352,7 +352,7 @@ def _keras_train(build, x, given, num_classes, settings, passes, quiet):
 
 
 def with_logits(model):
-    """Return a keras.Model that ends in the logits of a model that may end in a softmax, with the same weights."""
+    """Return a keras.Model that ends in logits, with the weights of a model that may end in a softmax."""
     import keras
 
     last = model.layers[-1]
@@ -371,8 +371,8 @@ def with_logits(model):
 class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):
     """A scikit-learn classifier for noisy labels: find the label issues, then train on the other samples.
 
-    Where the verdict is that only the top of the list can be used, or none of it, only these samples are left out. The
-    verdict is made without runs with permuted labels: a fit trains the estimator once, and eight times on a half or less.
+    If the verdict is that only the top of the list can be used, or none of it, only these samples are left out. The verdict
+    uses no runs with permuted labels: a fit trains the estimator once, and eight times on a half or less.
 
     Parameters
     ----------
@@ -381,7 +381,7 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):
     noise_pattern, iterations
         As for `find_label_issues`.
     random_state : int, RandomState instance or None
-        Decides the splits.
+        Determines the splits.
 
     Attributes
     ----------
@@ -419,7 +419,7 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):
         if len(self.classes_) < 2:
             raise ValueError(f"y has 1 class, {self.classes_.tolist()[0]!r}; at least two are needed")
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # of samples that are not checked: label_issues_ has them
+            warnings.simplefilter("ignore", UserWarning)  # about samples that are not checked: label_issues_ lists them
             self.label_issues_ = find_label_issues(X, y, estimator, noise_pattern=self.noise_pattern, seed=seed, groups=groups,
                                                    iterations=self.iterations, permutations=0)
         self.verdict_, keep = self.label_issues_.attrs["verdict"], np.ones(len(y), dtype=bool)
@@ -435,7 +435,7 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):
         X = X.iloc[index] if hasattr(X, "iloc") else X[index]
         try:
             self.estimator_ = clone(estimator).fit(X, y[index])
-        except ValueError:  # as of XGBoost, which takes labels 0 ... k - 1 only
+        except ValueError:  # as from XGBoost, which takes only labels 0 ... k - 1
             self.estimator_ = _for_integers(estimator, self.classes_).fit(X, np.searchsorted(self.classes_, y[index]))
         return self
 

@@ -132,7 +132,7 @@ def resnet8(input_shape, num_classes, seed=0, momentum=0.9, stock=False, dtype="
 def plain14(input_shape, num_classes, seed=0, momentum=0.9, stock=False, dtype="float32", masked=False):
     """Build thirteen convolutions without shortcuts, the plain network of He et al. 2015 (section 4.2), 32 to 128 filters.
 
-    For small images such as the 8x8 digits, whose clean labels it finds better than `resnet8` does (docs/methods.md).
+    For small images such as the 8x8 digits, where it selects clean labels better than `resnet8` (docs/methods.md).
     Arguments, initialisers and regularisers as for `resnet32`.
     """
     images, kept = _inputs(input_shape, masked)

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 # only, and robust training has the longer warm-up.
 Pattern = namedtuple("Pattern", "help flip others pairwise")
 
-# The one list of noise patterns: add one here.
+# The only list of noise patterns: add new ones here.
 PATTERNS = {
     "sym": Pattern("to any other class, uniformly", flip=lambda c: (1 - np.eye(c)) / (c - 1), others=lambda c: c - 1,
                    pairwise=False),
@@ -53,7 +53,7 @@ def transition_matrix(noise_pattern: str, noise_ratio: float, num_classes: int) 
     Parameters
     ----------
     noise_pattern : str
-        One of `DRAWN`; `PATTERNS` says what each does to the flipped labels.
+        One of `DRAWN`; `PATTERNS` describes where each moves the flipped labels.
     noise_ratio : float
         The fraction of labels that is flipped, in [0, 1].
     num_classes : int
@@ -192,7 +192,7 @@ def estimate_noise_ratio(share, num_classes):
     -------
     float
         The smallest e of 0.001, 0.002 ... 1 for which symmetric noise of ratio e explains an accuracy of at most `share`;
-        1.0 if there is none, as for shares below 1/c. As published, the symmetric formula serves all noise patterns.
+        1.0 if there is none, as for `share` below 1/c. As published, the symmetric formula is used for all noise patterns.
     """
     grid = np.arange(1, 1001) / 1000
     explained = (1 - grid) ** 2 + grid ** 2 / (num_classes - 1) <= share
@@ -218,7 +218,7 @@ def expected_ratio(transition, class_sizes):
 
 
 def nearest_pattern(transition, class_sizes):
-    """Return the pattern as which INCV and robust training treat a matrix.
+    """Return the noise pattern that INCV and robust training assume for a matrix.
 
     "asym", where nothing is removed and k = 1, if more than half of all expected wrong labels go to the class that their own
     class is most often mistaken for; else "sym".
@@ -228,7 +228,7 @@ def nearest_pattern(transition, class_sizes):
 
 
 def treated_as(settings):
-    """Return the noise pattern by which INCV and robust training go, by the settings of a run."""
+    """Return the noise pattern that INCV and robust training assume in a run with these settings."""
     return settings.treated_as or settings.noise_pattern
 
 

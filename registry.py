@@ -1,4 +1,4 @@
-"""What may be chosen by name: networks and methods. Without Keras, for command lines, tables and figures."""
+"""The networks and methods that can be chosen by name. Without Keras, for command lines, tables and figures."""
 
 # The networks: the name of a function in models.py, and the kind of samples it is for.
 ARCHITECTURES = {

@@ -1,4 +1,4 @@
-"""What all stages of a run use: random draws, the schedule, a started backend.
+"""Functions that all stages of a run use: random draws, the schedule, the backend.
 
 Keras is imported when a backend is started, never before: a command that only prints its help must not wait for it.
 """
@@ -15,11 +15,11 @@ import numpy as np
 
 BACKENDS = ("tensorflow", "jax")
 PROJECT = Path(__file__).resolve().parent
-FOLDER_OF_PACKAGE = PROJECT if (PROJECT / "incv").is_dir() else PROJECT.parent  # which contains incv/: in place, installed
+FOLDER_OF_PACKAGE = PROJECT if (PROJECT / "incv").is_dir() else PROJECT.parent  # contains incv/, in place or installed
 
 
 class UserError(Exception):
-    """A command cannot do what it was asked to; the message, one line, says what is wrong and what to do."""
+    """A command cannot do what was requested; the message, one line, says what is wrong and what to do."""
 
 
 # --- messages ---------------------------------------------------------------------------------------------------------
@@ -48,7 +48,7 @@ def rng(seed, *stage):
 
 
 def halves(positions, generator):
-    """Split positions, integers [n], at random into two halves, each ascending; the second half has the odd one."""
+    """Split positions, integers [n], at random into two halves, each ascending; for odd n the second one is larger."""
     shuffled = generator.permutation(positions)
     return np.sort(shuffled[:len(shuffled) // 2]), np.sort(shuffled[len(shuffled) // 2:])
 
@@ -90,18 +90,18 @@ def enough_epochs(steps, epochs):
 
 
 def batch_for(shape):
-    """Return the batch size for images of this shape (height, width, channels), which decides how much memory training takes.
+    """Return the batch size for images of this shape (height, width, channels), which determines the memory of training.
 
-    128 as published up to 32 x 32 pixels, and no more pixels than that of larger images: 32 of 64 x 64. But at least 16, which
-    take more memory than that above 90 x 90 pixels.
+    Up to 32 x 32 pixels it is 128, as published. For larger images a batch has no more pixels than that, such as 32 images of
+    64 x 64, but at least 16 images, which take more memory above 90 x 90 pixels.
     """
     return max(16, min(128, 2 ** ((128 * 32 * 32 // (shape[0] * shape[1])).bit_length() - 1)))
 
 
 def schedule(published, settings):
-    """Return the schedule of a run: all learning rates in proportion to its initial one, settings.learning_rate.
+    """Return the schedule of a run: the published one, scaled to the initial learning rate settings.learning_rate, if any.
 
-    published, and what is returned: arguments of `learning_rate`. Without that setting it is the published one.
+    published and the returned dict: arguments of `learning_rate`.
     """
     initial = settings.learning_rate or published["initial"]
     factor = initial / published["initial"]  # 1.0 as published: to the last bit
@@ -147,7 +147,7 @@ def check_backend(gpu_id=None):
 
 
 def default_threads(kind):
-    """Return all cores or, for digits and other small samples, 1: sharing such small operations saves no time.
+    """Return the number of cores or, for digits and other small samples, 1: parallel threads do not speed up small operations.
 
     kind: of the dataset, see source.Facts.
     """
@@ -188,7 +188,7 @@ def start_backend(threads, gpu_id=None, in_parallel=True):
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     os.environ["NPROC"] = str(threads)  # the size of JAX's thread pool
-    # oneDNN's convolutions on every CPU: left to itself, TensorFlow uses them only where there is AVX512-VNNI or better, and
+    # oneDNN's convolutions on every CPU: by default, TensorFlow uses them only where there is AVX512-VNNI or better, and
     # training takes twice as long elsewhere (docs/speed.md).
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     os.environ.setdefault("TF_MKL_OPTIMIZE_PRIMITIVE_MEMUSE", "0")  # keep the primitives that oneDNN has prepared
@@ -213,13 +213,13 @@ def start_backend(threads, gpu_id=None, in_parallel=True):
 
 
 def _make_tensorflow_deterministic(threads, in_parallel):
-    """Make repeated runs give the same bits: deterministic operations and sums that have one order.
+    """Make repeated runs bit-identical, by deterministic operations and a fixed order of sums.
 
     TensorFlow adds three or more gradients of one tensor (AddN) in the order in which buffers become free, which two parallel
     operations make random: every second run with stock batch normalisation gives other bits. In the networks of models.py no
     tensor has more than two gradients, and a + b = b + a, so that two operations may run in parallel, such as the gradients of
-    an image and of a kernel, which saves a tenth of the time. A custom network runs one after the other.
-    TF_NUM_INTEROP_THREADS, TensorFlow's own variable, asks for another number of parallel operations.
+    an image and of a kernel, which saves a tenth of the time. A custom network runs one operation at a time.
+    TF_NUM_INTEROP_THREADS, TensorFlow's own variable, sets another number of parallel operations for other networks.
     """
     import tensorflow as tf
 

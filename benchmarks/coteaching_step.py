@@ -1,4 +1,4 @@
-"""Measure one step of modified Co-teaching: compiled as one graph, beside the four calls that it replaces.
+"""Measure one step of modified Co-teaching, compiled as one graph, and the four calls that it replaces.
 
     python -m incv.benchmarks.coteaching_step
 
@@ -6,7 +6,7 @@ The four calls are two predictions of the batch, from which NumPy selects, and t
 once with Keras's stock layers and once with those of this repo. ResNet-32, batches of 128 of which 115 are kept (e_S =
 0.1), in turns; the best of several counts, since other work on a machine only makes a turn slower. The compiled step is
 also measured with 64 candidates, the most that may join a batch, and so is the prediction of 500 test images by both
-networks. From these follows the time of a run on all of CIFAR-10, which is printed for the selections that the paper
+networks. The time of a run on all of CIFAR-10 follows from these, and is printed for the selections that the paper
 reports.
 """
 import os

@@ -5,8 +5,8 @@
 
 A fifth of the labels is flipped to any other class; `label_issues.find_label_issues` with the network that the commands use
 for such data, in batches of 32, for as many epochs as the steps take. Tables: scikit-learn's make_classification (four
-classes, 20 features); small images: the digits; images: airplanes, cars and frogs of CIFAR-10. Every finished row of
-(--results_dir)/epochs.csv is not repeated; the table is written to epochs.md beside it.
+classes, 20 features); small images: the digits; images: airplanes, cars and frogs of CIFAR-10. Finished rows of
+(--results_dir)/epochs.csv are not repeated; the table is written to epochs.md beside it.
 """
 import argparse
 import sys

@@ -7,7 +7,7 @@
 Patients: 120 of 10 rows of 20 features, in 2 and 4 classes; every patient has one given label, wrong for 15 % of them, and its
 rows lie close together. Pictures: 150 digits of scikit-learn, or 600, each drawn eight times with shifts of at most a pixel,
 15 % of the originals mislabelled, and the project's network. Every method ranks rows by margin, and groups by the mean margin
-of their rows; F1 is of rows. Every finished setting is a row of (--results_dir)/groups.csv and is not repeated; the tables are
+of their rows; F1 is of rows. Finished settings, the rows of (--results_dir)/groups.csv, are not repeated; the tables are
 written to groups.md beside it.
 """
 import argparse

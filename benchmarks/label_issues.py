@@ -7,7 +7,7 @@
     python -m incv.benchmarks.label_issues --sets hard --seeds 2 3          # classes that models hardly separate
     python -m incv.benchmarks.label_issues --sets random --seeds 0 1 2 3 4  # random features: what is the verdict?
 
-Ours: `label_issues.find_label_issues` as it is. vote: 10 nearest neighbours on standardised features (the idea of SimiFeat,
+ours: `label_issues.find_label_issues` by default. vote: 10 nearest neighbours on standardised features (the idea of SimiFeat,
 Zhu et al. 2022); flagged if another class has more votes. AUM, for networks: the area under the margin, its threshold by a
 made-up class (Pleiss et al., NeurIPS 2020). confidence and agreement, for scikit-learn's models: out-of-fold, ten times five
 folds (George et al., TMLR 2024); ranking only. cleanlab (Northcutt et al. 2021, arXiv 1911.00068): out-of-fold probabilities
@@ -15,7 +15,7 @@ of a stratified five-fold cross-validation of the same model, its default rule, 
 sym (to any other class), asym (to the next class), likely (to the class that logistic regression finds second likeliest) or
 sample (each sample's own flip rate, truncated normal around the ratio, its class by random projections of its features: Xia et
 al. 2020).
-Every finished setting is a row of (--results_dir)/label_issues.csv, and is not repeated; means are written to
+Finished settings, the rows of (--results_dir)/label_issues.csv, are not repeated; means are written to
 label_issues.md beside it, those of single settings to label_issues_settings.csv. Defaults and the verdict were chosen on
 seeds 0 and 1, which are not reported.
 """
@@ -139,7 +139,7 @@ def flipped(x, y, kind, ratio, seed):
 
 
 def flipped_by_sample(x, y, ratio, generator):
-    """Return labels flipped with a probability of each sample, to a class that its features decide."""
+    """Return labels flipped with a separate probability for each sample, to a class drawn according to its features."""
     rates = generator.normal(ratio, 0.1, 10 * len(y))
     rates = rates[(rates >= 0) & (rates <= 1)][:len(y)]
     features, num_classes = StandardScaler().fit_transform(x.reshape(len(x), -1)), len(np.unique(y))
@@ -175,7 +175,7 @@ def by_cleanlab(x, given, model, seed):
 
 
 def by_network(x, given, model, folds, seed):
-    """Return the out-of-fold probabilities of a Keras model, trained as ours are, for the same number of epochs."""
+    """Return the out-of-fold probabilities of a Keras model, trained as in `by_ours`, for the same number of epochs."""
     import keras
 
     keras.utils.set_random_seed(int(utils.rng(seed, "weights").integers(2 ** 32)))
@@ -219,7 +219,7 @@ def by_repeats(x, given, model, seed):
 def by_aum(x, given, model, seed):
     """Return (label issues bool [n], ranking float [n], trainings) of the area under the margin of Keras models.
 
-    Two trainings, in each of which other n / (c + 1) samples are given a made-up class; a sample's area is that of the
+    In each of two trainings, a different n / (c + 1) samples are given a made-up class; a sample's area is that of the
     training in which it has its own label. Issues are below the 99th percentile of the made-up class.
     """
     import keras
@@ -252,14 +252,14 @@ def by_aum(x, given, model, seed):
 
 def methods_for(of_set, model_name):
     """Return the names of the methods that run on a set with a model."""
-    if of_set == "random":  # what counts there is our verdict
+    if of_set == "random":  # only the verdict of this repo matters there
         return ["ours", "cleanlab"]
     return ["ours", "cleanlab", "vote", *(["confidence", "agreement"] if model_name in CLASSIFIERS else ["AUM"])]
 
 
 def functions(model, x, given, pattern, seed):
     """Return {method: function that returns (label issues or None, ranking, trainings, verdict)}."""
-    repeats = functools.cache(lambda: by_repeats(x, given, model, seed))  # the first of two methods has its seconds
+    repeats = functools.cache(lambda: by_repeats(x, given, model, seed))  # its seconds count for the first of two methods
     return {"ours": lambda: by_ours(x, given, model, pattern, seed), "cleanlab": lambda: by_cleanlab(x, given, model, seed),
             "vote": lambda: by_vote(x, given, model, seed), "AUM": lambda: by_aum(x, given, model, seed),
             "confidence": lambda: (None, -repeats()[0], FOLDS * REPEATS),

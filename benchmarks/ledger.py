@@ -1,4 +1,4 @@
-"""Write the ledger: what was measured on all of CIFAR-10, beside the published numbers, from the files of the runs.
+"""Write the ledger: the results on all of CIFAR-10, beside the published numbers, from the files of the runs.
 
     python -m incv.benchmarks.ledger                  # updates tables and figures of results/reference, or of another folder
     python -m incv.benchmarks.ledger --add FOLDER     # first adds the full-scale runs of FOLDER, another --results_dir
@@ -60,15 +60,15 @@ def _why_not(path, place):
         old = files.read_json(place)
         if new["settings"] != old["settings"]:
             return f"{place} has other settings"
-        return "" if new["finished"] > old["finished"] else f"{place} is as new"
+        return "" if new["finished"] > old["finished"] else f"{place} is not older"
     except (utils.UserError, ValueError, KeyError, TypeError):
-        return f"{place}.json is damaged; remove it, and it is replaced"
+        return f"{place}.json is damaged; remove it to have it replaced"
 
 
 # --- the page: full-scale runs beside the published numbers -----------------------------------------------------------
 
 def full_scale_runs(results_dir):
-    """Return the rows of `read_runs` at full scale; those whose JSON lacks what the ledger shows are named."""
+    """Return the rows of `read_runs` at full scale, without (and reporting) those whose JSON lacks what the ledger shows."""
     found = tables.read_runs(results_dir)
     return found.loc[[bool(run.full_scale) and _is_complete(run) for run in found.itertuples()]]
 
@@ -226,7 +226,7 @@ def _theory_figures(found):
 
 
 def _draw(path, source, ending, draw):
-    """Draw a figure of a run by draw(file with the ending `source`, open file); a file that cannot be drawn is named."""
+    """Draw a figure of a run by draw(file with the ending `source`, open file); a file that cannot be drawn is reported."""
     file = files.csv_of(path) if source == ".csv" else files.beside(path, source)
     content = io.BytesIO()
     try:

@@ -40,8 +40,8 @@ def digits(rows):
 def full_scale(found):
     """Return LP and LR after four iterations and test accuracy of INCV on all of CIFAR-10, beside the paper's.
 
-    Where runs differ in backend, precision or selection, those of the ledger's first row are quoted: as published, if any is.
-    The table has the noise settings and methods that have a run; a line names the other settings.
+    If runs differ in backend, precision or selection, those of the ledger's first row are quoted: those as published, if any.
+    The table has the noise settings and methods that have a run; a line lists the other settings.
     """
     found, rows = found[found["full_scale"].astype(bool)], []
     first = {name: next(ledger.variants(found[found["script"] == "INCV"], name), (None, None))[1] for name in NOISE}
@@ -64,7 +64,7 @@ def full_scale(found):
 
 
 def theory(found, wanted):
-    """Return what networks measured that have memorised their labels, beside the paper's points and theory.
+    """Return the results of networks that have memorised their labels, beside the paper's points and theory.
 
     wanted: what differs from the published experiment in the settings of these runs, {name: value}.
     """

@@ -57,7 +57,7 @@ def keras_steps(batches, wanted=None):
         return lambda: coteaching.coteach_epoch(coteacher, dataset, y, np.arange(n), np.arange(0), utils.rng(0), BATCH, 1e-3,
                                                 lambda size: KEEP)
 
-    # A network of next to nothing: what is left is augmentation and feeding.
+    # A nearly empty network: almost all the time is augmentation and feeding.
     inputs = keras.Input((32, 32, 3))
     nothing = keras.Model(inputs, keras.layers.Dense(10)(keras.layers.GlobalAveragePooling2D()(inputs)))
     makers = {(TRAINING, "stock Keras", "float32"): lambda: training_step(network("float32", stock=True)),
@@ -72,7 +72,7 @@ def keras_steps(batches, wanted=None):
 
 
 def pytorch_steps(batches):
-    """The same network and steps in eager PyTorch."""
+    """Return the same steps, with the same network, in eager PyTorch."""
     import torch
     from torch import nn
     from torch.nn import functional
@@ -135,7 +135,7 @@ def pytorch_steps(batches):
 # --- taking turns -----------------------------------------------------------------------------------------------------
 
 def timed(step):
-    """Seconds and CPU seconds of a call."""
+    """Return the seconds and CPU seconds of a call."""
     begun, begun_cpu = time.perf_counter(), time.process_time()
     step()
     return time.perf_counter() - begun, time.process_time() - begun_cpu
@@ -153,8 +153,8 @@ def best_of(turns, steps, take=timed):
 
 
 def work(library, threads, batches):
-    """Be the process of one library: say what it is and which steps it has, then take a turn whenever told to."""
-    answers, sys.stdout = sys.stdout, sys.stderr  # nothing else may speak to who asks
+    """Run the process of one library: report its name and its steps, then take a turn on each request."""
+    answers, sys.stdout = sys.stdout, sys.stderr  # nothing else may be written to the parent
     if library == "PyTorch":
         import torch
         torch.set_num_threads(threads)
@@ -175,7 +175,7 @@ def employ(library, threads, batches):
                                stdout=subprocess.PIPE)
     said = process.stdout.readline()
     if not said:
-        sys.exit(f"throughput.py: {library} could not be started")  # it has said why
+        sys.exit(f"throughput.py: {library} could not be started")  # it has reported why
     name, keys = json.loads(said)
 
     def turn(number):
@@ -188,7 +188,7 @@ def employ(library, threads, batches):
 # --- the command ------------------------------------------------------------------------------------------------------
 
 def options(description, turns):
-    """The parser of a benchmark's command line."""
+    """Return the parser of a benchmark's command line."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--turns", type=int, default=turns, help=f"default: {turns}")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help=f"default: all cores, here {os.cpu_count()}")
@@ -196,7 +196,7 @@ def options(description, turns):
 
 
 def table(best, images):
-    """The measurements as Markdown lines. best: see `best_of`; images: of a turn."""
+    """Return the measurements as Markdown lines. best: see `best_of`; images: of a turn."""
     lines = ["| step | by | precision | images/s | ms CPU per image | of PyTorch | of PyTorch, by CPU time |",
              "|---|---|---|---|---|---|---|"]
     for key in sorted(best, key=lambda key: ((TRAINING, COTEACHING, AUGMENTATION[0]).index(key[0]), key[2] != "float32",
@@ -210,7 +210,7 @@ def table(best, images):
 
 def main():
     parser = options(__doc__, 12)
-    parser.add_argument("--batches", type=int, default=2, help="of a turn; a GPU wants hundreds (default: 2)")
+    parser.add_argument("--batches", type=int, default=2, help="batches per turn; a GPU needs hundreds (default: 2)")
     parser.add_argument("--results_dir", default="results", help="default: results")
     parser.add_argument("--work", choices=("Keras", "PyTorch"), help=argparse.SUPPRESS)
     args = parser.parse_args()

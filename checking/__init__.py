@@ -1,6 +1,6 @@
-"""Which labels are wrong, and whether the list can be believed.
+"""Find label issues, and judge whether the list can be used.
 
-check.py: what follows Algorithm 1. last_pass.py: predictions by networks that were trained on trusted labels; verdict.py;
-issue_table.py: the list; grouping.py: the same by groups; report.py and issue_figures.py: the page; export.py: the selected
-samples.
+check.py: the steps after Algorithm 1. last_pass.py: predictions by networks trained on trusted labels; verdict.py: judges the
+list; issue_table.py: the list; grouping.py: splits and lists by group; report.py and issue_figures.py: the report; export.py:
+the selected samples.
 """

@@ -8,10 +8,10 @@ from incv.checking import issue_table, last_pass, verdict
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Checked:
-    """What is known of the labels.
+    """The result of checking the labels.
 
-    issues: DataFrame of `issue_table.by_last_passes` or `by_selection`; verdict: of `verdict.verdict`, None for made noise
-    without a last pass, which is a published experiment; copies: of `last_pass.copies`, None without a last pass.
+    issues: DataFrame of `issue_table.by_last_passes` or `by_selection`; verdict: from `verdict.verdict`, None for synthetic
+    noise without a last pass (a published experiment); copies: from `last_pass.copies`, None without a last pass.
     """
 
     issues: object
@@ -27,7 +27,7 @@ def check(started, selection, train, passes, copies, split, few_epochs=False):
     started : start.Started
     selection : INCV.Selection
     train : callable
-        That of `INCV.incv`; called with further iterations.
+        As for `INCV.incv`; called with further iterations.
     passes : int
         The number of last passes; with 0, label issues follow from the selection alone.
     copies : int array [n] or None

@@ -13,7 +13,7 @@ from incv.runner import files
 
 
 def check(target, planned):
-    """Raise UserError if --export cannot be done, before anything is run.
+    """Raise UserError if --export is impossible, before anything is run.
 
     target: the file's name; planned: list of planning.Plan.
     """
@@ -23,12 +23,12 @@ def check(target, planned):
     if _is_list(source, planned[0].source):
         ending = ".parquet" if source.is_dir() else source.suffix
         if target.suffix.lower() != ending.lower():
-            raise utils.UserError(f"--export {target}: the rows of a list are written as it is: give a file that ends in "
+            raise utils.UserError(f"--export {target}: a list is exported in its own format: give a file that ends in "
                                   f"{ending}")
     elif target.suffix not in (".npz", ".csv"):
         raise utils.UserError(f"--export {target}: give a file that ends in .npz or .csv")
     elif target.suffix == ".npz" and table_file.is_table(source):
-        raise utils.UserError(f"--export {target}: the rows of a table are written to a file that ends in .csv")
+        raise utils.UserError(f"--export {target}: a table is exported as .csv: give a file that ends in .csv")
     if not os.access(target.absolute().parent, os.W_OK | os.X_OK) or target.is_dir():
         raise utils.UserError(f"--export {target}: cannot be written; give another place")
     inputs = [source, *map(Path, filter(None, [planned[0].source.labels, *(planned[0].source.decisions or ())]))]
@@ -142,7 +142,7 @@ def _selected(plan):
 
 
 def issues_among_selected(plan):
-    """Return what a person should know of label issues among the selected samples of a finished run, or ""."""
+    """Return a note about label issues among the selected samples of a finished run, or ""."""
     if not files.beside(plan.path, "_out_of_fold.csv").exists():
         return ""
     every = decisions.read_issues(files.checked(plan.path, "_out_of_fold.csv"))
@@ -157,9 +157,9 @@ def _is_list(path, source):
 
 
 def _write_rows(target, found, label, kept, changed):
-    """Write rows of a list, as they are but for corrected labels, in its own format.
+    """Write rows of a list, unchanged except for corrected labels, in its own format.
 
-    found: image_list.Pictures; label: the column of labels; kept: int, rows; changed: {row: the label that a person gave}.
+    found: image_list.Pictures; label: the column of labels; kept: int, rows; changed: {row: the corrected label}.
     """
     ending = target.suffix.lower()
     if ending == ".parquet":
@@ -182,7 +182,7 @@ def _write_rows(target, found, label, kept, changed):
 
 
 def _like(value, name):
-    """Return a class, by its name, as the label `value` of another sample is written: bool, int or str."""
+    """Return the label of a class, given its name, in the type of the label `value` of another sample: bool, int or str."""
     return name == "True" if isinstance(value, bool) else type(value)(name)
 
 
@@ -209,7 +209,7 @@ def _write_parquet(file, found, label, kept, changed):
 
 
 def corrected(values, kept, plan):
-    """Return the labels of the samples at the positions `kept`, as a file has them but for those that a person corrected.
+    """Return the labels of the samples at the positions `kept`, as in the file except for those that a person corrected.
 
     values: array [n, ...], all labels in the file.
     """
@@ -220,7 +220,7 @@ def corrected(values, kept, plan):
     given = dict(zip(written.names.tolist(), written.given, strict=True))
     wanted = dict(zip(decided.names.tolist(), decided.given, strict=True))
     for place, position in enumerate(kept):
-        if wanted[position] != given[position]:  # the label is written as another sample of this class has it
+        if wanted[position] != given[position]:  # copy the label of another sample of this class
             labels[place] = values[written.names[np.flatnonzero(written.given == wanted[position])[0]]]
     return labels
 

@@ -1,4 +1,4 @@
-"""Halves that divide no group, and label issues by group."""
+"""Split samples into halves that divide no group, and list label issues by group."""
 import functools
 
 import numpy as np
@@ -6,13 +6,13 @@ import numpy as np
 from incv.checking import last_pass
 from incv.custom_data import group_names
 
-LARGEST = 0.25  # the fraction of all samples above which copies do not join groups
+LARGEST = 0.25  # copies do not join groups into more than this fraction of all samples
 
 
 def joined(groups, copies):
-    """Return the number of what no half may divide, int [n]: groups, joined where they have exact copies in common.
+    """Return the number of each sample's unit, which no half may divide, int [n]: groups, joined if they share exact copies.
 
-    Where copies would join more than a quarter of all samples (features with few values), they are left to their groups.
+    If copies would join more than a quarter of all samples (features with few values), the groups are not joined.
     """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
@@ -25,9 +25,9 @@ def joined(groups, copies):
 
 
 def halves(positions, generator, y, groups):
-    """Split positions at random into two halves that divide no group, balanced in rows, of each majority label and of all.
+    """Split positions at random into two halves that divide no group, balanced in rows per majority label and in total.
 
-    Parameters and result are those of `last_pass.stratified_halves`; the numbers in `groups` are of `joined`.
+    Parameters and result are those of `last_pass.stratified_halves`; the numbers in `groups` come from `joined`.
     """
     positions = np.asarray(positions)
     members = np.unique(groups[positions], return_inverse=True)[1]
@@ -56,7 +56,7 @@ def tenth(generator, groups):
 
 
 def how_to_split(y, copies, names=None):
-    """Return (the function that splits positions into halves, numbers of what it does not divide or None for copies only)."""
+    """Return (the function that splits positions into halves, the units of `joined`; None without groups)."""
     if names is None:
         return functools.partial(last_pass.stratified_halves, y=y, groups=copies), None
     units = joined(group_names.numbers(names), copies)
@@ -64,7 +64,7 @@ def how_to_split(y, copies, names=None):
 
 
 def mean(groups, values):
-    """Return the mean of values [n, ...] over each group, without NaN; NaN for a group that has nothing else."""
+    """Return the mean of values [n, ...] over each group, ignoring NaN; NaN for a group of NaN only."""
     known = ~np.isnan(values)
     sums, counts = (np.zeros((groups.max() + 1, *values.shape[1:])) for _ in range(2))
     np.add.at(sums, groups, np.where(known, values, 0))
@@ -73,24 +73,24 @@ def mean(groups, values):
 
 
 def order_of(names):
-    """Return the number of each sample's group in order of appearance, int [n]; a sample of no group is one of its own."""
+    """Return the number of each sample's group in order of appearance, int [n]; samples without a group are separate ones."""
     groups, seen = group_names.numbers(group_names.as_text(names)), {}
     return np.array([seen.setdefault(group, len(seen)) for group in groups.tolist()], dtype=int)
 
 
 def are_labelled(groups, y):
-    """Return whether labels are of groups: most samples have their group's majority label."""
+    """Return whether labels are labels of groups: most samples have their group's majority label."""
     return bool((group_names.majority(groups, y)[groups] == y).mean() >= group_names.MOSTLY)
 
 
 def have_labels(table):
-    """Return whether labels are of groups in a DataFrame of `with_margins`; the verdict of its list is about groups then."""
+    """Return whether labels are labels of groups in a DataFrame of `with_margins`; the verdict then judges groups."""
     checked = table[table["status"] != "not checked"]
     given = np.unique(checked["given"].astype(str), return_inverse=True)[1]
     return are_labelled(group_names.numbers(group_names.as_text(checked["group"])), given)
 
 
-# --- for a person -----------------------------------------------------------------------------------------------------
+# --- the list of groups -----------------------------------------------------------------------------------------------
 
 def with_margins(table, names):
     """Return the DataFrame of `issue_table.by_last_passes` with the columns group (names as given), group_margin (mean)."""
@@ -99,7 +99,7 @@ def with_margins(table, names):
 
 
 def worst_first(table, trusted=None):
-    """Return the groups of a DataFrame of `with_margins`, worst first, without those of no name or that a person decided on.
+    """Return the groups of a DataFrame of `with_margins`, worst first, without unnamed groups and those decided by a person.
 
     Returns a DataFrame: group, given (see `group_names.labels_of`), suggested (for most samples), samples, issues (how many of
     them are label issues), group_margin. Its index is the position of the worst sample.

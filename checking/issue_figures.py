@@ -19,7 +19,7 @@ def contact_sheet(x, positions, worst, pixel_max, title, file):
     shown = min(len(positions), COLUMNS * ROWS)
     rows = -(-shown // COLUMNS)
     width, height = 1.6 * COLUMNS, 1.9 * rows + 0.4
-    # One panel, in inches, for all images: one for each would take three times as long to draw.
+    # One panel, in inches, for all images: a panel per image would take three times as long to draw.
     figure = plt.figure(figsize=(width, height))
     sheet = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(0, height))
     sheet.axis("off")
@@ -31,7 +31,7 @@ def contact_sheet(x, positions, worst, pixel_max, title, file):
                      extent=(x_middle - half_width, x_middle + half_width, y_bottom, y_bottom + 2 * half_height))
         sheet.text(x_middle, y_bottom + 2 * half_height + 0.04, f"{shortened(row.given)} → {shortened(row.suggested)}\n"
                    f"{shortened(row.sample, 22)}", fontsize=7, ha="center", va="bottom", parse_math=False)
-    sheet.set(xlim=(0, width), ylim=(0, height))  # as it was before the images
+    sheet.set(xlim=(0, width), ylim=(0, height))  # imshow has changed the limits
     sheet.text(width / 2, height - 0.1, f"{title}: given → suggested label, worst first", fontsize=10, ha="center", va="top",
                parse_math=False)
     figures.save(figure, file)

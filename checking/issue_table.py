@@ -16,8 +16,9 @@ def by_last_passes(given, class_names, names, status, passes, first, trusted=Non
     status : str array [n], or one for all
         Of `status_of`.
     passes, first : float arrays [passes, n, num_classes], [n, num_classes]
-        The probabilities of the last passes and of INCV's first iteration (`last_pass.averaged`). Without groups, whose rows
-        say too little about it, there are no more label issues than labels that can be wrong (`verdict.largest_noise_ratio`).
+        The probabilities of the last passes and of INCV's first iteration (`last_pass.averaged`). Without groups, there are no
+        more label issues than labels that can be wrong (`verdict.largest_noise_ratio`); rows of groups say too little about
+        their number.
     trusted : bool array [n], optional
         The samples whose labels a person confirmed: no label issues.
     groups : array [n], optional
@@ -31,7 +32,7 @@ def by_last_passes(given, class_names, names, status, passes, first, trusted=Non
 
 
 def by_selection(given, class_names, names, selection, trusted=None):
-    """Return the same of a run of INCV alone (INCV.Selection): without margins.
+    """Return the same DataFrame, without margins, for a run of INCV without a last pass (INCV.Selection).
 
     A label issue is a sample that INCV did not select and whose out-of-fold prediction disagrees with the given label.
     """
@@ -56,9 +57,9 @@ def status_of(selection):
 
 
 def worst_first(table):
-    """Return the label issues in such a DataFrame, by margin, or without a last pass p_suggested - p_given.
+    """Return the label issues in such a DataFrame, sorted by margin or, without a last pass, by p_suggested - p_given.
 
-    Where labels are of groups, the worst group comes first, as in the verdict, with its label issues by margin.
+    If labels are labels of groups, they are sorted by group, the worst first as in the verdict, then by margin.
     """
     found = table[table["issue"]]
     worse = found["margin"] if "margin" in found else found["p_suggested"] - found["p_given"]

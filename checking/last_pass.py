@@ -1,9 +1,9 @@
-"""The last pass: after INCV, every sample gets a prediction by models that were trained on nearly clean labels, but not on it.
+"""The last pass: after INCV, predict every sample by models that were trained on nearly clean labels, but not on it.
 
     split, units = grouping.how_to_split(y, copies(x))
     passes = out_of_fold(y, num_classes, selected, train, seed, 3, split)
-    p = averaged(passes, first)                                  # first: what the networks of iteration 1 say
-    found = issues(y, p, ratio=0.2)                              # of which no more than a fifth can be
+    p = averaged(passes, first)                                  # first: the predictions of iteration 1
+    found = issues(y, p, ratio=0.2)                              # at most a fifth of the samples
 """
 import hashlib
 
@@ -12,9 +12,9 @@ import numpy as np
 from incv import utils
 
 PASSES = 2  # how many are averaged
-MOST_COPIES = 10  # a row more frequent than this is no copy of another sample, but what features of few values look like
-FLOOR = 0.01  # added to probabilities before their logarithms: differences between smaller ones tell nothing
-MARGIN = 0.5  # of a label issue, whose other class is 1.6 times as probable as the given label, or more
+MOST_COPIES = 10  # rows that are more frequent are not treated as copies: features with few values repeat by chance
+FLOOR = 0.01  # added to probabilities before taking logarithms: differences between smaller ones are meaningless
+MARGIN = 0.5  # of a label issue: another class is at least 1.6 times as probable as the given label
 
 
 def stratified_halves(positions, generator, y, groups):
@@ -43,10 +43,10 @@ def stratified_halves(positions, generator, y, groups):
 
 
 def copies(x):
-    """Return for each sample the number of its group, int [n]: exact copies have the same one.
+    """Return the number of each sample's group, int [n]: exact copies have the same one.
 
-    The samples of a group of more than MOST_COPIES are groups of their own, because a table of a few categories has no other
-    rows, and halves without any sample of some of them would tell nothing.
+    The samples of a group of more than MOST_COPIES become separate groups, because a table of a few categories has no other
+    rows, and a half that lacks some of them would tell nothing.
     """
     if hasattr(x, "iloc"):
         import pandas as pd
@@ -72,8 +72,8 @@ def _digest(content):
 def out_of_fold(y, num_classes, selected, train, seed, first_iteration, split, passes=PASSES, confirmed=None):
     """Predict all samples by models trained on the trusted samples of the other half.
 
-    The first pass trusts the samples that INCV selected, each further pass those whose label the passes so far predict, in
-    other halves.
+    The first pass trusts the samples that INCV selected. Each further pass splits new halves and trusts the samples whose
+    labels the passes so far predict.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ def out_of_fold(y, num_classes, selected, train, seed, first_iteration, split, p
         halves = split(every, generator)
         for half, (mine, others) in enumerate((halves, halves[::-1]), start=1):
             train_index = mine[trusted[mine]]
-            if len(np.unique(y[train_index])) < 2:  # nothing to learn from: the classes as often as they are
+            if len(np.unique(y[train_index])) < 2:  # nothing to learn from: predict the class frequencies
                 p[number, others] = np.bincount(y, minlength=num_classes) / len(y)
             else:
                 p[number, others] = train(train_index, others, np.empty(0, dtype=int), False, first_iteration + number, half)
@@ -114,10 +114,10 @@ def averaged(passes, first):
     """Return the mean of the passes and of INCV's first iteration, float [n, num_classes].
 
     The weight of the first iteration is the fraction of samples for which the first two passes predict different classes. Its
-    networks have seen all labels, those of the passes only samples whose label had been predicted: on data that are hard to
-    learn, where the passes differ, these are the easy ones, and the passes are too sure of the others.
+    networks were trained on all labels of a half, those of the passes only on samples whose label had been predicted. On data
+    that are hard to learn, where the passes differ, these are the easy samples; on others the passes are overconfident.
 
-    passes: float [passes, n, num_classes]; first: float [n, num_classes], NaN for samples that have the passes' mean alone.
+    passes: float [passes, n, num_classes]; first: float [n, num_classes], NaN where only the mean of the passes is used.
     """
     p, weight = passes.mean(axis=0), 0 if len(passes) == 1 else 1 - consistency(passes)
     return np.where(np.isnan(first), p, (1 - weight) * p + weight * first)
@@ -131,8 +131,8 @@ def consistency(passes):
 def margins(y, p):
     """Return the logarithm of the largest probability of another class over that of the given label, float [n].
 
-    `FLOOR` is added to both, so that margins are between -4.6 and 4.6. Unlike the difference of the two, which is near 1
-    wherever the given label is improbable, it tells improbable labels from impossible ones.
+    `FLOOR` is added to both, so that margins are between -4.6 and 4.6. The difference of the two is near 1 wherever the given
+    label is improbable; the logarithm distinguishes improbable labels from impossible ones.
     """
     logs = np.log(p + FLOOR)
     of_given = logs[np.arange(len(y)), y]

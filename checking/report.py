@@ -60,7 +60,7 @@ def write(path, checked, started, provenance):
 
 
 def _write_list(file, listed):
-    """Write a list of label issues; one in its place that a person has edited is kept under another name, and said."""
+    """Write a list of label issues; an earlier list that a person has edited is kept under another name and reported."""
     kept = decisions.set_aside(file)
     if kept:
         print(f"{kept}: your decisions are kept in this file", flush=True)

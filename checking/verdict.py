@@ -1,4 +1,4 @@
-"""Whether a list of label issues can be believed: what out-of-fold predictions say about the given labels.
+"""Judge whether a list of label issues can be used, by comparing out-of-fold predictions with the given labels.
 
     found = verdict(y, first, passes, issue)
     print(found["sentence"])
@@ -15,12 +15,12 @@ from incv.custom_data import group_names
 USE, TOP, NOTHING = "use", "top", "nothing"  # the list can be used; its first entries only; nothing follows from it
 PERMUTATIONS = 200
 NOISE = np.r_[0, np.geomspace(0.001, 0.05, 15), np.arange(0.06, 0.96, 0.01)]  # the noise ratios that are tried
-EXPONENTS = np.geomspace(1 / 64, 8, 37)  # of probabilities that are too sure (below 1) or not sure enough
-INTERVAL = 1.92  # the log-likelihood that a 95 % interval may lose: half the quantile of chi-squared
-RIGHT = 0.8  # networks that are right less often than this make too many errors of their own to use the whole list
-UNFITTED = 0.05  # networks miss more of their training labels, beyond those estimated to be wrong, only if trained too little
+EXPONENTS = np.geomspace(1 / 64, 8, 37)  # of probabilities that are overconfident (below 1) or underconfident
+INTERVAL = 1.92  # the drop in log-likelihood at the ends of a 95 % interval: half the quantile of chi-squared
+RIGHT = 0.8  # networks that are right less often make too many errors for the whole list to be used
+UNFITTED = 0.05  # networks that miss more of their training labels than are wrong, plus this, were trained too little
 FAR = 0.2  # an agreement that exceeds that with permuted labels by more does not lack features
-SUREST = 0.2  # the fraction of samples for which errors of the networks are taken to be rare
+SUREST = 0.2  # the fraction of most confident predictions, among which errors of the networks are assumed to be rare
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -58,48 +58,50 @@ class Fit:
 def verdict(y, first, passes, issue, groups=None, again=None, runs=0, trained=None):
     """Judge a list of label issues.
 
-    Labels can be checked only where models predict labels that they were not trained on: the mean probability of the given
-    labels exceeds that of the same labels permuted by four standard deviations. Where it only exceeds it, as with few samples
-    and many wrong labels, all is done again with permuted labels, `runs` times: labels can also be checked if the passes were
-    surer of the given labels than in any of these runs. How many labels are wrong is fitted by maximum likelihood (`fit`), and
-    with it the probability of each entry of the list to be a wrong label. Where networks are right too seldom, as on data that
-    they cannot learn, `fit` takes their errors for wrong labels, and the mean of `fit` and `fit_agreement` replaces it.
+    Labels can be checked only if models predict labels that they were not trained on: the mean probability of the given
+    labels must exceed that of the same labels permuted by four standard deviations. If it exceeds it by less, as with few
+    samples and many wrong labels, everything is repeated with permuted labels, at most `runs` times: labels can also be
+    checked if the passes were more confident in the given labels than in any of these runs. The number of wrong labels, and
+    with it the probability of each entry of the list to be a wrong label, is fitted by maximum likelihood (`fit`). If networks
+    are right too rarely, as on data that they cannot learn, `fit` mistakes their errors for wrong labels, and the mean of
+    `fit` and `fit_agreement` replaces it.
 
     Parameters
     ----------
     y : int array [n]
         The given labels.
     first : float array [n, num_classes]
-        Probabilities that do not depend on the sample's own label, of INCV's first iteration; NaN where there are none.
+        Probabilities from INCV's first iteration, which do not depend on the sample's own label; NaN where there are none.
     passes : float array [passes, n, num_classes]
         The probabilities of each pass (`last_pass.out_of_fold`), from which the list follows; NaN for a label that a person
-        confirmed and nothing predicted.
+        confirmed and no network predicted.
     issue : bool array [n]
         The label issues.
     groups : array [n], optional
-        The names of groups of samples that belong together: each group is one piece of evidence. Where labels are of groups
-        (`grouping.are_labelled`), the verdict is about groups: the list consists of those with a mean margin above
-        `last_pass.MARGIN`, by that mean, and a group is as probable as the mean of its samples. Otherwise it is about samples,
-        each of which counts as its part of a group.
+        The names of groups of samples that belong together: each group is one piece of evidence. If labels are labels of
+        groups (`grouping.are_labelled`), the verdict judges groups: the list consists of those with a mean margin above
+        `last_pass.MARGIN`, sorted by that mean, and a group has the mean probabilities of its samples. Otherwise it judges
+        samples, each weighted by one over the size of its group.
     again : callable, optional
-        ``again(number)`` returns permuted labels, int [n], and the probabilities of the passes that follow from them.
+        ``again(number)`` returns permuted labels, int [n], and the probabilities of the passes for them.
     runs : int
-        How often it is called, at most: the first run that is as sure ends it.
+        The maximum number of calls; the first run in which the passes are as confident ends the test.
     trained : Trained, optional
-        How far the networks of the first iteration were trained. Nothing follows where they do not fit the labels that they
-        were trained on, or where more labels would be wrong than predictions disagree with: their own errors are taken for
-        wrong labels then. Where they fit these labels nearly as well as the estimate demands, each entry is to be checked.
+        How far the networks of the first iteration were trained. Nothing follows if they do not fit the labels that they were
+        trained on, or if more labels would be wrong than predictions disagree with: `fit` mistakes their errors for wrong
+        labels then. If they fit these labels less well than the estimate demands, the outcome is not "use".
 
     Returns
     -------
     dict
         outcome: "use", "top" or "nothing"; sentence: the same in words; agreement: the fraction of labels that `first`
         predicts, beside largest_class, the fraction of the largest class, and permuted, the agreement with permuted labels;
-        runs: how many runs with permuted labels were made; right: the fraction of samples that the networks predict right, at
-        most (`fit_agreement`); margin: the median margin of the label issues; wrong, wrong_low, wrong_high: the estimated
-        number of wrong labels and its 95 % interval; issues: the length of the list; expected_precision: of the list, None if
-        it is empty; top: the number of its entries, from the worst on, of which more than half are expected to be wrong
-        labels; the outcome can be "use" only if networks are right often enough. Estimates are None where nothing follows.
+        runs: how many runs with permuted labels were made; right: an upper limit on the fraction of samples that the
+        networks predict correctly (`fit_agreement`); margin: the median margin of the label issues; wrong, wrong_low,
+        wrong_high: the estimated number of wrong labels and its 95 % interval; issues: the length of the list;
+        expected_precision: of the list, None if it is empty; top: the largest number of entries, from the worst on, of which
+        more than half are expected to be wrong labels. The outcome can be "use" only if networks are right often enough.
+        Estimates are None if the outcome is "nothing".
     """
     weights, pieces, about = None, np.arange(len(y)), {}
     passes = np.where(np.isnan(passes), np.eye(passes.shape[2])[y], passes)
@@ -147,7 +149,7 @@ def verdict(y, first, passes, issue, groups=None, again=None, runs=0, trained=No
 
 
 def _learned(y, first):
-    """Return (the fraction of labels that `first` predicts, that of permuted labels, whether it predicts labels, or may)."""
+    """Return (fraction of labels that `first` predicts, that of permuted labels, whether it predicts labels, or may do so)."""
     asked, generator = ~np.isnan(first).any(axis=1), np.random.default_rng(0)
     labels, first, rows = y[asked], first[asked], np.arange(asked.sum())
 
@@ -174,13 +176,13 @@ def _trained(trained, estimate, listed, disagreement, n):
 
 
 def _surer(y, passes, again, runs):
-    """Return (whether the passes are surer of labels y than of permuted ones, how many runs with permuted labels were made).
+    """Return (whether the passes are more confident in labels y than in permuted ones, number of runs with permuted labels).
 
-    A sequential permutation test (Besag and Clifford 1991): where labels are not learned, it ends after a few runs. It is of
-    the whole procedure, since the passes depend on a sample's label by way of the selection.
+    A sequential permutation test (Besag and Clifford 1991): if labels are not learned, it ends after a few runs. It repeats
+    the whole procedure, because the passes depend on a sample's own label through the selection.
     """
     def sure(y, passes):
-        """Return twice the mean probability of the given labels minus the mean entropy, of those tried the most telling."""
+        """Return twice the mean probability of the given labels minus the mean entropy: the most sensitive of those tried."""
         p = passes.mean(axis=0)
         return 2 * p[np.arange(len(y)), y].mean() + (p * np.log(np.clip(p, 1e-12, None))).sum(axis=1).mean()
 
@@ -192,11 +194,11 @@ def _surer(y, passes, again, runs):
 
 
 def largest_noise_ratio(y, p, consistency=None):
-    """Return the fraction of labels that can be wrong, for which a list of label issues has entries.
+    """Return the largest fraction of labels that can be wrong, which limits the length of a list of label issues.
 
-    The larger of two estimates: that of `fit`, and the fraction of labels that networks do not predict where they are surest
-    (`SUREST`), plus its standard error, which is right also where wrong labels are those most easily mistaken. y, p,
-    consistency: as for `fit`.
+    The larger of two estimates: that of `fit`, and the fraction of labels that networks do not predict where they are most
+    confident (`SUREST`), plus its standard error. The second one holds even if the wrong labels are the most easily mistaken
+    ones. y, p, consistency: as for `fit`.
     """
     surest = np.argsort(-p.max(axis=1), kind="stable")[:math.ceil(SUREST * len(y))]
     missed = max((p[surest].argmax(axis=1) != y[surest]).mean(), 0.5 / len(surest))
@@ -208,10 +210,10 @@ def fit(y, p, consistency=None, weights=None, most=1):
 
     The model: a sample's true label has the probabilities p ** exponent, normalised; with probability ε its given label is
     another one. Which one depends on the true class, as counted where p predicts another label than the given one. Errors of
-    the model and of the labels can look alike. Where two passes agree (consistency: the fraction of samples), the model is
-    taken to be right: the normalised probabilities are at least as sure, on average, as 1 - 2 (1 - consistency). weights,
-    float [n]: the pieces of evidence that a sample is, by default 1. most: the mean of the largest probabilities that the
-    exponent may lead to, which counts more than the consistency.
+    the model and of the labels can look alike. Where two passes agree (consistency: on which fraction of samples), the model
+    is assumed to be right: the mean of the largest normalised probabilities is at least 1 - 2 (1 - consistency). weights:
+    float [n], of each sample as evidence, by default 1. most: an upper limit on the mean of the largest probabilities, which
+    takes precedence over the consistency.
 
     Returns
     -------
@@ -236,12 +238,12 @@ def fit(y, p, consistency=None, weights=None, most=1):
 
 
 def fit_agreement(y, p, weights=None):
-    """Fit the noise ratio ε and how often networks are right, only to whether each given label is the predicted class.
+    """Fit the noise ratio ε and the accuracy of the networks, using only whether each given label is the predicted class.
 
     By maximum likelihood: with c the largest of a sample's probabilities, raised to an exponent and normalised, the given
-    label is the predicted class with probability (1 - ε) c + ε (1 - c) / (num_classes - 1). Errors of a network grow rarer
-    where it is surer, wrong labels do not. It says less than `fit` does (with few samples next to nothing), but does not take
-    what a network cannot learn for wrong labels.
+    label is the predicted class with probability (1 - ε) c + ε (1 - c) / (num_classes - 1). The errors of a network
+    become rarer as its confidence grows; wrong labels do not. This is less informative than `fit` (with few samples, hardly at
+    all), but does not mistake what a network cannot learn for wrong labels.
 
     Parameters are those of `fit`.
 
@@ -249,7 +251,7 @@ def fit_agreement(y, p, weights=None):
     -------
     Fit
     right : float
-        The fraction of samples that networks predict right: the upper limit of its 95 % profile-likelihood interval.
+        The fraction of samples that networks predict correctly: the upper limit of its 95 % profile-likelihood interval.
     """
     agree, chance = p.argmax(axis=1) == y, 1 / max(1, p.shape[1] - 1)
     likelihood, sure = np.empty((len(EXPONENTS), len(NOISE))), np.empty(len(EXPONENTS))
@@ -266,7 +268,7 @@ def fit_agreement(y, p, weights=None):
 
 
 def _log_likelihood(right, wrong, weights, least):
-    """Return the log-likelihood of each of `NOISE`, from probabilities of labels if they are right and if they are wrong."""
+    """Return the log-likelihood of each ratio in `NOISE`, from the labels' probabilities if they are right and if wrong."""
     found, parts = [], min(len(NOISE), math.ceil(len(NOISE) * len(right) / 2e6))  # some 2 million numbers in memory at once
     for ratios in np.array_split(NOISE[:, None], max(1, parts)):
         logs = np.log(np.maximum((1 - ratios) * right + ratios * wrong, least))
@@ -290,18 +292,18 @@ def _raised(p, exponent):
 
 
 def _probability(ratio, right, wrong):
-    """Return each label's probability of being wrong, float [n], from those of the label if it is right and if it is wrong."""
+    """Return each label's probability of being wrong, float [n]. right, wrong: its probability if it is right and if wrong."""
     return ratio * wrong / np.maximum(ratio * wrong + (1 - ratio) * right, 1e-300)
 
 
 def _sentence(found, learned, fits, finished, advice):
     by_group = found.get("unit") == "group"
-    entries = "groups of the list of groups" if by_group else "label issues"
+    entries = "listed groups" if by_group else "label issues"
     labels = "labels of groups" if by_group else "labels"
     agreement = (f"networks predict {found['agreement']:.1%} of {labels} they were not trained on, {found['permuted']:.1%} if "
                  f"the labels are permuted")
     if found["runs"] and learned:
-        agreement += f"; in none of {found['runs']} runs with permuted labels were they as sure"
+        agreement += f"; they were less confident in all {found['runs']} runs with permuted labels"
     unfinished = "" if finished else (f"; they predict only {found['training_agreement']:.1%} of the labels they were trained "
                                       f"on: train for more epochs")
     if found["outcome"] == NOTHING:
@@ -314,7 +316,7 @@ def _sentence(found, learned, fits, finished, advice):
     labels = f"of {found['groups']} groups have a wrong label" if by_group else "labels are wrong"
     about = f"about {found['wrong']} {labels} ({found['wrong_low']} to {found['wrong_high']})"
     if found["outcome"] == TOP:
-        seldom = f"; they are right about {found['right']:.0%} of all at most" if found["right"] < RIGHT else ""
+        seldom = f"; they are right about at most {found['right']:.0%} of all" if found["right"] < RIGHT else ""
         how = (f"use the first {found['top']} of the {found['issues']} {entries} only" if found["top"] < found["issues"] else
                f"check each of the {found['issues']} {entries} before acting on it")
         return f"{how}: {about}; {agreement}{seldom}{unfinished}"

@@ -1,8 +1,8 @@
-"""How people's own files become arrays, labels and groups.
+"""Read custom datasets: files become arrays, labels and groups.
 
-load.py: what a path is, and the dataset in it. formats.py: a class per format. source.py: where it comes from (options).
+load.py: finds the format of a path and loads the dataset. formats.py: a class per format. source.py: the dataset's options.
 Tables: table_file.py (file to DataFrame), columns.py (numbers, categories, dates or text?), dates.py, features.py (columns to
 features). Images: image_folder.py, image_list.py, image_parquet.py, image_files.py (pixels). arrays.py: .npz and .npy.
-labels.py: labels as people write them. group_names.py: samples that belong together. decisions.py: lists in which a person
-decided.
+labels.py: parses labels. group_names.py: samples that belong together. decisions.py: the decisions that a person has written
+into lists of label issues.
 """

@@ -24,7 +24,7 @@ def is_npy(path):
 
 
 def checksum(path, labels=None):
-    """Return the SHA-256 of a file and, if there is one, of its file of labels."""
+    """Return the SHA-256 of a file, combined with that of its label file if there is one."""
     found = []
     for each in filter(None, (path, labels)):
         with open(each, "rb") as file:
@@ -33,9 +33,9 @@ def checksum(path, labels=None):
 
 
 class Standardised:
-    """Samples that are features: x, float64 [n, d], is standardised when it is first asked for; DataError for huge values.
+    """Feature vectors x, float64 [n, d], standardised on first access; DataError if values are too large to standardise.
 
-    num_features: d, known without scikit-learn, whose import takes longer than reading most files.
+    num_features: d, available without importing scikit-learn, which takes longer than reading most files.
     """
 
     def __init__(self, x, path):
@@ -57,7 +57,7 @@ class Standardised:
         return self._fitted[1]
 
     def transform(self, x, path):
-        """Return other samples, float [m, d], by the same mean and standard deviation; path: how an error begins."""
+        """Standardise other samples, float [m, d], with the same mean and standard deviation. path: prefix of errors."""
         return features.scaled(self._fitted[0], x, path)
 
 
@@ -76,7 +76,7 @@ def find(path, labels=None):
     arrays : {role: array}
         x and y and, if the .npz has them, y_true, x_test and y_test.
     names : {role: str or None}
-        What the .npz calls them; of an .npy, the roles.
+        The name of each array in the .npz, None if it is missing; for an .npy, x and y.
 
     Raises
     ------
@@ -85,13 +85,13 @@ def find(path, labels=None):
     if is_npy(path):
         x, y = read_npy(path, mmap_mode="r"), read_npy(labels)
         if x.shape[:1] != y.shape[:1]:
-            raise DataError(f"{path} is of shape {x.shape} and {labels} of shape {y.shape}: give one label per sample")
+            raise DataError(f"{path} has shape {x.shape} and {labels} has shape {y.shape}: give one label per sample")
         return {"x": x, "y": y}, {role: role if role in "xy" else None for role in NAMES}
     found = data.read_arrays(path, USUAL)
     names = {role: next((name for name in usual if name in found), None) for role, usual in NAMES.items()}
     for role, what in (("x", "samples"), ("y", "labels")):
         if names[role] is None:
-            raise DataError(f"{path}: has no array {role} ({what}), by that or a usual name; its arrays are "
+            raise DataError(f"{path}: has no array {role} ({what}) under this or a usual name; its arrays are "
                             f"{listed([repr(name) for name in data.names_of_arrays(path)])}")
     arrays = {role: found[name] for role, name in names.items() if name}
     if ("x_test" in arrays) != ("y_test" in arrays):
@@ -103,21 +103,21 @@ def find(path, labels=None):
 
 
 def not_used(path, used, said):
-    """Return the warning about arrays of an .npz that are neither in `used` nor in the warnings `said`."""
+    """Return the warning about arrays of an .npz that are not in `used` and not mentioned in the warnings `said`."""
     others = [] if is_npy(path) else [repr(name) for name in data.names_of_arrays(path) if name not in used]
     others = [name for name in others if not any(name in line for line in said)]
     return [f"{path}: array{'s' if len(others) > 1 else ''} {listed(others)}: not used"] if others else []
 
 
 def read_npy(path, mmap_mode=None):
-    """Return the array of an .npy, memory-mapped if `mmap_mode` says so. Raises DataError; unpickles nothing."""
+    """Return the array of an .npy, memory-mapped if `mmap_mode` is given. Raises DataError; unpickles nothing."""
     try:
         if not Path(path).is_file():
             raise ValueError("no such file" if not Path(path).exists() else "not a regular file")
         with open(path, "rb") as file:
             other = file.read(6) not in (b"\x93NUMPY", b"")
         if other:
-            raise DataError(f"{path}: not an .npy, whatever its name; save an array with numpy.save")
+            raise DataError(f"{path}: not an .npy despite its name; save an array with numpy.save")
         found = np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
         if not isinstance(found, np.ndarray):
             raise ValueError("not an .npy")
@@ -129,7 +129,7 @@ def read_npy(path, mmap_mode=None):
 
 
 def of_groups(path, name, names, number):
-    """Return the array of an .npz that names the group of each sample; DataError if there is none. names: of `find`."""
+    """Return the array of an .npz with the group name of each sample; DataError if there is none. names: from `find`."""
     if is_npy(path):
         raise DataError(f"--group {name}: an .npy has no other arrays; save x, y and {name} as one .npz with numpy.savez")
     others = [each for each in data.names_of_arrays(path) if each not in names.values()]

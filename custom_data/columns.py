@@ -1,4 +1,4 @@
-"""What the columns of a table are, however people write them: numbers, categories, dates or text."""
+"""Detect the kind of each column of a table, in any notation: numbers, categories, dates or text."""
 import re
 from collections import namedtuple
 from decimal import Decimal
@@ -9,26 +9,26 @@ from incv.custom_data import dates
 from incv.data import DataError
 from incv.utils import listed, many
 
-MAX_CATEGORIES = 50  # of a column; rarer ones share a feature
+MAX_CATEGORIES = 50  # per column; rarer ones share a feature
 UNITS = r"%|\$|€|£|¥|USD|EUR|GBP|CHF|JPY|kr"
-# Words for a missing number, of which a column may have many.
+# Placeholders for a missing number; a column may contain many of them.
 MISSING = ["na", "n/a", "#n/a", "nan", "null", "none", "nil", "-", "--", "?", ".", "missing", "unknown", "#div/0!", "#value!",
            "#ref!", "#num!", "<na>", "\\n", "(null)", "k.a.", "k. a."]
 
 
-# kind: "numbers", "dates", "text" or "categories"; decimal: of numbers that are not plain, ",", "." or, if some cells have
-# decimal commas and others decimal points, ",."; dayfirst: of dates; truth: whether the values are True and False;
-# characters: of text without spaces between words; unit: of numbers that all have it.
+# kind: "numbers", "dates", "text" or "categories"; decimal: the decimal separator of formatted numbers, ",", "." or, if some
+# cells have decimal commas and others decimal points, ",."; dayfirst: whether dates have the day before the month; truth:
+# whether the values are True and False; characters: whether text has no spaces between words; unit: the numbers' common unit.
 Column = namedtuple("Column", "kind decimal dayfirst truth characters unit", defaults=[None, None, False, False, None])
-# Digits as wide as Chinese letters: ７９．２.
+# Full-width characters, such as ７９．２, and their ASCII equivalents.
 NARROW = {0xff01 + each: 0x21 + each for each in range(94)} | {0x3000: 0x20}
 
 
 def kind_of_column(column, name, path, decimal=None):
-    """Return (Column, how it is read or "", what else should be known of that or "") of a pandas.Series.
+    """Return (Column, note on how it is read or "", further remark or "") for a pandas.Series.
 
-    Numbers may have missing values written in any way (at most a tenth, of at most five kinds), decimal commas, thousands'
-    separators, a percent sign or a currency. DataError where two readings are possible.
+    Numbers may have missing values in any notation (at most a tenth of the cells, at most five notations), decimal commas,
+    thousands separators, a percent sign or a currency. DataError if the notation is ambiguous.
     """
     import pandas as pd
 
@@ -64,7 +64,7 @@ def kind_of_column(column, name, path, decimal=None):
         if order is not None:
             told = []
             if text.str.contains(r"^\d{1,2}[./-]\d{1,2}[./-]\d{2}(?!\d)", regex=True).any():
-                told.append("years of two digits: 69 to 99 of the 1900s, others of the 2000s")
+                told.append("years of two digits are read as years within 50 years of today")
             lost = dates.parsed(text, order == "day before month").isna().sum()
             told += [f"{many(lost, 'cell')} as missing"] if lost else []
             return (Column("dates", dayfirst=order == "day before month"),
@@ -79,32 +79,32 @@ def kind_of_column(column, name, path, decimal=None):
             return Column("text"), "used as text (TF-IDF of its words)", ""
         if text.nunique() > MAX_CATEGORIES:
             return Column("categories"), "", (
-                f"used as categories: {text.nunique()} different values such as {text.iloc[0]!r}, of which the most frequent "
-                f"{MAX_CATEGORIES - 1} are told apart")
+                f"used as categories: {text.nunique()} different values such as {text.iloc[0]!r}; all but the most frequent "
+                f"{MAX_CATEGORIES - 1} share one feature")
     return Column("categories"), "", ""
 
 
 def told(path, names, how):
-    """Return the warning that says how columns are read."""
+    """Return the warning about how columns are read."""
     return f"{path}: {'columns' if len(names) > 1 else 'column'} {listed(list(map(repr, names)))} {how}"
 
 
 def _common_unit(text):
-    """Return the letters after the number of nearly all strings, such as kg; None if these differ."""
+    """Return the unit, such as kg, after the number in at least 90 % of the strings; None if there is none or several."""
     unit = text.str.extract(r"\d\s*([^\W\d_]{1,5}|[^\W\d_]{1,3}/[^\W\d_]{1,3}|°[CF])$")[0]
     return unit.dropna().iloc[0] if unit.nunique() == 1 and unit.notna().mean() >= 0.9 else None
 
 
 def numbers_of(text, name, path, decimal=None, unit=None):
-    """Parse strings that may be numbers in any dress. unit: of `_common_unit`.
+    """Parse strings that may be numbers in any notation. unit: from `_common_unit`.
 
-    Returns (float Series, NaN where a string is not a number; what was found, a list of strings). DataError if commas may be
-    decimal or thousands' separators, unless `decimal` says which.
+    Returns (float Series, NaN where a string is not a number; the notations found, a list of strings). DataError if commas
+    may be decimal or thousands separators and `decimal` is not given.
     """
     import pandas as pd
 
     how, original, text = [], text, text.str.replace("\N{MINUS SIGN}", "-", regex=False).str.translate(NARROW)
-    negative = text.str.extract(r"^(?:\((.*\d.*)\)|([\d.,\s]*\d)\s*-)$")  # as accounts have them: (3.50) and 3.50-
+    negative = text.str.extract(r"^(?:\((.*\d.*)\)|([\d.,\s]*\d)\s*-)$")  # accounting notation: (3.50) and 3.50-
     negative = negative[0].fillna(negative[1])
     if negative.notna().any():
         text = text.where(negative.isna(), "-" + negative)
@@ -128,7 +128,7 @@ def numbers_of(text, name, path, decimal=None, unit=None):
         three = rf"([+-]?[1-9]\d{{0,2}}(,\d{{3}})+|{lakhs})"
         only_decimal = ~commas.str.fullmatch(rf"{three}(\.\d*)?")
         only_thousands = commas.str.fullmatch(rf"{three}\.\d*|[+-]?[1-9]\d{{0,2}}(,\d{{3}}){{2,}}|{lakhs}")
-        # A single cell, or next to none, may be a slip among thousands.
+        # A single such cell, or at most 1 % of the cells, may be a typing error among thousands separators.
         unclear = only_decimal.mean() <= 0.01 or only_decimal.sum() == 1 and len(commas) > 2
         if decimal is None and unclear and not only_thousands.any():
             example = commas[~only_decimal].iloc[0]
@@ -147,9 +147,9 @@ def numbers_of(text, name, path, decimal=None, unit=None):
 
 
 def _without_points(digits, how, decimal):
-    """Return numbers with decimal commas without the points between thousands.
+    """Remove the points between thousands from numbers with decimal commas.
 
-    Where a point cannot stand between thousands, or `decimal` is ",.", those of cells without a comma are decimal.
+    If some points cannot separate thousands, or `decimal` is ",.", points in cells without a comma are decimal and kept.
     """
     points_alone = digits.str.contains(".", regex=False) & ~digits.str.contains(",", regex=False)
     if decimal == ",." or (points_alone & ~digits.str.fullmatch(r"[+-]?[1-9]\d{0,2}(\.\d{3})+")).any():
@@ -159,7 +159,7 @@ def _without_points(digits, how, decimal):
 
 
 def not_used(table, keep, labels, path, decimal=None):
-    """Return {column: why it is not used} of a DataFrame: row numbers, names of rows, copies of the labels, single values.
+    """Return {column: why it is not used}: columns that number or name the rows, duplicate the label or never vary.
 
     keep: bool [n], the rows whose labels are checked; labels: int [number kept]; path, decimal: as for `kind_of_column`.
     """
@@ -181,7 +181,7 @@ def not_used(table, keep, labels, path, decimal=None):
         if len(distinct) <= 1 or not column.notna().any():
             found[name] = "has a single value"
         elif len(distinct) == len(np.unique(labels)) == len(set(zip(codes.tolist(), labels.tolist(), strict=True))):
-            found[name] = "says the same as the label"
+            found[name] = "duplicates the label"
         elif len(distinct) == len(column) > MAX_CATEGORIES and (
                 kind_of_column(column, name, path, decimal)[0].kind == "categories"):
             found[name] = "names each row"
@@ -189,20 +189,20 @@ def not_used(table, keep, labels, path, decimal=None):
 
 
 def told_unused(path, unused, table):
-    """Return the warnings of columns that are not used.
+    """Return the warnings about columns that are not used.
 
-    unused: of `not_used`; table: DataFrame. What begins with digits may be a time, for instance, and names nothing.
+    unused: from `not_used`; table: DataFrame. Values that begin with digits, such as times, are not called names.
     """
     lines = []
     for name, why in unused.items():
         if why == "names each row" and table[name].astype(str).str.match(r"\W*\d").mean() > 0.9:
-            why = "is another text in each row"
+            why = "has a different text in each row"
         lines.append(told(path, [name], f"{why}: not used"))
     return lines
 
 
 def may_count_rows(table, path):
-    """Return the warnings {column: text} of columns of whole numbers, all different, that may number or name the rows."""
+    """Return {column: warning} for columns of distinct integers that may number or name the rows."""
     import pandas as pd
 
     found = {}
@@ -211,17 +211,17 @@ def may_count_rows(table, path):
         if len(column) > 2 and pd.api.types.is_integer_dtype(column) and column.is_unique and column.notna().all():
             counts = int(column.max()) - int(column.min()) == len(column) - 1
             if counts or re.fullmatch(r"unnamed: \d+|id|idx|index|row|no|nr|#", str(name).strip().casefold()):
-                found[name] = (f"{path}: column {name!r} is another whole number in each row: if these number or name the "
+                found[name] = (f"{path}: column {name!r} has a different whole number in each row: if it numbers or names the "
                                f"rows, give --drop {name!r}")
     return found
 
 
-WORD = r"\b\w\w+\b"  # as TfidfVectorizer takes them
+WORD = r"\b\w\w+\b"  # as TfidfVectorizer finds them
 UNSPACED = r"[\u3040-\u30ff\u3400-\u9fff\u0e00-\u0e7f]"  # scripts without spaces between words: kana, Han and Thai
 
 
 def share_words(text):
-    """Return whether any word is in two texts: others tell nothing."""
+    """Return whether any word occurs in two texts; otherwise the words are useless as features."""
     seen = set()
     for words in text.str.lower().str.findall(WORD):
         if not seen.isdisjoint(words):
@@ -231,7 +231,7 @@ def share_words(text):
 
 
 def are_lists_of_numbers(text):
-    """Return whether cells are several numbers each, such as pixels or embeddings."""
+    """Return whether the cells are lists of numbers, such as pixels or embeddings."""
     parts = text.head(200).str.findall(r"[^\s,;\[\]()]+")
     numbers = sum(bool(re.fullmatch(r"[+-]?\d*\.?\d+(e[+-]?\d+)?", part, re.I)) for cell in parts for part in cell)
     return parts.str.len().median() >= 8 and numbers >= 0.95 * parts.str.len().sum()

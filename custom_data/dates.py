@@ -1,4 +1,4 @@
-"""Dates in the columns of a table, however people write them, as numbers.
+"""Convert dates in the columns of a table, in any notation, to numbers.
 
     order = dates.order_of(strings)                  # "day before month", "month before day", "" or None
     parts = dates.parts(column, "due", dayfirst=True)             # {"days": float [n], "month, sine": ..., ...}
@@ -12,10 +12,10 @@ from incv.utils import many
 
 
 def order_of(text):
-    """Return None if strings are not dates, else "day before month", "month before day", or "" if that is clear."""
+    """Return the order of dates, "day before month", "month before day" or "" if unambiguous; None if they are no dates."""
     import pandas as pd
 
-    # Not followed by more places, as in an address of a computer.
+    # Not followed by further numbers, as in an IP address.
     numeric = text.str.extract(r"^(\d{1,2})[./-](\d{1,2})[./-](\d{4}|\d{2})\.?(?:[\s,T]|$)")
     if numeric[0].notna().mean() >= 0.95:
         first, second = (pd.to_numeric(numeric[place]) for place in (0, 1))
@@ -34,10 +34,10 @@ def order_of(text):
 
 
 def order_like(values, name, dayfirst):
-    """Return whether the day is first in dates, float or str [n], which another table may write the other way round.
+    """Return whether the day comes first in the dates of another table, whose order may differ from the training data.
 
-    name: of the column; dayfirst: whether it is in the training data, for dates that are not clear. DataError if some dates
-    have the day first and others the month.
+    values: float or str [n]; name: of the column; dayfirst: the order in the training data, used if the dates are ambiguous.
+    DataError if some dates have the day first and others the month.
     """
     text = values[values.notna()].astype(str).str.strip()
     numeric = text.str.extract(r"^(\d{1,2})[./-](\d{1,2})[./-](?:\d{4}|\d{2})\.?(?:[\s,T]|$)").dropna().astype(int)
@@ -51,7 +51,7 @@ def order_like(values, name, dayfirst):
 
 
 def parsed(values, dayfirst):
-    """Return a Series of dates, to the microsecond, which has room for the year 9999; NaT where a value is no date."""
+    """Parse a Series of dates in microseconds, which can represent the year 9999; NaT where a value is not a date."""
     import pandas as pd
 
     if not pd.api.types.is_datetime64_any_dtype(values):
@@ -64,15 +64,15 @@ def parsed(values, dayfirst):
 
 
 def parts(values, name, dayfirst, wanted=None):
-    """Return {part: float [n]} of dates: days since 1970, and month, weekday and hour on their circles.
+    """Return {part: float [n]} of dates: days since 1970, and sine and cosine of month, weekday and hour.
 
-    wanted: which parts, by default those of several values. DataError if most values are no dates.
+    wanted: which parts, by default those with more than one value. DataError if most values are not dates.
     """
     dates = parsed(values, dayfirst if wanted is None or values.dtype.kind == "M" else order_like(values, name, dayfirst))
     present = values.notna() & (values.astype(str).str.strip() != "")
     if present.any() and dates[present].isna().mean() > 0.5:
         raise DataError(f"column {name!r} has {many(int(dates[present].isna().sum()), 'value')} such as "
-                        f"{str(values[present & dates.isna()].iloc[0])!r}, which are no dates")
+                        f"{str(values[present & dates.isna()].iloc[0])!r}, which are not dates")
     clock = dates if dates.dt.tz is None else dates.dt.tz_convert("UTC").dt.tz_localize(None)
     found = {"days": clock.to_numpy("datetime64[us]").astype(np.int64) / 86400e6}
     found["days"][dates.isna().to_numpy()] = np.nan

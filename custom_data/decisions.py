@@ -1,6 +1,6 @@
-"""The lists of label issues as files (_label_issues.csv, _groups.csv), in whose column `decision` a person says what is right.
+"""Read and apply the decisions that a person has written into lists of label issues (_label_issues.csv, _groups.csv).
 
-A decision is keep (the label is right), drop (the sample is not used) or the name of a class (the right label).
+The column `decision` holds keep (the label is right), drop (the sample is not used) or the name of a class (the right label).
 """
 import contextlib
 import hashlib
@@ -19,9 +19,9 @@ TEXT = ("sample", "given", "suggested", "status", "group")  # columns
 
 
 def for_spreadsheets(table):
-    """Return a DataFrame whose text no spreadsheet runs as a formula: an apostrophe is put before =, +, - and @ at its start.
+    """Return a DataFrame whose text no spreadsheet runs as a formula: text that begins with =, +, - or @ gets an apostrophe.
 
-    Numbers stay as they are; text that starts with an apostrophe gets another one. `read_issues` reads the names as they were.
+    Numbers are unchanged; text that begins with an apostrophe gets another one. `read_issues` restores the original names.
     """
     def harmless(value):
         if not isinstance(value, str) or not value.startswith(("=", "+", "-", "@", "\t", "\r", "'")):
@@ -36,7 +36,7 @@ def for_spreadsheets(table):
 
 
 def read_issues(file):
-    """Read a list of label issues (_label_issues.csv) or the out-of-fold table: a DataFrame with the names as they were."""
+    """Read a list of label issues (_label_issues.csv) or the out-of-fold table into a DataFrame with the original names."""
     import pandas as pd
 
     table = pd.read_csv(file, dtype={"sample": str, "given": str, "suggested": str}, keep_default_na=False)
@@ -47,8 +47,8 @@ def read_issues(file):
 
 # --- decisions --------------------------------------------------------------------------------------------------------
 
-# of: "sample", "row" (of a list of pictures) or "group"; name, given: as the list has them; decision: keep, drop or a class.
-# sample: of a row, the picture. All of them text.
+# of: the kind of name, "sample", "row" (of a list of pictures) or "group"; name, given: as in the list; decision: keep, drop
+# or a class; sample: the picture in a row. All are text.
 Decision = namedtuple("Decision", "of name given decision sample", defaults=[""])
 
 
@@ -62,7 +62,7 @@ def read(files):
     Returns
     -------
     list of Decision
-        In the order of the files and their rows; where several are about the same sample, the last one counts.
+        In the order of the files and their rows; of several about the same sample, the last one applies.
 
     Raises
     ------
@@ -73,7 +73,7 @@ def read(files):
         if not Path(file).is_file():
             why = "not a regular file" if Path(file).exists() else "no such file"
             raise data.DataError(f"--decisions {file}: {why}; give a list that INCV wrote, with your decisions")
-        rows = table_file.read_table(file, "decision", as_text=True)[0]  # whatever a spreadsheet made of it
+        rows = table_file.read_table(file, "decision", as_text=True)[0]  # however a spreadsheet saved it
         of = next((name for name in ("row", "sample", "group") if name in rows), "sample")
         missing = [name for name in (of, "given", "decision") if name not in rows]
         if missing:
@@ -87,18 +87,18 @@ def read(files):
 
 
 def checksum(files):
-    """Return what identifies decisions, for the settings of a run."""
+    """Return a SHA-256 that identifies the decisions, for the settings of a run."""
     found = read(files)
-    if any(decision.of == "group" for decision in found):  # their order counts
+    if any(decision.of == "group" for decision in found):  # their order matters
         return hashlib.sha256(json.dumps([decision[:4] for decision in found]).encode()).hexdigest()
     by_sample = {name: (given, decision) for _, name, given, decision, _ in found}
     return hashlib.sha256(json.dumps(sorted(by_sample.items())).encode()).hexdigest()
 
 
 def without_earlier(files):
-    """Return the lists of runs whose decisions are not those of the other files: what was decided before would be lost.
+    """Return the lists whose run used decisions that the other files do not contain: those decisions would be lost.
 
-    files: list of path. The name of a list tells its run's decisions, by the first digits of their `checksum`.
+    files: list of path. A list's name contains the first digits of the `checksum` of its run's decisions.
     """
     lost = []
     for number, file in enumerate(files):
@@ -110,11 +110,11 @@ def without_earlier(files):
 
 
 def of_other_data(files, checksum):
-    """Return the lists beside whose run's JSON the data have another checksum than this one. files: list of path."""
+    """Return the lists whose run, according to its JSON, had data with another checksum than this. files: list of path."""
     found = []
     for file in files:
         run = re.sub(r"_(label_issues|suspects|out_of_fold)(_decided\d+)?$", ".json", str(Path(file).with_suffix("")))
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # no JSON of a run
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # there is no JSON of a run
             if json.loads(Path(run).read_text("utf-8"))["settings"]["dataset_checksum"] != checksum:
                 found.append(file)
     return found
@@ -127,18 +127,18 @@ def decide(files, names, given, class_names, of_groups=None, samples=None):
     ----------
     files : list of path
     names : array [n]
-        The names of the samples, as the lists have them; their rows in a list of pictures.
+        The names of the samples as in the lists of label issues; for a list of pictures, their rows.
     given : int array [n]
     class_names : array [num_classes]
     of_groups : array [n], optional
-        The group of each sample, as the lists have them: a decision about a group is one about each of its samples.
+        The group of each sample: a decision about a group applies to each of its samples.
     samples : array [n], optional
-        Where `names` are rows of a list of pictures, the pictures as it writes them: none is decided by another one's row.
+        If `names` are rows of a list of pictures, the picture names, to detect decisions about a row that now holds another.
 
     Returns
     -------
     given : int array [n]
-        With the labels that were corrected.
+        The labels after correction.
     used : bool array [n]
         False for dropped samples.
     trusted : bool array [n]
@@ -159,7 +159,7 @@ def decide(files, names, given, class_names, of_groups=None, samples=None):
     for of, name, label, decision, sample in found:
         where = f"--decisions: {of} {name!r}"
         if of == "sample" and samples is not None:
-            raise data.DataError(f"{where}: the list of decisions has no column 'row', by which pictures of a list are found: "
+            raise data.DataError(f"{where}: the list of decisions has no column 'row', which identifies the pictures: "
                                  f"give the list as INCV wrote it, with your decisions")
         if of == "group" and of_groups is None:
             raise data.DataError(f"{where}: the dataset has no groups: give the --group of the run that wrote this list")
@@ -167,8 +167,8 @@ def decide(files, names, given, class_names, of_groups=None, samples=None):
         if name not in members[of]:
             raise data.DataError(f"{where} is not in the dataset: remove its decision")
         positions = np.array(members[of][name])
-        if of == "row" and sample in pictures and sample != str(samples[positions[0]]):  # as a spreadsheet has it, 3 is 0003
-            raise data.DataError(f"{where} was {sample!r} then, and is {str(samples[positions[0]])!r} now: remove its "
+        if of == "row" and sample in pictures and sample != str(samples[positions[0]]):  # a spreadsheet writes 0003 as 3
+            raise data.DataError(f"{where} was {sample!r} in the list, and is {str(samples[positions[0]])!r} now: remove its "
                                  f"decision")
         now = [group_names.labels_of(class_names[labels[positions]]) for labels in (first, given)]
         now += [group_names.labels_of(class_names[given[positions[used[positions]]]])] if used[positions].any() else []
@@ -178,9 +178,9 @@ def decide(files, names, given, class_names, of_groups=None, samples=None):
         label, decision = _as_known(label, now), _as_known(decision, classes)
         if decision not in classes and decision.casefold() in (KEEP, DROP):
             decision = decision.casefold()
-        if label not in now:  # a list of a run with earlier decisions has the labels that these left
-            raise data.DataError(f"{where} is labelled {now[0]!r}, in the list {label!r}: the data have changed since, or a "
-                                 f"spreadsheet has changed the list; remove its decision")
+        if label not in now:  # after earlier decisions, a list has the corrected labels
+            raise data.DataError(f"{where} has the label {now[0]!r}, but {label!r} in the list: the data have changed since, "
+                                 f"or a spreadsheet has changed the list; remove its decision")
         if decision in (KEEP, DROP) and decision in classes:
             raise data.DataError(f"{where}: {decision!r} is also the name of a class: rename the class")
         if decision not in (KEEP, DROP, *classes):
@@ -195,13 +195,13 @@ def decide(files, names, given, class_names, of_groups=None, samples=None):
 
 
 def _as_known(text, known):
-    """Return a name as the dataset has it, where pandas has made a float of it: 7 for 7.0. known: names."""
+    """Return a known name that pandas has turned into a float as the dataset has it: 7 for 7.0. known: names."""
     whole = re.sub(r"\.0+$", "", text)
     return whole if text not in known and whole in known else text
 
 
 def is_list(file):
-    """Return whether a file is a list of label issues, by the names of columns in its first line, however they are written."""
+    """Return whether a file is a list of label issues, judged by the column names in its first line, in any case."""
     with open(file, encoding="utf-8", errors="replace") as lines:
         return {"given", "decision"} <= set(re.findall(r"\w+", lines.readline(10000).casefold()))
 
@@ -215,7 +215,7 @@ def set_aside(listed):
         return None
     try:
         edited = bool(read([listed]))
-    except data.DataError:  # a person has done more than decide
+    except data.DataError:  # a person has changed more than the decisions
         edited = is_list(listed)
     if not edited:
         return None

@@ -1,4 +1,4 @@
-"""The columns of a table as features: standardised, one-hot, and missing values marked."""
+"""Convert the columns of a table to features: standardised numbers, one-hot categories, missing-value indicators."""
 import functools
 import itertools
 import warnings
@@ -12,20 +12,20 @@ from incv.utils import first_line, listed, many
 
 MAX_WORDS = 1000  # features of a column of text
 TOO_LARGE = "some numbers are too large to standardise; use another unit"
-LEAKS = 0.95  # the fraction of labels that a single column predicts, cross-validated, above which it is named
+LEAKS = 0.95  # a column that alone predicts this fraction of the labels, cross-validated, is reported
 
 
 class Features:
-    """The features of a table: numbers standardised, categories one-hot, dates and texts as numbers, missing values marked.
+    """The features of a table: standardised numbers, one-hot categories, dates and texts as numbers.
 
-    Missing numbers become the median of the column, and an extra feature marks them; missing categories are a category.
+    Missing numbers are replaced by the column's median and marked by an extra feature; missing categories form a category.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        Without labels, fitted to.
+        The columns to fit, without labels.
     path : path
-        How an error begins.
+        Prefix of error messages.
     decimal : str, optional
         See `table_file.read_table`.
 
@@ -33,19 +33,19 @@ class Features:
     ----------
     columns : {name: Column}
     as_text : list of str
-        Columns that another table must not parse as numbers.
+        Columns that must not be parsed as numbers when another table is read.
     notes : {how they are read: names of columns}
-        Warnings of converted or reinterpreted values.
-    remarks : {what else should be known: names of columns}
+        Warnings about converted or reinterpreted values.
+    remarks : {further remark: names of columns}
     x : float64 array [n, d]
-        The features of `table`, computed when they are first asked for.
+        The features of `table`, computed on first access.
     num_features : int
-        d, counted without scikit-learn, whose import takes longer than reading most tables.
+        d, counted without importing scikit-learn, which takes longer than reading most tables.
 
     Raises
     ------
     DataError
-        For infinite or huge values, lists, and where two readings are possible.
+        For infinite or huge values, lists, and ambiguous notation.
     """
 
     def __init__(self, table, path, decimal=None):
@@ -97,7 +97,7 @@ class Features:
         return total
 
     def warnings(self, without=(), remarks=False):
-        """Return the warnings of converted or reinterpreted values, without those of some columns, or the remarks."""
+        """Return the warnings about converted or reinterpreted values or, if `remarks`, the remarks; not of some columns."""
         notes = {note: [name for name in names if name not in without]
                  for note, names in (self.remarks if remarks else self.notes).items()}
         return [columns.told(self.path, names, note) for note, names in notes.items() if names]
@@ -109,7 +109,7 @@ class Features:
     def transform(self, table, warn=None):
         """Return the features of another table with these columns, float64 [n, d]; DataError if it lacks one.
 
-        warn: called with a line about each column that is empty or has categories that this table did not have.
+        warn: called with a line about each column that is empty or has categories that the fitted table does not have.
         """
         missing = [name for name in self.columns if name not in table]
         if missing:
@@ -149,7 +149,7 @@ class Features:
             else:
                 texts = ["" if missing else str(value) for value, missing in zip(values, values.isna(), strict=True)]
                 found[name] = np.array(texts, dtype=object)
-                if column.truth:  # however another file writes it
+                if column.truth:  # however another file spells it
                     found[name] = np.array([{"true": "True", "false": "False"}.get(value.strip().casefold(), value)
                                             for value in found[name]], dtype=object)
         return pd.DataFrame(found, index=table.index)
@@ -191,11 +191,11 @@ class Features:
 
 
 def leaks(features, table, labels, class_names):
-    """Return {column: what it says of labels} of columns that alone predict nearly all, or tell one class from the others.
+    """Return {column: what it reveals} for columns that alone predict nearly all labels, or identify one class.
 
-    A column predicts by its values, in 64 bins of equal size if there are more: the majority of the other half. A column of
-    two values tells a class if its F1 score for this class is as high. features: Features; labels: int [n]; class_names: what
-    these stand for. Of at most 5,000 rows.
+    Each value of a column (64 bins of equal size if there are more) predicts its majority label in the other half of the
+    rows. A column of two values identifies a class if its F1 score for this class is as high. At most 5,000 random rows are
+    used. features: Features; labels: int [n]; class_names: the classes of these integers.
     """
     import pandas as pd
 
@@ -205,7 +205,7 @@ def leaks(features, table, labels, class_names):
         return found
     converted = features._converted(table.iloc[some])
     for name in converted:
-        origin = name if name in features.columns else name.rpartition(" (")[0]  # of a part of dates
+        origin = name if name in features.columns else name.rpartition(" (")[0]  # the column of a date part
         if features.columns[origin].kind == "text":
             continue
         codes, values = pd.factorize(converted[name], sort=True, use_na_sentinel=False)
@@ -217,18 +217,18 @@ def leaks(features, table, labels, class_names):
             right += (counts.reshape(-1, num_classes).argmax(axis=1)[codes[~fitted]] == y[~fitted]).sum()
         if right / len(y) >= LEAKS:
             found[origin] = f"predicts {right / len(y):.0%} of the labels"
-        elif len(values) == 2:  # it may say which samples are of one class
+        elif len(values) == 2:  # it may identify one class
             of_both = np.bincount(codes * num_classes + y, minlength=2 * num_classes).reshape(2, num_classes)
             alike = 2 * of_both / (of_both.sum(axis=1)[:, None] + of_both.sum(axis=0))
             if alike.max() >= LEAKS:
-                found[origin] = f"tells which labels are {str(class_names[alike.max(axis=0).argmax()])!r}"
+                found[origin] = f"identifies the labels {str(class_names[alike.max(axis=0).argmax()])!r}"
     return found
 
 
 def scaled(preprocessing, x, path, fit=False):
-    """Apply scikit-learn's preprocessing to samples, fitted to them first if `fit`; DataError if a result is not finite."""
+    """Apply scikit-learn's preprocessing to samples, after fitting it if `fit`; DataError if a result is not finite."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # of an overflow, which is an error below
+        warnings.simplefilter("ignore", RuntimeWarning)  # an overflow is reported as an error below
         try:
             x = preprocessing.fit_transform(x) if fit else preprocessing.transform(x)
         except ValueError as error:
@@ -240,7 +240,7 @@ def scaled(preprocessing, x, path, fit=False):
 
 
 def terms(text, characters):
-    """Return the set of terms of each text, as TfidfVectorizer takes them. text: strings in a pandas.Series."""
+    """Return the set of terms of each text, as TfidfVectorizer finds them. text: strings in a pandas.Series."""
     text = text.str.lower()
     if not characters:
         return text.str.findall(columns.WORD).map(set)

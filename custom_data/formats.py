@@ -1,9 +1,9 @@
-"""The formats of custom datasets, a class each.
+"""The formats of custom datasets, one class per format.
 
     of_source = Folder(source)
     of_source.facts(name)            # source.Facts, without decoding images
-    of_source.load(scratch, quiet)   # the data.Dataset, before anything is decided
-    of_source.described()            # the same, of tables and feature vectors without their features
+    of_source.load(scratch, quiet)   # the data.Dataset, before decisions are applied
+    of_source.described()            # the same; for tables and feature vectors, without features
     of_source.like(file)             # (x float32 [n, *shape], names or None) of other samples for networks trained on these
 
 source: source.Source. All raise DataError.
@@ -35,7 +35,7 @@ from incv.utils import listed
 # --- tables and arrays ------------------------------------------------------------------------------------------------
 
 class _OneFile:
-    """A format that `read` reads as a whole, once per process while the file does not change: (Dataset, preprocessing).
+    """A format whose `read` returns (Dataset, preprocessing) of the whole file, cached while the file does not change.
 
     preprocessing: None for images; else features.Features or arrays.Standardised, and the Dataset has no features yet.
     """
@@ -59,7 +59,7 @@ class _OneFile:
 
 
 class Arrays(_OneFile):
-    """An .npz, or an .npy with its labels in another one."""
+    """An .npz, or an .npy of samples with an .npy of labels."""
 
     def read(self):
         source = self.source
@@ -72,7 +72,7 @@ class Arrays(_OneFile):
 
 
 class Table(_OneFile):
-    """A .csv, .tsv, .jsonl or .parquet of columns."""
+    """A table in one file (table_file.ENDINGS)."""
 
     def read(self):
         source = self.source
@@ -91,14 +91,14 @@ class Table(_OneFile):
 
 
 def _with_features(dataset, preprocessing):
-    """Return a Dataset of `_of_vectors` with its features, standardised, float32 [n, d]; its x_test is raw until then."""
+    """Return a Dataset from `_of_vectors` with its preprocessed features, float32 [n, d], and its preprocessed x_test."""
     x_test = dataset.x_test if dataset.x_test is None else preprocessing.transform(
         dataset.x_test, preprocessing.path).astype(np.float32)
     return dataclasses.replace(dataset, x_train=np.ascontiguousarray(preprocessing.x, dtype=np.float32), x_test=x_test)
 
 
 def _array_like(file, shape):
-    """Return the array x of an .npz, or an .npy, whose samples have this shape."""
+    """Return the array x of an .npz, or an .npy; DataError unless its samples have this shape."""
     if not Path(file).is_file():
         raise DataError(f"{file}: no such file; give an .npz with x")
     found = arrays.read_npy(file) if arrays.is_npy(file) else read_arrays(file, ["x"]).get("x")
@@ -111,7 +111,7 @@ def _array_like(file, shape):
 
 
 def _of_vectors(given, class_names, names, checksum, **others):
-    """Return the Dataset of samples that are features, without them: see `_with_features`."""
+    """Return the Dataset of feature vectors, without the features: see `_with_features`."""
     return Dataset(x_train=np.empty((len(given), 0)), **others,
                    num_classes=len(class_names), pixel_max=1, shift=0, flip=False, checksum=checksum, given=given,
                    class_names=class_names, names=names)
@@ -121,7 +121,7 @@ def _of_vectors(given, class_names, names, checksum, **others):
 def _npz(path, of_labels, group, checksum):
     found, called = arrays.find(path, of_labels)
     warnings = [] if (called["x"], called["y"]) == ("x", "y") else [
-        f"{path}: the samples are the array {called['x']!r}, the labels {called['y']!r}"]
+        f"{path}: the samples are read from array {called['x']!r}, the labels from {called['y']!r}"]
     x = arrays.samples(path, "x", found["x"])
     keep, given, notes = labels.checkable(found["y"], f"{path}: the labels y")
     class_names, given = labels.classes_of(given, f"{path}: the labels y")
@@ -134,8 +134,8 @@ def _npz(path, of_labels, group, checksum):
             raise DataError(f"{path}: the samples of x have shape {x.shape[1:]}, those of x_test {others['x_test'].shape[1:]}")
         others["y_test"] = labels.of_known(found["y_test"], f"{path}: the labels y_test", class_names)
     if found["x"].ndim == 3 and x.shape[1] != x.shape[2]:
-        notes = notes + [f"{path}: x of shape {found['x'].shape} is read as grey pictures of {x.shape[1]} × {x.shape[2]} "
-                         f"pixels: if these are no pictures, give features, numpy.reshape(x, (len(x), -1))"]
+        notes = notes + [f"{path}: x of shape {found['x'].shape} is read as grey images of {x.shape[1]} × {x.shape[2]} "
+                         f"pixels: if these are not images, give features, numpy.reshape(x, (len(x), -1))"]
     if group is not None:
         others["groups"] = group_names.as_text(arrays.of_groups(path, group, called, len(keep)))[keep]
         notes = notes + group_names.checked(others["groups"], given, class_names, f"{path}: --group {group}")
@@ -193,7 +193,7 @@ def _table(path, label, decimal, drop, group, true_label, checksum):
 # --- images -----------------------------------------------------------------------------------------------------------
 
 class Folder:
-    """A folder of images, in a subfolder for each class."""
+    """A folder with a subfolder of images per class."""
 
     def __init__(self, source):
         self.source = source
@@ -293,7 +293,7 @@ def _kind_of_images(shape):
 
 
 def _of_images(x, given, class_names, names, checksum, **others):
-    """Return the Dataset of images: scaled by the largest pixel, shifted by up to an eighth; photographs are mirrored."""
+    """Return the Dataset of images, scaled by the largest pixel value, shifted by up to an eighth; photographs mirrored."""
     pixel_max = 255 if isinstance(x, np.memmap) else max(float(x.max()), -float(x.min())) or 1.0
     shape = x.shape[1:]
     photographs = shape[2] >= 3 and _kind_of_images(shape) == "images"
@@ -303,23 +303,23 @@ def _of_images(x, given, class_names, names, checksum, **others):
 
 
 def _check_what_is_left(given, broken, class_names, path):
-    """Raise DataError if without the broken images, which only decoding finds, a class has fewer than two."""
+    """Raise DataError if a class has fewer than two images without the broken ones, which only decoding finds."""
     left = np.bincount(np.delete(given, broken), minlength=len(class_names))
     if left.min() < 2:
         name, total = str(class_names[left.argmin()]), int((given == left.argmin()).sum())
-        raise DataError(f"{path}: of the {total} images of class {name!r}, {total - left.min()} cannot be read, and labels of "
-                        f"a class of fewer than two cannot be checked: replace these images, or remove the class")
+        raise DataError(f"{path}: of the {total} images of class {name!r}, {total - left.min()} cannot be read, but a class "
+                        f"needs at least two: replace these images, or remove the class")
 
 
 def _of_folder(path, found):
-    """Return (class names, labels int [n], which images are kept, warnings) of a image_files.Scan."""
+    """Return (class names, labels int [n], which images are kept, warnings) of an image_files.Scan."""
     what = f"{path}: the subfolders"
     keep, kept, warnings = labels.checkable(np.array(found.labels), what)
     return *labels.classes_of(kept, what), keep, found.warnings + warnings
 
 
 def _groups_of_folder(source, names, given, class_names):
-    """Return (the groups of images, object [n] or None; warnings): the first subfolder below the class, by their names."""
+    """Return (group of each image, its first subfolder below the class, object [n] or None; warnings). names: of images."""
     below = group_names.as_text([parts[1] if len(parts := name.split("/")) > 2 else "" for name in names])
     if source.group is not None:
         if not (below != "").any():
@@ -330,5 +330,5 @@ def _groups_of_folder(source, names, given, class_names):
 
 
 def _size(source, names, given, class_names, of_groups, samples=None):
-    """Return the number of samples that are left when the decisions of a source are applied."""
+    """Return the number of samples that are left after the decisions of a source are applied."""
     return int(decisions.decide(source.decisions or (), names, given, class_names, of_groups, samples)[1].sum())

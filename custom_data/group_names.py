@@ -1,4 +1,4 @@
-"""Samples that belong together, such as the rows of one patient: their names, and columns that may name them."""
+"""Groups of samples that belong together, such as the rows of one patient: their names, and columns that may be groups."""
 import contextlib
 
 import numpy as np
@@ -7,8 +7,8 @@ from incv import data
 from incv.data import DataError
 from incv.utils import listed
 
-MOSTLY = 0.8  # the fraction of samples with their group's majority label above which labels are taken to be of groups
-FEW = 5  # a class that is in fewer groups than this is warned of
+MOSTLY = 0.8  # labels are treated as labels of groups if at least this fraction has its group's majority label
+FEW = 5  # a warning reports classes that occur in fewer groups
 SHUFFLES = 5
 FOLDER = "folder"  # --group folder: the first subfolder below the class
 
@@ -33,7 +33,7 @@ def whole(column):
 
 
 def numbers(names):
-    """Return the number of each sample's group, int [n]; a sample of no group ("") is one of its own."""
+    """Return the number of each sample's group, int [n]; each sample without a group ("") is a separate group."""
     found = np.unique(names.astype(str), return_inverse=True)[1].astype(np.int64)
     alone = np.flatnonzero(names == "")
     found[alone] = len(names) + np.arange(len(alone))
@@ -41,27 +41,27 @@ def numbers(names):
 
 
 def checked(names, given, class_names, what):
-    """Return the warnings of groups, a list of str; DataError for a single group.
+    """Return the warnings about groups, a list of str; DataError for a single group.
 
-    names: of `as_text`; given: int [n]; what: how a warning begins.
+    names: from `as_text`; given: int [n]; what: prefix of messages.
     """
     groups = numbers(names)
     if groups.max() == 0:
-        raise DataError(f"{what}: all samples are of one group: at least two are needed")
+        raise DataError(f"{what}: all samples are in one group: at least two are needed")
     if groups.max() + 1 == len(groups):
-        return [f"{what}: no two samples are of the same group: is this the right one?"]
+        return [f"{what}: no two samples are in the same group: are these the right groups?"]
     missing, told = int((names == "").sum()), []
     if missing:
-        told.append(f"{what}: {missing} of {len(names)} samples without a group: each is a group of its own")
+        told.append(f"{what}: {missing} of {len(names)} samples have no group: each is a separate group")
     counts = np.bincount(np.unique(np.stack([given, groups]), axis=1)[0], minlength=len(class_names))
     few = [f"{str(name)!r} ({count})" for name, count in zip(class_names, counts, strict=True) if count < FEW]
     if few:
-        told.append(f"{what}: classes in fewer than {FEW} groups, whose labels can hardly be checked: {listed(few)}")
+        told.append(f"{what}: labels of classes in fewer than {FEW} groups can hardly be checked: {listed(few)}")
     return told
 
 
 def majority(groups, y):
-    """Return the most frequent label of each group, int [number of groups]; of equally frequent ones the first."""
+    """Return the most frequent label of each group, int [number of groups]; ties go to the smallest label."""
     pairs, counts = np.unique(np.stack([groups, y]), axis=1, return_counts=True)
     order = np.lexsort((-pairs[1], counts, pairs[0]))
     last = np.r_[np.flatnonzero(np.diff(pairs[0][order])), len(order) - 1]
@@ -78,10 +78,10 @@ def labels_of(given):
 # --- what may be a group ----------------------------------------------------------------------------------------------
 
 def may_be(values, y):
-    """Return (fraction of samples with their value's majority label, the same if shuffled) of a column that may name groups.
+    """Return (fraction of samples with their value's majority label, the same if shuffled) if a column may name groups.
 
-    None if it does not: its values do not repeat, are numbers with fractions, or say no more about labels than neighbouring
-    numbers do, as a measured quantity. values: pandas.Series; y: int [n].
+    None otherwise: its values do not repeat, are numbers with fractions or, as in a measured quantity, predict labels no
+    better than neighbouring values do. values: pandas.Series; y: int [n].
     """
     import pandas as pd
 
@@ -109,23 +109,23 @@ def may_be(values, y):
 
 
 def said(what, option, found, shuffled):
-    """Return the warning of what may name groups. what: how it begins; found, shuffled: of `may_be`."""
+    """Return the warning about values that may name groups. what: its prefix; found, shuffled: from `may_be`."""
     return (f"{what}: samples with the same value share a label {found:.0%} of the time ({shuffled:.0%} if shuffled): if "
             f"these belong together, such as rows of one patient, give --group {option}; if it follows from the labels, "
             f"--drop it")
 
 
 def in_columns(table, y, path):
-    """Return {column: warning} of the columns of a DataFrame that may name groups."""
+    """Return {column: warning} for the columns of a DataFrame that may name groups."""
     found = {name: may_be(table[name], y) for name in table}
     return {name: said(f"{path}: column {name!r}", repr(name) if " " in name else name, *each)
             for name, each in found.items() if each}
 
 
 def in_arrays(path, usual, keep, y):
-    """Return the warnings of the arrays of an .npz that may name groups, of those with an entry per sample.
+    """Return the warnings about arrays of an .npz with an entry per sample that may name groups.
 
-    usual: the arrays that are something else; keep: bool, which samples are used; y: int [number kept].
+    usual: names of arrays with another meaning; keep: bool, which samples are used; y: int [number kept].
     """
     import pandas as pd
 
@@ -140,7 +140,7 @@ def in_arrays(path, usual, keep, y):
 
 
 def in_subfolders(below, given, class_names, path):
-    """Return the warning of classes with several subfolders. below: the subfolder of each image, "" for none."""
+    """Return the warning about classes with several subfolders. below: the subfolder of each image, "" for none."""
     inside = below != ""
     pairs = np.unique(np.stack([given[inside], np.unique(below[inside].astype(str), return_inverse=True)[1]]), axis=1)
     several = class_names[np.bincount(pairs[0], minlength=len(class_names)) > 1] if inside.any() else []

@@ -1,4 +1,4 @@
-"""Image files: which can be read, and their pixels as a viewer shows them."""
+"""Find the image files that can be read, and decode their pixels as an image viewer shows them."""
 import contextlib
 import dataclasses
 import hashlib
@@ -15,17 +15,17 @@ from tqdm import tqdm
 from incv.data import DataError, in_a_file
 from incv.utils import many
 
-LARGEST_AS_IT_IS = 64  # pixels a side: images of one size up to this are not resized
-IMAGE_SIZE = 32  # pixels a side of other images, without --image_size
+LARGEST_AS_IT_IS = 64  # pixels per side: images that all have one size up to this are not resized
+IMAGE_SIZE = 32  # pixels per side of other images, without --image_size
 IN_MEMORY = 2 ** 30  # bytes: decoded images that take more are memory-mapped
 LARGEST_FILE = 2 ** 30  # bytes of an image file
 IMAGE_FILES = (".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".avif")
-FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "AVIF")  # by content, whatever the name: nothing else is opened
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "AVIF")  # detected by content, not by name; nothing else is opened
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Scan:
-    """The images of a folder or list that can be read.
+    """The readable images of a folder or list.
 
     files: their names, relative to the folder; labels: the class of each; shape: of all images; checksum: of names and
     contents; left_out: {file: why it is not used}.
@@ -42,8 +42,8 @@ class Scan:
 def scan_contents(folder, contents, image_size, left_out=(), if_none=None):
     """Return the Scan of images.
 
-    folder: how messages begin; contents: iterable of (file, label, function that returns its bytes); left_out: of others;
-    if_none: the message if no image can be read.
+    folder: prefix of messages; contents: iterable of (file, label, function that returns its bytes); left_out: {other file:
+    why it is not used}; if_none: the message if no image can be read.
     """
     from PIL import Image
 
@@ -54,13 +54,13 @@ def scan_contents(folder, contents, image_size, left_out=(), if_none=None):
             content = content()
             with Image.open(io.BytesIO(content), formats=FORMATS) as image:
                 if image.mode[0] in "IF":
-                    raise DataError(f"{Path(folder, shown(file))}: an image of 16 bits or floats; convert the images to 8 "
+                    raise DataError(f"{Path(folder, shown(file))}: a 16-bit or float image; convert the images to 8 "
                                     f"bits, or use an .npz")
                 turned = image.getexif().get(0x0112, 1)
                 sizes.add(image.size if turned in (5, 6, 7, 8) else image.size[::-1])
                 grey = grey and image.mode in ("1", "L", "LA")
-                changed["turned as their EXIF says"] += turned not in (0, 1)
-                changed["laid on white where transparent"] += image.has_transparency_data
+                changed["oriented by their EXIF data"] += turned not in (0, 1)
+                changed["drawn on white where transparent"] += image.has_transparency_data
                 with contextlib.suppress(OSError, ValueError, SyntaxError, EOFError):
                     several += image.n_frames > 1 if image.format in ("TIFF", "GIF", "WEBP") else 0
         except (OSError, ValueError, SyntaxError, EOFError, MemoryError, Image.DecompressionBombError):
@@ -78,14 +78,14 @@ def scan_contents(folder, contents, image_size, left_out=(), if_none=None):
     reasons = sorted(Counter(left_out.values()).items())
     warnings = [f"{folder}: {many(number, 'file')} not used: {why}" for why, number in reasons]
     warnings += [f"{folder}: {many(number, 'image')} {how}" for how, number in changed.items()]
-    warnings += [f"{folder}: {many(several, 'file')} of several pages or frames: the first one is used"] if several else []
+    warnings += [f"{folder}: {many(several, 'file')} with several pages or frames: the first one is used"] if several else []
     shown_left_out = {shown(file): why for file, why in left_out.items()}
     return Scan(files=list(files), labels=[shown(label) for label in labels], shape=(height, width, 1 if grey else 3),
                 checksum=digest.hexdigest(), left_out=shown_left_out, warnings=warnings)
 
 
 def content_of(file):
-    """Return the bytes of an image file; ValueError unless it is a regular file of a size that an image can have."""
+    """Return the bytes of an image file; ValueError unless it is a regular file of at most LARGEST_FILE bytes."""
     found = os.stat(file)
     if not stat.S_ISREG(found.st_mode) or found.st_size > LARGEST_FILE:
         raise ValueError("not a regular file, or too large")
@@ -113,7 +113,7 @@ def pixels(file, shape):
 
 
 def decode(folder, files, shape, scratch=None, quiet=True, contents=None):
-    """Decode images, of files or, in the same order, of an iterable of their bytes.
+    """Decode image files or, if `contents` is given, an iterable of their bytes in the same order.
 
     Returns
     -------
@@ -131,7 +131,7 @@ def decode(folder, files, shape, scratch=None, quiet=True, contents=None):
         try:
             x[number] = pixels(content, shape)
         except (OSError, ValueError, SyntaxError) as error:
-            if isinstance(error, OSError) and error.errno:  # of the disk, not of the image
+            if isinstance(error, OSError) and error.errno:  # a disk error, not a broken image
                 raise
             broken.append(number)
     return x, broken

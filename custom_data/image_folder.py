@@ -1,4 +1,4 @@
-"""A folder of images with a subfolder per class: which files are used, and of which class."""
+"""A folder of images with a subfolder per class: find the files that are used, and their classes."""
 import dataclasses
 import functools
 import itertools
@@ -15,7 +15,7 @@ SYSTEM = {"__macosx", "@eadir", "thumbs.db", "desktop.ini", "lost+found", "$recy
 
 
 def scan(path, image_size=None):
-    """Read the images of a folder with a subfolder per class, once per process while no name, size or time changes.
+    """Read the images of a folder with a subfolder per class; cached while no name, size or time of a file changes.
 
     Raises DataError for a folder without classes, a class without images, and folders such as train/ above the classes.
     """
@@ -59,18 +59,18 @@ def scan(path, image_size=None):
 
 
 def _refuse_tables(folder, label):
-    """Raise DataError if a folder without images holds .parquet files, which are a table of their own or a part of one."""
+    """Raise DataError if a folder without images holds .parquet files, which are a table or part of one."""
     table = next((each for each in (folder / label).rglob("*.parquet") if each.is_file()), None)
     if table and "=" in label:
-        raise DataError(f"{folder}: a .parquet in parts by {label.split('=')[0]!r}; write it as one file and give that: "
+        raise DataError(f"{folder}: a .parquet in parts by {label.split('=')[0]!r}; write it to one file and give that: "
                         f"pandas.read_parquet({str(folder)!r}).to_parquet('table.parquet')")
     if table:
-        raise DataError(f"{folder / label}: contains .parquet files, no image: add images or remove it; for the table, "
+        raise DataError(f"{folder / label}: contains .parquet files but no image: add images or remove it; for the table, "
                         f"give --dataset {table.parent}")
 
 
 def _are_results(place):
-    """Return whether a folder that has no files itself has below it what our commands write."""
+    """Return whether a folder has no files itself, but results of this project below it."""
     return not any(each.is_file() for each in os.scandir(place)) and any(
         file.startswith(("INCV_seed", "INCV_main_seed", "Verify_Theory_seed")) for _, _, files in os.walk(place)
         for file in files)
@@ -81,15 +81,15 @@ def _is_system(name):
 
 
 def _inside(folder, place):
-    """Return the files below a hidden folder, as left out."""
+    """Return {file: why it is not used} for the files below a hidden folder."""
     files = [os.path.join(below, file) for below, _, names in os.walk(place) for file in names]
     return {Path(os.path.relpath(file, folder)).as_posix(): "hidden or of the system" for file in files}
 
 
 def _files(folder, place, left_out, seen=None):
-    """Yield the image files below a class's folder, relative to `folder`, ascending; adds others to left_out.
+    """Yield the image files below a class's folder, relative to `folder`, ascending; add other files to left_out.
 
-    Links to files and folders are followed, each folder once.
+    Links to files and folders are followed; each folder is read once.
     """
     seen = set() if seen is None else seen
     real = os.path.realpath(place)
@@ -104,7 +104,7 @@ def _files(folder, place, left_out, seen=None):
         elif entry.is_dir():
             folders.append(entry.path)
         elif not entry.name.lower().endswith(IMAGE_FILES):
-            left_out[name] = f"a {Path(entry.name).suffix or 'nameless'} file"
+            left_out[name] = f"a {Path(entry.name).suffix or 'suffixless'} file"
         elif not entry.is_file() or not 0 < entry.stat().st_size <= LARGEST_FILE:
             left_out[name] = "empty, too large, or not a regular file"
         else:
@@ -124,8 +124,8 @@ def _scan(folder, stamps, labels, image_size, left_out):
              if (stem := re.sub(r"[-_ ](mask|seg|segmentation|label)(_\d+)?$", "", os.path.splitext(file)[0], flags=re.I))
              in stems and stem != os.path.splitext(file)[0]]
     if masks:
-        told = (f"{folder}: {many(len(masks), 'image')} such as {shown(masks[0])!r} may be masks of others, and are used as "
-                f"images: remove them if they are")
+        told = (f"{folder}: {many(len(masks), 'image')} such as {shown(masks[0])!r} may be masks of others, but are used as "
+                f"images: remove them if they are masks")
         found = dataclasses.replace(found, warnings=[*found.warnings, told])
     lost = sorted(set(map(shown, labels)) - set(found.labels))
     if lost:

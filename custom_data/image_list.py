@@ -1,5 +1,5 @@
-"""Pictures named in a list: a table (.csv, .tsv, .jsonl, .parquet) with a column of file names, a .txt of "path label" lines,
-or a .parquet, or a folder of its parts, that contains the pictures (custom_data/image_parquet.py).
+"""Lists of pictures: a table (.csv, .tsv, .jsonl, .parquet) with a column of file names, a .txt of "path label" lines, or a
+.parquet (or a folder of its parts) that contains the pictures (custom_data/image_parquet.py).
 
     if image_list.is_list(path, source): found = image_list.opened(path, source).pictures(source)
     x, broken = image_list.decode(found, np.arange(len(found.rows)))
@@ -21,9 +21,9 @@ from incv.utils import listed, many
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Pictures:
-    """What a list of pictures names: n samples, not yet decoded.
+    """The n samples that a list of pictures names, not yet decoded.
 
-    column: of the pictures; rows: positions in the list, int [n]; names [n]: the pictures as the list writes them; files:
+    column: of the pictures; rows: positions in the list, int [n]; names [n]: the pictures as named in the list; files:
     paths relative to the list's folder, None for a .parquet with pictures; given: the labels, int [n]; y_train: the true
     labels, int [n], -1 for unknown ones; groups: object [n]; shape: of a picture; checksum, warnings, left_out: as in
     data.Dataset.
@@ -47,18 +47,18 @@ class Pictures:
 def is_list(path, source):
     """Return whether a file, or a folder of .parquet files, names or contains pictures.
 
-    source: source.Source. Raises DataError for names of which none exists.
+    source: source.Source. Raises DataError if none of the named pictures exists.
     """
     if not table_file.is_table(path) and not image_parquet.is_parquet(path):
         return False
     column = opened(path, source).column
     if column is None and os.path.isdir(path):
-        raise DataError(f"{path}: a folder of .parquet files that neither contain nor name pictures; a table is one file")
+        raise DataError(f"{path}: a folder of .parquet files that neither contain nor name pictures; give a table as one file")
     return column is not None
 
 
 def opened(path, source):
-    """Return the ImageList of a file or folder, the same one in a process while the list does not change."""
+    """Return the ImageList of a file or folder; cached while the list does not change."""
     stamps = tuple((found.st_size, found.st_mtime_ns) for found in map(os.stat, (
         image_parquet.parts(path) if image_parquet.is_parquet(path) else [path])))
     not_pictures = tuple(filter(None, [source.label, source.group, source.true_label, *(source.drop or ())]))
@@ -85,11 +85,11 @@ class ImageList:
 
     def __init__(self, path, label, images, group, not_pictures):
         self.path, self.label, self.images, self.group, self.not_pictures = path, label, images, group, not_pictures
-        self._read = functools.lru_cache(maxsize=2)(self._read)  # while no picture changes
+        self._read = functools.lru_cache(maxsize=2)(self._read)  # cached while no picture changes
 
     @functools.cached_property
     def table(self):
-        """All cells as text, a DataFrame with rows as in the file. A .txt has the columns 0, the path, and 1, the label."""
+        """All cells as text, a DataFrame with the rows of the file. A .txt has the columns "0" (path) and "1" (label)."""
         return self._table_and_notes[0]
 
     @functools.cached_property
@@ -102,10 +102,10 @@ class ImageList:
         return _column(self)
 
     def pictures(self, source, known=None):
-        """Return the Pictures, read once while none of them changes.
+        """Return the Pictures; cached while none of them changes.
 
-        source: source.Source, whose true_label, image_size and classes count: with classes, rows of others are not used;
-        known: the class names, if they are fixed (of test pictures).
+        source: source.Source, of which true_label, image_size and classes are used (with classes, rows of other classes are
+        not used); known: the class names, if they are fixed (for test pictures).
         """
         named, classes = None, (source.classes, None if known is None else tuple(known))
         if self.column in self.table:
@@ -118,7 +118,7 @@ class ImageList:
         return self._read(named, *classes, true_label=source.true_label, image_size=source.image_size)
 
     def _read(self, named, classes, known, true_label, image_size):
-        """named: (the names of the pictures, their files, the stamps of these), None for pictures in a .parquet."""
+        """named: (names of the pictures, their files, (file, (size, time)) pairs), None for pictures in a .parquet."""
         path, label, group, column = self.path, self.label, self.group, self.column
         table, notes = self._table_and_notes
         in_text = path.suffix.lower() == ".txt" and label is None
@@ -129,7 +129,7 @@ class ImageList:
             if name not in table:
                 raise DataError(f"{path}: no column {name!r}; its columns are {listed([repr(each) for each in table])}")
         others = [name for name in table if name not in (column, *self.not_pictures)] if not in_text else []
-        warnings = list(notes) + ([f"{path}: a list of pictures, of column {column!r}; not used: columns "
+        warnings = list(notes) + ([f"{path}: a list of pictures, in column {column!r}; not used: columns "
                                    f"{listed([repr(name) for name in others])}"] if others else [])
         texts = table["1" if in_text else label]
         what = f"{path}: the labels" + ("" if in_text else f" in column {label!r}")
@@ -167,7 +167,7 @@ class ImageList:
 
 
 def read_test(source, class_names):
-    """Return the Pictures of --test_list, with labels among the class names of the dataset. source: its source.Source."""
+    """Return the Pictures of --test_list, labelled with the dataset's class names. source: source.Source of the dataset."""
     path = source.test_list
     as_test = dataclasses.replace(source, images=source.test_images or source.images, group=None, true_label=None,
                               label=None if path.lower().endswith(".txt") else source.label)
@@ -177,15 +177,15 @@ def read_test(source, class_names):
         if os.path.samefile(path, source.path):
             raise DataError(f"{path}: the networks are trained on these pictures; give another list")
         if not is_list(path, as_test):
-            raise DataError(f"{path}: no column names a picture that exists: give --images DIR, the folder that its names "
-                            f"begin in")
+            raise DataError(f"{path}: no column names an existing picture: give --images DIR, the folder that its names are "
+                            f"relative to")
         return _apart(opened(path, as_test).pictures(as_test, class_names), opened(source.path, source).pictures(source))
     except DataError as error:
         raise DataError("--test_list " + str(error).removeprefix("--dataset ").replace("--images", "--test_images")) from None
 
 
 def _apart(test, training):
-    """Return the Pictures of --test_list with a warning of those that are in the training list; DataError if all are."""
+    """Return the Pictures of --test_list, with a warning about those in the training list; DataError if all are in it."""
     of_both = []
     for found in (test, training):
         base = os.path.realpath(_base(found.path))
@@ -194,12 +194,12 @@ def _apart(test, training):
     if common and common == len(of_both[0]):
         raise DataError(f"{test.path}: the networks are trained on these pictures; give another list")
     told = [f"--test_list {test.path}: the networks are trained on {common} of its {many(len(of_both[0]), 'picture')}: test "
-            f"accuracy is too high"] if common else []
+            f"accuracy is overestimated"] if common else []
     return dataclasses.replace(test, warnings=[*test.warnings, *told])
 
 
 def decode(found, chosen, scratch=None, quiet=True):
-    """Return (x, positions in `chosen` of pictures that cannot be decoded) of some samples. chosen: positions, ascending."""
+    """Decode some samples; return (x, positions in `chosen` of those that cannot be decoded). chosen: ascending positions."""
     if found.files is not None:
         return image_files.decode(_base(found.path), [found.files[each] for each in chosen], found.shape, scratch, quiet)
     contents = (content for _, _, content in image_parquet.contents(
@@ -208,16 +208,16 @@ def decode(found, chosen, scratch=None, quiet=True):
 
 
 def pictures_like(file, source):
-    """Return (x float32 [n, height, width, channels], names) of another list, whose pictures are read as those of a dataset.
+    """Return (x float32 [n, height, width, channels], names) of another list, with pictures read like those of a dataset.
 
     file: the list, with or without labels; source: source.Source of the dataset. Raises DataError.
     """
     if Path(file).suffix.lower() == ".txt" and Path(source.path).suffix.lower() != ".txt":
-        source = dataclasses.replace(source, label=None)  # lines of a picture, and perhaps a label, without column names
+        source = dataclasses.replace(source, label=None)  # lines without column names: a picture and perhaps a label
     of_file = opened(file, source)
     column = of_file.column
     if column is None:
-        raise DataError(f"{file}: no column names a picture that exists, as one of {source.path} does; give --images DIR or "
+        raise DataError(f"{file}: no column names an existing picture, as one of {source.path} does; give --images DIR or "
                         f"another list")
     if column in of_file.table:
         listed_names = of_file.table[column]
@@ -237,7 +237,7 @@ def pictures_like(file, source):
 # --- which column names pictures --------------------------------------------------------------------------------------
 
 def lines_of(path):
-    """Return the lines of a list, as text that `os.fsencode` writes back: UTF-8, or UTF-16 with its mark."""
+    """Return the lines of a list as text that `os.fsencode` can restore; UTF-8, or UTF-16 with a byte order mark."""
     raw = path.read_bytes()
     utf_16 = raw[:2] in (b"\xff\xfe", b"\xfe\xff")
     return re.split(r"\r\n|\n|\r", raw.decode("utf-16") if utf_16 else raw.decode("utf-8-sig", "surrogateescape"))
@@ -250,7 +250,7 @@ def _table(path, label):
 
         lines = [line.strip() for line in lines_of(path)]
         lines = [line for line in lines if line]
-        # A label may have spaces after a tab, or after the ending of the picture's name; else it is the last word.
+        # After a tab, or after the ending of the picture's name, a label may contain spaces; else it is the last word.
         splits = [re.fullmatch(r"(.*\S)\s*\t\s*(.*)", line) for line in lines]
         if not all(splits):
             ending = "|".join(map(re.escape, image_files.IMAGE_FILES))
@@ -273,7 +273,7 @@ def _column(of_list):
         except DataError as error:
             if path.is_dir() or "contain pictures" in str(error):
                 raise
-            return None  # table_file says what is wrong
+            return None  # table_file reports the error
     places = _places(path, images)
     beside = {_composed(each) for base in places[0] for each in (os.listdir(base) if os.path.isdir(base) else ())
               if each.lower().endswith(image_files.IMAGE_FILES)}
@@ -281,10 +281,10 @@ def _column(of_list):
     if not beside and path.suffix.lower() in (".csv", ".tsv", ".jsonl") and not _may_name(path):
         if images is not None:
             raise DataError(f"--images {images}: no column of {path} names a picture in it; give another folder")
-        return None  # a large table is not read for nothing
+        return None  # avoid reading a large table needlessly
     try:
         table = of_list.table
-    except (DataError, ValueError, ImportError, OSError):  # of a table, which is read again
+    except (DataError, ValueError, ImportError, OSError):  # a table, which is read again and reports the error
         return None
     candidates = [name for name in table if name not in not_pictures and (name, path.suffix.lower()) != ("1", ".txt")]
     named = {name: _names_pictures(table[name].unique(), len(table), places, beside, images) for name in candidates}
@@ -294,10 +294,10 @@ def _column(of_list):
         for width in {len(each) for each in beside if each.isdecimal() and each[0] == "0"} if digits else ():
             padded = [each for each in digits if each.zfill(width) in beside]
             if len(padded) > len(digits) / 2:
-                raise DataError(f"{path}: column {name!r} says {padded[0]!r} where a picture is called "
+                raise DataError(f"{path}: column {name!r} contains {padded[0]!r}, but the picture is called "
                                 f"{padded[0].zfill(width)!r}: write the zeros, or --drop {name!r} to read a table")
     if len(found) > 1:
-        raise DataError(f"{path}: the columns {listed([repr(name) for name in found])} name pictures that exist: --drop all "
+        raise DataError(f"{path}: the columns {listed([repr(name) for name in found])} name existing pictures: --drop all "
                         f"but one")
     for name in candidates if not found else ():
         named = table[name].str.lower().str.endswith(image_files.IMAGE_FILES) & ~table[name].str.contains("://", regex=False)
@@ -305,22 +305,22 @@ def _column(of_list):
             other = "" if label is None else f", or --drop {name!r} to read a table without them"
             raise DataError(f"{path}: {'its lines name' if label is None else f'column {name!r} names'} pictures such as "
                             f"{table[name][named.idxmax()]!r}, none of which exists in {images or _base(path)}: give --images "
-                            f"DIR, the folder that these names begin in{other}")
+                            f"DIR, the folder that these names are relative to{other}")
     if not found and images is not None:
         raise DataError(f"--images {images}: no column of {path} names a picture in it; give another folder")
     return found[0] if found else None
 
 
 def _composed(name):
-    """Return a name for comparison: in lower case, accents composed (NFC), which some systems write apart."""
+    """Return a name for comparison: in lower case, with composed accents (NFC), which some systems decompose."""
     return unicodedata.normalize("NFC", name.strip()).lower()
 
 
 def _names_pictures(values, rows, places, beside, images):
-    """Return 2 if different values of a column of a table name pictures, 1 if they do so without an ending, else 0.
+    """Return 2 if the distinct values of a table's column name pictures, 1 if they do so without an ending, else 0.
 
-    Without --images, numbers and words that happen to be a file's name without its ending do not make a table a list: at least
-    half of the values must be, or ten of those that are different in nearly every row.
+    Without --images, some numbers or words that happen to match file names without an ending do not make a table a list: at
+    least half of the values must match or, if nearly every row has a different value, ten.
     """
     loose, least = 0, min(len(values) / 2, 10 if len(values) > 0.9 * rows else np.inf)
     for each in values:
@@ -332,20 +332,20 @@ def _names_pictures(values, rows, places, beside, images):
 
 
 def _may_name(path):
-    """Return whether a text file has anything of a picture's path: an ending, or a separator of folders."""
+    """Return whether a text file may contain the path of a picture: it has an image ending or a path separator."""
     content = path.read_bytes().lower()
     return any(each in content for each in (b"/", b"\\", *(ending.encode() for ending in image_files.IMAGE_FILES)))
 
 
 def _places(path, images):
-    """Return the folders that names may be relative to, --images first, and listings of their subfolders, as they are read."""
+    """Return the folders that names may be relative to, --images first, and an empty cache of folder listings."""
     return [os.path.realpath(each) for each in ([images] if images else []) + [_base(path)]], {}
 
 
 def _find(name, places):
-    """Return (the file of a picture, whether it is outside of all folders, other files of that name).
+    """Return (the file of a picture or None, whether it is outside all folders, other files that match the name).
 
-    The file is as named, or has its extension in another case, or, for a name without one, any extension.
+    The extension of the file may differ in case; a name without an extension matches any.
     """
     bases, listings = places
     name = name.replace("\\", "/").strip()
@@ -386,15 +386,15 @@ def _leads_out(file, bases):
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 def _named_twice(path, names, given):
-    """Return the warning of pictures that several rows name, with different labels."""
+    """Return the warning about pictures that several rows name with different labels."""
     labels_of = {}
     for name, label in zip(names, given.tolist(), strict=True):
         labels_of.setdefault(name, set()).add(label)
     several = [name for name, found in labels_of.items() if len(found) > 1]
     if not several:
         return []
-    return [f"{path}: {many(len(labels_of), 'picture')} are named by {len(names)} rows, {len(several)} of them with different "
-            f"labels, such as {several[0]!r}: if the rows are parts of pictures, such as boxes, cut them out first"]
+    return [f"{path}: {len(names)} rows name {many(len(labels_of), 'picture')}, {len(several)} of them with different "
+            f"labels, such as {several[0]!r}: if the rows are parts of pictures, such as boxes, crop them first"]
 
 
 def _wanted(path, table, label, classes, known):
@@ -424,10 +424,10 @@ def _files(path, names, images):
     for name in names.unique():
         file, outside, others = _find(name, places)
         if outside:
-            raise DataError(f"{path}: {name!r} leads to a place outside {' and '.join(places[0])}: give --images DIR")
+            raise DataError(f"{path}: {name!r} is outside {' and '.join(places[0])}: give --images DIR")
         if others:
-            raise DataError(f"{path}: {name!r} may be {os.path.basename(file)!r} or {others[0]!r}: give the list the names "
-                            f"with extensions, or remove one file")
+            raise DataError(f"{path}: {name!r} may be {os.path.basename(file)!r} or {others[0]!r}: add extensions to the "
+                            f"names in the list, or remove one file")
         found[name] = file and os.path.relpath(file, os.path.realpath(_base(path)))
     return [found[name] for name in names]
 
@@ -441,7 +441,7 @@ def _scan(path, wanted, column, named, image_size):
         names = [str(row) for row in range(len(wanted))]
         contents = ((name, str(row), lambda content=content: content)
                     for row, name, content in _named(path, column, names, set(np.flatnonzero(wanted).tolist())))
-        no_image = f"the bytes in column {column!r} are no images that can be read; --drop the column to do without"
+        no_image = f"the bytes in column {column!r} are not readable images; --drop the column to ignore it"
         return image_files.scan_contents(path, contents, image_size, if_none=no_image), names, None, {}
     names, files, _ = named
     missing = {image_files.shown(name) or "(no name)": "missing" for name, file, each in zip(names, files, wanted, strict=True)
@@ -452,7 +452,7 @@ def _scan(path, wanted, column, named, image_size):
 
 
 def _named(path, column, names, rows):
-    """Yield what `image_parquet.contents` yields, and write the names to a list."""
+    """Yield the items of `image_parquet.contents`, and write their names to the list `names`."""
     for row, name, content in image_parquet.contents(path, column, rows):
         names[row] = name
         yield row, name, content

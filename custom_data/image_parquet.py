@@ -13,13 +13,13 @@ BATCH = 256  # rows whose pictures are in memory at a time
 def is_parquet(path):
     """Return whether a path is a .parquet or a folder of .parquet files."""
     path = Path(path)
-    if path.is_dir():  # one that has subfolders may be a folder of images with a .parquet beside them
+    if path.is_dir():  # with subfolders, it may be a folder of images beside a .parquet
         return any(path.glob("*.parquet")) and not any(each.is_dir() and each.name[0] != "." for each in path.iterdir())
     return path.suffix.lower() == ".parquet" and path.is_file()
 
 
 def parts(path):
-    """Return the files of a table in order, of one .parquet or of a folder; DataError for a folder of several tables."""
+    """Return the files of a table in order, from one .parquet or a folder; DataError for a folder of several tables."""
     path = Path(path)
     if not path.is_dir():
         return [path]
@@ -27,11 +27,11 @@ def parts(path):
     sets = sorted({re.sub(r"[-_.]?\d+([-_]of[-_]\d+)?([-_.][0-9a-f]{8,})?$", "", file.stem) for file in found})
     if len(sets) > 1:
         raise DataError(f"{path}: its .parquet files belong to several tables ({listed([repr(each) for each in sets], 6)}): "
-                        f"give a folder that has the parts of one")
+                        f"give a folder with the parts of one table")
     schemas = [schema_of(file) for file in found]
     for file, schema in zip(found, schemas, strict=True):
         if not schema.equals(schemas[0]):
-            raise DataError(f"{file}: its columns are not those of {found[0].name}: give a folder that has the parts of one "
+            raise DataError(f"{file}: its columns differ from those of {found[0].name}: give a folder with the parts of one "
                             f"table")
     return found
 
@@ -48,7 +48,7 @@ def schema_of(path):
 
 
 def class_names_of(schema):
-    """Return {column: names of its integers} of the metadata that Hugging Face's datasets write into a schema."""
+    """Return {column: class names of its integers} from the metadata that Hugging Face's datasets write into a schema."""
     try:
         features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
         return {name: list(map(str, each["names"])) for name, each in features.items() if each.get("_type") == "ClassLabel"}
@@ -57,9 +57,9 @@ def class_names_of(schema):
 
 
 def column_of_pictures(path, without=()):
-    """Return the column, not among some, that contains pictures, as bytes or a struct with bytes, or None.
+    """Return the column that contains pictures, as bytes or a struct with bytes, or None; DataError for several.
 
-    DataError for several.
+    without: columns to ignore.
     """
     import pyarrow
 
@@ -72,7 +72,7 @@ def column_of_pictures(path, without=()):
 
 
 def _are_text(path, column):
-    """Return whether a column of bytes contains strings, as some programs write them, by its first values."""
+    """Return whether a column of bytes contains strings, as some programs write them, judged by its first values."""
     import pyarrow.parquet
 
     with pyarrow.parquet.ParquetFile(parts(path)[0], pre_buffer=False) as file:
@@ -92,7 +92,7 @@ def is_binary(kind):
 
 
 def texts(path):
-    """Return a pandas.DataFrame of all cells but pictures and lists, as text; integers with names in the metadata by name."""
+    """Return a pandas.DataFrame of all cells but pictures and lists, as text; integers with class names become the names."""
     import pandas as pd
     import pyarrow
 
@@ -112,7 +112,7 @@ def texts(path):
 
 
 def contents(path, column, rows=None):
-    """Yield (row, name, bytes) of the pictures in a column, of the given rows (a set) or all, a few at a time."""
+    """Yield (row, name, bytes) of the pictures in a column, for the given rows (a set) or all, a few at a time."""
     import pyarrow.parquet
 
     row = -1

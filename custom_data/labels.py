@@ -1,4 +1,4 @@
-"""Labels as people write them, as classes and integers: what they mean, which of them cannot be checked."""
+"""Parse labels into classes and integers, and find those that cannot be checked."""
 import re
 import unicodedata
 from decimal import Decimal, InvalidOperation
@@ -9,9 +9,9 @@ from incv.data import DataError
 from incv.utils import listed
 
 MAX_CLASSES = 1000
-FEW = 5  # samples of a class: too few to learn it without one of them
+FEW = 5  # samples: a class with fewer can hardly be learned without one of them
 MANY = 20  # more different numbers than this may be a quantity
-SEVERAL = r"\s*[;,|/+&]\s*"  # between the classes of a sample that has several
+SEVERAL = r"\s*[;,|/+&]\s*"  # separators of several classes in one label
 MAY_MEAN_NONE = {"-1", "-1.0", "none", "null", "nan", "na", "n/a", "unlabelled", "unlabeled", "unknown", "missing", "tbd",
                  "undefined", "unclear", "todo", "?", "-", "--", "not labelled", "not labeled", "no label", "<na>",
                  "\\n", "(null)", "k.a.", "k. a."}
@@ -25,7 +25,7 @@ def classes_of(values, what, known=None):
     values : array [n]
         Integers, booleans or strings.
     what : str
-        How an error begins.
+        Prefix of error messages.
     known : array [c], optional
         The class names, if they are fixed.
 
@@ -62,16 +62,16 @@ def classes_of(values, what, known=None):
 
 
 def of_known(values, what, class_names):
-    """Return the positions in class_names of labels that an .npz has beside y, array [n] or [n, 1]: int64 [n]."""
+    """Encode further labels of an .npz, array [n] or [n, 1], as positions in class_names, int64 [n]."""
     if values.ndim != 1 and values.shape[1:] != (1,):
-        raise DataError(f"{what} are of shape {values.shape}: give one label per sample, of one-hot ones numpy.argmax(..., "
+        raise DataError(f"{what} have shape {values.shape}: give one label per sample, for one-hot labels numpy.argmax(..., "
                         f"axis=1)")
     values = np.ravel(values)
     return classes_of(np.char.strip(values) if values.dtype.kind == "U" else values, what, class_names)[1]
 
 
 def truth(texts, class_names, what, others=()):
-    """Encode true labels, of which some may be unknown.
+    """Encode true labels, some of which may be unknown.
 
     Parameters
     ----------
@@ -80,9 +80,9 @@ def truth(texts, class_names, what, others=()):
     class_names : array [c]
         The classes of the given labels.
     what : str
-        How an error begins.
+        Prefix of error messages.
     others : iterable of str
-        Classes that are not used, which a true label may be.
+        Classes that are not used, but may occur among the true labels.
 
     Returns
     -------
@@ -101,30 +101,30 @@ def truth(texts, class_names, what, others=()):
         texts = [re.sub(r"\.0+$", "", text) for text in texts]
     strange = sorted(set(texts) - set(numbers))
     if strange:
-        raise DataError(f"{what}: {listed([repr(text) for text in strange], 6)} are no classes of the given labels; use the "
+        raise DataError(f"{what}: {listed([repr(text) for text in strange], 6)} are not classes of the given labels; use the "
                         f"same names for both")
     found = np.array([numbers[text] for text in texts], dtype=np.int64)
     if (found < 0).all():
-        raise DataError(f"{what}: no sample has one; remove the option")
+        raise DataError(f"{what}: all are missing; remove the option")
     return found
 
 
 def checkable(values, what):
-    """Find the samples whose labels can be checked, and what a person should know about the others.
+    """Find the samples whose labels can be checked, and collect warnings about the others.
 
     Parameters
     ----------
     values : array [n]
         As given: integers, floats, booleans, strings or None.
     what : str
-        How an error or a warning begins.
+        Prefix of errors and warnings.
 
     Returns
     -------
     keep : bool array [n]
         False for missing labels and for the only sample of a class.
     values : array [number kept]
-        Without white space around strings.
+        The kept labels, without white space around strings.
     warnings : list of str
     """
     values, mask, warnings = np.asarray(values), np.ma.getmask(values), []
@@ -152,7 +152,7 @@ def checkable(values, what):
     if kept.dtype == object and len(kept):
         kept = np.array(kept.tolist())
     if not len(kept):
-        raise DataError(f"{what}: no sample has one")
+        raise DataError(f"{what}: all are missing")
     names, integers, counts = np.unique(kept, return_inverse=True, return_counts=True)
     single = counts < 2
     warnings += _several(names, counts, what) or _quantity(names, len(kept), what)
@@ -160,13 +160,13 @@ def checkable(values, what):
         raise DataError(f"{what}: {len(names)} different values in {len(kept)} samples are numbers or names, not classes: are "
                         f"these the labels?")
     if single.any() and (~single).sum() >= 2:
-        warnings.append(f"{what}: {single.sum()} of {len(names)} classes with a single sample, which cannot be checked: not "
-                        f"used: {listed([repr(str(name)) for name in names[single]])}")
+        warnings.append(f"{what}: {single.sum()} of {len(names)} classes are not used, because a single sample cannot be "
+                        f"checked: {listed([repr(str(name)) for name in names[single]])}")
         keep[np.flatnonzero(keep)[single[integers]]] = False
         kept, names, counts = kept[~single[integers]], names[~single], counts[~single]
     few = [f"{str(name)!r} ({count})" for name, count in zip(names, counts, strict=True) if count < FEW]
     if few and len(names) > len(few):
-        warnings.append(f"{what}: {len(few)} of {len(names)} classes with fewer than {FEW} samples, whose labels can hardly "
+        warnings.append(f"{what}: {len(few)} of {len(names)} classes have fewer than {FEW} samples; their labels can hardly "
                         f"be checked: {listed(few, 8)}")
     return keep, kept, warnings + _odd(names, counts, what)
 
@@ -181,21 +181,21 @@ def integers_if_all(labels):
 
 
 def _quantity(names, n, what):
-    """Return a warning if the classes may be a quantity; DataError if they are numbers of which most are different."""
+    """Return a warning if the classes may be a quantity; DataError if they are mostly different numbers."""
     try:
         numbers = np.array([float(str(name).replace(",", ".")) for name in names])
     except ValueError:
         return []
     fractions = bool(np.isfinite(numbers).all() and (numbers != np.rint(numbers)).any())
     if len(names) > n / 2 and (fractions or len(names) > MANY) or fractions and len(names) > max(MANY, n / 10):
-        raise DataError(f"{what}: {len(names)} different numbers in {n} samples are a quantity, and classes are checked here: "
+        raise DataError(f"{what}: {len(names)} different numbers in {n} samples are a quantity, not classes: "
                         f"give classes, such as ranges of these numbers")
     return [f"{what}: {len(names)} different numbers with fractions are used as classes: if they are a quantity, give ranges "
             f"of them"] if fractions and len(names) > MANY else []
 
 
 def _several(names, counts, what):
-    """Return the warning that names classes such as "cat;dog", whose parts are classes by themselves."""
+    """Return the warning about classes such as "cat;dog", whose parts are also classes."""
     if names.dtype.kind != "U":
         return []
     classes, found = set(names.tolist()), {}
@@ -206,7 +206,7 @@ def _several(names, counts, what):
     if not found:
         return []
     return [f"{what}: {listed([repr(name) for name in found], 6)} ({sum(found.values())} samples) look like several classes "
-            f"at once, and are used as classes of their own: give each sample one class"]
+            f"at once, but are used as separate classes: give each sample one class"]
 
 
 def _missing(values):
@@ -215,25 +215,25 @@ def _missing(values):
     if values.dtype.kind == "U":
         return values == ""
     if values.dtype.kind == "O":
-        # pandas.NA equals nothing, not even in a condition
+        # comparing pandas.NA gives no truth value
         return np.array([value is None or type(value).__name__ == "NAType" or value != value
                          or isinstance(value, str) and not value.strip() for value in values], dtype=bool)
     return np.zeros(len(values), dtype=bool)
 
 
 def _odd(names, counts, what):
-    """Return warnings of classes that differ by case or by the format of a number only, and of those that may mean none."""
+    """Return warnings about classes that differ only in case or number format, and classes that may mean "no label"."""
     text, warnings, alike = [str(name) for name in names], [], {}
     for name in text if names.dtype.kind == "U" else ():
         try:
             alike.setdefault(Decimal(name), []).append(name)
-        except (InvalidOperation, TypeError):  # no number, or "sNaN", which has no place in a dictionary
+        except (InvalidOperation, TypeError):  # not a number, or "sNaN", which cannot be hashed
             letters = [letter for letter in unicodedata.normalize("NFKC", name) if unicodedata.category(letter) != "Cf"]
             alike.setdefault(" ".join("".join(letters).casefold().split()), []).append(name)
     for group in alike.values():
         if len(group) > 1:
-            warnings.append(f"{what}: the classes {' and '.join(map(repr, group))} differ by case, spaces or number format "
-                            f"only, and are used as different classes")
+            warnings.append(f"{what}: the classes {' and '.join(map(repr, group))} differ only by case, spaces or number "
+                            f"format, and are used as different classes")
     plus_minus = set(text) <= {"-1", "1", "-1.0", "1.0"}
     for name, count in zip(text, counts, strict=True):
         if name.casefold() in MAY_MEAN_NONE and not plus_minus:
@@ -254,7 +254,7 @@ def _plain(values, what):
     elif values.dtype.kind == "S":
         values = np.char.decode(values, "utf-8", "backslashreplace")
     elif values.dtype.kind == "U":
-        values = np.char.decode(np.char.encode(values, "utf-8", "backslashreplace"), "utf-8")  # what no file can contain
+        values = np.char.decode(np.char.encode(values, "utf-8", "backslashreplace"), "utf-8")  # escape lone surrogates
     if values.ndim != 1 or values.dtype.kind not in "ibU":
         raise DataError(f"{what} must be one integer or string per sample; they are {values.dtype} of shape {values.shape}")
     return values

@@ -1,10 +1,10 @@
-"""Custom datasets, whose labels are to be checked: arrays, a folder of images, a list of pictures or a table.
+"""Load custom datasets, whose labels are to be checked: arrays, a folder of images, a list of pictures or a table.
 
     facts = load.facts(source)                 # what is known without decoding images; enough to plan a run
     dataset = load.load_dataset(source)                # a data.Dataset; its `given` are the labels to check
 
 source: source.Source. Errors in the data are found here, before training, and reported in one line (data.DataError);
-values that were converted or reinterpreted are a warning. No file can run code: objects in arrays are never unpickled.
+values that were converted or reinterpreted cause a warning. No file can run code: objects in arrays are never unpickled.
 """
 import dataclasses
 import difflib
@@ -19,12 +19,12 @@ from incv.custom_data.source import Source
 from incv.data import DataError
 from incv.utils import listed
 
-# The name of a format in messages, and its class. `kind_of` says which one a path is.
+# {name of a format in messages: its class}. `kind_of` finds the format of a path.
 FORMATS = {"npz": formats.Arrays, "folder": formats.Folder, "list": formats.PictureList, "table": formats.Table}
 
 
 def facts(source, label=None, **options):
-    """Check all that can be checked without decoding images, and return what is known as source.Facts.
+    """Check all that can be checked without decoding images, and return source.Facts.
 
     source: source.Source, or a path with the options of one. Raises DataError.
     """
@@ -46,13 +46,13 @@ def load_dataset(source, label=None, scratch=None, quiet=True, **options):
     scratch : path, optional
         The folder for images that do not fit into memory.
     quiet : bool
-        Whether to show no progress while images are read.
+        Whether to hide progress while images are read.
 
     Returns
     -------
     data.Dataset
-        y_train (the true labels), x_test and y_test are None if the dataset has none. class_names, ascending, are what its
-        integer labels stand for; names are file names of images, else the positions in the file.
+        y_train (the true labels), x_test and y_test are None if the dataset has none. class_names, ascending, are the
+        classes of its integer labels; names are file names of images, else the positions in the file.
 
     Raises
     ------
@@ -90,26 +90,26 @@ def _decided(source, dataset):
         source.decisions, dataset.rows if listed_pictures else dataset.names, dataset.given, dataset.class_names,
         dataset.groups, dataset.names if listed_pictures else None)
     changed, confirmed = int((given != dataset.given).sum()), int((trusted & (given == dataset.given)).sum())
-    told = (f"{source.path}: as decided, {utils.many(changed, 'label')} changed, {confirmed} confirmed, "
+    told = (f"{source.path}: decisions applied: {utils.many(changed, 'label')} changed, {confirmed} confirmed, "
             f"{utils.many(int((~used).sum()), 'sample')} not used")
-    lost = [f"{file} lists what was left after other decisions than those given before it; what no given list decides is not "
-            f"applied: give all lists, the first one first, --decisions FIRST.csv SECOND.csv"
+    lost = [f"{file} was written after earlier decisions that the lists before it do not contain, and these are not applied: "
+            f"give all lists, the first one first, --decisions FIRST.csv SECOND.csv"
             for file in decisions.without_earlier(source.decisions)]
     if not listed_pictures and np.issubdtype(np.asarray(dataset.names).dtype, np.integer):
-        lost += [f"{source.path} has changed since {file} was written, whose decisions are about its rows by number: check "
+        lost += [f"{source.path} has changed since {file} was written, and decisions refer to rows by number: check "
                  f"that no row has moved" for file in decisions.of_other_data(source.decisions, dataset.checksum)]
     dataset = dataclasses.replace(dataset, given=given, trusted=trusted, warnings=[*dataset.warnings, told, *lost])
     return dataset if used.all() else data.part(dataset, np.flatnonzero(used))
 
 
 def samples_like(file, source):
-    """Return other samples for networks trained on a dataset.
+    """Read other samples for networks trained on a dataset.
 
     Parameters
     ----------
     file : path
-        An .npz with x, or an .npy, raw like the dataset's; for images also a folder, an image or, if they are named in a list,
-        another list; for a table another one with the same columns.
+        An .npz with x, or an .npy, on the raw scale of the dataset; for images also a folder, an image or, for a list of
+        pictures, another list; for a table another one with the same columns.
     source : source.Source
         The source of the dataset.
 
@@ -128,7 +128,7 @@ def samples_like(file, source):
 
 
 def inspect(source):
-    """Return lines that say what would be read, without training."""
+    """Return lines that describe what would be read, without training."""
     facts, path = source.facts, Path(source.path)
     kind = kind_of(path, source)
     of_source = FORMATS[kind](source)
@@ -140,17 +140,17 @@ def inspect(source):
     if kind == "table":
         fitted = of_source.read()[1]
         marked = {name for name in fitted.columns if fitted.has_missing(name)}
-        lines += [f"column {name!r}: {column.kind}" + (", and a mark where missing" if name in marked else "")
+        lines += [f"column {name!r}: {column.kind}" + (", with a feature that marks missing values" if name in marked else "")
                   for name, column in fitted.columns.items()]
     if dataset.groups is not None:
         sizes = np.bincount(group_names.numbers(dataset.groups))
-        lines.append(f"groups by {source.group!r}: {len(sizes)}, of {sizes.min()} to {sizes.max()} samples")
+        lines.append(f"groups by {source.group!r}: {len(sizes)}, with {sizes.min()} to {sizes.max()} samples")
     lines += [f"warning: {warning}" for warning in dataset.warnings]
     return lines + [f"not used: {file}: {why}" for file, why in list((dataset.left_out or {}).items())[:50]]
 
 
 def kind_of(path, source):
-    """Return which of FORMATS a path is; DataError for other paths, and for options of another format."""
+    """Return the format of a path, a key of FORMATS; DataError for other paths, and for options of another format."""
     if path.is_dir():
         kind = "list" if image_list.is_list(path, source) else "folder"
     elif not path.is_file():
@@ -182,7 +182,7 @@ def kind_of(path, source):
     if source.test_images is not None and source.test_list is None:
         raise DataError("--test_images is the folder of the pictures of --test_list: give --test_list FILE too")
     if arrays.is_npy(path) and source.labels is None:
-        raise DataError(f"--dataset {path}: samples without labels; give --labels FILE.npy, one label for each")
+        raise DataError(f"--dataset {path}: samples without labels; give --labels FILE.npy with one label per sample")
     if source.labels is not None and not Path(source.labels).is_file():
         raise DataError(f"--labels {source.labels}: no such file; give the .npy of the labels of {path}")
     if kind == "folder" and source.group not in (None, group_names.FOLDER):
@@ -196,7 +196,7 @@ def _as_source(source, label, options):
 
 
 def what_changed(csv, source):
-    """Return how the data of a source differ from those of an earlier run, by the y_noisy of its CSV."""
+    """Return how the data of a source differ from those of an earlier run, judged by the y_noisy in its CSV."""
     import pandas as pd
 
     before = pd.read_csv(csv, dtype=str, keep_default_na=False)["y_noisy"].to_numpy(dtype=str)
@@ -205,4 +205,4 @@ def what_changed(csv, source):
     if len(before) != len(now):
         return f"{len(before)} samples then, {len(now)} now"
     changed = int((before != now).sum())
-    return f"{changed} of {len(now)} labels differ" if changed else "all labels are as they were"
+    return f"{changed} of {len(now)} labels differ" if changed else "all labels are unchanged"

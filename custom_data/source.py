@@ -1,4 +1,4 @@
-"""Where a dataset comes from, and what is known before it is read."""
+"""The source of a dataset, and the facts that are known before it is read."""
 import dataclasses
 
 import numpy as np
@@ -6,9 +6,9 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What is known of a dataset before it is read.
+    """Facts about a dataset that are known before it is read.
 
-    name: in the paths of results; kind: decides the defaults (the name of a published dataset; "images", "small_images" or
+    name: in the paths of results; kind: determines the defaults (the name of a published dataset; "images", "small_images" or
     "table" for custom ones); size: training samples; shape: of a sample; checksum, class_names: of custom datasets.
     """
 
@@ -23,10 +23,10 @@ class Facts:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Source:
-    """Where samples and labels come from: the options of a command line.
+    """The source of samples and labels: options of the command line.
 
-    data_dir: the folder of the CIFAR batches, None for the default; path: of a custom dataset, None for a published one, and
-    so are label ... test_images; labels: a file of human labels, or of the labels of an .npy; decisions: a list of files.
+    data_dir: the folder of the CIFAR batches, None for the default; path: of a custom dataset. For a published dataset, path
+    and all options but labels are None. labels: a file of human labels, or the labels of an .npy; decisions: a list of files.
     """
 
     facts: Facts | None = None

@@ -1,4 +1,4 @@
-"""The file of a table as a DataFrame: encoding, separator, header and rows as a person sees them."""
+"""Read the file of a table into a DataFrame; detect its encoding, separator and header."""
 import contextlib
 import csv
 import gzip
@@ -18,7 +18,7 @@ from incv.data import DataError
 from incv.utils import first_line, listed, many
 
 ENDINGS = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".parquet", ".jsonl")
-csv.field_size_limit(min(sys.maxsize, 2 ** 31 - 1))  # whole articles in a cell
+csv.field_size_limit(min(sys.maxsize, 2 ** 31 - 1))  # cells may contain whole articles
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 
 
@@ -35,20 +35,21 @@ def read_table(path, label=None, decimal=None, as_text=(), raw=()):
     path : path
         Ends in one of ENDINGS. Encoding and separator of a text file are detected.
     label : str, optional
-        The column of labels, whose text is kept, and of which only empty cells are missing ("NA" and "None" may be classes).
+        The column of labels: kept as text, and only empty cells are missing ("NA" and "None" may be classes).
     decimal : str, optional
-        "," or ".": the decimal separator of numbers that are not plain.
+        "," or ".": the decimal separator of formatted numbers.
     as_text : True or list of str
         Columns not to parse as numbers; True keeps all cells exactly as they are (for `--export`).
     raw : list of str
-        Other columns that are kept as the label's is, if there is one; the file's separator is one that separates them.
+        Other columns, kept as text like the label's if `label` is given. The separator is one with which the header contains
+        the label or, without `label`, the first of these.
 
     Returns
     -------
     table : pandas.DataFrame
         The index counts the rows of the file from 0; column names are strings without white space around them.
     notes : list of str
-        Warnings of values that were converted or reinterpreted.
+        Warnings about values that were converted or reinterpreted.
 
     Raises
     ------
@@ -100,7 +101,7 @@ def read_table(path, label=None, decimal=None, as_text=(), raw=()):
         raise DataError(f"{path}: cannot be read as a table ({first_line(error)})") from None
     if not len(table):
         raise DataError(f"{path}: has no rows")
-    table.columns = _names(table.columns.map(str), label, path, notes)  # adds nothing where it was done above
+    table.columns = _names(table.columns.map(str), label, path, notes)  # changes nothing if it was done above
     if label is not None:
         notes += _row_of_names(table.columns, path)
     return table.reset_index(drop=True), notes
@@ -113,19 +114,19 @@ def how_to_convert(path):
 
 
 def separator_like(target, path, label):
-    """Return the separator of a new file of rows of a table: the table's own in a .csv of a .csv, else by its name."""
+    """Return the separator for rows of a table in a new file: the table's if both are .csv, else by the new file's name."""
     tabs = str(target).lower().endswith((".tsv", ".tsv.gz"))
     alike = not tabs and str(path).lower().endswith((".csv", ".csv.gz"))
     return "\t" if tabs else _text_of(Path(path), [label], [])[1] if alike else ","
 
 
 def composed(path, name):
-    """Return the name of a column as `read_table` has it: accents composed (NFC), in a .parquet as they are."""
+    """Return the name of a column as `read_table` returns it: with composed accents (NFC), unchanged for a .parquet."""
     return name if Path(path).suffix.lower() == ".parquet" else unicodedata.normalize("NFC", name)
 
 
 def _names(columns, label, path, notes):
-    """Return column names without white space around them; DataError if the label's name is there twice."""
+    """Return column names without white space around them; DataError if a name occurs twice."""
     columns = [composed(path, str(name)) for name in columns]
     stripped = [name.strip() for name in columns]
     if stripped != columns:
@@ -137,19 +138,19 @@ def _names(columns, label, path, notes):
 
 
 def _row_of_names(columns, path):
-    """Return the warning of names of columns that look like a row: most are numbers, and not 0, 1, 2 ... or 1990, 2000 ..."""
+    """Return the warning about column names that look like a row: mostly numbers, but not 0, 1, 2 ... or 1990, 2000 ..."""
     numbers = [name for name in columns if re.fullmatch(r"[+-]?\d+(\.\d+)*", name)]
     if len(numbers) <= len(columns) / 2 or len(numbers) < 2:
         return []
     whole = [int(name) for name in numbers if name.isdecimal()]
     if len(whole) == len(numbers) and len(set(np.diff(whole))) == 1 and whole[0] != whole[-1]:
         return []
-    return [f"{path}: the first line is taken as the names of the columns, such as {listed(list(map(repr, numbers)), 3)}: if "
+    return [f"{path}: the first line is used as the column names, such as {listed(list(map(repr, numbers)), 3)}: if "
             f"it is a row, write a line of names above it"]
 
 
 def json_lines(path):
-    """Yield the content of each line of a .jsonl that has any, a dict; DataError with the number of a line that is none."""
+    """Yield the dict in each non-empty line of a .jsonl; DataError with the line number if a line holds no dict."""
     for number, line in enumerate(path.read_text("utf-8-sig").split("\n"), start=1):
         if line.strip():
             try:
@@ -158,17 +159,17 @@ def json_lines(path):
                 raise DataError(f"{path}: line {number} cannot be read as JSON ({first_line(error)}): fix or remove "
                                 f"it") from None
             if not isinstance(content, dict):
-                raise DataError(f"{path}: line {number} is no JSON object {{name: value}}: fix or remove it")
-            if "\\ud" in line.casefold():  # half a character, as of a text that was cut
+                raise DataError(f"{path}: line {number} is not a JSON object {{name: value}}: fix or remove it")
+            if "\\ud" in line.casefold():  # half a character, as in a truncated text
                 content = {name: value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
                            if isinstance(value, str) else value for name, value in content.items()}
             yield content
 
 
 def _of_json(cells, as_text):
-    """Return the values [value] of a column of a .jsonl, NaN where a line lacks it, as a Series; integers stay integers.
+    """Return a column of a .jsonl as a Series, with missing values where a line lacks it; integers stay integers.
 
-    as_text: as strings that keep what is written.
+    cells: [value] for each line, NaN where it lacks the column; as_text: whether to return strings, other values as JSON.
     """
     import pandas as pd
 
@@ -183,7 +184,7 @@ def _of_json(cells, as_text):
 
 
 def _with_integers(table, path):
-    """Return the DataFrame of a .parquet whose integers beside missing values are integers: pandas makes floats of them."""
+    """Restore the columns of integers with missing values in the DataFrame of a .parquet, which pandas reads as floats."""
     import pandas as pd
     import pyarrow.parquet
 
@@ -197,7 +198,7 @@ def _with_integers(table, path):
 
 
 def _decoded_bytes(column):
-    """Return a column of bytes, as other programs write strings, as strings; other columns as they are."""
+    """Decode a column of bytes, as some programs write strings; return other columns unchanged."""
     if column.dtype != object or not (present := column.dropna()).map(type).isin([bytes]).all() or not len(present):
         return column
     return column.map(lambda value: value.decode("utf-8", "backslashreplace"), na_action="ignore")
@@ -206,17 +207,17 @@ def _decoded_bytes(column):
 def _text_of(path, named, notes):
     """Return (the text of a file without trailing separators, its separator); adds to notes what was detected.
 
-    named: the columns that the person has named, the label first.
+    named: the columns that the user has named, the label first.
     """
     label = named[0] if named else None
     raw = gzip.decompress(path.read_bytes()) if path.suffix.lower() == ".gz" else path.read_bytes()
     if (inside := _names_inside(raw)) and not any(name.startswith("xl/") for name in inside):
-        raise DataError(f"{path}: a .zip, whatever its name: unpack it, and give the table in it")
+        raise DataError(f"{path}: a .zip despite its name: unpack it, and give the table in it")
     if raw[:4] in (b"PK\x03\x04", b"\xd0\xcf\x11\xe0"):
         raise DataError(f"{path}: {how_to_convert(path)}")
     text = _decoded(raw, path, notes).rstrip("\x1a")
     text = text if "\n" in text else text.replace("\r", "\n")
-    above = re.match(r"(?:[ \t]*\r?\n)*(?:\"?sep=(.)\"?[ \t]*\r?\n)?", text)  # empty lines, and what Excel writes there
+    above = re.match(r"(?:[ \t]*\r?\n)*(?:\"?sep=(.)\"?[ \t]*\r?\n)?", text)  # empty lines, and Excel's line "sep=;"
     text, lines_above = _without_comments(text[above.end():], above[0].count("\n"), path, notes)
     lines = text.splitlines(keepends=True)
     sample = [line for line in lines[:200] if line.strip()]
@@ -264,7 +265,7 @@ def _without_comments(text, lines_above, path, notes):
 
 
 def _names_inside(raw):
-    """Return the names of the files in a .zip, [] if it is none or broken."""
+    """Return the names of the files in a .zip, [] if it is not a .zip or broken."""
     if raw[:4] != b"PK\x03\x04":
         return []
     with contextlib.suppress(zipfile.BadZipFile):
@@ -273,9 +274,9 @@ def _names_inside(raw):
 
 
 def _unquoted(text, separator, path, notes, lines_above):
-    """Return a text in which quotes that are letters of a field are quoted.
+    """Return the text with quotes that are ordinary characters of a field escaped.
 
-    Some programs never quote: a quote at the beginning of a field would join all rows up to the next one.
+    Some programs never quote: a quote at the beginning of a field would then join all rows up to the next quote.
     """
     if '"' not in text:
         return text
@@ -291,13 +292,13 @@ def _unquoted(text, separator, path, notes, lines_above):
     if not joined or len(rows) == len(lines):
         return text
     if any(len(line) != width for line in lines):
-        if all(len(row) == width for row in rows):  # a text of several lines, beside carelessly quoted ones
+        if all(len(row) == width for row in rows):  # a field of several lines, beside carelessly quoted ones
             return text
         place = text.find('"' + next(each for each in joined[0] if "\n" in each)[:20])
         line = lines_above + (strict.line_num if place < 0 else 1 + text[:place].count("\n"))
         raise DataError(f"{path}: line {line} has a quote that ends in another line: remove it, or write \"\" for a quote "
                         f"inside a quoted field")
-    notes.append(f"{path}: quotes are read as letters of the text: as marks around fields, they would join rows")
+    notes.append(f"{path}: quotes are read as ordinary characters: as marks around fields, they would join rows")
     out = io.StringIO()
     csv.writer(out, delimiter=separator, lineterminator="\n").writerows(
         [re.sub(r'^"(.*)"$', r"\1", field) for field in line] for line in lines)
@@ -309,7 +310,7 @@ def _decoded(raw, path, notes):
     if raw[:4] in (b"\xff\xfe\0\0", b"\0\0\xfe\xff"):
         notes.append(f"{path}: read as UTF-32")
         return raw.decode("utf-32")
-    zeros = [raw[start:4000:2].count(0) for start in (0, 1)]  # of a text without accents, every second byte of UTF-16
+    zeros = [raw[start:4000:2].count(0) for start in (0, 1)]  # in UTF-16 text without accents, every second byte
     if raw[:2] in (b"\xff\xfe", b"\xfe\xff") or max(zeros) > len(raw[:4000]) / 4:
         notes.append(f"{path}: read as UTF-16")
         marked = raw[:2] in (b"\xff\xfe", b"\xfe\xff")
@@ -320,7 +321,8 @@ def _decoded(raw, path, notes):
         import charset_normalizer
 
         western, encoding = raw.decode("cp1252", "replace"), "cp1252"
-        # In Western languages a letter beyond ASCII stands beside one of ASCII; read as such, other scripts are rows of them.
+        # In Western languages a non-ASCII letter is beside an ASCII letter; other scripts, read as cp1252, are rows of
+        # non-ASCII letters.
         beyond = [place for place, letter in enumerate(western) if ord(letter) > 127]
         beside = sum(western[place - 1:place + 2].encode("ascii", "ignore").isalpha() for place in beyond)
         if "\ufffd" in western or beside < 0.8 * len(beyond):

@@ -1,4 +1,4 @@
-"""The project's folder as a package: whatever else is called utils.py, `from incv import utils` is this project's."""
+"""The project's folder as a package: `from incv import utils` always imports this project's utils.py."""
 from pathlib import Path
 
 __path__ = [str(Path(__file__).resolve().parent.parent)]

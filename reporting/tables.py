@@ -1,4 +1,4 @@
-"""What the finished runs of a results folder measured, as tables: test accuracies, selections, theory.
+"""Make tables of the finished runs in a results folder: test accuracies, selections, theory.
 
     python -m incv.reporting.tables [FOLDER]          # another --results_dir; by default results
 
@@ -6,7 +6,7 @@ writes FOLDER/table.csv and table.md: mean and standard deviation over the runs 
 the published value; and, for settings with several methods, (dataset)/INCV_main_methods.png, the test accuracy by epoch.
 
 Tables start from `read_runs`, a DataFrame with a row per finished run; every number in a table comes from a run.
-benchmarks/ledger.py has those beside the published numbers.
+benchmarks/ledger.py puts them beside the published numbers.
 """
 import argparse
 import contextlib
@@ -27,12 +27,12 @@ from incv import data, noise, registry, utils
 from incv.reporting import figures
 from incv.runner import console, files, options
 
-# What may differ from the published experiment at full scale; such runs have separate rows.
+# Settings that may differ from the published experiment at full scale; such runs have separate rows.
 VARIANTS = {"precision", "assumed_ratio", "transition", "selection"}
 TO_MEMORISE = {"architecture", "epochs", "augmentation"}  # in Verify_Theory.py these may differ too
 COLUMNS = ["script", "dataset", "noise_pattern", "noise_ratio", "noise", "seed", "method", "not_as_published", "full_scale",
            "path", "provenance"]
-# What a damaged or foreign file may raise.
+# Errors that a damaged or foreign file may raise.
 DAMAGE = (utils.UserError, OSError, EOFError, zlib.error, ValueError, KeyError, IndexError, TypeError, AttributeError)
 
 
@@ -41,7 +41,7 @@ DAMAGE = (utils.UserError, OSError, EOFError, zlib.error, ValueError, KeyError, 
 def read_runs(results_dir):
     """Read the finished runs of all scripts in a results folder.
 
-    Runs of INCV_main.py without test data, which were tested on noisy labels, are left out: that is no test accuracy.
+    Runs of INCV_main.py without test data are left out: their accuracy on noisy labels is not a test accuracy.
 
     Returns
     -------
@@ -86,7 +86,7 @@ def read_runs(results_dir):
 
 
 def ignore(file, why):
-    """Name a file that is passed over, once."""
+    """Report a file that is ignored, once per command."""
     if console.first_time(("ignored", file)):
         print(f"ignored: {file} {why}", flush=True)
 
@@ -109,7 +109,7 @@ def _check(script, path, provenance):
 
 
 def _check_place(path, settings):
-    """Raise ValueError unless a run's folders and the seed in its name, which a copy may not fit, are those of its settings.
+    """Raise ValueError unless a run's folders and the seed in its name match its settings; those of a copy may not.
 
     Figures are written below the folder of the dataset: a name in the JSON must not lead elsewhere.
     """
@@ -148,11 +148,11 @@ def what_differs(provenance):
 def is_full_scale(script, provenance):
     """Return whether a run has the data, network, length and learning rates of the published one.
 
-    For Verify_Theory.py the data suffice: theory is about any network that has memorised its labels.
+    For Verify_Theory.py the data suffice: the theory holds for any network that has memorised its labels.
     """
     free = VARIANTS | {"method"} | (TO_MEMORISE if script == "Verify_Theory" else set())
     settings, differs = provenance["settings"], set(provenance["differs_from_published"]) - free
-    custom = "label" in settings.names  # a dataset of that name
+    custom = "label" in settings.names  # a custom dataset of that name
     return settings.dataset == "cifar10" and not custom and not differs
 
 
@@ -169,7 +169,7 @@ def accuracies(found):
 
     found: of `read_runs`. Returns a DataFrame, accuracies in per cent: accuracy and sd, mean and standard deviation over the
     runs (NaN for a single run) of the mean of the networks in the last epoch; pair_accuracy and pair_sd, of the averaged
-    probabilities of a pair; best_accuracy and best_sd, of the epoch with the best test accuracy, which test labels chose;
+    probabilities of a pair; best_accuracy and best_sd, of the epoch with the best test accuracy, chosen on test labels;
     mean10_accuracy and mean10_sd, of the mean over the last ten epochs; runs, their number; published, such as "85.08±0.43"
     or "".
     """
@@ -218,7 +218,7 @@ def accuracy_markdown(table):
 def write_accuracies(results_dir):
     """Write table.csv, table.md and the figures of the methods to the results folder, if there are runs.
 
-    A table.csv or table.md that is not of this project is kept: utils.UserError, after the other one is written.
+    A table.csv or table.md that this project did not write is kept; utils.UserError follows after the other one is written.
     """
     found = read_runs(results_dir)
     table, kept = accuracies(found), []
@@ -232,7 +232,7 @@ def write_accuracies(results_dir):
             else:
                 kept.append(str(file))
     if kept:
-        raise utils.UserError(f"{' and '.join(kept)}: not written by this project, and left alone; rename what is there")
+        raise utils.UserError(f"{' and '.join(kept)}: not written by this project, and therefore kept; rename it")
 
 
 def is_ours(file, table):
@@ -298,9 +298,9 @@ def read_theory(folder, settings_name):
 
     folder: (results folder)/(dataset)/(noise_pattern); settings_name: see `files.name_of_settings`.
     Returns {noise ratio: [run, by seed]}, ascending; a run has seed, table (DataFrame index, y, y_noisy, y_pred, memorised),
-    accuracy, LP, LR (NaN for the fraction of nothing), memorised (bool) and, for a noise pattern in a file, transition, else
+    accuracy, LP, LR (NaN if undefined), memorised (bool) and, for a noise pattern in a file, transition, else
     None. Folders not named by a noise ratio are ignored.
-    Runs whose JSON is damaged or does not fit the folder are named and ignored. Raises utils.UserError for a CSV that
+    Runs whose JSON is damaged or does not fit the folder are reported and ignored. Raises utils.UserError for a CSV that
     Verify_Theory.py has not written, or that has changed since.
     """
     found, csvs = {}, folder.glob(f"*/Verify_Theory_seed*{settings_name}.csv*")
@@ -346,8 +346,8 @@ def _read_theory_run(path):
 def draw_theory(folder, settings_name):
     """Draw the two figures of the theory from the CSVs, to folder/Verify_Theory_curves... and ..._confusion....png.
 
-    Arguments as for `read_theory`. Nothing is drawn if there are no CSVs, no curves for a noise pattern in a file, whose noise
-    ratio is fixed.
+    Arguments as for `read_theory`. Without CSVs nothing is drawn; for a noise pattern in a file, whose noise ratio is fixed,
+    no curves are drawn.
     """
     found = read_theory(folder, settings_name)
     if found:
@@ -361,8 +361,8 @@ def draw_theory(folder, settings_name):
 def differences_from_theory(folder, settings_name):
     """Return {noise ratio: {quantity: (mean over seeds - theory, standard error)}} of the runs of one setting.
 
-    Arguments as for `read_theory`. Runs that have not memorised are ignored; the standard error of one run and a difference
-    from the fraction of nothing are NaN.
+    Arguments as for `read_theory`. Runs that have not memorised are ignored; the standard error of one run and undefined
+    differences are NaN.
     """
     found = {}
     for ratio, of_ratio in read_theory(folder, settings_name).items():

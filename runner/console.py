@@ -1,4 +1,4 @@
-"""What a command says: progress with the time left, one-line errors, and what Ctrl-C does."""
+"""The output of a command: progress with the time left and one-line errors; and the handling of Ctrl-C."""
 import contextlib
 import math
 import os
@@ -12,7 +12,7 @@ from incv import utils
 
 
 def print_any_text():
-    """Let standard output and error escape what their encoding lacks, such as ± or a class name, instead of failing."""
+    """Make standard output and error escape characters that their encoding lacks, such as ±, instead of failing."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
@@ -21,7 +21,7 @@ def print_any_text():
 def run_command(prog, main, resumes=True):
     """Call main() and exit; print errors that the user can fix in one line on stderr, without a traceback.
 
-    resumes: whether the command, given again after an interruption, goes on where it stopped.
+    resumes: whether the command, repeated after an interruption, resumes where it stopped.
     """
     signal.signal(signal.SIGINT, interrupt)
     _told.clear()  # of another command of the same process, as in a notebook
@@ -38,9 +38,9 @@ def run_command(prog, main, resumes=True):
         try:
             sys.stdout.flush()
         except OSError:
-            _discard_output()  # Python would complain once more at its end
+            _discard_output()  # otherwise Python would report the error again at exit
     except KeyboardInterrupt:
-        # With --overwrite the same command would repeat what is finished.
+        # With --overwrite the same command would repeat finished runs.
         same = "the same command" + (" without --overwrite" if "--overwrite" in sys.argv else "")
         code, message = 130, f"interrupted; {same} resumes from the last finished epoch" if resumes else "interrupted"
     if sys.stdout.isatty():
@@ -79,16 +79,16 @@ class Progress:
     Parameters
     ----------
     quiet : bool
-        Whether to show nothing.
+        Whether to hide progress.
     number : int
         The number of runs.
     reported : pathlib.Path, optional
-        A file for the fraction of the run that is done, which another process reads.
+        A file for the finished fraction of the run, which another process reads.
 
     Attributes
     ----------
     finished : int
-        The number of finished runs, counted by whoever carries them out.
+        The number of finished runs; the caller increments it.
     where : str
         The last text, shown or not.
     """
@@ -98,7 +98,7 @@ class Progress:
         self.live, self.finished, self.where, self.bar = sys.stdout.isatty(), 0, "", None
 
     def show(self, fraction, text, end_of_epoch):
-        """Update the bar, after each batch. fraction: how much of the present run is done; text: where it is."""
+        """Update the bar, after each batch. fraction: the finished part of the current run; text: its stage."""
         if interrupt.pressed:
             raise KeyboardInterrupt
         if self.reported and end_of_epoch:
@@ -107,7 +107,7 @@ class Progress:
         self.where, done = text, self.finished + fraction
         if self.quiet:
             return
-        if self.bar is None:  # time is counted from here: the first batch includes the compilation and would mislead
+        if self.bar is None:  # time is measured from here, because the first batch includes the compilation
             self.bar = tqdm(desc=text, total=self.number, initial=done, smoothing=0, file=sys.stdout, dynamic_ncols=True,
                             mininterval=0.2, leave=False, delay=0 if self.live else math.inf, bar_format=(
                                 "{percentage:3.0f}%|{bar:10}| {remaining} left, {desc}" if self.live else

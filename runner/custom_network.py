@@ -1,9 +1,9 @@
-"""A custom network: a function in any Python file, as `--architecture FILE.py:FUNCTION` names it.
+"""Load a custom network: a function in any Python file, given as `--architecture FILE.py:FUNCTION`.
 
     def preact_resnet18(input_shape, num_classes, seed):        # returns a keras.Model: images in [0, 1] -> logits
         ...
 
-The command line looks for the function without running the file; `load` runs it when a run starts. models.py builds and
+The command line looks for the function without running the file; `load` runs it when a run starts. networks.py builds and
 checks the network.
 """
 import ast
@@ -48,7 +48,7 @@ def find(text):
 
 
 def load(file, architecture, checksum):
-    """Run a file, so that `build` finds its function, unless this process has.
+    """Run a file, unless this process has run it already, so that `build` finds its function.
 
     file: its path; architecture, checksum: the settings that `find` returned. Raises UserError if the file has changed
     since or its code fails.
@@ -57,7 +57,7 @@ def load(file, architecture, checksum):
         return
     if not Path(file).is_file() or _checksum(file) != checksum:
         raise utils.UserError(f"{file}: changed since the command started; rerun the same command")
-    folder = Path(file).resolve().parent  # what it imports may be beside it, whatever it is called
+    folder = Path(file).resolve().parent  # it may import modules beside it, whatever their names
     sys.path[:] = [str(folder), *(place for place in sys.path if Path(place).resolve() not in (folder, utils.PROJECT))]
     name = f"network_of_{Path(file).stem}"
     spec = importlib.util.spec_from_file_location(name, file)
@@ -80,7 +80,7 @@ def classes(architecture):
 
 
 def _told(file, call):
-    """Return call(); turn what it raises into one line with the place in the user's file."""
+    """Return call(); turn any exception into one line with the line number in the user's file."""
     try:
         return call()
     except (Exception, SystemExit) as error:

@@ -1,4 +1,4 @@
-"""The files of a run: names, lock, whole or not at all, checksums."""
+"""The files of a run: names, locks, atomic writing, checksums."""
 import contextlib
 import csv
 import gzip
@@ -23,7 +23,7 @@ class OtherVersion(utils.UserError):
 
 
 class OtherSettings(utils.UserError):
-    """The files at a run's path have other settings, and must not be lost."""
+    """The files at a run's path have other settings, and must be kept."""
 
 
 # --- names ------------------------------------------------------------------------------------------------------------
@@ -32,7 +32,7 @@ def result_path(results_dir, script, settings, changed):
     """Return the path of a run without an ending: results/(dataset)/(noise_pattern)/(noise_ratio)/(script)_seed(N)...
 
     For human labels results/(dataset)/human/(label set)/, for custom datasets results/(dataset)/given/. changed:
-    {setting: value}, what differs from the dataset's defaults and changes the result, all of it in the name.
+    {setting: value}, all that differs from the dataset's defaults and changes the result; the name contains it.
     """
     def named(setting, value):
         if isinstance(value, bool):
@@ -77,14 +77,14 @@ def files_of(path):
     endings = (".json", ".csv", ".csv.gz", "_index.csv", ".png", "_history.csv", "_history.png", "_network1.keras",
                "_network2.keras", "_out_of_fold.csv", "_left_out.csv", "_label_issues.csv", "_label_issues.png",
                "_classes.png", "_report.html", "_groups.csv")
-    predictions = path.parent.glob(f"{path.name}_predictions_*.csv*")  # by its networks
+    predictions = path.parent.glob(f"{path.name}_predictions_*.csv*")  # of its networks
     return [*(beside(path, ending) for ending in endings), *predictions]
 
 
 # --- files ------------------------------------------------------------------------------------------------------------
 
 def regular(file):
-    """Return the file; UserError if there is a folder, a device or a pipe, which would be waited for without end."""
+    """Return the file; UserError if it is a folder, a device or a pipe, reading which may never end."""
     if file.exists() and not file.is_file():
         raise utils.UserError(f"{file}: not a regular file; remove it")
     return file
@@ -101,10 +101,10 @@ def check_writable(folder):
 
 
 def write_whole(path, write, shared=False):
-    """Write a file by write(open binary file) so that it appears whole or not at all, even if the process is killed.
+    """Write a file atomically by write(open binary file): complete or not at all, even if the process is killed.
 
-    shared: whether several processes may write it at a time, under no run's lock; the last one wins. A planted link is not
-    followed.
+    shared: whether several processes may write it at a time, without the lock of a run; the last one wins. Links are
+    replaced, not followed.
     """
     partial = beside(path, f".{os.getpid()}.part" if shared else ".part")
     try:
@@ -128,13 +128,13 @@ def write_text(path, text):
 def write_table(path, table, sep=","):
     """Write a DataFrame as CSV: integers, True/False, LF line ends on all systems."""
     text = table.to_csv(index=False, lineterminator="\n", sep=sep)
-    if "\r" in text:  # in a name: Python's csv quotes it only if told to
+    if "\r" in text:  # Python's csv quotes it only if told to
         text = table.to_csv(index=False, lineterminator="\n", sep=sep, quoting=csv.QUOTE_NONNUMERIC)
     write_text(path, text)
 
 
 def write_json(path, provenance):
-    """Write a run's JSON, by which it counts as finished: it comes last. Adds checksums of what later commands read."""
+    """Write a run's JSON, with checksums of what later commands read. It is written last and marks the run as finished."""
     checksums = {ending: checksum(beside(path, ending)) for ending in CHECKED if beside(path, ending).is_file()}
     write_text(beside(path, ".json"), json.dumps(
         provenance | {"settings": provenance["settings"].to_json(), "checksums": checksums}, indent=2) + "\n")
@@ -143,7 +143,7 @@ def write_json(path, provenance):
 def read_json(path):
     """Return the content of a run's JSON, a dict whose settings are Settings.
 
-    ValueError if it has no settings, OtherVersion if it has some that no run has, UserError if it was edited.
+    ValueError if it has no settings, OtherVersion if it has unknown ones, UserError if it is damaged.
     """
     try:
         found = json.loads(regular(beside(path, ".json")).read_text())
@@ -198,13 +198,13 @@ def is_finished(path, settings):
 
 
 def how_written(path):
-    """Return what `revision.difference` says about the finished run of this path, as an addition to a line."""
+    """Return the note of `revision.difference` on the finished run of this path, to append to a line."""
     note = revision.difference(read_json(path).get("code_revision"))
     return note and f"; {note}"
 
 
 def remove_results(path):
-    """Remove the files of a finished run, its JSON first: what a kill leaves does not count as finished."""
+    """Remove the files of a finished run, its JSON first: the files that an interruption leaves do not count as finished."""
     for file in files_of(path):
         file.unlink(missing_ok=True)
 

@@ -7,7 +7,7 @@ from incv.runner import custom_network
 
 
 def build_custom(architecture, input_shape, num_classes, seed):
-    """Build a custom network and check it. Its weights follow from the seed, whether the function uses it or not."""
+    """Build a custom network and check it. Its weights depend on the seed even if the function ignores it."""
     with utils.native_stderr_silenced():  # on JAX too, Keras imports TensorFlow to seed it, if it is installed
         keras.utils.set_random_seed(seed)
     network = custom_network.build(architecture, input_shape, num_classes, seed)
@@ -20,7 +20,7 @@ def build_custom(architecture, input_shape, num_classes, seed):
         fits = network.inputs[0].shape[1:] == input_shape and len(network.inputs) == len(network.outputs) == 1
         outputs = np.asarray(network(np.random.default_rng(0).random((4, *input_shape), dtype=np.float32), training=False))
     except Exception as error:  # whatever the layers of a user's network raise
-        raise utils.UserError(f"{architecture} takes no samples of shape {input_shape} "
+        raise utils.UserError(f"{architecture} rejects samples of shape {input_shape} "
                               f"({' '.join(str(error).split())[:200]})") from None
     if not fits or network.output_shape != (None, num_classes):
         raise utils.UserError(f"{architecture} returned a network from {network.input_shape} to "
@@ -36,7 +36,7 @@ def build_custom(architecture, input_shape, num_classes, seed):
 
 
 def build_for_run(settings, dataset, *stage, masked=False):
-    """Build the network that a run's settings name for a data.Dataset; (seed, *stage) decides its initial weights.
+    """Build the network that a run's settings name for a data.Dataset; (seed, *stage) determines its initial weights.
 
     masked: whether it may have the second input of `resnet32`.
     """

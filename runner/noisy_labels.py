@@ -3,8 +3,7 @@
     np.save("pairs.npy", transition)                            # float [c, c], row i: where the labels of class i go
     transition, settings = read("pairs.npy", [5000] * 10)       # for --noise_pattern pairs.npy
 
-The noise ratio, and as which of the published patterns INCV treats the noise, are computed from the matrix, and so is the
-theory (`noise.theory_of`).
+The matrix also determines the noise ratio, whether INCV treats the noise as sym or asym, and the theory (`noise.theory_of`).
 """
 import dataclasses
 import hashlib

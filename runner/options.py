@@ -15,7 +15,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def number(kind, low, high=None):
-    """Return a converter for argparse, text -> int or float (`kind`) in [low, high]; no count is above a million."""
+    """Return a converter for argparse, text -> int or float (`kind`) in [low, high]; by default int is at most a million."""
     high = high if high is not None else 10 ** 6 if kind is int else float("inf")
     bounds = f"from {low} to {high}" if high < float("inf") else f"of at least {low}"
 
@@ -51,14 +51,14 @@ def parser(description, defaults, custom=False):
     description : str
     defaults : {kind of dataset: {option: default}}
         The script's defaults; source.Facts lists the kinds. A default may be a function of the number of samples and the batch
-        size, that of the batch size one of the shape.
+        size; for the batch size, a function of the sample shape.
     custom : bool
         Whether the script accepts custom datasets and human labels.
     """
     def default(option):
         general, digits = defaults["cifar10"][option], defaults["digits"][option]
         others = {defaults[kind][option] for kind in ("images", "small_images", "table") if kind in defaults}
-        described = "16 to 128, by their pixels" if option == "batch_size" else "as many as make enough steps"
+        described = "16 to 128, by image size" if option == "batch_size" else "as many as make enough steps"
         others = {described} if any(map(callable, others)) else others - {general} if len(others) == 1 else set()
         others = [f"for digits {digits}"] * (digits != general) + [f"for custom datasets {each}" for each in others]
         return "; ".join([f"default: {general}", *others])
@@ -75,19 +75,19 @@ def parser(description, defaults, custom=False):
                             "labels, where they are known (empty: unknown), used for scoring only")
         parser.add_argument("--drop", nargs="+", metavar="COLUMN", help="for tables and lists of pictures: columns not to use")
         parser.add_argument("--decimal", choices=(",", "."), metavar="SEP", help="for tables: the decimal separator, comma or "
-                            "point, where it is not clear")
+                            "point, if it is ambiguous")
         parser.add_argument("--decisions", nargs="+", metavar="FILE", help="for custom datasets: lists of label issues "
-                            "(..._label_issues.csv) in whose column decision you wrote keep, drop or the right class")
-        parser.add_argument("--group", metavar="COLUMN|NAME|folder", help="samples with the same value in this column of a "
-                            "table or array of an .npz, for folders in the same subfolder of a class, belong together, such "
-                            "as those of one patient: no network predicts what it was trained on a part of")
+                            "(..._label_issues.csv) with keep, drop or the right class in their column decision")
+        parser.add_argument("--group", metavar="COLUMN|NAME|folder", help="samples that belong together, such as "
+                            "those of one patient: they share a value in this column of a table or array of an .npz or, for "
+                            "folders, a subfolder of a class; no network predicts a group that it was trained on")
         parser.add_argument("--images", metavar="DIR", help="for lists of pictures (a column of file names): the folder "
-                            "that the names begin in (default: that of the list)")
-        parser.add_argument("--classes", type=number(int, 2), metavar="N", help="for lists of pictures: use the first N "
-                            "classes only, in the order of numbers, of a .parquet's metadata or of the alphabet")
+                            "that the names are relative to (default: that of the list)")
+        parser.add_argument("--classes", type=number(int, 2), metavar="N", help="for lists of pictures: use only the "
+                            "first N classes, in numerical, alphabetical or, for a .parquet, its metadata's order")
         parser.add_argument("--label_issues", action=argparse.BooleanOptionalAction, help="after INCV, predict every label by "
-                            "networks trained on trusted labels, rank the label issues by it, and judge the list (default: "
-                            "for custom datasets); without it they follow from INCV's own predictions")
+                            "networks trained on trusted labels, rank the label issues, and judge the list (default: for "
+                            "custom datasets); without it, label issues follow from INCV's own predictions")
         parser.add_argument("--inspect", action="store_true", help="print what would be read, and train nothing")
         parser.add_argument("--image_size", type=number(int, 4, 1024), metavar="N", help="for folders and lists of "
                             "pictures: resize images to N x N pixels "
@@ -118,7 +118,7 @@ def parser(description, defaults, custom=False):
         if option in defaults["cifar10"]:
             parser.add_argument(f"--{option}", type=number(int, 1), metavar="N", help=f"{text} ({default(option)})")
     parser.add_argument("--learning_rate", type=number(float, 1e-8, 10), metavar="RATE", help="initial learning rate of Adam; "
-                        f"later ones, in proportion, as published ({default('learning_rate')})")
+                        f"the published schedule is scaled to it ({default('learning_rate')})")
     parser.add_argument("--subset", type=number(int, 1), metavar="N",
                         help="use a class-balanced subset of N training samples (default: all)")
     tables = [name for name, kind in registry.ARCHITECTURES.items() if kind == "table"]

@@ -15,7 +15,7 @@ from incv.custom_data.source import Facts, Source
 from incv.runner import custom_network, files, noisy_labels
 from incv.runner.settings import Settings
 
-# Settings of a run that say more about its noise or its network than the options do, and do not differ between scripts.
+# Settings that describe a run's noise or network in more detail than the options; they are the same for all scripts.
 DETAILS = ("noise_pattern", "noise_ratio", "label_set", "labels_checksum", "noise_checksum", "treated_as",
            "architecture_checksum")
 OF_CUSTOM = ("label", "image_size", "drop", "decimal", "decisions", "group", "images", "true_label", "classes", "test_list",
@@ -24,9 +24,9 @@ OF_CUSTOM = ("label", "image_size", "drop", "decimal", "decisions", "group", "im
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A run that is to be carried out.
+    """A planned run.
 
-    path: of its files, without an ending (`files.result_path`); results_dir: that the path is in; deadline: seconds since 1970
+    path: of its files, without an ending (`files.result_path`); results_dir: contains the path; deadline: seconds since 1970
     (`checkpoint.check_time`); overwrite: whether an unfinished run of other settings may be replaced; transition: of a noise
     pattern in a file (noisy_labels.py), float [c, c]; network: the file of a custom network (custom_network.py); selection:
     path of the INCV run of --selection.
@@ -65,7 +65,7 @@ def plan(script, parser, defaults, schedule, methods=None):
     """
     args = parser.parse_args()
     for option in [option for option, value in vars(args).items() if isinstance(value, str) and not value.strip()]:
-        parser.error(f"--{option}: the value is empty")  # as a shell makes of an unset variable
+        parser.error(f"--{option}: the value is empty")  # as from an unset variable of a shell
     deadline, source = None if args.time_limit is None else time.time() + 60 * args.time_limit, _source(args)
     if args.inspect:
         sys.exit(print("\n".join(inspect(source))))
@@ -143,16 +143,16 @@ def _source(args):
 
 
 def inspect(source):
-    """Return lines that say what a source.Source would be read as."""
+    """Return lines that describe how a source.Source would be read."""
     facts = source.facts
     return load.inspect(source) if source.path is not None else [
         f"{facts.name}: {facts.size} training samples of {' × '.join(map(str, facts.shape))}, {facts.num_classes} classes"]
 
 
 def _noise(args, parser, source):
-    """Check the options that say where noisy labels come from; return (their settings of a run, [noise ratio or None]).
+    """Check the options of noisy labels; return (the settings of a run that they determine, [noise ratio or None]).
 
-    Two more entries, labels (a file of human labels) and transition (float [c, c], of a file), are no settings.
+    Two entries are not settings: labels (a file of human labels) and transition (float [c, c], from a file).
     """
     custom, human = source.path is not None, args.noise_pattern == "human"
     own = noisy_labels.is_file(args.noise_pattern)
@@ -199,7 +199,7 @@ def one_run(script, source, noisy, seed, threads, chosen, defaults, schedule, re
 
 
 def _resolved(chosen, usual, facts):
-    """Return ({option: default}, {option: value}) of a dataset. chosen, usual: of `one_run`, usual those of its kind."""
+    """Return ({option: default}, {option: value}) of a dataset. chosen: as for `one_run`; usual: the defaults of its kind."""
     usual, chosen = dict(usual), dict(chosen)
     if callable(usual["batch_size"]):
         usual["batch_size"] = usual["batch_size"](facts.shape)
@@ -228,7 +228,7 @@ def _settings(source, noisy, seed, threads, options, schedule):
 
 
 def _changed_besides(settings, source):
-    """Return {setting: value} of what belongs in a run's name beside the options of its script."""
+    """Return the {setting: value} that a run's name contains besides the options of its script."""
     changed = {"backend": settings.backend} if settings.backend != utils.BACKENDS[0] else {}
     if source.path is None:
         return changed

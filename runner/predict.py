@@ -1,4 +1,4 @@
-"""What the saved networks of a finished run predict for other samples."""
+"""Predict other samples with the saved networks of a finished run."""
 from pathlib import Path
 
 import numpy as np

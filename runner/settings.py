@@ -1,4 +1,4 @@
-"""The settings of a run: what determines its result. By them a run is named, found again and resumed."""
+"""The settings of a run: they determine its result, and identify the run when it is named, found or resumed."""
 import dataclasses
 
 
@@ -7,10 +7,10 @@ class Settings:
     """The settings of a run of any script; a setting that a run does not have is None, and not in its JSON.
 
     dataset_checksum, labels_checksum, noise_checksum, architecture_checksum, test_checksum and selection_checksum identify the
-    content of what a run reads; decisions identifies those of a person (`decisions.checksum`).
+    content of what a run reads; decisions identifies the decisions of a person (`decisions.checksum`).
     """
 
-    # The labels. noise_ratio: None for labels as given; treated_as: the pattern by which INCV goes, of a matrix in a file.
+    # The labels. noise_ratio: None for labels as given; treated_as: the pattern that INCV assumes for a matrix in a file.
     dataset: str | None = None
     noise_pattern: str | None = None
     noise_ratio: float | None = None
@@ -59,7 +59,7 @@ class Settings:
     test_images: str | None = None
     test_checksum: str | None = None
 
-    names: tuple = dataclasses.field(default=(), repr=False)  # of those that the run has, in the order of its JSON
+    names: tuple = dataclasses.field(default=(), repr=False)  # of the settings that the run has, in the order of its JSON
 
     @classmethod
     def from_json(cls, found):
@@ -74,7 +74,7 @@ class Settings:
         return {name: getattr(self, name) for name in self.names}
 
     def having(self, **settings):
-        """Return these settings with others in the place of some, or in addition."""
+        """Return these settings with some replaced or added."""
         return dataclasses.replace(self, **settings, names=tuple(dict.fromkeys([*self.names, *settings])))
 
     def differences(self, found):

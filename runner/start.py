@@ -34,7 +34,6 @@ class Started:
     provenance: Callable
 
 
-
 def start_run(plan, published, progress, schedule):
     """Start or resume a run: its data, its noisy labels, its checkpoint, the backend. Returns Started.
 
@@ -97,7 +96,7 @@ def start_run(plan, published, progress, schedule):
                 "learning_rates": utils.changes_of_learning_rate(utils.schedule(schedule, settings), settings.epochs),
                 **({} if plan.transition is None else {"transition_matrix": plan.transition.tolist()})}
 
-    of_labels = "their labels" if known is None or known.all() else f"the {known.sum()} labels of known truth"
+    of_labels = "their labels" if known is None or known.all() else f"the {known.sum()} labels with known truth"
     label_note = "labels as given (" if flipped is None else (
         f"{flipped} of {of_labels} {'flipped' if dataset.given is None else 'wrong'} ({files.name_of_noise(settings)}, ")
     if settings.treated_as and not path.name.startswith("Verify_Theory"):

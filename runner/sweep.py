@@ -34,9 +34,9 @@ def carry_out(script, run, planned, n_jobs=1, scheduler=None, threads=None, quie
     threads : int, optional
         CPU threads of a run; by default see `utils.default_threads`.
     quiet : bool
-        Whether to show no progress.
+        Whether to hide progress.
     draw : callable, optional
-        ``draw(at_end)`` updates what is drawn from all runs: after each but the last, and at the end.
+        ``draw(at_end)`` updates the figures of all runs: after each run but the last, and at the end.
 
     Raises
     ------
@@ -81,7 +81,7 @@ def carry_out(script, run, planned, n_jobs=1, scheduler=None, threads=None, quie
                 complain(wrong)  # the runs matter more; if the error stays, the last drawing fails too
     if stopped:
         where = f" at {progress.where.split(' loss ')[0]}" if len(planned) == 1 and progress.where else ""
-        progress.say(f"stopped by --time_limit{where}: {stopped} of {len(planned)} runs to finish; the same command resumes")
+        progress.say(f"stopped by --time_limit{where}: {stopped} of {len(planned)} runs unfinished; the same command resumes")
     if draw and len(planned) > failed + stopped:
         draw(at_end=True)
     if failed:
@@ -101,7 +101,7 @@ def _is_finished(settings, path):
 
 
 def _check_before_removing(plan):
-    """Raise an error if runs cannot start: nothing is removed before the data are there and time is left."""
+    """Raise an error if runs cannot start, so that no result is removed in vain."""
     files.check_writable(plan.path.parent)
     if plan.source.path is None:
         data.load(plan.source.facts.name, plan.source.data_dir)
@@ -126,7 +126,7 @@ def remove_result(path):
 
 
 def _with_one_number_of_threads(missing, threads, n_jobs):
-    """Return the plans with one number of threads, which a process cannot change.
+    """Return the plans with the same number of threads, because a process cannot change it.
 
     It is --threads, else that of a run started earlier, else the dataset's default.
     """

@@ -69,7 +69,7 @@ def in_workers(script, missing, at_once, scheduler, progress):
 
     source = missing[0].source  # the same for all runs of a sweep
     if source.facts.name in data.CIFAR and source.path is None:
-        data.load(source.facts.name, source.data_dir)  # one process downloads, or finds out that it cannot
+        data.load(source.facts.name, source.data_dir)  # one process downloads, or reports that it cannot
         source = dataclasses.replace(source, data_dir=str(Path(source.data_dir or data.DEFAULT_FOLDER).absolute()))
     os.environ["PYTHONWARNINGS"] = ",".join(filter(None, [os.environ.get("PYTHONWARNINGS"), _TRACKER_TIDIES_UP]))
     lost, backend = concurrent.futures.BrokenExecutor, {"backend": "loky", "n_jobs": at_once}
@@ -89,15 +89,15 @@ def in_workers(script, missing, at_once, scheduler, progress):
                 yield path, error
         except lost as wrong:
             raise utils.UserError(f"the workers were lost ({type(wrong).__name__}; killed, or out of memory?): the same "
-                                  f"command resumes; fewer at a time need less memory") from None
+                                  f"command resumes; fewer runs at a time need less memory") from None
 
 
-# After Ctrl-C joblib's resource tracker removes what the workers left, and need not say so.
+# After Ctrl-C joblib's resource tracker removes what the workers left; its warning is not needed.
 _TRACKER_TIDIES_UP = "ignore:resource_tracker:UserWarning"
 
 
 def _portable_work(folder, parent, code):
-    """Return what a worker does for a run; as a nested function it is sent whole, to workers that lack our modules.
+    """Return the function that a worker calls for a run. Nested, it is pickled whole, for workers without our modules.
 
     folder: the one that contains incv/, also on the worker; parent, code: see `work`.
     """
@@ -113,8 +113,8 @@ def _portable_work(folder, parent, code):
 def work(script, plan, parent, code):
     """Carry out one run in a worker; return (path, what it printed, the error or None).
 
-    plan: planning.Plan, pickled, which a worker can read once it knows where our modules are; parent: the process without
-    which the work is given up, None for none; code: its revision, which an old worker may have loaded in another state.
+    plan: a pickled planning.Plan, which a worker can read once it can import our modules; parent: the process whose end also
+    ends this one, or None; code: the expected revision of the code, since an old worker may have loaded another.
     """
     said, error, plan = io.StringIO(), None, pickle.loads(plan)
     with _one_at_a_time, _given_up_without(parent), contextlib.redirect_stdout(said):
@@ -136,7 +136,7 @@ _one_at_a_time = threading.Lock()  # a backend, standard output and Keras's name
 
 @contextlib.contextmanager
 def _given_up_without(parent):
-    """End this process at once if its parent is gone: nobody waits, and runs must not stay locked."""
+    """End this process at once if its parent is gone: nobody waits for it, and runs must not stay locked."""
     done = threading.Event()
 
     def watch():
@@ -155,7 +155,7 @@ def _given_up_without(parent):
 
 @contextlib.contextmanager
 def _watching(paths, progress):
-    """Show how far the runs of these paths are, from the file beside each that its worker writes."""
+    """Show the progress of the runs at these paths, from the file that each worker writes beside its run."""
     for path in paths:
         files.beside(path, ".progress").unlink(missing_ok=True)  # of a killed sweep
     done = threading.Event()
@@ -184,7 +184,7 @@ def _watching(paths, progress):
 # --- a cluster --------------------------------------------------------------------------------------------------------
 
 def check_scheduler(address):
-    """Raise UserError unless a Dask scheduler answers there. (A Dask client waits forever for anything else.)"""
+    """Raise UserError unless a Dask scheduler answers at this address. (Otherwise a Dask client would wait forever.)"""
     if importlib.util.find_spec("distributed") is None:
         raise utils.UserError("--scheduler needs dask.distributed, which is not installed: pip install distributed")
     otherwise = "start 'dask scheduler', or use --n_jobs"

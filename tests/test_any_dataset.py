@@ -171,7 +171,7 @@ def test_columns_that_give_the_label_away_or_count_rows_are_not_used(tmp_path, n
     numbers.assign(**{name: traps[name] for name in traps}).to_csv(tmp_path / "t.csv", index=False)
     dataset, warnings = read(tmp_path / "t.csv")
     assert same_features(dataset, numbers) and all(f"column {name!r}" in warnings for name in traps)
-    assert "'copy' says the same as the label" in warnings and "'number' counts the rows" in warnings
+    assert "'copy' duplicates the label" in warnings and "'number' counts the rows" in warnings
     almost = codes.where(numbers.index != 5, 3)
     numbers.assign(almost=almost).to_csv(tmp_path / "leak.csv", index=False)
     assert "column 'almost' alone predicts" in read(tmp_path / "leak.csv")[1]
@@ -201,7 +201,7 @@ def test_a_column_that_is_no_label_is_refused(tmp_path, numbers):
     for name, values in (("v0", None), ("id", [f"C{n:05d}" for n in range(N)])):
         (numbers if values is None else numbers.assign(id=values)).to_csv(tmp_path / "t.csv", index=False)
         refused(tmp_path / "t.csv", ["60 different values in 60 samples are numbers or names, not classes" if name == "id" else
-                                     "60 different numbers in 60 samples are a quantity, and classes are checked"], name)
+                                     "60 different numbers in 60 samples are a quantity, not classes"], name)
     numbers.assign(rare=["x", "y"] * 28 + list("abcd")).to_csv(tmp_path / "rare.csv", index=False)
     assert read(tmp_path / "rare.csv", "rare")[0].class_names.tolist() == ["x", "y"]
     rare = ["x", "y"] * 28 + ["a", "a", "b", "b"]
@@ -216,7 +216,7 @@ def test_a_quantity_is_refused(tmp_path, values):
     """Numbers of which most are different, or many with fractions, as integers, floats and text with decimal commas."""
     y = values(np.random.default_rng(0))
     x = np.random.default_rng(1).normal(size=(len(y), 3))
-    words = f"{len(np.unique(y))} different numbers in {len(y)} samples are a quantity, and classes are checked here"
+    words = f"{len(np.unique(y))} different numbers in {len(y)} samples are a quantity, not classes"
     with pytest.raises(data.DataError, match=words):
         find_label_issues(x, y, LogisticRegression())
     table = pd.DataFrame(x).assign(kind=y)
@@ -247,7 +247,7 @@ def test_several_classes_at_once_are_said(tmp_path, numbers, both):
 
 def test_arrays_read_as_grey_pictures_are_said(tmp_path):
     rng = np.random.default_rng(0)
-    for shape, said in (((50, 2), "grey pictures of 50 × 2 pixels"), ((8, 8), None), ((50, 2, 1), None), ((9,), None)):
+    for shape, said in (((50, 2), "grey images of 50 × 2 pixels"), ((8, 8), None), ((50, 2, 1), None), ((9,), None)):
         np.savez(tmp_path / "a.npz", x=rng.normal(size=(20, *shape)), y=np.arange(20) % 2)
         warnings = read(tmp_path / "a.npz", None)[1]
         assert said in warnings and "numpy.reshape(x, (len(x), -1))" in warnings if said else not warnings
@@ -272,7 +272,7 @@ def test_white_space_and_classes_that_differ_little(tmp_path, numbers):
     dataset, warnings = read(tmp_path / "t.csv")
     assert dataset.class_names.tolist() == ["CAT", "DOG", "EEL", "cat", "dog", "eel"]
     assert "white space around column names" in warnings and "white space around 9 of them" in warnings
-    assert "the classes 'CAT' and 'cat' differ by case" in warnings
+    assert "the classes 'CAT' and 'cat' differ only by case" in warnings
     numbers.assign(kind=np.where(numbers.index % 4 == 0, "1.0", "1")).to_csv(tmp_path / "n.csv", index=False)
     assert "the classes '1' and '1.0'" in read(tmp_path / "n.csv")[1]
 
@@ -338,7 +338,7 @@ def test_arrays_by_their_usual_names(tmp_path, names):
     np.savez(tmp_path / "a.npz", **dict(zip(names, (X, Y), strict=True)))
     dataset, warnings = read(tmp_path / "a.npz", None)
     assert (dataset.x_train[..., 0] == X).all() and (dataset.given == Y).all()
-    assert f"the samples are the array {names[0]!r}, the labels {names[1]!r}" in warnings
+    assert f"the samples are read from array {names[0]!r}, the labels from {names[1]!r}" in warnings
 
 
 def test_arrays_that_are_not_there(tmp_path):
@@ -392,7 +392,7 @@ def test_photographs_are_turned_as_their_exif_says(tmp_path, turned, how):
         image.transpose(how).save(place, exif=exif)
 
     dataset, warnings = read(folder(tmp_path / "turned", save), None)
-    assert (dataset.x_train == upright).all() and "6 images turned as their EXIF says" in warnings
+    assert (dataset.x_train == upright).all() and "6 images oriented by their EXIF data" in warnings
 
 
 def test_transparent_images_lie_on_white(tmp_path):
@@ -402,7 +402,7 @@ def test_transparent_images_lie_on_white(tmp_path):
 
     dataset, warnings = read(folder(tmp_path, save), None)
     assert (dataset.x_train[:, :4] == 255).all() and (dataset.x_train[:, 4:] < 255).any()
-    assert "6 images laid on white" in warnings
+    assert "6 images drawn on white" in warnings
     palette = Image.fromarray(np.zeros((8, 8), np.uint8), "P")
     palette.putpalette([10, 20, 30])
     palette.save(tmp_path / "p" / "a" / "9.png", transparency=0)
@@ -506,7 +506,7 @@ def test_labels_that_were_read_before(tmp_path, numbers, kind):
     for name in ("t.csv", "t.parquet"):
         dataset, warnings = read(tmp_path / name)
         assert dataset.num_classes == 2 and same_features(dataset, numbers.assign(kind=""))
-        told = ["1 of 2 classes with fewer than 5 samples, whose labels can hardly be checked: 'rare' (3)"] * ("rare" in kind)
+        told = ["1 of 2 classes have fewer than 5 samples; their labels can hardly be checked: 'rare' (3)"] * ("rare" in kind)
         assert warnings.split(": ", 2)[2:] == told if told else not warnings
 
 

@@ -283,7 +283,7 @@ def test_true_labels_in_a_column(tmp_path):
     result = run(["--dataset", "t.csv", *options, "--true_label", "truth"], tmp_path)
     assert result.code == 0 and result.err == "", result.err
     wrong = (given != kinds) & known
-    assert f"{wrong.sum()} of the 150 labels of known truth wrong" in result.out
+    assert f"{wrong.sum()} of the 150 labels with known truth wrong" in result.out
     base = tmp_path / "results/t/given/INCV_seed0_epochs6_true_label_truth.json"
     provenance = json.loads(base.read_text())
     assert (provenance["flipped"], provenance["true_labels_known"]) == (wrong.sum(), 150)
@@ -310,9 +310,9 @@ def test_true_labels_that_cannot_be_used(tmp_path):
     table = mixed_table(60)[0].assign(kind=["cat", "dog"] * 30, truth=["cat", "emu"] * 30, nothing="")
     table.to_csv(tmp_path / "t.csv", index=False)
     options = ["--dataset", "t.csv", "--label", "kind", "--true_label"]
-    refused([*options, "truth"], tmp_path, "'emu'", "no classes of the given labels")
+    refused([*options, "truth"], tmp_path, "'emu'", "not classes of the given labels")
     refused([*options, "kind"], tmp_path, "--label")
-    refused([*options, "nothing"], tmp_path, "no sample has one")
+    refused([*options, "nothing"], tmp_path, "all are missing")
     refused([*options, "nowhere"], tmp_path, "no column 'nowhere'")
     refused(["--dataset", "digits", "--true_label", "truth"], tmp_path, "custom datasets")
 

@@ -131,13 +131,13 @@ def test_groups_have_names_of_any_kind_or_none():
     labels = y.astype(object)
     labels[5] = None
     for given in (names, pd.Series(names, index=np.arange(80)[::-1]), np.array(names, dtype=object)):
-        with pytest.warns(UserWarning, match="9 of 79 samples without a group"):
+        with pytest.warns(UserWarning, match="9 of 79 samples have no group"):
             table = find_label_issues(x, labels, LogisticRegression(), groups=given)
         assert table["group"].isna().sum() == 9 and table["group"][5] == "p1" and table["status"][5] == "not checked"
-    for bad, words in ((names[1:], "groups has shape"), (np.zeros((80, 2)), "groups has shape"), (["a"] * 80, "of one group")):
+    for bad, words in ((names[1:], "groups has shape"), (np.zeros((80, 2)), "groups has shape"), (["a"] * 80, "in one group")):
         with pytest.raises(data.DataError, match=words):
             find_label_issues(x, y, LogisticRegression(), groups=bad)
-    with pytest.warns(UserWarning, match=r"fewer than 5 groups, whose labels can hardly be checked: '2' \(1\)"):
+    with pytest.warns(UserWarning, match=r"fewer than 5 groups can hardly be checked: '2' \(1\)"):
         find_label_issues(x, np.where(patient == 3, 2, y), LogisticRegression(), groups=patient)
 
 
@@ -205,7 +205,7 @@ def test_a_person_decides_about_patients(table):
     folder, command, wrong, result = table
     base = folder / "results/t/given/INCV_seed0_epochs8_iterations1_group_patient"
     listed = pd.read_csv(f"{base}_groups.csv", dtype=str, keep_default_na=False)
-    assert "_groups.csv" in result.out and "1 of 360 samples without a group" in result.out
+    assert "_groups.csv" in result.out and "1 of 360 samples have no group" in result.out
     assert len(listed) == 60 and listed["group_margin"].astype(float).is_monotonic_decreasing
     every = pd.read_csv(f"{base}_out_of_fold.csv")
     worst = every[every["group"] == listed["group"][0]]
@@ -233,7 +233,7 @@ def test_a_person_decides_about_patients(table):
     chained = load.load_dataset(dataclasses.replace(source, decisions=[str(folder / "mine.csv"), str(folder / "row.csv")]))
     assert len(chained.given) == 353 and sample not in chained.names
     for change, options, words in (({"group": "p999"}, {}, "group 'p999' is not in the dataset"),
-                                   ({"given": "dead"}, {}, "in the list 'dead'"),
+                                   ({"given": "dead"}, {}, "'dead' in the list"),
                                    ({}, {"group": None}, "give the --group of the run that wrote this list")):
         listed.loc[:0].assign(**change).to_csv(folder / "bad.csv", index=False)
         with pytest.raises(data.DataError, match=words):
@@ -290,7 +290,7 @@ def test_groups_of_an_array(tmp_path):
         with pytest.raises(data.DataError, match="its other arrays are 'subject', 'weight'"):
             load.load_dataset(tmp_path / "a.npz", group=name)
     result = run(["--dataset", "a.npz", "--group", "subject", "--inspect"], tmp_path)
-    assert "groups by 'subject': 60, of 6 to 6 samples" in result.out, result.err
+    assert "groups by 'subject': 60, with 6 to 6 samples" in result.out, result.err
 
 
 def test_groups_of_a_folder(tmp_path):

@@ -103,7 +103,7 @@ def decided(folder, text):
 def test_decisions_about_pictures_are_by_row_and_name(pictures):
     header = "sample,row,given,decision\n"
     assert facts(pictures, decisions=decided(pictures, header + "pics/5.png,5,b,drop\n")).size == 23
-    with pytest.raises(data.DataError, match="'pics/10.png' then, and is 'pics/5.png' now"):
+    with pytest.raises(data.DataError, match="'pics/10.png' in the list, and is 'pics/5.png' now"):
         facts(pictures, decisions=decided(pictures, header + "pics/10.png,5,b,drop\n"))
     with pytest.raises(data.DataError, match="has no column 'row'"):
         facts(pictures, decisions=decided(pictures, "sample,given,decision\n5,b,drop\n"))
@@ -171,7 +171,7 @@ def test_pages_after_the_first_are_told(pictures):
     table.to_csv(pictures / "list.csv", index=False)
     dataset = load.load_dataset(pictures / "list.csv", "label")
     assert [line for line in dataset.warnings if "pages" in line] == [
-        f"{pictures}: 2 files of several pages or frames: the first one is used"]
+        f"{pictures}: 2 files with several pages or frames: the first one is used"]
     assert (dataset.x_train[3] == [254, 0, 0]).all() or (dataset.x_train[3] == [255, 0, 0]).all()
 
 
@@ -190,7 +190,7 @@ def test_decisions_about_rows_of_a_table_that_has_changed_are_told(tmp_path):
 
     assert told() == []
     table.drop(index=8).to_csv(tmp_path / "t.csv", index=False)
-    assert told() == [f"{tmp_path / 't.csv'} has changed since {listed} was written, whose decisions are about its rows by "
+    assert told() == [f"{tmp_path / 't.csv'} has changed since {listed} was written, and decisions refer to rows by "
                       f"number: check that no row has moved"]
 
 

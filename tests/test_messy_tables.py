@@ -91,7 +91,7 @@ def test_dates_up_to_the_year_9999_and_a_new_file_of_a_single_day(tmp_path):
     alone = table_file.read_table(written(tmp_path, ["v,c", f"1,{ends[1]}"], "one.csv"), as_text=features.as_text)[0]
     assert np.array_equal(features.transform(alone), features.x[1:2])
     unread = table_file.read_table(written(tmp_path, ["v,c", "1,vorgestern"], "no.csv"), as_text=features.as_text)[0]
-    with pytest.raises(data.DataError, match="'vorgestern', which are no dates"):
+    with pytest.raises(data.DataError, match="'vorgestern', which are not dates"):
         features.transform(unread)
 
 
@@ -174,8 +174,8 @@ def test_one_hot_columns_left_of_the_label_are_named(tmp_path):
                                                         for i in I)])
     warnings = formats._table(str(path), "kind", None, (), None, None, "")[0].warnings
     told = [line for line in warnings if "--drop" in line]
-    assert len(told) == 2 and "column 'is_cat' alone tells which labels are 'cat'" in told[0]
-    assert "column 'is_dog' alone tells which labels are 'dog'" in told[1]
+    assert len(told) == 2 and "column 'is_cat' alone identifies the labels 'cat'" in told[0]
+    assert "column 'is_dog' alone identifies the labels 'dog'" in told[1]
 
 
 def test_true_labels_may_be_called_na(tmp_path):
@@ -230,9 +230,9 @@ def test_labels_that_look_alike(tmp_path):
     np.savez(tmp_path / "bytes.npz", x=x, y=LATIN)
     np.savez(tmp_path / "numbers.npz", x=x, y=np.array(["1152921504606846976", "1152921504606846977",
                                                         "1.0", "1", "sNaN"] * 12))
-    assert any("differ by case" in line and "Köln" in line for line in data_of(tmp_path / "d.npz").warnings)
+    assert any("differ only by case" in line and "Köln" in line for line in data_of(tmp_path / "d.npz").warnings)
     assert len(data_of(tmp_path / "bytes.npz").class_names) == 3
-    told = [line for line in data_of(tmp_path / "numbers.npz").warnings if "differ by case" in line]
+    told = [line for line in data_of(tmp_path / "numbers.npz").warnings if "differ only by case" in line]
     assert len(told) == 1 and "'1' and '1.0'" in told[0]
     np.savez(tmp_path / "truth.npz", x=x, y=np.array(["a ", "b"] * 30), y_true=np.array(["a ", "b"] * 30))
     assert (data_of(tmp_path / "truth.npz").y_train == np.arange(60) % 2).all()

@@ -67,7 +67,7 @@ def test_files_as_other_programs_write_them(tmp_path, content, told):
 def test_quotes_that_are_letters_join_no_rows(tmp_path, sep):
     lines = [f'"Film {i} was great' if i % 10 == 0 else f"film {i} was dull" for i in I]
     found, warnings = of_column(written(tmp_path / f"t.{'tsv' if sep == chr(9) else 'csv'}", table(lines, sep)))
-    assert found == lines and any("quotes are read as letters" in line for line in warnings)
+    assert found == lines and any("quotes are read as ordinary characters" in line for line in warnings)
 
 
 def test_quotes_around_fields_are_marks(tmp_path):
@@ -90,7 +90,7 @@ def test_cells_longer_than_a_library_expects(tmp_path):
 def test_a_zip_is_no_excel_file(tmp_path):
     with zipfile.ZipFile(tmp_path / "t.csv", "w") as archive:
         archive.writestr("data.csv", table(NUMBERS))
-    refused("a .zip, whatever its name: unpack it", tmp_path / "t.csv", "label")
+    refused("a .zip despite its name: unpack it", tmp_path / "t.csv", "label")
 
 
 def test_half_a_character_in_a_jsonl(tmp_path):
@@ -115,7 +115,7 @@ def test_bytes_that_are_no_images_name_their_column(tmp_path):
                           "label": ["ab"[i % 2] for i in I]})
     frame.to_parquet(tmp_path / "t.parquet")
     result = run(["--dataset", "t.parquet", "--label", "label", "--inspect"], tmp_path)
-    assert result.code == 2 and result.err.count("\n") == 1 and "bytes in column 'blob' are no images" in result.err
+    assert result.code == 2 and result.err.count("\n") == 1 and "bytes in column 'blob' are not readable images" in result.err
     result = run(["--dataset", "t.parquet", "--label", "label", "--drop", "blob", "--inspect"], tmp_path)
     assert result.code == 0 and "blob" not in result.err, result.err
 
@@ -170,7 +170,7 @@ def test_addresses_and_versions_are_no_dates(tmp_path, cells):
 
 def test_times_all_different_are_not_called_names(tmp_path):
     path = written(tmp_path / "t.csv", table([f"{i % 24:02d}:{i * 7 % 60:02d}:{i % 60:02d}" for i in I]))
-    assert "column 'v' is another text in each row: not used" in " ".join(load.load_dataset(path, "label").warnings)
+    assert "column 'v' has a different text in each row: not used" in " ".join(load.load_dataset(path, "label").warnings)
     named = written(tmp_path / "n.csv", table([f"C{i:03d}" for i in I]))
     assert "column 'v' names each row: not used" in " ".join(load.load_dataset(named, "label").warnings)
 
@@ -198,15 +198,15 @@ def test_lists_of_numbers_in_a_cell_are_refused(tmp_path, cell):
 def test_numbers_of_rows_are_told(tmp_path, name, cells):
     text = table(cells).replace("v,", f"{name},", 1)
     warnings = load.load_dataset(written(tmp_path / "t.csv", text), "label").warnings
-    assert any(f"column {name or 'Unnamed: 0'!r} is another whole number in each row" in line for line in warnings), warnings
+    assert any(f"column {name or 'Unnamed: 0'!r} has a different whole number" in line for line in warnings), warnings
     other = load.load_dataset(written(tmp_path / "u.csv", table([i * i for i in I])), "label").warnings
-    assert not any("another whole number" in line for line in other)
+    assert not any("different whole number" in line for line in other)
 
 
 def test_a_row_where_the_names_should_be(tmp_path):
     rows = "".join(f"{i % 50 / 10},{i % 7 / 10},{'ab'[i % 2]}\n" for i in I)
     warnings = load.load_dataset(written(tmp_path / "t.csv", rows), "a").warnings
-    assert any("the first line is taken as the names of the columns, such as '0.0'" in line for line in warnings), warnings
+    assert any("the first line is used as the column names, such as '0.0'" in line for line in warnings), warnings
     for names in ("0,1,2,label", "1990,2000,2010,label"):  # as pandas writes columns without a name, and years
         text = names + "\n" + "".join(f"{i % 50},{i % 7},{i * i % 13},{'ab'[i % 2]}\n" for i in I)
         assert not any("first line" in line for line in load.load_dataset(written(tmp_path / "n.csv", text), "label").warnings)
@@ -275,7 +275,7 @@ def test_a_list_of_boxes(tmp_path):
     text = "filename,class,xmin\n" + "".join(f"{i}.jpg,{kind},{i}\n" for i in range(6) for kind in ("cat", "dog"))
     dataset = load.load_dataset(written(tmp_path / "t.csv", text), "class")
     assert dataset.names.tolist() == [f"{i}.jpg" for i in range(6) for _ in "ab"]
-    assert any("6 pictures are named by 12 rows, 6 of them with different labels, such as '0.jpg'" in line
+    assert any("12 rows name 6 pictures, 6 of them with different labels, such as '0.jpg'" in line
                for line in dataset.warnings)
 
 
@@ -289,7 +289,7 @@ def test_numbers_that_lost_the_zeros_of_their_pictures(tmp_path):
     for i in range(8):
         picture(tmp_path / "pics" / f"{i + 1:04d}.jpg")
     text = "id,label\n" + "".join(f"{i + 1},{'ab'[i % 2]}\n" for i in range(8))
-    words = "column 'id' says '1' where a picture is called '0001': write the zeros"
+    words = "column 'id' contains '1', but the picture is called '0001': write the zeros"
     refused(words, written(tmp_path / "pics/list.csv", text), "label")
     refused(words, written(tmp_path / "list.csv", text), "label", images=str(tmp_path / "pics"))
 
@@ -297,7 +297,7 @@ def test_numbers_that_lost_the_zeros_of_their_pictures(tmp_path):
 def test_labels_that_are_no_npy(tmp_path):
     np.save(tmp_path / "x.npy", np.arange(24.0).reshape(12, 2))
     labels = written(tmp_path / "y.csv", "a\nb\n" * 6)
-    refused("y.csv: not an .npy, whatever its name; save an array", tmp_path / "x.npy", labels=str(labels))
+    refused("y.csv: not an .npy despite its name; save an array", tmp_path / "x.npy", labels=str(labels))
 
 
 def test_a_label_as_the_header_has_it(tmp_path):

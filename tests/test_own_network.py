@@ -173,7 +173,7 @@ def loaded(tmp_path_factory):
 
 @pytest.mark.parametrize("function, words", [
     ("softmax", "ends in a softmax: it must end in logits"), ("inner_softmax", "ends in a softmax"),
-    ("seven", "to (None, 7): it must be from (None, 8, 8, 1) to (None, 10)"), ("large", "takes no samples of shape (8, 8, 1)"),
+    ("seven", "to (None, 7): it must be from (None, 8, 8, 1) to (None, 10)"), ("large", "rejects samples of shape (8, 8, 1)"),
     ("layer", "returned Dense: it must return a keras.Model"), ("half", "dtype=\"float32\""),
     ("fails", "net.py, line 35: raises IndexError: list index out of range")])
 def test_an_unsuitable_network_is_one_line(loaded, function, words):

@@ -263,7 +263,7 @@ def test_a_true_label_of_a_class_that_is_not_trained_on_counts_as_wrong(pictures
     assert provenance["flipped"] == ((truth != kind) & (truth != ""))[used].sum()
     assert provenance["true_labels_known"] == (truth != "")[used].sum()
     written(table.assign(kind=kind, truth=np.where(truth == "c", "d", truth)), folder / "list.csv")
-    refused(["'d' are no classes of the given labels"], folder / "list.csv", "kind", images=str(folder / "all"), classes=2,
+    refused(["'d' are not classes of the given labels"], folder / "list.csv", "kind", images=str(folder / "all"), classes=2,
             true_label="truth")
 
 

@@ -35,12 +35,12 @@ def test_stopped_by_the_time_limit_twice(unbroken, unbroken_history, tmp_path):
         stopped = run([*LONG, "--time_limit", 0.01, "--quiet"], tmp_path / str(number))
         assert stopped.code == 0 and stopped.err == "", stopped.err
         last = stopped.out.splitlines()[-1]
-        found = re.match(r"stopped by --time_limit at iter 1/2 half 1/2 epoch (\d+)/25: 1 of 1 runs to finish", last)
+        found = re.match(r"stopped by --time_limit at iter 1/2 half 1/2 epoch (\d+)/25: 1 of 1 runs unfinished", last)
         assert found and int(found[1]) > epochs, last
         epochs = int(found[1])
         assert not base.with_name(base.name + ".json").exists()
     waiting = run([*LONG, "--seed", 0, 1, "--time_limit", 0, "--n_jobs", 2], tmp_path / "1", fresh=True)
-    assert waiting.code == 0 and waiting.out.endswith("stopped by --time_limit: 2 of 2 runs to finish; the same command "
+    assert waiting.code == 0 and waiting.out.endswith("stopped by --time_limit: 2 of 2 runs unfinished; the same command "
                                                       "resumes\n")
     last = run([*LONG, "--time_limit", 60], tmp_path / "1")
     assert last.code == 0 and f"resuming at iteration 1, half 1, epoch {epochs + 1}" in last.out, last.err

@@ -43,7 +43,7 @@ def test_what_is_said(repository):
     git("commit", "-qm", "no module")
     assert said(folder, first) == ""
     (folder / "runner" / "sweep.py").write_text("x = 2\n")
-    expected = f"written by revision {first[:10]} of the code; since then changed: runner/sweep.py; it is used as before"
+    expected = f"written by revision {first[:10]} of the code; changed since then: runner/sweep.py; it is still used"
     assert said(folder, first) == expected  # not committed yet
     git("commit", "-qam", "second")
     assert said(folder, first) == expected

@@ -75,13 +75,13 @@ def test_a_table_of_ones_own_is_kept(tmp_path, monkeypatch, capsys):
     (tmp_path / "table.csv").write_text("zip,size,kind\n1,2,a\n")
     (tmp_path / "table.md").mkdir()
     result = run([tmp_path], tmp_path, "incv.reporting.tables")
-    one_line(result, "table.csv and ", "table.md: not written by this project, and left alone")
+    one_line(result, "table.csv and ", "table.md: not written by this project, and therefore kept")
     assert (tmp_path / "table.csv").read_text() == "zip,size,kind\n1,2,a\n"
     # Training is done: INCV_main.py says it, and goes on.
     [plan] = planned(monkeypatch, ["--dataset", "digits", "--results_dir", tmp_path])
     INCV_main.summarize([plan])
     said = capsys.readouterr().err
-    assert said.count("\n") == 1 and "left alone" in said and (tmp_path / "table.csv").read_text().startswith("zip")
+    assert said.count("\n") == 1 and "therefore kept" in said and (tmp_path / "table.csv").read_text().startswith("zip")
     (tmp_path / "table.md").rmdir()
     (tmp_path / "table.csv").unlink()
     for _ in range(2):
@@ -132,7 +132,7 @@ def test_the_ledger_keeps_a_run_that_is_as_new(tmp_path):
         (folder / "INCV_main_seed0_network1.keras").write_text(name)
     before = content(tmp_path / "mine")
     result = run(["mine", "--add", "theirs"], tmp_path, "incv.benchmarks.ledger")
-    assert result.code == 0 and "skipped" in result.out and "is as new" in result.out, result.err
+    assert result.code == 0 and "skipped" in result.out and "is not older" in result.out, result.err
     assert before.items() <= content(tmp_path / "mine").items()
     newer = next((tmp_path / "theirs").rglob("*.json"))
     newer.write_text(newer.read_text().replace("2026-01-02", "2026-01-03"))

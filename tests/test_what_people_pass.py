@@ -75,7 +75,7 @@ def test_columns_of_probabilities_are_found_by_their_names(three):
 
 def test_a_class_of_few_samples_is_named(three):
     x, y, _ = three
-    with pytest.warns(UserWarning, match=r"1 of 4 classes with fewer than 5 samples, whose labels can hardly be checked: '9'"):
+    with pytest.warns(UserWarning, match=r"1 of 4 classes have fewer than 5 samples; their labels can hardly be checked: '9'"):
         find_label_issues(x, np.where(np.arange(150) < 4, 9, y), LogisticRegression())
 
 
@@ -160,7 +160,7 @@ def test_decisions_as_pandas_and_people_write_them(tmp_path):
     _, used, trusted = decisions.decide([file], np.arange(12), given, np.arange(3))
     assert trusted.nonzero()[0].tolist() == [1] and (~used).nonzero()[0].tolist() == [2]
     pd.DataFrame({"sample": [1], "given": ["1,00E+00"], "decision": ["keep"]}).to_csv(file, index=False)
-    with pytest.raises(data.DataError, match="is labelled '1', in the list '1,00E\\+00': the data have changed since, or a"):
+    with pytest.raises(data.DataError, match="has the label '1', but '1,00E\\+00' in the list: the data have changed"):
         decisions.decide([file], np.arange(12), given, np.arange(3))
 
 
