@@ -3,12 +3,22 @@
     order = dates.order_of(strings)                  # "day before month", "month before day", "" or None
     parts = dates.parts(column, "due", dayfirst=True)             # {"days": float [n], "month, sine": ..., ...}
 """
+import re
 import warnings
 
 import numpy as np
 
 from incv.data import DataError
 from incv.utils import many
+
+# A year of two digits: 1/2/76, 3 Jan 76, 3-Jan-76, Jan 3, 76, Jan 76 (but not Jan 24, which may be a day).
+YEAR = re.compile(r"^(\d{1,2}[./-]\d{1,2}[./-]|\d{1,2}\.?[\s-]+[A-Za-z]{3,}\.?,?[\s-]+|[A-Za-z]{3,}\.?\s+\d{1,2},\s*|"
+                  r"[A-Za-z]{3,}\.?\s+(?=3[2-9]|[4-9]))(\d{2})(?=\.?(?:[\s,T]|$))")
+
+
+def _with_century(found):
+    """Return a date with its year in four digits, 1969 to 2068 (as POSIX has it): pandas counts from the year it runs in."""
+    return f"{found[1]}{'19' if found[2] >= '69' else '20'}{found[2]}"
 
 
 def order_of(text):
@@ -58,7 +68,7 @@ def parsed(values, dayfirst):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             values = values.astype(object).map(
-                lambda value: str(value).strip() if value is not None and value == value else None)
+                lambda value: YEAR.sub(_with_century, str(value).strip()) if value is not None and value == value else None)
             values = pd.to_datetime(values, errors="coerce", format="mixed", dayfirst=bool(dayfirst), utc=True)
     return values.dt.as_unit("us")
 

@@ -129,3 +129,17 @@ def test_a_run_says_where_its_files_go(tmp_path):
 
     first = run([*SMALL, "--quiet"], tmp_path).out.splitlines()[0]
     assert first.endswith(f"; files in {tmp_path / 'results' / 'digits' / 'sym' / '0.5'}"), first
+
+
+# --- dates
+
+@pytest.mark.parametrize("text, day", [
+    ("1/2/69", "1969-02-01"), ("1/2/68", "2068-02-01"), ("01.02.76", "1976-02-01"), ("1-2-77 10:30", "1977-02-01"),
+    ("3 Feb 72", "1972-02-03"), ("3-Feb-70", "1970-02-03"), ("3. Februar 71", None), ("Feb 3, 75", "1975-02-03"),
+    ("Feb 77", "1977-02-01"), ("1/2/2076", "2076-02-01"), ("Feb 3 2075", "2075-02-03")])
+def test_years_of_two_digits_do_not_depend_on_today(text, day):
+    """pandas reads them as years within fifty years of today: another year's run would have other features."""
+    from incv.custom_data import dates
+
+    found = dates.parsed(pd.Series([text]), True)[0]
+    assert str(found)[:10] == day if day else pd.isna(found)
