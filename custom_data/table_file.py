@@ -353,7 +353,8 @@ def _rectangular(text, separator, path, notes, lines_above):
             raise DataError(f"{path}: line {lines_above + reader.line_num} has {many(len(row), 'field')}, the header {width}: "
                             f"{what}")
     if wider and wider < number:
-        raise DataError(f"{path}: {wider} of {number} rows have one field more than the header: give that column a name, or remove the field")
+        raise DataError(f"{path}: {wider} of {number} rows have one field more than the header: give that column a name, or "
+                        f"remove the field")
     if not wider:
         return text
     notes.append(f"{path}: the separator at the end of each row is ignored")
