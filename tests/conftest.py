@@ -76,10 +76,10 @@ def dataset_of(x, y_train, shift=1, flip=False, pixel_max=16):
 
 
 # The files whose tests take longest, in this order: started first, they leave both processes of `make test` busy to the end.
-LONGEST = ["INCV", "INCV_main", "custom_data_formats", "runner_checkpoint", "runner_workers", "speed", "custom_data_decisions",
-           "checking_export", "checking_check", "methods", "runner_sweep", "layout", "runner_predict", "runner_noisy_labels",
-           "runner_custom_network", "custom_data_arrays", "label_issues", "utils", "Verify_Theory", "checking_report",
-           "registry", "runner_options", "fast_path", "models", "runner_files", "benchmarks_ledger", "reporting_tables"]
+LONGEST = ["speed", "INCV_main", "label_issues", "utils", "custom_data_formats", "runner_workers", "INCV", "checking_check",
+           "runner_sweep", "runner_checkpoint", "checking_export", "methods", "layout", "fast_path", "reporting_tables",
+           "custom_data_decisions", "runner_noisy_labels", "models", "runner_console", "runner_custom_network", "checking_report",
+           "Verify_Theory", "custom_data_arrays", "runner_predict", "registry", "runner_options"]
 
 
 def pytest_collection_modifyitems(items):

@@ -8,7 +8,7 @@ import sys
 
 import pandas as pd
 import pytest
-from conftest import PROJECT, QUICK, QUICK_NAME, SMALL_NETWORK, blocks, one_line, planned, run
+from conftest import PROJECT, SMALL_NETWORK, blocks, one_line, planned, run
 from examples import accuracies, write_run
 
 from incv import INCV_main, utils
@@ -284,9 +284,13 @@ def test_runs_of_other_settings_are_not_mixed(tmp_path):
     assert list(tables.read_theory(tmp_path, "_epochs5")) == [0.5] and list(tables.read_theory(tmp_path, "_jax")) == [0]
 
 
+THEORY = ["--dataset", "digits", "--architecture", SMALL_NETWORK, "--subset", 200, "--epochs", 1]
+THEORY_NAME = "Verify_Theory_seed0_networks_small_epochs1_subset200"
+
+
 def foreign_csv(pattern, content):
     """A CSV that bears the name of one of Verify_Theory.py's."""
-    file = pattern / "0.1" / f"{QUICK_NAME}.csv"
+    file = pattern / "0.1" / f"{THEORY_NAME}.csv"
     file.parent.mkdir(parents=True)
     file.write_text(content)
     return file
@@ -300,16 +304,16 @@ FOREIGN = "not a CSV of Verify_Theory.py; remove it and repeat the command that 
 def test_a_foreign_csv_is_named(tmp_path, content):
     file = foreign_csv(tmp_path, content)
     with pytest.raises(utils.UserError) as error:
-        tables.read_theory(tmp_path, QUICK_NAME.removeprefix("Verify_Theory_seed0"))
+        tables.read_theory(tmp_path, THEORY_NAME.removeprefix("Verify_Theory_seed0"))
     assert str(error.value) == f"{file}: {FOREIGN}"
 
 
 def test_a_foreign_csv_stops_no_sweep(tmp_path):
     file = foreign_csv(tmp_path / "results/digits/sym", "index,y\n0,0\n")
-    result = run([*QUICK, "--noise_ratio", 0.2, 0.3, "--quiet"], tmp_path, "Verify_Theory.py")
+    result = run([*THEORY, "--noise_ratio", 0.2, 0.3, "--quiet"], tmp_path, "Verify_Theory.py")
     assert result.code == 2 and "Traceback" not in result.err
     assert f"Verify_Theory.py: {file.relative_to(tmp_path)}: {FOREIGN}" in result.err.splitlines()
-    assert all((tmp_path / "results/digits/sym" / ratio / f"{QUICK_NAME}.json").exists() for ratio in ("0.2", "0.3"))
+    assert all((tmp_path / "results/digits/sym" / ratio / f"{THEORY_NAME}.json").exists() for ratio in ("0.2", "0.3"))
 
 
 def test_two_sweeps_may_draw_at_the_same_time(tmp_path):
