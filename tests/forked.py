@@ -110,7 +110,7 @@ def time_up_at_first_checkpoint():
 
 
 def _draw_coarsely():
-    """Save figures with a few pixels, as they come; fresh interpreters and test_figures.py draw them as they are."""
+    """Save figures with a few pixels, as they come; fresh interpreters and test_reporting_figures.py draw them as they are."""
     from matplotlib.figure import Figure
 
     save = Figure.savefig

@@ -157,10 +157,7 @@ def test_one_compilation_serves_every_number_kept(digits, monkeypatch):
     assert len(traced) <= 4 * 3
 
 
-def test_numbers_by_hand():
-    assert noise.noise_left(0.5, "sym", 10) == pytest.approx(0.1) and noise.noise_left(0.5, "asym", 10) == 0.5
-    assert noise.noise_left(0, "sym", 10) == 0 and noise.noise_left(1, "asym", 10) == 1
-    assert 1 - noise.noise_left(0.3, "sym", 10) == pytest.approx(noise.theory("sym", 0.3, 10)[1])
+def test_how_many_are_kept_and_join_by_hand():
     assert [coteaching.samples_to_keep(128, 0.1, epoch, 200) for epoch in (0, 5, 10, 150)] == [128, 122, 115, 115]
     assert coteaching.samples_to_keep(5, 0.1, 200, 200) == 4  # 4.5: Python rounds half to even
     # The 10 of 200 epochs becomes 1 of 20, 2 of 40.

@@ -1,17 +1,26 @@
-"""Datasets: the real files, everything that may be wrong with them, and the fixed split of the digits."""
+"""Datasets: the real files, everything that may be wrong with them, the fixed split of the digits, and human labels."""
+import errno
 import functools
 import hashlib
 import http.server
+import json
 import os
 import pickle
+import re
 import resource
 import shutil
+import subprocess
+import sys
 import tarfile
 import threading
+import zipfile
+from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
-from conftest import run
+from conftest import ONE_EPOCH, PROJECT, SMALL_NETWORK, run, run_refused
+from examples import flipped
 
 from incv import data
 
@@ -44,7 +53,7 @@ def published_layout(pixels, labels, label_key):
     return (b"\x80\x02}(U\x04data" + array + b"U" + bytes([len(label_key)]) + label_key + listing + b"u.")
 
 
-def test_cifar100_layout(small_cifar100):
+def test_cifar100_is_read_in_its_layout(small_cifar100):
     folder, pixels = small_cifar100
     dataset = data.load("cifar100", folder.parent)
     assert dataset.x_train.shape == (20, 32, 32, 3) and dataset.x_train.dtype == np.uint8
@@ -65,18 +74,18 @@ def test_labels_out_of_range_are_refused(tmp_path, monkeypatch):
 
 
 class Planted:
-    """Unpickled by pickle.load, this makes a folder."""
+    """Unpickled by the ordinary loader, this calls a function."""
 
-    def __init__(self, folder):
-        self.folder = folder
+    def __init__(self, function, *arguments):
+        self.call = function, arguments
 
     def __reduce__(self):
-        return os.mkdir, (str(self.folder),)
+        return self.call
 
 
 def test_a_planted_pickle_never_runs(tmp_path, monkeypatch):
     harm = tmp_path / "harm"
-    raw = pickle.dumps({b"data": Planted(harm)}, protocol=2)
+    raw = pickle.dumps({b"data": Planted(os.mkdir, str(harm))}, protocol=2)
     for name in ("train", "test"):
         (tmp_path / name).write_bytes(raw)
     with pytest.raises(data.DataError, match="not the published file"):
@@ -89,7 +98,7 @@ def test_a_planted_pickle_never_runs(tmp_path, monkeypatch):
     assert not harm.exists()
 
 
-def test_real_cifar10(cifar10):
+def test_real_cifar10_is_read_whole(cifar10):
     dataset = data.load("cifar10", cifar10)
     assert dataset.x_train.shape == (50000, 32, 32, 3) and dataset.x_test.shape == (10000, 32, 32, 3)
     assert np.bincount(dataset.y_train).tolist() == [5000] * 10 and np.bincount(dataset.y_test).tolist() == [1000] * 10
@@ -125,7 +134,7 @@ def damage_remove(folder):
 
 
 def damage_plant(folder):
-    (folder / "data_batch_1").write_bytes(pickle.dumps(Planted(folder / "harm")))
+    (folder / "data_batch_1").write_bytes(pickle.dumps(Planted(os.mkdir, str(folder / "harm"))))
     return "data_batch_1"
 
 
@@ -139,7 +148,7 @@ def test_damaged_batches_are_named(cifar10, tmp_path, damage):
     assert not (tmp_path / "results").exists() and not (folder / "harm").exists()
 
 
-def test_digits():
+def test_the_split_of_the_digits_is_fixed_and_balanced():
     dataset = data.load("digits")
     assert dataset.x_train.shape == (1500, 8, 8, 1) and dataset.x_test.shape == (297, 8, 8, 1)
     assert dataset.x_train.dtype == np.uint8 and dataset.x_train.max() == dataset.pixel_max == 16
@@ -229,3 +238,97 @@ def test_without_network_one_line_says_what_to_put_where(tmp_path, proxy):
     assert result.code == 2 and result.err.count("\n") == 1
     assert "cifar-10-python.tar.gz" in result.err and "data/" in result.err
     assert not list(tmp_path.iterdir())
+
+
+def test_the_sizes_of_the_classes_are_those_of_the_data():
+    assert np.bincount(data.load("digits").y_train).tolist() == data.CLASS_SIZES["digits"]
+    assert all(sum(sizes) == data.SIZES[name][0] and len(sizes) == data.SIZES[name][1]
+               for name, sizes in data.CLASS_SIZES.items())
+
+
+def test_images_for_which_the_disk_has_no_room(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(data.DataError, match="no room for 2.0 GB of decoded images .No space left"):
+        data.in_a_file((2 ** 11, 2 ** 20), tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["fifo", "endless device"])
+def test_what_is_no_regular_file_is_not_read(tmp_path, kind):
+    trap = tmp_path / "2.png"
+    os.mkfifo(trap) if kind == "fifo" else trap.symlink_to("/dev/zero")
+    os.mkfifo(f"{trap}.pt")
+    for reading in (lambda: data.read_arrays(trap), lambda: data.human_labels(f"{trap}.pt", "a")):
+        with pytest.raises(data.DataError, match="not a regular file"):
+            reading()
+
+
+# --- human labels -----------------------------------------------------------------------------------------------------
+
+@pytest.mark.slow
+def test_human_labels_of_cifar10_are_used_and_another_order_is_refused(cifar10, tmp_path):
+    y = data.load("cifar10", cifar10).y_train
+    worse = flipped(y, 10)
+    np.savez(tmp_path / "human.npz", clean_label=y, worse_label=worse, aggre_label=flipped(y, 10, 1))
+    options = ["--noise_pattern", "human", "--labels", "human.npz", "--subset", 200, "--architecture", SMALL_NETWORK,
+               *ONE_EPOCH, "--data_dir", cifar10]
+    result = run([*options, "--label_set", "worse_label"], tmp_path)
+    assert result.code == 0 and result.err == "" and "LP " in result.out, result.err
+    base = tmp_path / "results/cifar10/human/worse_label/INCV_seed0_networks_small_epochs1_iterations1_subset200"
+    table, index = pd.read_csv(f"{base}.csv"), pd.read_csv(f"{base}_index.csv")["index"]
+    assert (table["y"] == y[index]).all() and (table["y_noisy"] == worse[index]).all() and len(table) == 200
+    said = run([*options, "--label_set", "best_label"], tmp_path)
+    assert said.code == 2 and said.err.count("\n") == 1 and "aggre_label, worse_label" in said.err
+    np.savez(tmp_path / "human.npz", clean_label=np.roll(y, 1), aggre_label=worse)
+    said = run(options, tmp_path)
+    assert said.code == 2 and said.err.count("\n") == 1 and "another order" in said.err
+    with pytest.raises(data.DataError, match="another dataset"):
+        data.human_labels(tmp_path / "human.npz", "aggre_label", y[:100])
+
+
+def write_pt(file, content):
+    """A .pt as PyTorch writes it: a zip with one pickle of protocol 2; the published ones are of NumPy 1."""
+    raw = pickle.dumps(content, protocol=2).replace(b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n")
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("archive/data.pkl", raw)
+        archive.writestr("archive/version", "3\n")
+
+
+def test_a_pt_file_is_read_without_pytorch(tmp_path):
+    """The layout of the published CIFAR-10_human.pt, whose pickle names four constructors, and no other kind of content."""
+    file = tmp_path / "CIFAR-10_human.pt"
+    labels = {"clean_label": np.arange(300) % 10, "worse_label": (np.arange(300)[::-1] % 10).copy()}
+    write_pt(file, labels)
+    named = set(re.findall(rb"c([\w.]+)\n(\w+)\n", zipfile.ZipFile(file).read("archive/data.pkl")))
+    assert named == {(b"numpy.core.multiarray", b"_reconstruct"), (b"numpy", b"ndarray"), (b"numpy", b"dtype"),
+                     (b"_codecs", b"encode")}
+    program = ("import sys; sys.modules['torch'] = None; from incv import data;"
+               f"print(data.human_labels({str(file)!r}, 'worse_label').tolist())")
+    done = subprocess.run([sys.executable, "-c", program], cwd=PROJECT, text=True, capture_output=True)
+    assert done.returncode == 0 and json.loads(done.stdout) == labels["worse_label"].tolist(), done.stderr
+    for content in ({"worse_label": np.linspace(0, 1, 9)}, {"worse_label": SimpleNamespace()}, {"worse_label": [1, 2]},
+                    {"worse_label": np.arange(9, dtype=">i8")}, [1, 2]):
+        write_pt(file, content)
+        with pytest.raises(data.DataError, match="cannot be read as arrays of labels"):
+            data.human_labels(file, "worse_label")
+    for raw in (b"PK", b"", pickle.dumps(labels)):
+        file.write_bytes(raw)
+        with pytest.raises(data.DataError, match="cannot be read as arrays of labels"):
+            data.human_labels(file, "worse_label")
+    with pytest.raises(data.DataError, match="order of TensorFlow Datasets"):
+        data.human_labels(tmp_path / "CIFAR-10_human_ordered.npy", "worse_label")
+
+
+def test_a_pickle_planted_in_a_pt_file_never_runs(tmp_path):
+    file, written = tmp_path / "CIFAR-10_human.pt", tmp_path / "written"
+    for planted in (Planted(os.system, f"touch {written}"), Planted(eval, f"open({str(written)!r}, 'w')"),
+                    Planted(np.fromfile, str(written)), Planted(open, str(written), "w")):
+        write_pt(file, {"worse_label": np.arange(10), "clean_label": planted})
+        with pytest.raises(data.DataError, match="does not belong in a file of arrays"):
+            data.human_labels(file, "worse_label")
+        run_refused(["--noise_pattern", "human", "--labels", file], tmp_path, "does not belong in a file of arrays")
+        assert not written.exists()
+    pickle.loads(pickle.dumps(Planted(open, str(written), "w")))  # the ordinary loader runs it
+    assert written.exists()

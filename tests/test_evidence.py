@@ -1,4 +1,4 @@
-"""What is committed in results/reference: it follows from its runs, and README and docs quote it.
+"""Of the project as a whole: what is committed in results/reference follows from its runs, and README and docs quote it.
 
 The lists below are fixed: a new method, a new noise pattern or a better competitor changes nothing here.
 """

@@ -1,307 +1,309 @@
-"""Label issues by the commands: the last pass, the verdict, a person's decisions, copies, enough steps."""
-import dataclasses
-import json
+"""The Python API: any samples, labels, models and groups; scikit-learn's conventions; one line where it cannot be."""
+import os
+import subprocess
+import sys
+import warnings
 
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import SMALL_NETWORK, run, start
-from sklearn.datasets import load_wine, make_classification
-from sklearn.ensemble import RandomForestClassifier
+from conftest import PROJECT
+from examples import patients
+from scipy.sparse import csr_array
+from sklearn import set_config
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.compose import make_column_transformer
+from sklearn.datasets import load_breast_cancer, load_iris, load_wine  # noqa: F401  one of them in another process
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
-from sklearn.naive_bayes import GaussianNB
+from sklearn.metrics import average_precision_score
+from sklearn.mixture import GaussianMixture
+from sklearn.model_selection import GridSearchCV, cross_val_predict, cross_validate
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.svm import LinearSVC
+from sklearn.utils.estimator_checks import check_estimator
 
-from incv import data, noise, utils
-from incv.checking import last_pass, verdict
-from incv.custom_data import decisions, load
-from incv.custom_data.source import Facts, Source
+from incv import data, models, noise
+from incv.checking import last_pass
 from incv.label_issues import NoisyLabelClassifier, find_label_issues
-from incv.runner import files, planning
-
-NAMES = np.array(["red", "rose", "white"])
 
 
 @pytest.fixture(scope="module")
-def wine(tmp_path_factory):
-    """A folder with wine.csv, 30 of whose 178 labels are wrong, and two copies of rows with another label; a finished run."""
-    folder = tmp_path_factory.mktemp("wine")
-    known, generator = load_wine(as_frame=True), np.random.default_rng(0)
-    wrong = generator.choice(178, 30, replace=False)
-    labels = known.target.to_numpy().copy()
-    labels[wrong] = (labels[wrong] + generator.integers(1, 3, 30)) % 3
-    table = known.data.assign(kind=NAMES[labels])
-    copies = table.iloc[[3, 4]].assign(kind=NAMES[(labels[[3, 4]] + 1) % 3])
-    pd.concat([table, copies]).to_csv(folder / "wine.csv", index=False)
-    truth = NAMES[np.r_[known.target, known.target[[3, 4]]]]
-    result = run(["--dataset", "wine.csv", "--label", "kind", "--epochs", 40, "--quiet"], folder)
-    assert result.code == 0 and result.err == "", result.err
-    return folder, truth, result
+def wine():
+    """(x, true labels, labels a fifth of which are wrong)."""
+    x, y = load_wine(return_X_y=True)
+    x = StandardScaler().fit_transform(x)
+    return x, y, noise.flip_labels(y, noise.transition_matrix("sym", 0.2, 3), np.random.default_rng(0))
 
 
-def test_every_label_is_predicted_and_judged(wine):
-    folder, truth, result = wine
-    base = folder / "results/wine/given/INCV_seed0_epochs40"
-    every = pd.read_csv(f"{base}_out_of_fold.csv")
-    listed = pd.read_csv(f"{base}_label_issues.csv")
-    assert len(every) == 180 and every["p_given"].notna().all()
-    assert (every["margin"][every["issue"]] > last_pass.MARGIN).all() and len(listed) == every["issue"].sum()
-    assert listed["margin"].is_monotonic_decreasing and listed["decision"].isna().all()
-    wrong = truth != every["given"]
-    assert wrong[every["issue"]].mean() > 0.7 and every["issue"][wrong].mean() > 0.8
-    found = json.loads(base.with_name(f"{base.name}.json").read_text())
-    judged = found["verdict"]
-    assert judged["outcome"] == "use" and judged["wrong_low"] <= wrong.sum() <= judged["wrong_high"]
-    assert judged["issues"] == judged["top"] == found["label_issues"] == len(listed)
-    lines = result.out.splitlines()
-    assert lines.index(f"verdict: {judged['sentence']}") == lines.index(f"{len(listed)} label issues") - 1
-    page = base.with_name(f"{base.name}_report.html").read_text()
-    assert page.index("can be used") < page.index("label issues, worst first".capitalize())
-    assert pd.read_csv(f"{base}_history.csv")["iteration"].unique().tolist() == [1, 2, 3, 4]
+@pytest.fixture(scope="module")
+def three():
+    """(x [150, 4], labels 0 to 2, of which 15 are wrong, which these are)."""
+    generator, true = np.random.default_rng(0), np.arange(150) % 3
+    x = generator.normal(size=(150, 4)) + 4 * np.eye(3, 4)[true]
+    wrong = np.isin(np.arange(150), generator.choice(150, 15, replace=False))
+    return x, np.where(wrong, (true + 1) % 3, true), wrong
 
 
-def test_copies_with_different_labels_are_a_table_of_the_report(wine):
-    page = (wine[0] / "results/wine/given/INCV_seed0_epochs40_report.html").read_text()
-    section = page[page.index('id="copies"'):]
-    section = section[:section.index("</section>")]
-    assert "4 samples have an exact copy" in section and section.count("<tr>") == 5
-    assert all(f"<td>{sample}</td>" in section for sample in (3, 4, 178, 179))
+def refused(words, *arguments, error=data.DataError, **named):
+    with pytest.raises(error, match=words) as raised:
+        find_label_issues(*arguments, **named)
+    assert "\n" not in str(raised.value)
 
 
-def test_decisions_are_applied_to_the_next_run_and_its_export(wine):
-    folder, truth, _ = wine
-    name = "results/wine/given/INCV_seed0_epochs40"
-    listed = pd.read_csv(folder / f"{name}_label_issues.csv", dtype=str, keep_default_na=False)
-    kept, dropped, changed = listed["sample"][:3]
-    new = next(each for each in NAMES if each != listed["given"][2])
-    listed.loc[[0, 1, 2], "decision"] = ["keep", " drop ", new]
-    listed.to_csv(folder / "mine.csv", index=False, sep=";", encoding="utf-16")  # as a spreadsheet may save it
-    command = ["--dataset", "wine.csv", "--label", "kind", "--epochs", 40, "--quiet", "--decisions", "mine.csv"]
-    result = run([*command, "--export", "clean.csv"], folder)
-    assert result.code == 0 and result.err == "", result.err
-    assert "warning: " in result.out and "1 label changed, 1 confirmed, 1 sample not used" in result.out
-    digest = decisions.checksum([folder / "mine.csv"])
-    base = folder / f"{name}_decisions_{digest[:6]}"
-    assert json.loads(base.with_name(f"{base.name}.json").read_text())["settings"]["decisions"] == digest
-    every = pd.read_csv(f"{base}_out_of_fold.csv", dtype=str).set_index("sample")
-    before = pd.read_csv(folder / f"{name}_out_of_fold.csv", dtype=str).set_index("sample")
-    assert every["status"][kept] == every["status"][changed] == "selected" and dropped not in every.index
-    assert every["issue"][kept] == every["issue"][changed] == "False"
-    assert every["given"][changed] == new
-    others = every.index.difference([changed])
-    assert (every["given"][others] == before["given"][others]).all()
-
-    written, exported = (pd.read_csv(folder / file, dtype=str) for file in ("wine.csv", "clean.csv"))
-    selected = every.index[every["status"] == "selected"].astype(int)
-    expected = written.iloc[selected].reset_index(drop=True)
-    expected.loc[list(selected).index(int(changed)), "kind"] = new
-    pd.testing.assert_frame_equal(exported, expected)
-    again = run(command, folder)
-    assert again.code == 0 and again.out.splitlines()[-1].startswith("finished already"), again.err
-
-    for change, words in (({"sample": "9999"}, "sample '9999' is not in the dataset"),
-                          ({"decision": "purple"}, "'purple' is not a decision: write keep, drop or a class, one of 'red'"),
-                          ({"given": new}, f"'{new}' in the list")):
-        listed.loc[:2].tail(1).assign(**change).to_csv(folder / "bad.csv", index=False)
-        refused = run([*command[:-1], "bad.csv"], folder)
-        assert refused.code == 2 and refused.err.count("\n") == 1 and words in refused.err, refused.err
-    own = run([*command[:-1], f"{base}_label_issues.csv", "mine.csv", "--overwrite"], folder)
-    assert own.code == 0 or "rename it first" in own.err  # another name, unless nothing was decided in it
+def noisy(load):
+    """(DataFrame, true labels, labels a fifth of which are wrong), as strings, of one of scikit-learn's datasets."""
+    known = load(as_frame=True)
+    transition = noise.transition_matrix("sym", 0.2, len(known.target_names))
+    given = noise.flip_labels(known.target, transition, np.random.default_rng(0))
+    return known.data, known.target_names[known.target], known.target_names[given]
 
 
-def test_a_list_of_its_former_name_is_read(tmp_path):
-    """_suspects.csv, with the run's JSON beside it."""
-    file = tmp_path / "INCV_seed0_suspects.csv"
-    file.write_text("sample,given,suggested,p_given,p_suggested,status,margin,decision\n3,1,0,.1,.9,candidate,2,keep\n")
-    file.with_name("INCV_seed0.json").write_text('{"settings": {"dataset_checksum": "of other data"}}')
-    assert decisions.read([file]) == [("sample", "3", "1", "keep", "")]
-    assert decisions.of_other_data([file], "of these data") == [file]
+@pytest.fixture(scope="module")
+def iris():
+    return noisy(load_iris)
 
 
-def test_edited_lists_survive_overwrite(tmp_path):
-    np.savez(tmp_path / "a.npz", x=np.random.default_rng(0).normal(size=(40, 3)), y=np.arange(40) % 2)
-    quick = ["--dataset", "a.npz", "--epochs", 1, "--iterations", 1, "--quiet", "--overwrite"]
-    assert run(quick, tmp_path).code == 0
-    listed = tmp_path / "results/a/given/INCV_seed0_epochs1_iterations1_label_issues.csv"
-    mine = "sample,given,decision\n3,1,keep\n"
-    listed.write_text(mine)
-    result = run(quick, tmp_path)
-    kept = listed.with_name("INCV_seed0_epochs1_iterations1_label_issues_decided1.csv")
-    assert result.code == 0 and kept.read_text() == mine and f"{kept.name}: your decisions are kept" in result.out
-    listed.write_text(mine.replace("keep", ""))
-    assert run(quick, tmp_path).code == 0 and listed.read_text().startswith("sample,given,suggested")
+def check(table, y, given):
+    assert list(table) == ["sample", "given", "suggested", "p_given", "p_suggested", "status", "issue", "margin"]
+    assert (table["given"] == given).all() and (table["sample"] == np.arange(len(y))).all()
+    wrong, issue = y != given, table["issue"].to_numpy()
+    assert wrong[issue].mean() >= 0.6 and issue[wrong].mean() >= 0.8
 
 
-def test_a_list_of_a_second_round_without_the_first_is_told(tmp_path):
-    """Its decisions alone would lose those of the first round."""
-    first = tmp_path / "INCV_seed0_label_issues.csv"
-    pd.DataFrame({"sample": [0, 1], "given": ["a", "b"], "decision": ["keep", "drop"]}).to_csv(first, index=False)
-    second = tmp_path / f"INCV_seed0_decisions_{decisions.checksum([first])[:6]}_label_issues.csv"
-    pd.DataFrame({"sample": [2], "given": ["a"], "decision": ["b"]}).to_csv(second, index=False)
-    assert decisions.without_earlier([first]) == decisions.without_earlier([first, second]) == []
-    assert decisions.without_earlier([second]) == [second]
-    np.savez(tmp_path / "d.npz", x=np.arange(24.0).reshape(12, 2) % 7, y=np.array(["a", "b"] * 6))
-    for lists, lost in (([second], 1), ([first, second], 0)):
-        told = load.load_dataset(tmp_path / "d.npz", decisions=[str(file) for file in lists]).warnings
-        assert sum("are not applied: give all lists" in line for line in told) == lost
+@pytest.mark.parametrize("classifier", [LogisticRegression(max_iter=500), RandomForestClassifier(random_state=0)])
+def test_any_classifier(iris, classifier):
+    x, y, given = iris
+    table = find_label_issues(x, given, classifier)
+    check(table, y, given)
+    for same in (x.to_numpy(), csr_array(x.to_numpy())):  # by the same seed
+        assert find_label_issues(same, given.astype(object), classifier)["issue"].equals(table["issue"])
 
 
-@pytest.mark.parametrize("kind, dtype", [("y", np.int8), ("labels", "<U1"), ("y", bool)])
-def test_decisions_keep_the_arrays_own_type(tmp_path, kind, dtype):
-    from incv.checking import export
-
-    y = (np.arange(20) % 2).astype(dtype)
-    np.savez(tmp_path / "a.npz", x=np.eye(20), **{kind: y[:, None]})
-    names = [str(name) for name in np.unique(y)]
-    (tmp_path / "d.csv").write_text(f"sample,given,decision\n4,{names[0]},{names[1]}\n7,{names[1]},drop\n")
-    source = Source(path=str(tmp_path / "a.npz"), decisions=[str(tmp_path / "d.csv")])
-    dataset = load.load_dataset(source)
-    assert len(dataset.given) == 19 and dataset.given[4] == 1 and dataset.trusted.sum() == 1 and 7 not in dataset.names
-    assert load.facts(source).size == 19
-    changed = export.corrected(y[:, None], dataset.names, planning.Plan(
-        settings=None, path=None, source=source, results_dir=None))
-    assert changed.dtype == y.dtype and changed.ravel().tolist() == [
-        y[1] if number == 4 else y[number] for number in range(20) if number != 7]
-
-
-def test_a_class_that_is_called_drop_is_not_guessed(tmp_path):
-    (tmp_path / "d.csv").write_text("sample,given,decision\n1,drop,drop\n")
-    with pytest.raises(data.DataError, match="'drop' is also the name of a class: rename the class"):
-        decisions.decide([tmp_path / "d.csv"], np.arange(3), [0, 1, 1], np.array(["drag", "drop"]))
-
-
-def test_killed_in_a_last_pass_it_ends_with_the_same_bytes(tmp_path):
-    y = np.arange(90) % 3
-    x = np.random.default_rng(0).normal(size=(90, 4)) + y[:, None]
-    for name in ("whole", "broken"):
-        (tmp_path / name).mkdir()
-        np.savez(tmp_path / name / "a.npz", x=x, y=y)
-    command = ["--dataset", "a.npz", "--epochs", 6, "--iterations", 1]
-    assert run([*command, "--quiet"], tmp_path / "whole").code == 0
-    process = start(command, tmp_path / "broken")
-    assert any("last pass 2/2 half 1/2 epoch 3/6" in line for line in process.stdout)
-    process.kill()
-    process.communicate()
-    again = run(command, tmp_path / "broken")
-    assert again.code == 0 and "resuming at last pass 2, half 1, epoch" in again.out, again.out + again.err
-    whole, broken = ({path.name: path.read_bytes() for path in (tmp_path / name / "results").rglob("*.csv")}
-                     for name in ("whole", "broken"))
-    assert whole == broken and len(whole) == 4
+def test_a_function_that_builds_a_keras_model():
+    """In a process of its own, as a user has it: nothing of ours has prepared the backend."""
+    code = """
+import sys; sys.path.insert(0, %r); sys.path.insert(0, %r)
+import keras, numpy as np, test_label_issues
+from incv import find_label_issues
+x, y, given = test_label_issues.noisy(test_label_issues.load_breast_cancer)
+x = x.to_numpy()
+def model(*last):
+    layers = [keras.layers.Normalization(mean=x.mean(0), variance=x.var(0)), keras.layers.Dense(64, "relu"), *last]
+    return lambda: keras.Sequential([keras.Input((30,)), *[layer.from_config(layer.get_config()) for layer in layers]])
+by_softmax = find_label_issues(x, given, model(keras.layers.Dense(2, "softmax")))
+by_logits = find_label_issues(x, given, model(keras.layers.Dense(2)), epochs=3)
+layered = find_label_issues(x, given, model(keras.layers.Dense(2), keras.layers.Softmax()), epochs=3)
+test_label_issues.check(by_softmax, y, given)
+by_softmax = find_label_issues(x, given, model(keras.layers.Dense(2, "softmax")), epochs=3)
+assert np.allclose(by_softmax["p_given"], by_logits["p_given"], atol=1e-4)
+assert np.allclose(layered["p_given"], by_logits["p_given"], atol=1e-4)
+def without_input():
+    return keras.Sequential([keras.layers.Dense(8), keras.layers.Dense(2, "softmax")])
+assert len(find_label_issues(x, given, without_input, epochs=1, iterations=1)) == len(x)
+try:
+    find_label_issues(x, given, model(keras.layers.Dense(3)))
+except test_label_issues.data.DataError as error:
+    print("refused:", error)
+try:
+    find_label_issues(x, given, model(keras.layers.Dense(2, "sigmoid")))
+except ValueError as error:
+    print("also:", error)
+""" % (str(PROJECT), str(PROJECT / "tests"))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
+                          env=os.environ | {"KERAS_BACKEND": "tensorflow"})
+    assert done.returncode == 0 and "refused: the model takes samples of shape (30,) and has 3 classes" in done.stdout, (
+        done.stdout + done.stderr)
+    assert "also: the model ends in sigmoids" in done.stdout
 
 
-def test_label_issues_of_a_published_dataset_leave_its_selection_as_it_is(tmp_path):
-    command = ["--dataset", "digits", "--subset", 200, "--architecture", SMALL_NETWORK, "--epochs", 2, "--iterations", 1]
-    plain = run([*command, "--quiet"], tmp_path)
-    assert plain.code == 0 and "verdict" not in plain.out, plain.err
-    asked = run([*command, "--quiet", "--label_issues"], tmp_path)
-    assert asked.code == 0 and "\nverdict: " in asked.out, asked.err
-    [plain] = tmp_path.rglob("*subset200.csv")
-    [with_pass] = tmp_path.rglob("*_with_label_issues.csv")
-    assert plain.read_bytes() == with_pass.read_bytes()
-    paths = [file.with_suffix("") for file in (plain, with_pass)]
-    assert not set(files.files_of(paths[0])) & set(files.files_of(paths[1]))  # neither writes a file of the other
-    every = pd.read_csv(with_pass.with_name(with_pass.stem + "_out_of_fold.csv"))
-    assert every["margin"].notna().all() and json.loads(with_pass.with_suffix(".json").read_text())["verdict"]["outcome"]
-
-
-# --- the verdict ------------------------------------------------------------------------------------------------------
-
-@pytest.mark.parametrize("model", [LogisticRegression(max_iter=500), RandomForestClassifier(30, random_state=0)])
-def test_nothing_follows_from_random_features(model):
-    for seed, (n, classes) in enumerate([(800, 5), (300, 2), (200, 3)]):
-        generator = np.random.default_rng(seed)
-        found = find_label_issues(generator.normal(size=(n, 20)), generator.integers(classes, size=n), model).attrs["verdict"]
-        assert found["outcome"] == "nothing" and found["top"] == 0 and found["wrong"] is None
-        assert found["sentence"].startswith("nothing follows") and abs(found["agreement"] - found["permuted"]) < 0.15
-
-
-def test_in_doubt_all_is_repeated_with_permuted_labels():
-    """A run in which the passes are as sure of permuted labels as of the given ones ends it."""
-    y, issue = np.arange(20) % 2, np.zeros(20, dtype=bool)
-    chance, slightly = np.full((20, 2), 0.5), 0.5 + np.outer(np.where(y == 0, 0.01, -0.01), [1, -1])
-    slightly[:8] = slightly[:8, ::-1]
-    sure = np.where(np.eye(2)[y] == 1, 0.9, 0.1)
-
-    def judge(first, *of_runs, runs=3):
-        called = iter(of_runs)
-        return verdict.verdict(y, first, sure[None], issue, again=lambda number: (y, next(called)[None]), runs=runs)
-
-    unsure, found = np.where(sure > 0.5, 0.6, 0.4), judge(slightly, *[np.where(sure > 0.5, 0.6, 0.4)] * 3)
-    assert (found["outcome"], found["runs"]) == ("use", 3) and "in all 3 runs with permuted labels" in found["sentence"]
-    assert judge(slightly, unsure, sure)["runs"] == 2 and judge(slightly, unsure, sure)["outcome"] == "nothing"
-    assert judge(slightly, runs=0)["outcome"] == judge(1 - slightly)["outcome"] == "nothing"  # worse than chance: not asked
-    assert judge(chance)["runs"] == judge(sure)["runs"] == 0
-
-
-def test_few_samples_with_many_wrong_labels_can_be_checked():
-    generator = np.random.default_rng(3)
-    true = generator.integers(2, size=150)
-    x = generator.normal(size=(150, 5)) + 1.2 * true[:, None]
-    given = np.where(generator.random(150) < 0.38, 1 - true, true)
-    once, found = (find_label_issues(x, given, GaussianNB(), permutations=number) for number in (0, None))
-    assert once.attrs["verdict"]["outcome"] == "nothing" and once.equals(found)
-    issue, judged = found["issue"].to_numpy(), found.attrs["verdict"]
-    assert judged["outcome"] == "use" and judged["runs"] == 99 and (given != true)[issue].mean() > 0.8
-    with pytest.raises(ValueError, match="permutations=-1"):
-        find_label_issues(x, given, GaussianNB(), permutations=-1)
-
-
-def test_the_number_of_wrong_labels_is_fitted():
-    """Labels drawn from known probabilities, a quarter of them then made wrong: the interval holds the number."""
-    generator = np.random.default_rng(0)
-    p = generator.dirichlet(np.full(5, 0.1), 2000)
-    true = (p.cumsum(axis=1) > generator.random((2000, 1))).argmax(axis=1)
-    given = noise.flip_labels(true, noise.transition_matrix("sym", 0.25, 5), generator)
-    overconfident = p ** 3 / (p ** 3).sum(axis=1, keepdims=True)
-    for shown in (p, overconfident):
-        fitted = verdict.fit(given, shown)
-        assert fitted.low <= (given != true).mean() <= fitted.high and fitted.high - fitted.low < 0.12
-    assert abs(verdict.largest_noise_ratio(given, p) - (given != true).mean()) < 0.06
-    issue = last_pass.issues(given, p, verdict.largest_noise_ratio(given, p))
-    found = verdict.verdict(given, p, p[None], issue)
-    assert found["outcome"] == "use" and found["expected_precision"] <= (given != true)[issue].mean() + 0.05
-    p[:3], p[:3][[0, 1, 2], given[:3]] = 0, 1
-    unpredicted = np.r_[np.full((3, 5), np.nan), p[3:]]  # labels that a person confirmed, in a run without last pass
-    assert verdict.verdict(given, p, unpredicted[None], issue) == verdict.verdict(given, p, p[None], issue)
-
-
-def test_only_the_top_can_be_used():
-    """A model that is right for three of five samples: its list begins with wrong labels, errors of its own follow."""
-    generator = np.random.default_rng(0)
-    p = generator.dirichlet(np.full(4, 0.5), 3000)
-    true = (p.cumsum(axis=1) > generator.random((3000, 1))).argmax(axis=1)
-    given = noise.flip_labels(true, noise.transition_matrix("sym", 0.2, 4), generator)
-    issue = last_pass.issues(given, p, 1)
-    found = verdict.verdict(given, p, p[None], issue)
-    listed = np.argsort(-last_pass.margins(given, p), kind="stable")
-    assert found["outcome"] == "top" and 0 < found["top"] < issue.sum()
-    assert (given != true)[listed[:found["top"]]].mean() > 0.5 and f"first {found['top']} of" in found["sentence"]
-    assert f"right about at most {found['right']:.0%} of all" in found["sentence"]
-    assert (given != true)[issue].mean() < 0.5 and found["wrong_low"] < (given != true).sum() < found["wrong_high"]
-
-
-def test_what_a_model_cannot_learn_is_not_taken_for_wrong_labels():
-    """Logistic regression on classes that lines hardly separate: most disagreement is its own error."""
-    x, true = make_classification(2000, 20, n_informative=12, n_redundant=0, n_classes=5, n_clusters_per_class=2,
-                                  class_sep=0.7, flip_y=0, random_state=7)
-    given = noise.flip_labels(true, noise.transition_matrix("sym", 0.1, 5), np.random.default_rng(0))
+def test_every_sample_is_ranked_and_most_errors_are_on_top(wine):
+    x, y, given = wine
     table = find_label_issues(x, given, LogisticRegression(max_iter=500))
-    found, issue = table.attrs["verdict"], table["issue"].to_numpy()
-    assert (given != true)[issue].mean() < 0.3 and found["agreement"] > found["permuted"] + 0.1
-    assert issue.sum() < 0.95 * (table["margin"] > last_pass.MARGIN).sum()  # no more than labels that can be wrong
-    assert found["outcome"] != "use" and found["top"] < 0.3 * issue.sum() and found["right"] < 0.8
+    assert table[["p_given", "p_suggested", "margin"]].notna().all(axis=None)
+    listed = table["margin"].nlargest(table["issue"].sum()).index
+    assert set(listed) == set(table.index[table["issue"]]) and table["margin"][listed].min() > last_pass.MARGIN
+    wrong = given != y
+    top = table["margin"].to_numpy().argsort()[::-1][:wrong.sum()]
+    assert wrong[top].mean() > 0.85 and wrong[table["issue"]].mean() > 0.8
+    again = find_label_issues(x, given, LogisticRegression(max_iter=500))
+    pd.testing.assert_frame_equal(table, again)
 
 
-def test_how_often_networks_are_right_is_fitted():
-    """Probabilities of networks that are right about half of the time, and a fifth of the labels wrong."""
-    generator = np.random.default_rng(0)
-    p = generator.dirichlet(np.full(10, 0.25), 5000)
-    true = (p.cumsum(axis=1) > generator.random((5000, 1))).argmax(axis=1)
-    given = noise.flip_labels(true, noise.transition_matrix("sym", 0.2, 10), generator)
-    for shown in (p, p ** 2 / (p ** 2).sum(axis=1, keepdims=True)):
-        fitted, right = verdict.fit_agreement(given, shown)
-        assert fitted.low <= (given != true).mean() <= fitted.high < 0.35
-        assert (shown.argmax(axis=1) == true).mean() <= right < 0.7
-        assert abs(fitted.wrong.mean() - (given != true).mean()) < 0.06
+def test_probabilities_of_ones_own(wine):
+    x, y, given = wine
+    p = np.full((len(y), 3), 0.1)
+    p[np.arange(len(y)), y] = 0.8
+    table = find_label_issues(x, given, pred_probs=p)
+    assert (table["issue"] == (given != y)).all() and set(table["status"]) == {""}
+    for bad, words in ((p[:, :2], "shape"), (np.log(p), "not logits"), (p * 2, "not 1: give probabilities")):
+        with pytest.raises(ValueError, match=words):
+            find_label_issues(x, given, pred_probs=bad)
+
+
+# --- labels, rows and columns -----------------------------------------------------------------------------------------
+
+NAMES = np.array(["ant", "bee", "cat"])
+
+
+@pytest.mark.parametrize("missing", ["string", "object", "boolean", "masked"])
+def test_missing_labels_of_any_kind_are_not_checked(three, missing):
+    x, y, _ = three
+    labels = {"string": lambda: pd.Series(NAMES[y], dtype="string").where(np.arange(150) != 7),
+              "object": lambda: np.where(np.arange(150) == 7, pd.NA, NAMES[y].astype(object)),
+              "boolean": lambda: pd.Series(y == 0, dtype="boolean").where(np.arange(150) != 7),
+              "masked": lambda: np.ma.array(y, mask=np.arange(150) == 7)}[missing]()
+    with pytest.warns(UserWarning, match="1 of 150 samples have no label .first: sample 7"):
+        table = find_label_issues(x, labels, LogisticRegression())
+    assert (table["status"] == "not checked").to_numpy().nonzero()[0].tolist() == [7]
+
+
+def test_labels_that_cannot_be_checked_in_python():
+    rng = np.random.default_rng(0)
+    y = np.array(["a", "b"] * 30, dtype=object)
+    x = rng.normal(size=(60, 2)) + 4 * (y == "a")[:, None]
+    y[5], y[7], y[9] = None, np.nan, "single"
+    with pytest.warns(UserWarning) as said:
+        table = find_label_issues(x, y, LogisticRegression())
+    assert "2 of 60 samples have no label" in str(said[0].message) and "'single'" in str(said[1].message)
+    assert len(table) == 60 and table["sample"].tolist() == list(range(60))
+    assert table.loc[[5, 7, 9], "status"].tolist() == ["not checked"] * 3 and not table.loc[[5, 7, 9], "issue"].any()
+    assert table["status"].value_counts()["not checked"] == 3
+
+
+def test_rows_in_another_order_are_refused(three):
+    x, y, _ = three
+    x, labels = pd.DataFrame(x), pd.Series(y)
+    shuffled = labels.sample(frac=1, random_state=0)
+    refused(r"labels has the index of x in another order, .* give labels.loc\[x.index\]", x, shuffled, LogisticRegression())
+    refused("groups has the index", x, labels, LogisticRegression(), groups=shuffled)
+    with pytest.raises(data.DataError, match="y has the index of x in another order"):
+        NoisyLabelClassifier().fit(x, shuffled)
+    as_it_is = find_label_issues(x, labels, LogisticRegression())["margin"]
+    for same in (shuffled.loc[x.index], labels.set_axis(np.arange(1000, 1150)), labels.to_numpy()):
+        assert (find_label_issues(x, same, LogisticRegression())["margin"] == as_it_is).all()
+
+
+def test_columns_of_probabilities_are_found_by_their_names(three):
+    _, y, _ = three
+    p = np.full((150, 3), 0.1) + 0.7 * np.eye(3)[np.arange(150) % 3]
+    by_position = find_label_issues(None, NAMES[y], pred_probs=p)
+    by_name = find_label_issues(None, NAMES[y], pred_probs=pd.DataFrame(p, columns=NAMES)[["cat", "ant", "bee"]])
+    assert by_position["issue"].sum() == 15 and by_name.equals(by_position)
+
+
+def test_a_class_of_few_samples_is_named(three):
+    x, y, _ = three
+    with pytest.warns(UserWarning, match=r"1 of 4 classes have fewer than 5 samples; their labels can hardly be checked: '9'"):
+        find_label_issues(x, np.where(np.arange(150) < 4, 9, y), LogisticRegression())
+
+
+# --- arguments and models ---------------------------------------------------------------------------------------------
+
+def test_what_cannot_be_checked_is_refused(iris):
+    x, _, given = iris
+    with pytest.raises(data.DataError, match="x has 150 samples and labels 149"):
+        find_label_issues(x, given[:-1], LogisticRegression())
+    with pytest.raises(data.DataError, match="one class"):
+        find_label_issues(x, np.zeros(150, int), LogisticRegression())
+
+
+@pytest.mark.parametrize("argument, value", [("noise_pattern", "asymmetric"), ("noise_pattern", "human"), ("iterations", 0),
+                                             ("epochs", 0), ("batch_size", -1), ("passes", 0), ("iterations", 1.5)])
+def test_arguments_out_of_range(wine, argument, value):
+    with pytest.raises(ValueError, match=f"{argument}={value!r}") as error:
+        find_label_issues(wine[0], wine[2], LogisticRegression(), **{argument: value})
+    assert "\n" not in str(error.value)
+
+
+def test_models_that_do_not_fit(wine):
+    x, _, given = wine
+    for model in (None, LinearSVC(), LogisticRegression, "tree"):
+        with pytest.raises(data.DataError, match="predict_proba, or a function"):
+            find_label_issues(x, given, model)
+    with pytest.raises(data.DataError, match="LogisticRegression cannot be trained: ValueError"):
+        find_label_issues(np.array([[f"word {n}"] for n in range(40)]), np.arange(40) % 2, LogisticRegression())
+
+
+def test_class_weights_go_to_the_classes_that_they_name(three):
+    x, y, _ = three
+    by_number, by_name, shifted = (find_label_issues(x / 3, labels, model)["suggested"] for labels, model in (
+        (y, LogisticRegression(class_weight={0: 1, 1: 1, 2: 50})),
+        (NAMES[y], LogisticRegression(class_weight={"cat": 50})),
+        (y + 1, make_pipeline(LogisticRegression(class_weight={1: 1.0, 2: 1.0, 3: 50.0})))))
+    assert (by_number == 2).mean() > 0.45 and (by_name == NAMES[by_number]).all() and (shifted == by_number + 1).all()
+
+
+def test_what_is_no_classifier_is_refused(three):
+    x, y, _ = three
+    for model in (GaussianMixture(3, random_state=0), GaussianMixture(5, random_state=0), make_pipeline(
+            SimpleImputer(), GaussianMixture(3, random_state=0))):
+        refused(f"{type(model).__name__} predicts no probability of each class", x, y, model)
+    refused("seed=-1: give a whole number", x, y, LogisticRegression(), seed=-1, error=ValueError)
+
+
+class Insisting(ClassifierMixin, BaseEstimator):
+    """A classifier that takes labels 0 ... k - 1 only, as XGBoost does."""
+
+    def fit(self, X, y):
+        if not np.array_equal(np.unique(y), np.arange(len(np.unique(y)))):
+            raise ValueError(f"Expected: {np.arange(len(np.unique(y)))}, got {np.unique(y)}")
+        self.forest_ = RandomForestClassifier(20, random_state=0).fit(X, y)
+        self.classes_ = self.forest_.classes_
+        return self
+
+    def predict_proba(self, X):
+        return self.forest_.predict_proba(X)
+
+    def predict(self, X):
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+
+
+@pytest.mark.parametrize("model", [Insisting(), HistGradientBoostingClassifier(early_stopping=True, max_iter=5),
+                                   CalibratedClassifierCV(LogisticRegression(max_iter=500), cv=3)])
+def test_rare_classes_end_in_no_traceback(wine, model):
+    x, _, given = wine
+    given = given.astype(object) * 10
+    given[:3], given[3:5] = 77, -5
+    table = find_label_issues(x, given.astype(int), model, iterations=1)
+    assert len(table) == len(x) and table["p_given"].notna().all()
+
+
+def test_a_class_that_one_half_lacks(wine):
+    x, _, given = wine
+    given = np.where(np.arange(len(given)) < 2, 9, given)
+    table = find_label_issues(x, given, LogisticRegression(max_iter=500))
+    assert set(table["given"]) == {0, 1, 2, 9}
+
+
+def test_strings_into_a_keras_model():
+    with pytest.raises(ValueError, match="x is <U1: a Keras model takes numbers"):
+        find_label_issues(np.array([["a"], ["b"]] * 10), np.arange(20) % 2, lambda: None)
+
+
+# --- scikit-learn's conventions ---------------------------------------------------------------------------------------
+
+def test_scikit_learn_s_own_checks():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        checks = check_estimator(NoisyLabelClassifier(), on_fail=None, on_skip=None)
+    assert [check["check_name"] for check in checks if check["status"] == "failed"] == []
+    # Skipped: input of array libraries other than NumPy, which needs SciPy's experimental SCIPY_ARRAY_API.
+    assert {check["check_name"] for check in checks if check["status"] == "skipped"} <= {"check_array_api_input"}
+
+
+def test_the_classifier_is_trained_without_the_issues(wine):
+    x, y, given = wine
+    classifier = NoisyLabelClassifier(LogisticRegression(C=100, max_iter=2000)).fit(x, given)
+    plain = LogisticRegression(C=100, max_iter=2000).fit(x, given)
+    assert classifier.score(x, y) > plain.score(x, y) + 0.02
+    assert classifier.noise_ratio_ == classifier.label_issues_["issue"].mean() and classifier.classes_.tolist() == [0, 1, 2]
+    keep = ~classifier.label_issues_["issue"].to_numpy()
+    same = LogisticRegression(C=100, max_iter=2000).fit(x[keep], given[keep])
+    assert np.allclose(same.predict_proba(x), classifier.predict_proba(x))
 
 
 def test_the_classifier_leaves_out_only_what_can_be_used():
@@ -312,41 +314,201 @@ def test_the_classifier_leaves_out_only_what_can_be_used():
     assert np.allclose(classifier.predict_proba(x), LogisticRegression().fit(x, y).predict_proba(x))
 
 
-# --- enough steps -----------------------------------------------------------------------------------------------------
-
-def test_the_number_of_epochs_follows_the_number_of_steps(tmp_path):
-    small = utils.enough_epochs(steps=400, epochs=12)
-    assert [small(n, 32) for n in (100, 400, 2000, 10000)] == [200, 58, 13, 12]
-    np.savez(tmp_path / "a.npz", x=np.random.default_rng(0).normal(size=(300, 3)), y=np.arange(300) % 2)
-    from incv import INCV
-    from incv.runner import planning
-
-    np.savez(tmp_path / "a.npz", x=np.random.default_rng(0).normal(size=(300, 3)), y=np.arange(300) % 2)
-    source = Source(path=str(tmp_path / "a.npz"))
-    source = dataclasses.replace(source, facts=load.facts(source))
-    noisy, none = {"noise_pattern": "sym", "noise_ratio": None}, dict.fromkeys(INCV.PUBLISHED)
-    for given, epochs, name in (({}, 80, "INCV_seed0"), ({"epochs": 80}, 80, "INCV_seed0"),
-                                ({"epochs": 12}, 12, "INCV_seed0_epochs12"),
-                                ({"label_issues": False}, 80, "INCV_seed0_no_label_issues"),
-                                ({"batch_size": 150}, 400, "INCV_seed0_batch_size150")):
-        settings, path = planning.one_run("INCV", source, noisy, 0, 1, none | given, INCV.DEFAULTS, INCV.SCHEDULE,
-                                          "results")
-        assert (settings.epochs, path.name) == (epochs, name)
+def test_in_pipelines_searches_and_with_data_frames():
+    x, y = load_iris(return_X_y=True, as_frame=True)
+    pipeline = make_pipeline(StandardScaler(), NoisyLabelClassifier(RandomForestClassifier(20, random_state=0)))
+    names = np.array(["setosa", "versicolor", "virginica"])[y]
+    assert set(pipeline.fit(x, names).predict(x)) == set(names) and pipeline.score(x, names) > 0.9
+    search = GridSearchCV(clone(pipeline), {"noisylabelclassifier__iterations": [1, 2]}, cv=2).fit(x, names)
+    assert search.best_score_ > 0.85
+    assert NoisyLabelClassifier().fit(x, names).predict(x.head(3)).tolist() == ["setosa"] * 3
 
 
-def test_the_batches_of_large_images_fit_into_memory(tmp_path):
-    """32 samples of 64 x 64 pixels."""
-    from incv import INCV
-    from incv.runner import planning
+def test_the_classifier_takes_what_its_estimator_takes(three):
+    x, y, wrong = three
+    fitted = NoisyLabelClassifier(Insisting()).fit(x, NAMES[y])
+    assert (fitted.predict(x) == NAMES[np.arange(150) % 3]).mean() > 0.9 and fitted.classes_.tolist() == NAMES.tolist()
+    gaps = np.where(np.random.default_rng(1).random(x.shape) < 0.05, np.nan, x)
+    for given in (gaps, pd.DataFrame(gaps)):
+        fitted = NoisyLabelClassifier(make_pipeline(SimpleImputer(), LogisticRegression())).fit(given, y)
+        assert fitted.label_issues_["issue"][wrong].mean() > 0.8
+        assert (fitted.predict(given) == np.arange(150) % 3).mean() > 0.9
+    with pytest.raises(ValueError, match="NaN"):
+        NoisyLabelClassifier().fit(gaps, y)
+    for strange in ("", "ant "):
+        with pytest.raises(ValueError, match="y has labels that are empty or have spaces around them"):
+            NoisyLabelClassifier().fit(x, np.where(np.arange(150) < 9, strange, NAMES[y]))
 
-    assert [utils.batch_for((side, side, 3)) for side in (28, 32, 33, 45, 64, 96, 224, 1024)] == [
-        128, 128, 64, 64, 32, 16, 16, 16]
-    facts = Facts(name="a", kind="images", size=500, num_classes=3, shape=(64, 64, 3), checksum="its checksum")
-    source = Source(facts=facts, path=str(tmp_path / "a"))
 
-    def planned(**given):
-        settings, path = planning.one_run("INCV", source, {"noise_pattern": "sym", "noise_ratio": None}, 0, 2, dict.fromkeys(
-            INCV.PUBLISHED) | given, INCV.DEFAULTS, INCV.SCHEDULE, tmp_path)
-        return settings.batch_size, settings.epochs, path.name
+# --- groups -----------------------------------------------------------------------------------------------------------
 
-    assert planned() == (32, 125, "INCV_seed0") and planned(batch_size=128) == (128, 500, "INCV_seed0_batch_size128")
+def test_wrong_labels_of_patients_are_found_by_groups():
+    x, y, wrong, patient = patients(number=80)
+    forest = RandomForestClassifier(30, random_state=0)
+    by_rows, by_patient = (find_label_issues(x, y, forest, groups=each) for each in (None, patient))
+    assert by_rows["issue"][wrong].mean() < 0.4 < 0.7 < by_patient["issue"][wrong].mean()
+    assert average_precision_score(wrong, by_patient["group_margin"]) > 0.85
+    assert (by_patient["group"] == patient).all() and "group" not in by_rows
+    means = by_patient.groupby("group")["margin"].mean()
+    assert np.allclose(by_patient["group_margin"], means[patient])
+    judged = by_patient.attrs["verdict"]
+    assert judged["unit"] == "group" and judged["groups"] == 80 and f"of {judged['groups']} groups" in judged["sentence"]
+    assert judged["wrong_low"] <= wrong[::6].sum() <= judged["wrong_high"] < 40
+    assert judged["issues"] == (means > last_pass.MARGIN).sum()
+
+
+def test_groups_have_names_of_any_kind_or_none():
+    x, y, _, patient = patients(number=20, rows=4)
+    names = [f"p{p}" if n % 9 else None for n, p in enumerate(patient)]
+    labels = y.astype(object)
+    labels[5] = None
+    for given in (names, pd.Series(names, index=np.arange(80)[::-1]), np.array(names, dtype=object)):
+        with pytest.warns(UserWarning, match="9 of 79 samples have no group"):
+            table = find_label_issues(x, labels, LogisticRegression(), groups=given)
+        assert table["group"].isna().sum() == 9 and table["group"][5] == "p1" and table["status"][5] == "not checked"
+    for bad, words in ((names[1:], "groups has shape"), (np.zeros((80, 2)), "groups has shape"), (["a"] * 80, "in one group")):
+        with pytest.raises(data.DataError, match=words):
+            find_label_issues(x, y, LogisticRegression(), groups=bad)
+    with pytest.warns(UserWarning, match=r"fewer than 5 groups can hardly be checked: '2' \(1\)"):
+        find_label_issues(x, np.where(patient == 3, 2, y), LogisticRegression(), groups=patient)
+
+
+def test_groups_reach_the_classifier_as_scikit_learn_routes_metadata():
+    x, y, _, patient = patients(number=40, rows=4)
+    set_config(enable_metadata_routing=True)
+    try:
+        classifier = NoisyLabelClassifier(LogisticRegression()).set_fit_request(groups=True)
+        found = cross_validate(classifier, x, y, cv=2, params={"groups": patient}, return_estimator=True)
+    finally:
+        set_config(enable_metadata_routing=False)
+    assert all("group_margin" in each.label_issues_ for each in found["estimator"])
+    fitted = NoisyLabelClassifier(LogisticRegression()).fit(x, y, groups=patient)
+    assert fitted.verdict_["groups"] == 40 and "group" not in NoisyLabelClassifier(
+        LogisticRegression()).fit(x, y).label_issues_
+
+
+# --- tables of other libraries, columns of any kind, probabilities with the usual mistakes ----------------------------------
+
+CLASSES = np.array(["setosa", "lily", "rose", "fern"])
+
+
+@pytest.fixture(scope="module")
+def flowers():
+    """(x, labels of CLASSES an eighth of which are wrong, out-of-fold probabilities, which labels are wrong)."""
+    generator = np.random.default_rng(131)
+    y = generator.integers(0, 4, 400)
+    x = generator.normal(0, 1.5, (4, 6))[y] + generator.normal(0, 1, (400, 6))
+    wrong = generator.random(400) < 0.125
+    labels = CLASSES[np.where(wrong, (y + 1 + generator.integers(0, 3, 400)) % 4, y)]
+    p = cross_val_predict(LogisticRegression(max_iter=500), x, labels, cv=5, method="predict_proba")
+    return x, labels, p, wrong
+
+
+def test_columns_in_order_of_appearance_are_refused(flowers):
+    _, labels, p, _ = flowers
+    ascending = np.unique(labels).tolist()
+    moved = p[:, [ascending.index(name) for name in CLASSES]]
+    agreement = (p.argmax(axis=1) == np.unique(labels, return_inverse=True)[1]).mean()
+    with pytest.raises(data.DataError, match="not in ascending order of the classes: .* in the order 'setosa', 'lily', 'rose'"
+                                             f", 'fern' {agreement:.0%}"):
+        find_label_issues(None, labels, pred_probs=moved)
+    named = find_label_issues(None, labels, pred_probs=pd.DataFrame(moved, columns=CLASSES))
+    assert named.equals(find_label_issues(None, labels, pred_probs=p))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_probabilities_that_say_nothing_are_not_taken_for_another_order(seed):
+    generator = np.random.default_rng(seed)
+    for n, classes in ((60, 10), (300, 3), (1000, 10)):
+        p, labels = generator.dirichlet(np.ones(classes), n), np.arange(n) % classes
+        assert find_label_issues(None, labels, pred_probs=p).attrs["verdict"]["outcome"] == "nothing"
+
+
+def test_probabilities_of_a_model_that_was_trained_on_the_rows_are_warned_of(flowers):
+    _, labels, p, _ = flowers
+    certain = np.eye(4)[np.unique(labels, return_inverse=True)[1]] * 0.9 + 0.025
+    with pytest.warns(UserWarning, match="predict 100.0% of the labels: .* give out-of-fold"):
+        find_label_issues(None, labels, pred_probs=certain)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        find_label_issues(None, labels, pred_probs=p)
+
+
+def test_each_mistake_in_probabilities_has_its_own_message(flowers):
+    _, labels, p, _ = flowers
+    for wrong, message in ((np.log(p), "negative values: give probabilities, not logits"),
+                           (100 * p, "divide percentages by 100"), (p[:, 0], r"shape \(400,\); give \(400, 4\)"),
+                           (np.where(np.arange(400)[:, None] == 3, np.nan, p), r"NaN or infinite values \(first: sample 3\)"),
+                           (p / 2, "sum to between 0.5 and 0.5, not 1: give probabilities$"),
+                           (np.full((400, 4), "high"), "are <U4: give numbers")):
+        with pytest.raises(ValueError, match=message):
+            find_label_issues(None, labels, pred_probs=wrong)
+
+
+def test_rounded_probabilities_are_divided_by_their_sum(flowers):
+    _, labels, p, _ = flowers
+    with pytest.warns(UserWarning, match="each is divided by its sum"):
+        rounded = find_label_issues(None, labels, pred_probs=p.round(2))
+    expected = (p.round(2) / p.round(2).sum(axis=1, keepdims=True)).max(axis=1)
+    assert np.allclose(rounded["p_suggested"], expected)
+    tiny = np.c_[p, np.zeros(400)][:, :4] - np.where(p == p.min(), p.min() + 1e-17, 0)
+    assert find_label_issues(None, labels, pred_probs=tiny)["p_given"].min() >= 0
+
+
+def test_tables_of_other_libraries_are_the_same_rows(flowers):
+    x, labels, _, _ = flowers
+    frame, model = pd.DataFrame(x, columns=list("abcdef")), LogisticRegression(max_iter=500)
+    expected = find_label_issues(frame, labels, model, permutations=0)
+    for library, convert in (("pyarrow", "table"), ("polars", "from_pandas")):
+        table = getattr(pytest.importorskip(library), convert)(frame)
+        assert find_label_issues(table, labels, model, permutations=0).equals(expected), library
+        fitted = NoisyLabelClassifier(model).fit(table, labels)
+        assert (fitted.predict(table) == fitted.predict(frame)).all(), library
+
+
+class Batches:
+    """Like a tf.data.Dataset or a data loader: its length is the number of batches."""
+
+    def __len__(self):
+        return 8
+
+
+@pytest.mark.parametrize("x, labels, message", [
+    (Batches(), np.arange(400) % 2, "x is a Batches: give an array"), ({"a": [1, 2]}, [0, 1], "x is a dict: give an array"),
+    (np.zeros((4, 2)), None, "labels is None: give one label per sample"),
+    (np.zeros((4, 2)), "kind", "labels is 'kind': give"), (np.zeros((4, 2)), {"a": 1}, "labels is a dict: give"),
+    (np.zeros((4, 2)), iter([0, 1]), "labels is a list_iterator: give")])
+def test_what_is_no_array_is_refused_in_one_line(x, labels, message):
+    with pytest.raises(data.DataError, match=message):
+        find_label_issues(x, labels, LogisticRegression())
+
+
+@pytest.mark.parametrize("others", [
+    {"member": [True, False]}, {"when": pd.Timestamp("2024-01-01")}, {"member": pd.array([True, None], dtype="boolean")},
+    {"count": pd.array([1, None], dtype="Int64")}, {"for": pd.Timedelta("1h")}], ids=lambda others: str(next(iter(others))))
+def test_the_classifier_takes_the_columns_its_estimator_takes(flowers, others):
+    """Of categories beside booleans, dates, missing values of extension types: only the pipeline can judge them."""
+    x, labels, _, _ = flowers
+    frame = pd.DataFrame(x, columns=list("abcdef")).assign(site=pd.Categorical(np.tile(["p", "q"], 200)))
+    frame = frame.assign(**{name: value if not hasattr(value, "__len__") else
+                            pd.concat([pd.Series(value)] * 200, ignore_index=True) for name, value in others.items()})
+    model = make_pipeline(make_column_transformer((OneHotEncoder(), ["site"]), ("passthrough", list("abcdef"))),
+                          LogisticRegression(max_iter=500))
+    classifier = NoisyLabelClassifier(model).fit(frame, labels)
+    assert classifier.score(frame, labels) > 0.75 and classifier.feature_names_in_.tolist() == frame.columns.tolist()
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        NoisyLabelClassifier(model).fit(frame, labels[:-1])
+    with pytest.raises(ValueError, match="feature names should match"):
+        classifier.predict(frame.drop(columns="a"))
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("epochs", [2, 4])
+def test_a_table_on_which_networks_were_hardly_trained_has_no_list_to_use(epochs, seed):
+    x, y = load_wine(return_X_y=True)
+    x = StandardScaler().fit_transform(x).astype(np.float32)
+    generator = np.random.default_rng(seed)
+    given = np.where(generator.random(len(y)) < 0.12, (y + generator.integers(1, 3, len(y))) % 3, y)
+    with pytest.warns(UserWarning, match=f"epochs={epochs} instead of 134, the default for 178 samples"):
+        table = find_label_issues(x, given, lambda: models.dense(x.shape[1:], 3, momentum=0.9), epochs=epochs, seed=seed)
+    assert table.attrs["verdict"]["outcome"] != "use", table.attrs["verdict"]["sentence"]

@@ -1,4 +1,4 @@
-"""What stands where: which room imports which, and that `incv` is this project's whatever else is called utils.py."""
+"""Of the project as a whole: which room imports which, what tests and pages name, and that `incv` is this project's."""
 import ast
 import graphlib
 import os
@@ -61,6 +61,16 @@ def test_no_imports_in_a_circle():
 
 def test_the_root_shows_the_paper():
     assert len([path for path in PROJECT.glob("*.py") if path.name != "__init__.py"]) <= 14
+
+
+# Tests of the project as a whole, of what is committed and of what a machine allows.
+OF_ALL = {"test_layout", "test_evidence", "test_speed", "test_memory"}
+
+
+@pytest.mark.parametrize("file", sorted((PROJECT / "tests").glob("test_*.py")), ids=lambda file: file.stem)
+def test_every_test_file_is_named_after_a_module(file):
+    named = {f"test_{module.replace('.', '_')}" for module in MODULES}
+    assert file.stem in named | OF_ALL, f"{file.name}: name it test_MODULE.py or test_FOLDER_MODULE.py after what it tests"
 
 
 # --- one name for all of it -------------------------------------------------------------------------------------------
@@ -179,3 +189,8 @@ def test_nothing_mentions_a_file_or_name_that_is_gone(page):
     for module, name in re.findall(r"`(\w+)\.(\w+)[`(]", text):
         if name not in ("md", "py", "csv", "npz", "json", "npy"):
             assert module not in last_names or name in names_in(last_names[module]), f"{module}.{name}"
+
+
+def test_the_docs_say_what_can_go_wrong():
+    page = (PROJECT / "docs" / "what_can_go_wrong.md").read_text()
+    assert "Dask" in (PROJECT / "docs" / "sweeps.md").read_text() and page.count("\n| ") >= 20

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from incv import INCV, INCV_main, noise
+from incv.runner.settings import Settings
 
 
 def test_transition_matrices_by_hand():
@@ -32,7 +33,7 @@ def test_flips_depend_on_the_generator_alone():
     assert (noise.flip_labels(y, transition, np.random.default_rng(1))[:500] == first[:500]).all()
 
 
-def test_bad_labels_ratios_and_patterns_are_refused():
+def test_bad_labels_and_ratios_are_refused():
     transition = noise.transition_matrix("sym", 0.5, 3)
     for labels in ([0, 3], [-1, 0]):
         with pytest.raises(ValueError, match="outside"):
@@ -42,23 +43,6 @@ def test_bad_labels_ratios_and_patterns_are_refused():
     for ratio in (-0.1, 1.1, float("nan")):
         with pytest.raises(ValueError, match="not in"):
             noise.transition_matrix("sym", ratio, 3)
-    with pytest.raises(ValueError, match="pattern"):
-        noise.transition_matrix("pair", 0.5, 3)
-
-
-@pytest.mark.parametrize("num_classes", [2, 10, 100])
-@pytest.mark.parametrize("pattern, ratio", [("sym", 0.2), ("sym", 0.5), ("sym", 0.8), ("asym", 0.4), ("asym", 0.7)])
-def test_closed_forms_agree_with_a_simulation(pattern, ratio, num_classes):
-    transition, generator = noise.transition_matrix(pattern, ratio, num_classes), np.random.default_rng(0)
-    n = 2_000_000
-    y = np.arange(n) % num_classes
-    y_noisy, y_pred = (noise.flip_labels(y, transition, generator) for _ in range(2))
-    agree, clean = y_pred == y_noisy, y == y_noisy
-    simulated = agree.mean(), clean[agree].mean(), agree[clean].mean()
-    # Four standard errors, of shares among 2,000,000, of those that agree and of those that are clean.
-    errors = [4 * np.sqrt(p * (1 - p) / size) for p, size in zip(simulated, (n, agree.sum(), clean.sum()), strict=True)]
-    assert (np.abs(np.subtract(noise.theory(pattern, ratio, num_classes), simulated)) <= np.maximum(errors, 1e-4)).all()
-    assert noise.theoretical_accuracy(transition) == pytest.approx(noise.theory(pattern, ratio, num_classes)[0])
 
 
 def test_noise_ratio_estimate_inverts_the_accuracy():
@@ -76,11 +60,17 @@ def test_noise_ratio_estimate_by_hand():
     assert noise.estimate_noise_ratio(0.099, 10) == 1.0  # below 1/c nothing explains it
 
 
-def test_removal_ratio():
+def test_the_removal_ratio_by_hand():
     assert noise.removal_ratio(0.2) == pytest.approx(0.25)
     assert noise.removal_ratio(0.5) == 1
     assert noise.removal_ratio(0.9) == 2
     assert noise.removal_ratio(1.0) == 2
+
+
+def test_noise_left_by_hand():
+    assert noise.noise_left(0.5, "sym", 10) == pytest.approx(0.1) and noise.noise_left(0.5, "asym", 10) == 0.5
+    assert noise.noise_left(0, "sym", 10) == 0 and noise.noise_left(1, "asym", 10) == 1
+    assert 1 - noise.noise_left(0.3, "sym", 10) == pytest.approx(noise.theory("sym", 0.3, 10)[1])
 
 
 def test_unknown_truth_counts_nowhere():
@@ -131,3 +121,41 @@ def test_an_unknown_pattern_is_an_error_wherever_one_is_named():
                  lambda: INCV_main.warm_up("pair", 0.5), lambda: INCV.incv(np.arange(9) % 3, 3, "pair", train=None)):
         with pytest.raises(ValueError, match="unknown noise pattern 'pair': use one of sym, asym"):
             call()
+
+
+def test_the_theory_of_a_matrix_has_the_closed_forms_as_special_cases():
+    for num_classes in (2, 10, 100):
+        sizes = np.random.default_rng(0).integers(1, 100, num_classes)
+        for pattern in ("sym", "asym"):
+            for ratio in (0, 0.2, 0.4, 0.5, 0.8, 1):
+                transition = noise.transition_matrix(pattern, ratio, num_classes)
+                expected = noise.theory(pattern, ratio, num_classes)
+                for of_classes in (None, sizes):
+                    assert noise.theory_of(transition, of_classes) == pytest.approx(expected, rel=1e-12, abs=1e-12)
+                assert noise.expected_ratio(transition, sizes) == ratio
+
+
+def test_theory_of_unequal_classes_agrees_with_a_simulation():
+    transition = np.array([[.9, .1, 0], [.2, .5, .3], [0, 0, 1.]])
+    y, generator = np.repeat(np.arange(3), (600_000, 300_000, 100_000)), np.random.default_rng(0)
+    y_noisy, y_pred = (noise.flip_labels(y, transition, generator) for _ in range(2))
+    agree, clean = y_pred == y_noisy, y == y_noisy
+    assert noise.theory_of(transition, [6, 3, 1]) == pytest.approx(
+        (agree.mean(), clean[agree].mean(), agree[clean].mean()), abs=0.003)
+    assert noise.expected_ratio(transition, [6, 3, 1]) == 0.21
+
+
+def test_as_which_pattern_a_matrix_is_treated():
+    """Worked by hand: of 0.3 + 0.4 wrong labels 0.2 + 0.3 go to the most frequent wrong class of their row."""
+    transition = np.array([[.7, .2, .1], [.3, .6, .1], [0, 0, 1]])
+    assert noise.nearest_pattern(transition, [1, 1, 1]) == "asym"
+    assert noise.nearest_pattern(noise.transition_matrix("sym", 0.4, 3), [5, 3, 9]) == "sym"  # exactly half
+    assert noise.nearest_pattern(noise.transition_matrix("asym", 0.1, 10), [1] * 10) == "asym"
+    assert noise.nearest_pattern(np.eye(3), [1, 1, 1]) == "sym"
+    # Nine samples of a class whose labels spread, one of a class with pairs.
+    mixed = np.array([[.7, .1, .1, .1], [0, 1, 0, 0], [0, 0, 0, 1], [0, 0, 0, 1]])
+    assert noise.nearest_pattern(mixed, [9, 1, 0, 1]) == "sym"
+    assert noise.nearest_pattern(mixed, [1, 1, 9, 1]) == "asym"
+    assert noise.treated_as(Settings(noise_pattern="mine", treated_as="sym")) == "sym"
+    assert noise.treated_as(Settings(noise_pattern="asym")) == "asym"
+    assert INCV_main.warm_up("asym", 0.3) == 80

@@ -1,4 +1,4 @@
-"""Training speed, by ratio inside one run: other work on the machine slows both sides down."""
+"""Of the project as a whole: training speed, by ratio inside one run: other work on the machine slows both sides down."""
 import pytest
 
 from incv import utils

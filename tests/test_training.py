@@ -3,13 +3,12 @@ import numpy as np
 import pytest
 from conftest import small_network
 
-from incv import INCV, INCV_main, Verify_Theory, data, utils
-from incv.runner import console
-from incv.runner.settings import Settings
+from incv import INCV_main, utils
 
 utils.start_backend(threads=2)
 
 from incv import models, training  # noqa: E402
+from incv.runner import networks  # noqa: E402
 
 
 def small_trainer(seed=0):
@@ -55,18 +54,6 @@ def test_augmentation_amounts():
     assert (training.augmentation(np.random.default_rng(0), 1000, 8, 1, False)[:, 0] == 1).all()
 
 
-@pytest.mark.parametrize("script, epochs, counts", [
-    (INCV, 50, (21, 10, 10, 9)), (Verify_Theory, 200, (81, 40, 40, 20, 19)), (INCV_main, 200, (80, 40, 40, 20, 20)),
-    (INCV, 20, (9, 4, 4, 3)),  # the drops come after epochs 8, 12 and 16
-    (INCV_main, 30, (12, 6, 6, 3, 3)), (INCV_main, 100, (40, 20, 20, 10, 10)), (INCV_main, 2, (1, 0, 1, 0, 0))])
-def test_learning_rates_hold_for_as_many_epochs_as_published(script, epochs, counts):
-    """INCV and the theory lower the learning rate after an epoch, robust training from an epoch on (epochs from 0)."""
-    rates = [utils.learning_rate(epoch, epochs, **script.SCHEDULE) for epoch in range(epochs)]
-    values = {4: (1e-3, 5e-4, 2.5e-4, 1e-4), 5: (1e-3, 1e-4, 1e-5, 1e-6, 5e-7)}[len(counts)]
-    assert rates == [value for value, count in zip(values, counts, strict=True) for _ in range(count)]
-    assert utils.scaled_epoch(20, 1, 50) == 1
-
-
 def test_robust_training_restarts_adam_where_the_learning_rate_drops(samples):
     trainer, _ = small_trainer()
     restarted = []
@@ -103,51 +90,6 @@ def test_loss_and_first_adam_step_against_numpy(samples):
     dense_bias = after[-1] - before[-1]
     gradient = (np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True) - np.eye(10)[y]).mean(axis=0)
     assert dense_bias == pytest.approx(-1e-3 * gradient / (np.abs(gradient) + 1e-8), rel=1e-3)
-
-
-@pytest.mark.parametrize("keep_best, start, expected",
-                         [(True, 0, 1), (False, 0, 4), (True, 2, 1), (True, 3, 1), (False, 3, 4)])
-def test_a_training_returns_the_best_or_the_last_epoch(samples, monkeypatch, keep_best, start, expected):
-    """Held-out accuracies .1 .5 .2 .5 .3: the best epoch is the first of the two best. Every epoch trains with its rate on
-    the samples asked for and their noisy labels; resuming from a checkpoint changes nothing. What was removed is predicted
-    by the same epoch's network. The history says all of this; of ten held-out labels, all 0, the first three are right."""
-    x, _ = samples
-    y = np.where(np.arange(50) < 3, 0, 1)
-    dataset = data.Dataset(x_train=x, y_train=y, num_classes=10, pixel_max=16, shift=1)
-    y_noisy, held_out, removed, train_index = np.zeros(50, int), np.arange(10), np.arange(10, 13), np.arange(13, 50)
-    settings = Settings(architecture="resnet8", epochs=5, iterations=1, batch_size=128, seed=0, bn_momentum=0.9,
-                        precision="float32")
-    outcomes = []
-    for epoch, hits in enumerate([1, 5, 2, 5, 3]):
-        outcomes.append(np.full((10, 10), 0.01 * epoch))
-        outcomes[-1][:hits, 0], outcomes[-1][hits:, 1] = 1, 1
-    trained, checkpoints = [], []
-    monkeypatch.setattr(training, "train_epoch", lambda trainer, images, y, index, generator, batch_size, rate, *rest: (
-        trained.append((rate, index, y)) or {"loss": 1.0}))
-    monkeypatch.setattr(training, "predict", lambda predictor, images, index: outcomes[len(trained) - 1][:len(index)])
-
-    def make_train(resumed):
-        return INCV.Train(dataset, y_noisy, settings, console.Progress(quiet=True), resumed,
-                          lambda **arrays: checkpoints.append(arrays))
-
-    train = make_train({})
-    train(train_index, held_out, removed, keep_best, 1, 1)
-    if start:  # the same again from the checkpoint written before epoch `start`
-        resumed = {name: np.asarray(value) for name, value in checkpoints[start - 1].items()}
-        del trained[start:]
-        train = make_train(resumed)
-        train(train_index, held_out, removed, keep_best, 1, 1)
-    history = train.history
-    assert [row["chosen"] for row in history] == [epoch == expected for epoch in range(5)]
-    assert [row["learning_rate"] for row in history] == [rate for rate, _, _ in trained]
-    assert [row["heldout_accuracy"] for row in history] == [.1, .5, .2, .5, .3]
-    assert [row["clean_accuracy"] for row in history] == pytest.approx([1 / 3, 1, 2 / 3, 1, 1])
-    assert [row["mislabelled_as_given"] for row in history] == pytest.approx([0, 2 / 7, 0, 2 / 7, 0])
-    assert [row["mislabelled_as_true"] for row in history] == pytest.approx([1, 5 / 7, 1, 5 / 7, 1])
-    of_both = np.concatenate([outcomes[expected], outcomes[expected][:3]])
-    assert (checkpoints[-1]["finished000"] == of_both).all() and "state" not in checkpoints[-1]
-    assert [rate for rate, _, _ in trained] == [1e-3, 1e-3, 1e-3, 5e-4, 2.5e-4]  # the drops after 20, 30, 40 of 50: 2, 3, 4
-    assert all((index == train_index).all() and y is y_noisy for _, index, y in trained)
 
 
 def test_an_epoch_trains_at_its_rate(samples):
@@ -250,8 +192,13 @@ def test_predictions_do_not_depend_on_their_company(samples):
     assert np.allclose(training.predict(predictor, x, many), everything[many], atol=1e-6)
 
 
-def test_random_draws_are_functions_of_their_stage():
-    draws = {stage: utils.rng(*stage).random() for stage in
-             [(0, "train", 1, 1, 0), (0, "train", 1, 2, 0), (0, "train", 1, 1, 1), (1, "train", 1, 1, 0), (0, "split", 1)]}
-    assert len(set(draws.values())) == len(draws)
-    assert all(utils.rng(*stage).random() == value for stage, value in draws.items())
+def test_the_state_holds_that_of_random_layers(loaded):
+    trainer, _ = training.make_trainer(networks.build_custom(loaded("tiny"), (8, 8, 1), 10, 1), 16)
+    x, y = np.zeros((4, 8, 8, 1), np.uint8), np.arange(4)
+    still = training.augmentation(np.random.default_rng(0), 4, 8, 0, False)
+    trainer.train_on_batch([x, still], y)
+    state = training.get_state(trainer)
+    drawn = [float(trainer.train_on_batch([x, still], y)) for _ in range(2)]
+    training.set_state(trainer, state)
+    assert (training.get_state(trainer) == state).all()
+    assert [float(trainer.train_on_batch([x, still], y)) for _ in range(2)] == drawn

@@ -1,0 +1,155 @@
+"""Arrays as a dataset, .npz or .npy: what is found in them, what is refused in one line."""
+import dataclasses
+import mmap
+import zipfile
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import ONE_EPOCH, SMALL_NETWORK, run, run_refused
+from examples import DIGIT_NAMES, X6, X12, Y6, Y12, digit_images, read, refused, samples_read_like, written
+
+from incv import data
+from incv.custom_data import load
+from incv.custom_data.source import Source
+
+
+@pytest.mark.parametrize("scale", [lambda x: x, lambda x: (x / 255).astype(np.float32), lambda x: x / 127.5 - 1,
+                                   lambda x: (x - x.mean()) / x.std(), lambda x: x.astype(np.uint16) * 257])
+def test_arrays_that_were_read_before(tmp_path, scale):
+    np.savez(tmp_path / "a.npz", x=scale(X12), y=Y12)
+    dataset, warnings = read(tmp_path / "a.npz", None)
+    assert dataset.x_train.shape == (12, 8, 8, 1) and not warnings
+
+
+@pytest.mark.parametrize("names", [("x_train", "y_train"), ("X", "labels"), ("data", "targets"), ("images", "label"),
+                                   ("train_images", "train_labels")])
+def test_arrays_by_their_usual_names(tmp_path, names):
+    np.savez(tmp_path / "a.npz", **dict(zip(names, (X12, Y12), strict=True)))
+    dataset, warnings = read(tmp_path / "a.npz", None)
+    assert (dataset.x_train[..., 0] == X12).all() and (dataset.given == Y12).all()
+    assert f"the samples are read from array {names[0]!r}, the labels from {names[1]!r}" in warnings
+
+
+def test_arrays_that_are_not_there(tmp_path):
+    np.savez(tmp_path / "a.npz", pictures=X12, y=Y12)
+    refused(["no array x", "'pictures', 'y'"], tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize("shape", [(12, 1, 8, 8), (12, 2, 8, 8), (12, 3, 16, 16), (12, 4, 20, 30), (12, 6, 32, 32)])
+def test_channels_first_are_refused_with_the_transpose(tmp_path, shape):
+    np.savez(tmp_path / "a.npz", x=np.zeros(shape, np.uint8), y=Y12)
+    refused(["channels go last", "numpy.transpose(x, (0, 2, 3, 1))"], tmp_path / "a.npz")
+
+
+def test_arrays_read_as_grey_pictures_are_said(tmp_path):
+    rng = np.random.default_rng(0)
+    for shape, said in (((50, 2), "grey images of 50 × 2 pixels"), ((8, 8), None), ((50, 2, 1), None), ((9,), None)):
+        np.savez(tmp_path / "a.npz", x=rng.normal(size=(20, *shape)), y=np.arange(20) % 2)
+        warnings = read(tmp_path / "a.npz", None)[1]
+        assert said in warnings and "numpy.reshape(x, (len(x), -1))" in warnings if said else not warnings
+        source = Source(path=str(tmp_path / "a.npz"))
+        lines = load.inspect(dataclasses.replace(source, facts=load.facts(source)))
+        assert not said or any(line.startswith("warning: ") and said in line for line in lines)
+
+
+def test_large_numbers_keep_their_differences(tmp_path):
+    np.savez(tmp_path / "times.npz", x=1.7e9 + np.arange(12.0).reshape(6, 2), y=Y6)
+    x = load.load_dataset(tmp_path / "times.npz").x_train
+    assert x[:, 0] == pytest.approx((np.arange(6) - 2.5) / np.arange(6).std(), abs=1e-3)
+    assert samples_read_like(tmp_path / "times.npz", tmp_path / "times.npz") == pytest.approx(x)
+
+
+def test_an_npy_of_samples_beside_one_of_labels(tmp_path):
+    x, _, given = (array[:120] for array in digit_images())
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "y.npy", DIGIT_NAMES[given])
+    np.savez(tmp_path / "both.npz", x=x, y=DIGIT_NAMES[given])
+    source = Source(path=str(tmp_path / "x.npy"), labels=str(tmp_path / "y.npy"))
+    dataset = load.load_dataset(source)
+    assert (dataset.x_train[..., 0] == x).all() and (dataset.class_names[dataset.given] == DIGIT_NAMES[given]).all()
+    mapped = dataset.x_train
+    while mapped.base is not None and not isinstance(mapped, np.memmap):
+        mapped = mapped.base
+    assert isinstance(mapped, (np.memmap, mmap.mmap))  # nothing was read into memory
+    command = ["--dataset", "x.npy", "--labels", "y.npy", "--architecture", SMALL_NETWORK, *ONE_EPOCH]
+    result = run([*command, "--export", "kept.npz"], tmp_path)
+    assert result.code == 0 and result.err == "", result.err
+    alike = run(["--dataset", "both.npz", *command[4:]], tmp_path)
+    assert alike.code == 0, alike.err
+    name = "INCV_seed0_networks_small_epochs1_iterations1.csv"
+    one, other = (tmp_path / "results" / each / "given" / name for each in ("x", "both"))
+    assert one.read_bytes() == other.read_bytes()
+    kept = np.load(tmp_path / "kept.npz")
+    every = pd.read_csv(tmp_path / "results/x/given" / name.replace(".csv", "_out_of_fold.csv"))
+    issues = (every["issue"] & (every["status"] == "selected")).sum()
+    assert f"written: kept.npz ({len(kept['y'])} of 120 samples" in result.out
+    assert issues == 0 or f", {issues} label issue" in result.out
+    assert (kept["x"] == x[kept["index"]]).all() and (kept["y"] == DIGIT_NAMES[given][kept["index"]]).all()
+    # Other labels are other data.
+    np.save(tmp_path / "y.npy", DIGIT_NAMES[given][::-1])
+    changed = run(command, tmp_path)
+    assert changed.code == 2 and "labels differ" in changed.err and changed.err.count("\n") == 1
+
+
+def test_an_npy_that_cannot_be_used(tmp_path):
+    np.save(tmp_path / "x.npy", np.zeros((6, 8, 8), np.uint8))
+    np.save(tmp_path / "y.npy", np.arange(5) % 2)
+    np.save(tmp_path / "objects.npy", np.array([{}, 1, 2, 3, 4, 5], dtype=object), allow_pickle=True)
+    run_refused(["--dataset", "x.npy"], tmp_path, "give --labels FILE.npy")
+    run_refused(["--dataset", "x.npy", "--labels", "y.npy"], tmp_path, "one label per sample")
+    run_refused(["--dataset", "x.npy", "--labels", "objects.npy"], tmp_path, "objects")
+    run_refused(["--dataset", "x.npy", "--labels", "nowhere.npy"], tmp_path, "no such file")
+    np.save(tmp_path / "y.npy", np.arange(6) % 2)
+    run_refused(["--dataset", "x.npy", "--labels", "y.npy", "--group", "who"], tmp_path, "numpy.savez")
+
+
+def test_labels_that_are_no_npy(tmp_path):
+    np.save(tmp_path / "x.npy", np.arange(24.0).reshape(12, 2))
+    labels = written(tmp_path / "y.csv", "a\nb\n" * 6)
+    refused("y.csv: not an .npy despite its name; save an array", tmp_path / "x.npy", labels=str(labels))
+
+
+BAD_ARRAYS = {
+    "lengths that differ": (dict(x=X6, y=Y6[:5]), "6"),
+    "one class": (dict(x=X6, y=np.zeros(6, int)), "one class"),
+    "NaN": (dict(x=np.where(np.arange(6) == 4, np.nan, 1.0)[:, None] * np.ones((6, 3)), y=Y6), "first in number 4"),
+    "infinite": (dict(x=np.full((6, 3), np.inf), y=Y6), "NaN or infinite"),
+    "objects": (dict(x=np.array([None] * 6), y=Y6), "Python objects"),
+    "objects as labels": (dict(x=X6, y=np.array(["a", 1, None] * 2, dtype=object)), "Python objects"),
+    "labels that are none": (dict(x=X6, y=np.linspace(0, 1, 6)), "are a quantity"),
+    "no labels": (dict(x=X6), "no array y"),
+    "10,000 classes": (dict(x=np.zeros((20000, 2)), y=np.arange(20000) // 2), "10000 classes"),
+    "numbers too large": (dict(x=np.linspace(1e200, 1e300, 12).reshape(6, 2), y=Y6), "another unit"),
+    "labels too large": (dict(x=X6, y=np.array([5, 2 ** 64 - 1] * 3, np.uint64)), "integer or string"),
+    "labels that are infinite": (dict(x=X6, y=np.array([1.0, np.inf] * 3)), "integer or string"),
+    "true labels of another type": (dict(x=X6, y=Y6, y_true=Y6.astype(bool)), "use the same type for both"),
+    "no samples": (dict(x=X6[:0], y=Y6[:0]), "shape (0, 8, 8)"),
+    "true labels of other classes": (dict(x=X6, y=Y6, y_true=Y6 + 1), "y_true"),
+    "test data without labels": (dict(x=X6, y=Y6, x_test=X6), "y_test"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_ARRAYS)
+def test_bad_arrays_are_one_line(name, tmp_path):
+    arrays, word = BAD_ARRAYS[name]
+    np.savez(tmp_path / "bad.npz", **arrays)
+    assert run_refused(["--dataset", "bad.npz"], tmp_path, "bad.npz", word, fresh=True).seconds < 4
+
+
+def test_files_that_are_no_arrays_are_one_line(tmp_path):
+    np.save(tmp_path / "one.npy", X6)
+    (tmp_path / "one.npy").rename(tmp_path / "one.npz")
+    np.savez_compressed(tmp_path / "damaged.npz", x=np.random.default_rng(0).random((50, 4)), y=np.arange(50) % 2)
+    content = bytearray((tmp_path / "damaged.npz").read_bytes())
+    content[200:240] = bytes(40)
+    (tmp_path / "damaged.npz").write_bytes(content)
+    with zipfile.ZipFile(tmp_path / "members.npz", "w") as archive:
+        archive.writestr("x", "no array")
+        archive.writestr("y", "none either")
+    (tmp_path / "text.npz").write_text("text")
+    for name in ("one", "damaged", "members", "text"):
+        with pytest.raises(data.DataError, match=f"{name}.npz: (cannot be read|contains Python objects)"):
+            load.facts(tmp_path / f"{name}.npz")
+    np.savez(tmp_path / "more.npz", x=X6, y=Y6, meta=np.array([{}], dtype=object))
+    run_refused(["--dataset", "more.npz", "--export", "kept.npz"], tmp_path, "more.npz", "Python objects")

@@ -1,0 +1,214 @@
+"""Lists in which a person decided: read as they come back, applied, told if they do not fit, and never lost."""
+import dataclasses
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import run
+from examples import decided, facts_of_list
+
+from incv import data
+from incv.custom_data import decisions, load
+from incv.custom_data.source import Source
+from incv.runner import files
+
+# --- what a list says -------------------------------------------------------------------------------------------------
+
+def test_no_name_is_a_formula_of_a_spreadsheet(tmp_path):
+    names = ["=1+1", "+x", "-x", "@x", "'quoted", "-5", "+1e3", "plain", "\t=1"]
+    table = pd.DataFrame({"sample": names, "given": names, "suggested": names[::-1], "p_given": -.5, "p_suggested": .5,
+                          "status": "removed"})
+    safe = decisions.for_spreadsheets(table)
+    assert safe["sample"].tolist() == ["'=1+1", "'+x", "'-x", "'@x", "''quoted", "-5", "+1e3", "plain", "'\t=1"]
+    files.write_table(tmp_path / "issues.csv", safe)
+    back = decisions.read_issues(tmp_path / "issues.csv")
+    assert all(back[column].tolist() == table[column].tolist() for column in ("sample", "given", "suggested"))
+
+
+def test_decisions_as_pandas_and_people_write_them(tmp_path):
+    """Integers beside empty cells become floats; KEEP is keep."""
+    file, given = tmp_path / "mine.csv", np.arange(12) % 3
+    listed = pd.DataFrame({"sample": np.arange(6.0), "given": given[:6].astype(float), "decision": np.nan})
+    listed.loc[0, "decision"] = 2
+    listed.to_csv(file, index=False)
+    assert "0.0,0.0,2.0" in file.read_text()
+    changed, used, trusted = decisions.decide([file], np.arange(12), given, np.arange(3))
+    assert changed.tolist() == [2, *given[1:]] and used.all() and trusted.nonzero()[0].tolist() == [0]
+    pd.DataFrame({"sample": [1, 2], "given": [1, 2], "decision": ["KEEP", "Drop"]}).to_csv(file, index=False)
+    _, used, trusted = decisions.decide([file], np.arange(12), given, np.arange(3))
+    assert trusted.nonzero()[0].tolist() == [1] and (~used).nonzero()[0].tolist() == [2]
+    pd.DataFrame({"sample": [1], "given": ["1,00E+00"], "decision": ["keep"]}).to_csv(file, index=False)
+    with pytest.raises(data.DataError, match="has the label '1', but '1,00E\\+00' in the list: the data have changed"):
+        decisions.decide([file], np.arange(12), given, np.arange(3))
+
+
+def test_true_and_false_as_a_spreadsheet_writes_them(tmp_path):
+    files = decided(tmp_path, "sample,given,decision\n4,TRUE,keep\n5,TRUE,FALSE\n")
+    given, used, trusted = decisions.decide(files, np.arange(8), np.ones(8, dtype=int) - (np.arange(8) < 2),
+                                            np.array([False, True]))
+    assert given.tolist() == [0, 0, 1, 1, 1, 0, 1, 1] and trusted[[4, 5]].all() and used.all()
+
+
+def test_a_class_that_is_called_drop_is_not_guessed(tmp_path):
+    (tmp_path / "d.csv").write_text("sample,given,decision\n1,drop,drop\n")
+    with pytest.raises(data.DataError, match="'drop' is also the name of a class: rename the class"):
+        decisions.decide([tmp_path / "d.csv"], np.arange(3), [0, 1, 1], np.array(["drag", "drop"]))
+
+
+def test_a_list_of_its_former_name_is_read(tmp_path):
+    """_suspects.csv, with the run's JSON beside it."""
+    file = tmp_path / "INCV_seed0_suspects.csv"
+    file.write_text("sample,given,suggested,p_given,p_suggested,status,margin,decision\n3,1,0,.1,.9,candidate,2,keep\n")
+    file.with_name("INCV_seed0.json").write_text('{"settings": {"dataset_checksum": "of other data"}}')
+    assert decisions.read([file]) == [("sample", "3", "1", "keep", "")]
+    assert decisions.of_other_data([file], "of these data") == [file]
+
+
+# --- lists applied ----------------------------------------------------------------------------------------------------
+
+
+def test_decisions_about_pictures_are_by_row_and_name(listed):
+    header = "sample,row,given,decision\n"
+    assert facts_of_list(listed, decisions=decided(listed, header + "pics/5.png,5,b,drop\n")).size == 23
+    with pytest.raises(data.DataError, match="'pics/10.png' in the list, and is 'pics/5.png' now"):
+        facts_of_list(listed, decisions=decided(listed, header + "pics/10.png,5,b,drop\n"))
+    with pytest.raises(data.DataError, match="has no column 'row'"):
+        facts_of_list(listed, decisions=decided(listed, "sample,given,decision\n5,b,drop\n"))
+    every = "".join(f"pics/{i}.png,{i},{'ab'[i % 2]},drop\n" for i in range(24))
+    with pytest.raises(data.DataError, match="at least two classes are needed"):
+        facts_of_list(listed, decisions=decided(listed, header + every))
+
+
+def test_decisions_about_rows_of_a_table_that_has_changed_are_told(tmp_path):
+    """They go by number: a row that was removed moves those below it, without any of the labels giving it away."""
+    table = pd.DataFrame({"v": np.arange(40) * 7 % 11, "kind": ["a", "a", "b", "b"] * 10})
+    table.to_csv(tmp_path / "t.csv", index=False)
+    command = ["--dataset", "t.csv", "--label", "kind", "--epochs", 1, "--iterations", 1, "--quiet"]
+    assert run(command, tmp_path).code == 0
+    listed = tmp_path / "results/t/given/INCV_seed0_epochs1_iterations1_label_issues.csv"
+    listed.write_text("sample,given,suggested,decision\n20,a,b,b\n")
+
+    def told():
+        dataset = load.load_dataset(tmp_path / "t.csv", "kind", decisions=[str(listed)])
+        return [line for line in dataset.warnings if "no row has moved" in line]
+
+    assert told() == []
+    table.drop(index=8).to_csv(tmp_path / "t.csv", index=False)
+    assert told() == [f"{tmp_path / 't.csv'} has changed since {listed} was written, and decisions refer to rows by "
+                      f"number: check that no row has moved"]
+
+
+def test_a_list_of_a_second_round_without_the_first_is_told(tmp_path):
+    """Its decisions alone would lose those of the first round."""
+    first = tmp_path / "INCV_seed0_label_issues.csv"
+    pd.DataFrame({"sample": [0, 1], "given": ["a", "b"], "decision": ["keep", "drop"]}).to_csv(first, index=False)
+    second = tmp_path / f"INCV_seed0_decisions_{decisions.checksum([first])[:6]}_label_issues.csv"
+    pd.DataFrame({"sample": [2], "given": ["a"], "decision": ["b"]}).to_csv(second, index=False)
+    assert decisions.without_earlier([first]) == decisions.without_earlier([first, second]) == []
+    assert decisions.without_earlier([second]) == [second]
+    np.savez(tmp_path / "d.npz", x=np.arange(24.0).reshape(12, 2) % 7, y=np.array(["a", "b"] * 6))
+    for lists, lost in (([second], 1), ([first, second], 0)):
+        told = load.load_dataset(tmp_path / "d.npz", decisions=[str(file) for file in lists]).warnings
+        assert sum("are not applied: give all lists" in line for line in told) == lost
+
+
+def test_a_person_decides_about_patients(patients_run):
+    folder, command, wrong, result = patients_run
+    base = folder / "results/t/given/INCV_seed0_epochs8_iterations1_group_patient"
+    listed = pd.read_csv(f"{base}_groups.csv", dtype=str, keep_default_na=False)
+    assert "_groups.csv" in result.out and "1 of 360 samples have no group" in result.out
+    assert len(listed) == 60 and listed["group_margin"].astype(float).is_monotonic_decreasing
+    every = pd.read_csv(f"{base}_out_of_fold.csv")
+    worst = every[every["group"] == listed["group"][0]]
+    assert int(listed["issues"][0]) == worst["issue"].sum() and int(listed["samples"][0]) == len(worst) == 6
+    judged = json.loads(base.with_name(f"{base.name}.json").read_text())
+    assert judged["settings"]["group"] == "patient" and judged["verdict"]["groups"] == 61
+    page = base.with_name(f"{base.name}_report.html").read_text()
+    assert page.index("Groups, worst first") < page.index("Label issues, worst first")
+    assert f"<td>{listed['group'][0]}</td><td>{listed['issues'][0]} of 6</td>" in page
+
+    first, second, third = listed["group"][:3]
+    new = {"ill": "well", "well": "ill"}[listed["given"][1]]
+    listed.loc[:2, "decision"] = ["drop", new, "keep"]
+    listed.to_csv(folder / "mine.csv", index=False)
+    source = Source(path=str(folder / "t.csv"), label="kind", group="patient", decisions=[str(folder / "mine.csv")])
+    dataset, before = load.load_dataset(source), load.load_dataset(dataclasses.replace(source, decisions=None))
+    assert len(dataset.given) == 354 == load.facts(source).size and first not in dataset.groups
+    assert (dataset.class_names[dataset.given[dataset.groups == second]] == new).all()
+    assert dataset.trusted.tolist() == np.isin(dataset.groups, [second, third]).tolist()
+    others = ~np.isin(before.groups, [first, second])
+    assert np.array_equal(before.given[others], dataset.given[~np.isin(dataset.groups, [second])])
+
+    sample = int(np.flatnonzero(before.groups == second)[0])
+    (folder / "row.csv").write_text(f"sample,given,decision\n{sample},{new},drop\n")
+    chained = load.load_dataset(dataclasses.replace(source, decisions=[str(folder / "mine.csv"), str(folder / "row.csv")]))
+    assert len(chained.given) == 353 and sample not in chained.names
+    for change, options, words in (({"group": "p999"}, {}, "group 'p999' is not in the dataset"),
+                                   ({"given": "dead"}, {}, "'dead' in the list"),
+                                   ({}, {"group": None}, "give the --group of the run that wrote this list")):
+        listed.loc[:0].assign(**change).to_csv(folder / "bad.csv", index=False)
+        with pytest.raises(data.DataError, match=words):
+            load.load_dataset(dataclasses.replace(source, decisions=[str(folder / "bad.csv")], **options))
+
+
+def test_decided_patients_are_exported_and_kept(patients_run, tmp_path):
+    folder, command, _, _ = patients_run
+    base = folder / "results/t/given/INCV_seed0_epochs8_iterations1_group_patient"
+    listed = pd.read_csv(f"{base}_groups.csv", dtype=str, keep_default_na=False)
+    new = {"ill": "well", "well": "ill"}[listed["given"][0]]
+    listed.loc[0, "decision"] = new
+    listed.to_csv(folder / "one.csv", index=False)
+    command = [*command[:6], "--epochs", 2, "--iterations", 1, "--quiet", "--decisions", "one.csv", "--export", "clean.csv"]
+    result = run(command, folder)
+    assert result.code == 0 and "6 labels changed, 0 confirmed, 0 samples not used" in result.out, result.err
+    exported = pd.read_csv(folder / "clean.csv")
+    assert (exported["kind"][exported["patient"] == listed["group"][0]] == new).sum() == 6
+    digest = decisions.checksum([folder / "one.csv"])[:6]
+    again = pd.read_csv(next(folder.glob(f"results/t/given/*decisions_{digest}_groups.csv")))
+    assert listed["group"][0] not in set(again["group"])  # decided
+
+
+# --- no list is lost --------------------------------------------------------------------------------------------------
+
+def test_edited_lists_survive_overwrite(tmp_path):
+    np.savez(tmp_path / "a.npz", x=np.random.default_rng(0).normal(size=(40, 3)), y=np.arange(40) % 2)
+    quick = ["--dataset", "a.npz", "--epochs", 1, "--iterations", 1, "--quiet", "--overwrite"]
+    assert run(quick, tmp_path).code == 0
+    listed = tmp_path / "results/a/given/INCV_seed0_epochs1_iterations1_label_issues.csv"
+    mine = "sample,given,decision\n3,1,keep\n"
+    listed.write_text(mine)
+    result = run(quick, tmp_path)
+    kept = listed.with_name("INCV_seed0_epochs1_iterations1_label_issues_decided1.csv")
+    assert result.code == 0 and kept.read_text() == mine and f"{kept.name}: your decisions are kept" in result.out
+    listed.write_text(mine.replace("keep", ""))
+    assert run(quick, tmp_path).code == 0 and listed.read_text().startswith("sample,given,suggested")
+
+
+EDITED = {
+    "decided": lambda text: text.replace("decision\n", "decision\n", 1).rstrip("\n") + "keep\n",
+    "a note beside it": lambda text: text.rstrip("\n") + "keep,see mail\n",
+}
+
+
+@pytest.mark.parametrize("case", EDITED)
+@pytest.mark.slow
+def test_an_edited_list_is_never_replaced(tmp_path, case):
+    """Neither by --overwrite nor by a run that starts again since its JSON was lost; --export does not replace it either."""
+    generator = np.random.default_rng(0)
+    np.savez(tmp_path / "d.npz", x=generator.normal(size=(60, 3)), y=np.arange(60) % 2)
+    arguments = ["--dataset", "d.npz", "--epochs", 30, "--iterations", 1, "--quiet"]
+    assert run(arguments, tmp_path).code == 0
+    [listed] = tmp_path.rglob("*_label_issues.csv")
+    assert len(listed.read_text().splitlines()) > 1
+    listed.write_text(EDITED[case](listed.read_text()))
+    edited = listed.read_text()
+    refused = run([*arguments, "--seed", 1, "--export", listed.relative_to(tmp_path)], tmp_path)
+    assert refused.code == 2 and refused.err.count("\n") == 1 and "list of label issues" in refused.err, refused.err
+    if case == "decided":
+        next(tmp_path.rglob("INCV_seed0*.json")).unlink()
+        again = run(arguments, tmp_path)
+    else:
+        again = run([*arguments, "--overwrite"], tmp_path)
+    assert again.code == 0 and "your decisions are kept in this file" in again.out, again.err
+    assert listed.with_name(f"{listed.stem}_decided1.csv").read_text() == edited and listed.read_text() != edited

@@ -1,0 +1,67 @@
+"""Samples that belong together: their names, and columns, arrays and folders that may name them."""
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import run
+from examples import patients
+from PIL import Image
+
+from incv import data
+from incv.custom_data import group_names, load
+
+
+def test_a_column_that_may_name_groups_is_said_and_remains_a_feature(tmp_path):
+    x, y, _, patient = patients()
+    draw = np.random.default_rng(0)
+    age = np.clip(50 + 14 * x[:, 0] + draw.normal(size=360), 18, 90).astype(int)  # a quantity that tells the classes apart
+    plain = pd.DataFrame(x.round(3)).add_prefix("v").assign(kind=np.array(["ill", "well"])[y], age=age,
+                                                            ward=draw.integers(0, 30, 360))
+    for values in ([f"p{p:03d}" for p in patient], draw.permutation(1000)[:60][patient], np.sort(y[::6]).argsort()[patient]):
+        plain.assign(patient=values).to_csv(tmp_path / "t.csv", index=False)
+        dataset = load.load_dataset(tmp_path / "t.csv", "kind")
+        about = [warning for warning in dataset.warnings if "'patient'" in warning]
+        assert len(about) == len(dataset.warnings) == 1 and "--group patient" in about[0] and "(" in about[0], dataset.warnings
+        assert dataset.groups is None and dataset.x_train.shape[1] > 10
+        grouped = load.load_dataset(tmp_path / "t.csv", "kind", group="patient")
+        assert not grouped.warnings and grouped.x_train.shape[1] == 10 and len(set(grouped.groups)) == 60
+        assert not load.load_dataset(tmp_path / "t.csv", "kind", drop=["patient"]).warnings
+    result = run(["--dataset", "t.csv", "--label", "kind", "--inspect"], tmp_path)
+    assert "warning: t.csv: column 'patient'" in result.out.replace(str(tmp_path) + "/", ""), result.out
+    plain.to_csv(tmp_path / "t.csv", index=False)
+    assert not load.load_dataset(tmp_path / "t.csv", "kind").warnings
+
+
+def test_groups_of_an_array(tmp_path):
+    x, y, _, patient = patients()
+    np.savez(tmp_path / "a.npz", x=x, y=y, subject=patient, weight=np.random.default_rng(0).random(360))
+    dataset = load.load_dataset(tmp_path / "a.npz")
+    unused = f"{tmp_path / 'a.npz'}: array 'weight': not used"
+    assert len(dataset.warnings) == 2 and "array 'subject'" in dataset.warnings[0] and dataset.warnings[1] == unused
+    grouped = load.load_dataset(tmp_path / "a.npz", group="subject")
+    assert grouped.warnings == [unused] and (grouped.groups == patient.astype(str)).all()
+    for name in ("y", "patient"):
+        with pytest.raises(data.DataError, match="its other arrays are 'subject', 'weight'"):
+            load.load_dataset(tmp_path / "a.npz", group=name)
+    result = run(["--dataset", "a.npz", "--group", "subject", "--inspect"], tmp_path)
+    assert "groups by 'subject': 60, with 6 to 6 samples" in result.out, result.err
+
+
+def test_groups_of_a_folder(tmp_path):
+    draw = np.random.default_rng(0)
+    for number in range(48):
+        name = f"{'ab'[number % 2]}/video{number % 12}/x/{number}.png" if number < 40 else f"a/{number}.png"
+        (tmp_path / "f" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(draw.integers(0, 255, (8, 8), dtype=np.uint8)).save(tmp_path / "f" / name)
+    (tmp_path / "f/b/video0").mkdir()
+    Image.fromarray(draw.integers(0, 255, (8, 8), dtype=np.uint8)).save(tmp_path / "f/b/video0/again.png")
+    dataset = load.load_dataset(tmp_path / "f")
+    assert [warning for warning in dataset.warnings if "--group folder" in warning] == dataset.warnings[-1:]
+    grouped = load.load_dataset(tmp_path / "f", group="folder")
+    assert len(set(group_names.numbers(grouped.groups))) == 12 + 8
+    assert set(grouped.given[grouped.groups == "video0"]) == {0, 1}  # the same name in two classes is one group
+    with pytest.raises(data.DataError, match="give --group folder"):
+        load.load_dataset(tmp_path / "f", group="video")
+    assert "together" not in " ".join(grouped.warnings)
+    np.savez(tmp_path / "a.npz", x=np.eye(6), y=[0, 1] * 3)
+    refused = run(["--dataset", "f", "--group", "folder", "--no-label_issues"], tmp_path)
+    assert refused.code == 2 and refused.err.count("\n") == 1 and "remove --no-label_issues" in refused.err

@@ -1,0 +1,45 @@
+"""What a path is: the dataset's name, what --inspect says of it, which option is missing."""
+import subprocess
+import sys
+
+import numpy as np
+from conftest import PROJECT, run, run_refused
+from examples import ROWS, X6, Y6, I, folder_of_pictures, in_file, mixed_table
+
+from incv.custom_data import load
+
+
+def test_names_of_results_stay_in_their_folder(tmp_path):
+    np.savez(tmp_path / "..x & y.npz", x=X6, y=Y6)
+    assert load.facts(tmp_path / "..x & y.npz").name == "x_y"
+
+
+def test_inspect_says_what_would_be_read(tmp_path, numbers):
+    numbers.assign(id=[f"C{n:05d}" for n in range(ROWS)]).to_csv(tmp_path / "t.csv", index=False)
+    result = run(["--dataset", "t.csv", "--label", "kind", "--inspect"], tmp_path, fresh=True)
+    assert result.code == 0 and result.err == "" and result.seconds < 4 and not (tmp_path / "results").exists()
+    lines = result.out.splitlines()
+    assert lines[0].endswith("t.csv: 60 samples of 2 features") and lines[1] == "3 classes: 'cat' 20, 'dog' 20, 'eel' 20"
+    assert lines[2:4] == ["column 'v0': numbers", "column 'v1': numbers"]
+    assert lines[4].startswith("warning: ") and "column 'id' names each row: not used" in lines[4]
+    folder_of_pictures(tmp_path)
+    result = run(["--dataset", "p", "--inspect"], tmp_path, "INCV_main.py")
+    assert "p: 6 samples of 8 × 8 × 3 pixels and channels" in result.out and "2 classes: 'a' 3, 'b' 3" in result.out
+    assert "1500 training samples" in run(["--dataset", "digits", "--inspect"], tmp_path).out
+
+
+def test_inspect_does_not_wait_for_scikit_learn(tmp_path):
+    cells = [f"{i},{i * i % 17 if i % 5 else ''},{['red', 'green', 'blue'][i * i % 3]},{'ab'[i % 2]}" for i in I]
+    path = in_file(tmp_path, ["day,v,colour,kind", *cells])
+    program = ("import runpy, sys; sys.modules['sklearn'] = sys.modules['keras'] = None;"
+               f"sys.argv = ['INCV.py', '--dataset', {str(path)!r}, '--label', 'kind', '--inspect'];"
+               f"runpy.run_path({str(PROJECT / 'INCV.py')!r}, run_name='__main__')")
+    result = subprocess.run([sys.executable, "-c", program], cwd=PROJECT, capture_output=True, text=True)
+    assert result.returncode == 0 and "60 samples of 4 features" in result.stdout, result.stdout + result.stderr
+
+
+def test_a_table_whose_column_of_labels_is_not_named_or_not_there(tmp_path):
+    table, y = mixed_table(20)
+    table.assign(kind=y).to_csv(tmp_path / "t.csv", index=False)
+    run_refused(["--dataset", "t.csv"], tmp_path, "--label COLUMN")
+    run_refused(["--dataset", "t.csv", "--label", "sort"], tmp_path, "no column 'sort'", "length", "kind")

@@ -1,0 +1,66 @@
+"""What a command prints, on a terminal, to a closed pipe and in any encoding."""
+import fcntl
+import os
+import pty
+import signal
+import struct
+import subprocess
+import sys
+import termios
+
+import pytest
+from conftest import PROJECT, SMALL
+
+from incv.runner import console
+
+
+def test_the_progress_line_fits_a_terminal(tmp_path):
+    """On a terminal of 80 columns the line is redrawn in place, says the time left, and is left standing by Ctrl-C."""
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    process = subprocess.Popen([sys.executable, str(PROJECT / "INCV.py"), *SMALL, "--epochs", "200"], cwd=tmp_path,
+                               stdout=slave, stderr=subprocess.PIPE, text=True,
+                               env={k: v for k, v in os.environ.items() if k != "COLUMNS"})
+    os.close(slave)
+    seen = ""
+    while seen.count("\r") < 8:
+        seen += os.read(master, 10000).decode()
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate()
+    os.close(master)
+    drawn = [line for line in seen.split("\r") if " left, iter " in line][:-1]
+    assert drawn and all("%|" in line and len(line) < 80 and "\n" not in line for line in drawn)
+    assert process.returncode == 130 and err.count("\n") == 1
+
+
+def test_closed_output_gives_no_traceback(small_run):
+    closed = subprocess.run(f"'{sys.executable}' '{PROJECT / 'INCV.py'}' {' '.join(SMALL)} >&-", cwd=small_run[0],
+                            shell=True, text=True, capture_output=True)
+    assert closed.returncode == 0 and closed.stderr == ""
+
+
+@pytest.mark.slow
+def test_a_reader_that_stops_reading_gives_no_traceback(tmp_path):
+    done = subprocess.run(f"'{sys.executable}' '{PROJECT / 'INCV.py'}' {' '.join(SMALL)} | head -n 1", cwd=tmp_path,
+                          shell=True, text=True, capture_output=True)
+    assert done.stdout.startswith("INCV on 200 samples") and done.stderr == ""
+
+
+def test_output_that_cannot_be_encoded_is_escaped():
+    program = ("import sys; sys.path.insert(0, sys.argv[1]); from incv.runner import console;"
+               "console.print_any_text(); print('1 ± 2, κ')")
+    done = subprocess.run([sys.executable, "-c", program, str(PROJECT)], capture_output=True, text=True,
+                          env=os.environ | {"PYTHONIOENCODING": "ascii"})
+    assert done.returncode == 0 and done.stdout == "1 \\xb1 2, \\u03ba\n" and done.stderr == ""
+
+
+def test_a_second_command_of_a_process_repeats_its_warnings(capsys):
+    """As in a notebook, where modules stay imported."""
+    def main():
+        for _ in range(2):
+            if console.first_time(("warnings", "results/flowers")):
+                print("warning: one")
+
+    for _ in range(2):
+        console.run_command("INCV.py", main)
+    assert capsys.readouterr().out == "warning: one\nwarning: one\n"

@@ -1,0 +1,120 @@
+"""The files of a run: locked, whole, with checksums; what is damaged, changed or of other settings is not used."""
+import errno
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+from conftest import FOLDER, ONE_EPOCH, QUICK, QUICK_NAME, SMALL, SMALL_NAME, files_in, one_line, run
+from examples import mixed_table
+
+from incv import utils
+from incv.runner import checkpoint, files
+from incv.runner.settings import Settings
+
+
+def test_a_result_of_other_settings_under_the_same_name_is_left_alone(small_run, tmp_path):
+    """As after another version, whose defaults were others."""
+    shutil.copytree(small_run[0], tmp_path, dirs_exist_ok=True)
+    file = tmp_path / FOLDER / f"{SMALL_NAME}.json"
+    file.write_text(file.read_text().replace('"batch_size": 32', '"batch_size": 16'))
+    before = {name: (tmp_path / FOLDER / name).read_bytes() for name in files_in(tmp_path)}
+    result = run(SMALL, tmp_path)
+    assert result.code == 2 and result.err.count("\n") == 1 and "batch_size 16, not 32" in result.err
+    assert {name: (tmp_path / FOLDER / name).read_bytes() for name in files_in(tmp_path)} == before
+
+
+@pytest.mark.slow
+def test_another_dataset_of_the_same_name_is_not_taken_for_finished(tmp_path):
+    table, y = mixed_table(60)
+    table.assign(kind=y).to_csv(tmp_path / "mixed.csv", index=False)
+    options = ["--dataset", "mixed.csv", "--label", "kind", *ONE_EPOCH]
+    assert run(options, tmp_path).code == 0
+    assert "finished already" in run(options, tmp_path).out
+    table.assign(kind=np.roll(y, 1)).to_csv(tmp_path / "mixed.csv", index=False)
+    changed = run(options, tmp_path)
+    assert changed.code == 2 and changed.err.count("\n") == 1 and "dataset_checksum" in changed.err
+    assert "--overwrite" in changed.err and run([*options, "--overwrite"], tmp_path).code == 0
+
+
+@pytest.mark.parametrize("content", ["", "[]", "null", '{"settings": null}', '{"settings": "x"}'])
+def test_a_damaged_json_is_no_finished_run(tmp_path, content):
+    (tmp_path / "run.csv").touch()
+    (tmp_path / "run.json").write_text(content)
+    assert not files.is_finished(tmp_path / "run", Settings(seed=0))
+
+
+def test_what_a_kill_at_the_very_end_leaves_is_removed(small_run, tmp_path):
+    shutil.copytree(small_run[0], tmp_path, dirs_exist_ok=True)
+    for ending in (".checkpoint", ".checkpoint.previous", ".lock"):
+        (tmp_path / FOLDER / f"{SMALL_NAME}{ending}").touch()
+    assert "finished already" in run(SMALL, tmp_path).out
+    assert files_in(tmp_path) == files_in(small_run[0])
+
+
+def test_a_changed_result_is_not_reused(quick_copy):
+    place = next(quick_copy.rglob(f"{QUICK_NAME}.csv"))
+    whole = place.read_text()
+    place.write_text("".join(whole.splitlines(keepends=True)[:50]))
+    main = ["--incv_epochs" if word == "--epochs" else word for word in QUICK]
+    one_line(run([*main, "--epochs", 1], quick_copy, "INCV_main.py"), f"{QUICK_NAME}.csv: changed since the run wrote it")
+    one_line(run([*QUICK, "--export", "kept.csv"], quick_copy), f"{QUICK_NAME}.csv: changed since the run wrote it")
+    assert not (quick_copy / "kept.csv").exists()
+    # Without checksums, a JSON is not one that a run wrote.
+    place.write_text(whole)
+    file = place.with_suffix(".json")
+    found = json.loads(file.read_text())
+    del found["checksums"]
+    file.write_text(json.dumps(found))
+    one_line(run([*QUICK, "--export", "kept.csv"], quick_copy), f"{QUICK_NAME}.json: damaged")
+
+
+@pytest.mark.parametrize("change", [{"checksums": [1]}, {"checksums": None}, {"code_revision": [1, 2]}])
+def test_an_edited_json_of_a_finished_run_is_one_line(quick_copy, change):
+    file = next(quick_copy.rglob(f"{QUICK_NAME}.json"))
+    file.write_text(json.dumps(json.loads(file.read_text()) | change))
+    result = run(QUICK, quick_copy)
+    assert result.code == 2 and "Traceback" not in result.err, result.err
+    assert f"{QUICK_NAME}.json: damaged; restore it, or repeat the command with --overwrite" in result.err
+
+
+# --- what is no file --------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("ending", [".json", ".csv", "_out_of_fold.csv", ".checkpoint"])
+def test_a_pipe_in_the_place_of_a_result_is_not_opened(quick_copy, ending):
+    file = next(quick_copy.rglob(f"{QUICK_NAME}.json")).with_name(f"{QUICK_NAME}{ending}")
+    file.unlink(missing_ok=True)
+    os.mkfifo(file)
+    path = file.with_name(QUICK_NAME)
+    if ending == ".checkpoint":
+        assert checkpoint.load_checkpoint(path, {})[0] == {}
+        return
+    with pytest.raises(utils.UserError, match=f"{ending}: not a regular file; remove it"):
+        files.checked(path, ending if ending != ".json" else ".csv")
+    if ending != "_out_of_fold.csv":
+        result = run(QUICK, quick_copy)
+        assert result.code == 2 and f"{file.name}: not a regular file; remove it" in result.err and "Trace" not in result.err
+
+
+def test_a_link_in_the_place_of_an_incomplete_file_is_not_followed(tmp_path):
+    (tmp_path / "precious").write_text("mine")
+    (tmp_path / "run.csv.part").symlink_to(tmp_path / "precious")
+    files.write_text(tmp_path / "run.csv", "a,b\n")
+    assert (tmp_path / "precious").read_text() == "mine" and (tmp_path / "run.csv").read_text() == "a,b\n"
+
+
+def test_a_lock_that_is_no_file(tmp_path):
+    os.mkfifo(tmp_path / "run.lock")
+    with pytest.raises(utils.UserError, match="run.lock: not a regular file"), files.locked(tmp_path / "run"):
+        pass
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOLCK, "No locks available"), NotImplementedError("no flock here")])
+def test_a_file_system_without_locks_is_named_as_that(tmp_path, monkeypatch, error):
+    def acquire(*_, **__):
+        raise error
+
+    monkeypatch.setattr(files.filelock.FileLock, "acquire", acquire)
+    with pytest.raises(utils.UserError, match="cannot be locked .*as on some network file systems"):
+        files.locked(tmp_path / "r").__enter__()
