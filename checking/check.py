@@ -4,6 +4,7 @@ import dataclasses
 import numpy as np
 
 from incv.checking import issue_table, last_pass, verdict
+from incv.custom_data import coded
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -52,5 +53,6 @@ def check(started, selection, train, passes, copies, split, few_epochs=False):
     judged = None
     if passes or dataset.given is not None:
         judged = verdict.verdict(y, selection.first, p, issues["issue"].to_numpy(), dataset.groups,
-                                 trained=verdict.Trained.of_history(train.history, few_epochs))
+                                 trained=verdict.Trained.of_history(train.history, few_epochs),
+                                 codes=coded.codes(dataset.warnings))
     return Checked(issues=issues, verdict=judged, copies=copies)

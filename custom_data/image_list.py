@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from incv.custom_data import group_names, image_files, image_parquet, labels, table_file
+from incv.custom_data import group_names, image_files, image_parquet, labels, repeats, table_file
 from incv.data import DataError
 from incv.utils import listed, many
 
@@ -119,16 +119,18 @@ class ImageList:
 
     def _read(self, named, classes, known, true_label, image_size):
         """named: (names of the pictures, their files, (file, (size, time)) pairs), None for pictures in a .parquet."""
-        path, label, group, column = self.path, self.label, self.group, self.column
+        path, label, column = self.path, self.label, self.column
         table, notes = self._table_and_notes
+        group, pattern = group_names.parted(self.group, table, pictures=True)
         in_text = path.suffix.lower() == ".txt" and label is None
         if label is None and not in_text:
             raise DataError(f"--dataset {path}: which column contains the labels? give --label COLUMN, one of "
                             f"{listed([repr(name) for name in table if name != column], 30)}")
-        for name in filter(None, [label, group, true_label]):
+        by_name = pattern is not None and group not in table  # --group name:PATTERN
+        for name in filter(None, [label, None if by_name else group, true_label]):
             if name not in table:
                 raise DataError(f"{path}: no column {name!r}; its columns are {listed([repr(each) for each in table])}")
-        others = [name for name in table if name not in (column, *self.not_pictures)] if not in_text else []
+        others = [name for name in table if name not in (column, group, *self.not_pictures)] if not in_text else []
         warnings = list(notes) + ([f"{path}: a list of pictures, in column {column!r}; not used: columns "
                                    f"{listed([repr(name) for name in others])}"] if others else [])
         texts = table["1" if in_text else label]
@@ -153,11 +155,16 @@ class ImageList:
         y_train = None if true_label is None else labels.truth(
             table[true_label].to_numpy()[rows], class_names, f"{path}: the true labels in column {true_label!r}",
             () if classes is None else texts.astype(str).str.strip())
-        of_group = None
+        of_group, listed_names = None, group_names.as_text([names[row] for row in rows])
         if group is not None:
-            of_group = group_names.as_text(table[group])[rows]
-            told = told + group_names.checked(of_group, given, class_names, f"{path}: --group {group}")
-        content = (texts.tolist(), names, *(table[name].tolist() for name in (group, true_label) if name is not None))
+            of_group = listed_names if by_name else group_names.as_text(table[group])[rows]
+            of_group = of_group if pattern is None else group_names.matched(of_group, pattern, self.group)
+            told = told + group_names.checked(of_group, given, class_names, f"{path}: --group {self.group}")
+        if known is None and group_names.are_few(of_group):
+            told = told + (list(repeats.in_columns(table[others].iloc[rows], path).values()) or repeats.in_names(
+                listed_names, given, f"{path}: the names of the pictures", advice=repeats.PICTURES))
+        content = (texts.tolist(), names, *(
+            table[name].tolist() for name in (None if by_name else group, true_label) if name is not None))
         checksum = hashlib.sha256(scan.checksum.encode() + repr(content).encode("utf-8", "surrogateescape"))
         return Pictures(path=path, column=column, rows=rows, class_names=class_names, given=given, y_train=y_train,
                         groups=of_group, names=np.array([image_files.shown(names[row]) for row in rows], dtype=object),

@@ -144,7 +144,7 @@ def inspect(source):
                   for name, column in fitted.columns.items()]
     if dataset.groups is not None:
         sizes = np.bincount(group_names.numbers(dataset.groups))
-        lines.append(f"groups by {source.group!r}: {len(sizes)}, with {sizes.min()} to {sizes.max()} samples")
+        lines.append(f"groups by '{source.group}': {len(sizes)}, with {sizes.min()} to {sizes.max()} samples")
     lines += [f"warning: {warning}" for warning in dataset.warnings]
     return lines + [f"not used: {file}: {why}" for file, why in list((dataset.left_out or {}).items())[:50]]
 
@@ -185,9 +185,10 @@ def kind_of(path, source):
         raise DataError(f"--dataset {path}: samples without labels; give --labels FILE.npy with one label per sample")
     if source.labels is not None and not Path(source.labels).is_file():
         raise DataError(f"--labels {source.labels}: no such file; give the .npy of the labels of {path}")
-    if kind == "folder" and source.group not in (None, group_names.FOLDER):
+    if kind == "folder" and source.group not in (None, group_names.FOLDER) and (
+            group_names.parted(source.group, (), pictures=True)[1] is None):
         raise DataError(f"--group {source.group}: {path} is a folder of images: give --group {group_names.FOLDER}, the "
-                        f"subfolders of its classes")
+                        f"subfolders of its classes, or --group '{group_names.NAME}:PATTERN', a part of the file names")
     return kind
 
 

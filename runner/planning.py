@@ -236,6 +236,9 @@ def _changed_besides(settings, source):
     changed |= {"drop": re.sub(r"[^\w.-]+", "-", "_".join(["drop", *source.drop]))} if source.drop else {}
     changed |= {option: re.sub(r"[^\w.-]+", "-", f"{option}_{value}") for option, value in (
         ("group", source.group), ("true_label", source.true_label), ("classes", source.classes)) if value}
+    if source.group is not None and ":" in source.group:  # a pattern, of which the name says too little
+        digest = hashlib.sha256(source.group.encode()).hexdigest()[:6]
+        changed["group"] = f"{changed['group'][:40].strip('-')}_{digest}"
     changed |= {"decisions": f"decisions_{settings.decisions[:6]}"} if settings.decisions else {}
     changed |= {"decimal": f"decimal_{'comma' if source.decimal == ',' else 'point'}"} if source.decimal else {}
     return changed | ({"noise_pattern": settings.noise_pattern} if settings.noise_pattern != "sym" else {})
