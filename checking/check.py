@@ -49,6 +49,8 @@ def check(started, selection, train, passes, copies, split, few_epochs=False):
         issues = issue_table.by_selection(y, dataset.class_names, names, selection, dataset.trusted)
     if dataset.rows is not None:
         issues.insert(1, "row", dataset.rows)
+    if dataset.row_ids is not None:
+        issues["row_id"] = dataset.row_ids
     judged = None
     if passes or dataset.given is not None:
         judged = verdict.verdict(y, selection.first, p, issues["issue"].to_numpy(), dataset.groups,

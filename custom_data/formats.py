@@ -26,6 +26,7 @@ from incv.custom_data import (
     image_list,
     image_parquet,
     labels,
+    row_ids,
     table_file,
 )
 from incv.custom_data.source import Facts
@@ -46,7 +47,7 @@ class _OneFile:
     def facts(self, name):
         dataset, preprocessing = self.read()
         shape = dataset.x_train.shape[1:] if preprocessing is None else (preprocessing.num_features,)
-        size = _size(self.source, dataset.names, dataset.given, dataset.class_names, dataset.groups)
+        size = _size(self.source, dataset.names, dataset.given, dataset.class_names, dataset.groups, None, dataset.row_ids)
         return Facts(name=name, kind="table" if len(shape) == 1 else _kind_of_images(shape), size=size, shape=shape,
                      num_classes=dataset.num_classes, checksum=dataset.checksum, class_names=dataset.class_names)
 
@@ -123,9 +124,10 @@ def _npz(path, of_labels, group, checksum):
     warnings = [] if (called["x"], called["y"]) == ("x", "y") else [
         f"{path}: the samples are read from array {called['x']!r}, the labels from {called['y']!r}"]
     x = arrays.samples(path, "x", found["x"])
+    ids = row_ids.of_array(x)
     keep, given, notes = labels.checkable(found["y"], f"{path}: the labels y")
     class_names, given = labels.classes_of(given, f"{path}: the labels y")
-    x, others, names = (x if keep.all() else x[keep]), {}, np.flatnonzero(keep)
+    x, others, names = (x if keep.all() else x[keep]), {"row_ids": ids[keep]}, np.flatnonzero(keep)
     if "y_true" in found:
         others["y_train"] = labels.of_known(found["y_true"][keep], f"{path}: the labels y_true", class_names)
     if "x_test" in found:
@@ -160,6 +162,7 @@ def _table(path, label, decimal, drop, group, true_label, checksum):
         raise DataError(f"--group {group}: this is the column of --{'label' if group == label else 'drop'}; give another one")
     if true_label == label:
         raise DataError(f"--true_label {true_label}: this is the column of --label; give another one")
+    ids = row_ids.of_table(table, [label])
     given, what = group_names.whole(table[label]), f"{path}: the labels in column {label!r}"
     if any(isinstance(value, (list, dict, np.ndarray)) for value in given):
         raise DataError(f"{what}: some are lists, not single labels: give each sample one class")
@@ -186,7 +189,7 @@ def _table(path, label, decimal, drop, group, true_label, checksum):
                for name, says in features.leaks(fitted, table, given, class_names).items() if name not in belonging]
     leaking += [line for name, line in columns.may_count_rows(table, path).items() if name not in belonging]
     dataset = _of_vectors(given, class_names, np.flatnonzero(keep), checksum, groups=names, y_train=y_train,
-                          warnings=[*warnings, *notes, *shown, *leaking])
+                          row_ids=ids[keep], warnings=[*warnings, *notes, *shown, *leaking])
     return dataset, fitted
 
 
@@ -242,7 +245,7 @@ class PictureList:
 
     def facts(self, name):
         found = self._pictures()
-        size = _size(self.source, found.rows, found.given, found.class_names, found.groups, found.names)
+        size = _size(self.source, found.rows, found.given, found.class_names, found.groups, found.names, found.row_ids)
         return Facts(name=name, kind=_kind_of_images(found.shape), size=size, num_classes=len(found.class_names),
                      shape=found.shape, checksum=found.checksum, class_names=found.class_names)
 
@@ -254,7 +257,8 @@ class PictureList:
         every = np.arange(len(found.rows))
         x, broken = image_list.decode(found, every, scratch, quiet)
         dataset = _of_images(x, found.given, found.class_names, found.names, found.checksum, warnings=found.warnings,
-                             left_out=found.left_out, groups=found.groups, rows=found.rows, y_train=found.y_train)
+                             left_out=found.left_out, groups=found.groups, rows=found.rows, y_train=found.y_train,
+                             row_ids=found.row_ids)
         if not broken:
             return dataset
         _check_what_is_left(found.given, broken, found.class_names, found.path)
@@ -329,6 +333,6 @@ def _groups_of_folder(source, names, given, class_names):
     return None, group_names.in_subfolders(below, given, class_names, source.path)
 
 
-def _size(source, names, given, class_names, of_groups, samples=None):
+def _size(source, names, given, class_names, of_groups, samples=None, ids=None):
     """Return the number of samples that are left after the decisions of a source are applied."""
-    return int(decisions.decide(source.decisions or (), names, given, class_names, of_groups, samples)[1].sum())
+    return int(decisions.decide(source.decisions or (), names, given, class_names, of_groups, samples, ids)[1].sum())

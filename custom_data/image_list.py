@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from incv.custom_data import group_names, image_files, image_parquet, labels, table_file
+from incv.custom_data import group_names, image_files, image_parquet, labels, row_ids, table_file
 from incv.data import DataError
 from incv.utils import listed, many
 
@@ -25,7 +25,8 @@ class Pictures:
 
     column: of the pictures; rows: positions in the list, int [n]; names [n]: the pictures as named in the list; files:
     paths relative to the list's folder, None for a .parquet with pictures; given: the labels, int [n]; y_train: the true
-    labels, int [n], -1 for unknown ones; groups: object [n]; shape: of a picture; checksum, warnings, left_out: as in
+    labels, int [n], -1 for unknown ones; groups: object [n]; row_ids: of the pictures in a .parquet, object [n];
+    shape: of a picture; checksum, warnings, left_out: as in
     data.Dataset.
     """
 
@@ -38,6 +39,7 @@ class Pictures:
     given: np.ndarray
     y_train: np.ndarray | None
     groups: np.ndarray | None
+    row_ids: np.ndarray | None
     shape: tuple
     checksum: str
     warnings: list
@@ -136,7 +138,8 @@ class ImageList:
         wanted = _wanted(path, table, label, classes, known)
         if len(table) and not wanted.any():
             raise DataError(f"{path}: none of its pictures has a class that is trained on; give another list")
-        scan, names, files, missing = _scan(path, wanted, column, named, image_size)
+        digests = np.zeros(len(wanted), dtype=np.uint64)
+        scan, names, files, missing = _scan(path, wanted, column, named, image_size, digests)
         used = np.array([int(row) for row in scan.labels], dtype=np.int64)
         if missing:
             number = sum(file is None and each for file, each in zip(files, wanted, strict=True))
@@ -160,7 +163,8 @@ class ImageList:
         content = (texts.tolist(), names, *(table[name].tolist() for name in (group, true_label) if name is not None))
         checksum = hashlib.sha256(scan.checksum.encode() + repr(content).encode("utf-8", "surrogateescape"))
         return Pictures(path=path, column=column, rows=rows, class_names=class_names, given=given, y_train=y_train,
-                        groups=of_group, names=np.array([image_files.shown(names[row]) for row in rows], dtype=object),
+                        groups=of_group, row_ids=row_ids.numbered(digests[rows]) if named is None else None,
+                        names=np.array([image_files.shown(names[row]) for row in rows], dtype=object),
                         files=None if named is None else [files[row] for row in rows], shape=scan.shape,
                         checksum=checksum.hexdigest(), warnings=[*warnings, *scan.warnings, *told],
                         left_out=missing | scan.left_out)
@@ -432,15 +436,15 @@ def _files(path, names, images):
     return [found[name] for name in names]
 
 
-def _scan(path, wanted, column, named, image_size):
+def _scan(path, wanted, column, named, image_size, digests):
     """Return (image_files.Scan whose labels are the rows, names of pictures, their files, {name of a missing one: why}).
 
-    wanted: which rows are used, bool [n].
+    wanted: which rows are used, bool [n]; digests: uint64 [n], which hashes of pictures in a .parquet are written to.
     """
     if named is None:
         names = [str(row) for row in range(len(wanted))]
         contents = ((name, str(row), lambda content=content: content)
-                    for row, name, content in _named(path, column, names, set(np.flatnonzero(wanted).tolist())))
+                    for row, name, content in _named(path, column, names, set(np.flatnonzero(wanted).tolist()), digests))
         no_image = f"the bytes in column {column!r} are not readable images; --drop the column to ignore it"
         return image_files.scan_contents(path, contents, image_size, if_none=no_image), names, None, {}
     names, files, _ = named
@@ -451,8 +455,8 @@ def _scan(path, wanted, column, named, image_size):
     return image_files.scan_contents(_base(path), contents, image_size), names, files, missing
 
 
-def _named(path, column, names, rows):
-    """Yield the items of `image_parquet.contents`, and write their names to the list `names`."""
+def _named(path, column, names, rows, digests):
+    """Yield the items of `image_parquet.contents`; write their names to a list, hashes of the pictures to an array."""
     for row, name, content in image_parquet.contents(path, column, rows):
-        names[row] = name
+        names[row], digests[row] = name, row_ids.digest(content)
         yield row, name, content
