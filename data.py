@@ -58,7 +58,8 @@ class Dataset:
     the labels to check, int64 [n]; class_names [c]: the classes of these integers; names [n]: names of the samples; warnings:
     values that were converted, reinterpreted or ignored; left_out: {file: why it is not used}; trusted: the labels that a
     person confirmed or corrected, bool [n]; groups: the name of each sample's group, object [n]; rows: positions of samples in
-    a list of pictures, int [n]; row_ids: short hashes that identify samples without names, object [n] (row_ids.py).
+    a list of pictures, int [n]; row_ids: short hashes that identify samples without names, object [n] (row_ids.py);
+    shrunk: the sizes before and after images lost pixels, such as "160 × 160 to 32 × 32".
     """
 
     x_train: np.ndarray
@@ -79,6 +80,7 @@ class Dataset:
     groups: np.ndarray | None = None
     rows: np.ndarray | None = None
     row_ids: np.ndarray | None = None
+    shrunk: str | None = None
 
 
 class DataError(utils.UserError):

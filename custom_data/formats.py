@@ -227,7 +227,7 @@ class Folder:
             left_out |= {names[number]: "not a readable image" for number in broken}
         of_groups, notes = _groups_of_folder(source, names.tolist(), given, class_names)
         dataset = _of_images(x, given, class_names, names, found.checksum, warnings=[*warnings, *notes], left_out=left_out,
-                             groups=of_groups)
+                             groups=of_groups, shrunk=found.shrunk)
         return data.part(dataset, np.setdiff1d(np.arange(len(files)), broken)) if broken else dataset
 
     def like(self, file):
@@ -258,7 +258,7 @@ class PictureList:
         x, broken = image_list.decode(found, every, scratch, quiet)
         dataset = _of_images(x, found.given, found.class_names, found.names, found.checksum, warnings=found.warnings,
                              left_out=found.left_out, groups=found.groups, rows=found.rows, y_train=found.y_train,
-                             row_ids=found.row_ids)
+                             row_ids=found.row_ids, shrunk=found.shrunk)
         if not broken:
             return dataset
         _check_what_is_left(found.given, broken, found.class_names, found.path)

@@ -26,8 +26,8 @@ class Pictures:
     column: of the pictures; rows: positions in the list, int [n]; names [n]: the pictures as named in the list; files:
     paths relative to the list's folder, None for a .parquet with pictures; given: the labels, int [n]; y_train: the true
     labels, int [n], -1 for unknown ones; groups: object [n]; row_ids: of the pictures in a .parquet, object [n];
-    shape: of a picture; checksum, warnings, left_out: as in
-    data.Dataset.
+    shape: of a picture; checksum, warnings, left_out,
+    shrunk: as in data.Dataset.
     """
 
     path: Path
@@ -44,6 +44,7 @@ class Pictures:
     checksum: str
     warnings: list
     left_out: dict
+    shrunk: str | None
 
 
 def is_list(path, source):
@@ -167,7 +168,7 @@ class ImageList:
                         names=np.array([image_files.shown(names[row]) for row in rows], dtype=object),
                         files=None if named is None else [files[row] for row in rows], shape=scan.shape,
                         checksum=checksum.hexdigest(), warnings=[*warnings, *scan.warnings, *told],
-                        left_out=missing | scan.left_out)
+                        left_out=missing | scan.left_out, shrunk=scan.shrunk)
 
 
 def read_test(source, class_names):
