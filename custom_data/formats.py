@@ -20,6 +20,7 @@ from incv.custom_data import (
     columns,
     decisions,
     features,
+    foreign_paths,
     group_names,
     image_files,
     image_folder,
@@ -182,7 +183,7 @@ def _table(path, label, decimal, drop, group, true_label, checksum):
     if not len(table.columns):
         raise DataError(f"{path}: no column except {label!r} distinguishes samples")
     fitted = features.Features(table, path, decimal)
-    shown = columns.told_unused(path, unused, all_columns)
+    shown = columns.told_unused(path, unused, all_columns) + foreign_paths.addresses_in(all_columns, path)
     belonging = group_names.in_columns(table, given, path)
     shown += fitted.warnings(belonging) + fitted.warnings(belonging, remarks=True) + list(belonging.values())
     leaking = [f"{path}: column {name!r} alone {says}: if it follows from the labels, give --drop {name!r}"

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from incv.custom_data import group_names, image_files, image_parquet, labels, row_ids, table_file
+from incv.custom_data import foreign_paths, group_names, image_files, image_parquet, json_files, labels, row_ids, table_file
 from incv.data import DataError
 from incv.utils import listed, many
 
@@ -113,19 +113,21 @@ class ImageList:
         named, classes = None, (source.classes, None if known is None else tuple(known))
         if self.column in self.table:
             wanted = _wanted(self.path, self.table, self.label, *classes)
-            found = iter(_files(self.path, self.table[self.column][wanted], self.images))
+            of_names, told = _files(self.path, self.table[self.column][wanted], self.images)
+            found = iter(of_names)
             names, files = self.table[self.column].tolist(), [next(found) if each else None for each in wanted]
             stamps = {file: (found.st_size, found.st_mtime_ns) for file in set(files) - {None}
                       for found in [os.stat(_base(self.path) / file)]}
-            named = tuple(names), tuple(files), tuple(stamps.items())
+            named = tuple(names), tuple(files), tuple(stamps.items()), tuple(told)
         return self._read(named, *classes, true_label=source.true_label, image_size=source.image_size)
 
     def _read(self, named, classes, known, true_label, image_size):
-        """named: (names of the pictures, their files, (file, (size, time)) pairs), None for pictures in a .parquet."""
+        """named: (names of the pictures, their files, (file, (size, time)) pairs, warnings), None for pictures in a .parquet."""
         path, label, group, column = self.path, self.label, self.group, self.column
         table, notes = self._table_and_notes
         in_text = path.suffix.lower() == ".txt" and label is None
         if label is None and not in_text:
+            _refuse_one_hot(path, table.drop(columns=[column, *self.not_pictures], errors="ignore"), column)
             raise DataError(f"--dataset {path}: which column contains the labels? give --label COLUMN, one of "
                             f"{listed([repr(name) for name in table if name != column], 30)}")
         for name in filter(None, [label, group, true_label]):
@@ -134,6 +136,7 @@ class ImageList:
         others = [name for name in table if name not in (column, *self.not_pictures)] if not in_text else []
         warnings = list(notes) + ([f"{path}: a list of pictures, in column {column!r}; not used: columns "
                                    f"{listed([repr(name) for name in others])}"] if others else [])
+        warnings += named[3] if named is not None else ()
         texts = table["1" if in_text else label]
         what = f"{path}: the labels" + ("" if in_text else f" in column {label!r}")
         wanted = _wanted(path, table, label, classes, known)
@@ -226,7 +229,9 @@ def pictures_like(file, source):
                         f"another list")
     if column in of_file.table:
         listed_names = of_file.table[column]
-        names, files = listed_names.tolist(), _files(Path(file), listed_names, source.images)
+        names, (files, told) = listed_names.tolist(), _files(Path(file), listed_names, source.images)
+        for line in told:
+            print(f"warning: {line}", flush=True)
         if None in files:
             raise DataError(f"{file}: {files.count(None)} of {many(len(files), 'picture')} are missing, the first is "
                             f"{names[files.index(None)]!r}")
@@ -283,7 +288,7 @@ def _column(of_list):
     beside = {_composed(each) for base in places[0] for each in (os.listdir(base) if os.path.isdir(base) else ())
               if each.lower().endswith(image_files.IMAGE_FILES)}
     beside |= {os.path.splitext(each)[0] for each in beside}
-    if not beside and path.suffix.lower() in (".csv", ".tsv", ".jsonl") and not _may_name(path):
+    if not beside and (path.suffix.lower() in (".csv", ".tsv") or json_files.is_json(path)) and not _may_name(path):
         if images is not None:
             raise DataError(f"--images {images}: no column of {path} names a picture in it; give another folder")
         return None  # avoid reading a large table needlessly
@@ -304,6 +309,15 @@ def _column(of_list):
     if len(found) > 1:
         raise DataError(f"{path}: the columns {listed([repr(name) for name in found])} name existing pictures: --drop all "
                         f"but one")
+    for name in candidates if not found else ():
+        if _by_ends(path, table[name], images)[0]:
+            found.append(name)
+    if len(found) > 1:
+        raise DataError(f"{path}: the ends of the names in columns {listed([repr(name) for name in found])} are pictures that "
+                        f"exist: --drop all but one")
+    addresses = [name for name in candidates if not found and table[name].map(foreign_paths.is_address).mean() > 0.5]
+    if addresses and (images is not None or len(addresses) == len(candidates)):
+        foreign_paths.refuse_addresses(path, addresses[0], table[addresses[0]], images, label)
     for name in candidates if not found else ():
         named = table[name].str.lower().str.endswith(image_files.IMAGE_FILES) & ~table[name].str.contains("://", regex=False)
         if named.mean() > 0.5:
@@ -423,8 +437,37 @@ def _wanted(path, table, label, classes, known):
     return np.isin(texts, np.array(known).astype(str))
 
 
+def _by_ends(path, names, images, known=()):
+    """Return ({name: file, relative to the list's folder}, warnings) of names of another machine, by their ends.
+
+    names: pandas.Series, of which half are paths of pictures; known: {name: file}, those that are found by their names.
+    """
+    places, known = _places(path, images), dict(known)
+    names = [name for name in names.unique() if name not in known]
+    ends = image_files.IMAGE_FILES
+    plain = [foreign_paths.plain(name) for name in names]
+    paths = [name for name, each in zip(names, plain, strict=True)
+             if each.lower().endswith(ends) and ("/" in each or each != name)]
+    if len(paths) <= len(names) / 2 and not known:
+        return {}, []
+
+    def find_file(name):
+        file, outside, others = _find(name, places)
+        if others and not outside:
+            raise DataError(f"{path}: {name!r} may be {os.path.basename(file)!r} or {others[0]!r}: add extensions to the "
+                            f"names in the list, or remove one file")
+        return None if file is None or outside else os.path.relpath(file, os.path.realpath(_base(path)))
+
+    found, beginnings = foreign_paths.find(paths, find_file, known)
+    foreign_paths.check_apart(path, found, known)
+    return found, [foreign_paths.told(path, found, beginnings, places[0])] if found else []
+
+
 def _files(path, names, images):
-    """Return the file of each picture, relative to the list's folder, None for missing ones. names: pandas.Series."""
+    """Return (the file of each picture, relative to the list's folder, None for missing ones; warnings).
+
+    names: pandas.Series.
+    """
     places, found = _places(path, images), {}
     for name in names.unique():
         file, outside, others = _find(name, places)
@@ -434,7 +477,29 @@ def _files(path, names, images):
             raise DataError(f"{path}: {name!r} may be {os.path.basename(file)!r} or {others[0]!r}: add extensions to the "
                             f"names in the list, or remove one file")
         found[name] = file and os.path.relpath(file, os.path.realpath(_base(path)))
-    return [found[name] for name in names]
+    missing = names[names.map(lambda name: found[name] is None)]
+    by_ends, told = _by_ends(path, missing, images, {name: file for name, file in found.items() if file is not None})
+    return [by_ends.get(name, found[name]) for name in names], told
+
+
+def _refuse_one_hot(path, table, column):
+    """Raise DataError if the columns of a list, of text, beside that of pictures are a class each, with 1 in its rows."""
+    written = {"true": "1", "false": "0", "1.0": "1", "0.0": "0"}
+    cells = table.apply(lambda each: each.str.strip().str.casefold().replace(written))
+    if len(table.columns) < 2 or not cells.isin(["0", "1"]).all(axis=None):
+        return
+    of_row = (cells == "1").sum(axis=1)
+    names = listed([repr(name) for name in table], 6)
+    if (of_row != 1).any():
+        raise DataError(f"{path}: the columns {names} have several 1, or none, in {(of_row != 1).sum()} of {len(table)} rows: "
+                        f"write one column with one class per picture, and give it as --label")
+    one = f"{path}: each of the columns {names} is 1 for one class: write them as one"
+    if path.suffix.lower() not in (".csv", ".tsv"):
+        raise DataError(f"{one}, of the names of the classes, and give it as --label")
+    separator, target = table_file.separator_like(path, path, column), f"{path.stem.strip('_')}_list.csv"
+    raise DataError(f"{one}: python -c \"import pandas; t = pandas.read_csv({str(path)!r}, sep={separator!r}, "
+                    f"index_col={column!r}, skipinitialspace=True); (t == 1).idxmax(axis=1).rename('label').to_csv("
+                    f"'{target}')\", and give --dataset {target} --label label --images {_base(path)}")
 
 
 def _scan(path, wanted, column, named, image_size, digests):
@@ -448,7 +513,7 @@ def _scan(path, wanted, column, named, image_size, digests):
                     for row, name, content in _named(path, column, names, set(np.flatnonzero(wanted).tolist()), digests))
         no_image = f"the bytes in column {column!r} are not readable images; --drop the column to ignore it"
         return image_files.scan_contents(path, contents, image_size, if_none=no_image), names, None, {}
-    names, files, _ = named
+    names, files, *_ = named
     missing = {image_files.shown(name) or "(no name)": "missing" for name, file, each in zip(names, files, wanted, strict=True)
                if file is None and each}
     contents = ((names[row], str(row), functools.partial(image_files.content_of, _base(path) / file))

@@ -166,6 +166,8 @@ def kind_of(path, source):
                 "table" if table_file.is_table(path) else None)
     if path.suffix.lower() in (".xlsx", ".xls"):
         raise DataError(f"--dataset {path}: {table_file.how_to_convert(path)}")
+    if path.suffix.lower() in (".zip", ".tar", ".tgz", ".gz", ".rar", ".7z") and kind is None:
+        raise DataError(f"--dataset {path}: an archive: unpack it, and give the folder or the table in it")
     if kind is None:
         raise DataError(f"--dataset {path}: not an .npz file or a table ({', '.join(table_file.ENDINGS)}); convert it to one "
                         f"of them")
