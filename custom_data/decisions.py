@@ -82,7 +82,8 @@ def read(files):
         columns = [of, "given", "decision", "sample" if of == "row" else "", "row_id" if of != "group" else ""]
         cells = [rows[name].fillna("").str.strip().str.removeprefix("'") if name in rows else [""] * len(rows)
                  for name in columns]
-        found += (of_file := [Decision(of, *row) for row in zip(*cells, strict=True) if row[2]])
+        found += (of_file := [Decision(of, *row)._replace(row_id=row[-1].casefold()) for row in zip(*cells, strict=True)
+                              if row[2]])
         name_of = {}
         for each in of_file:
             if each.row_id and name_of.setdefault(each.row_id, each.name) != each.name:

@@ -21,9 +21,10 @@ def plain(name):
     return unquote(name) if "%" in name else name
 
 
-def is_address(name):
-    """Return whether a name is the address of a picture on a server: https://, s3:// and the like."""
-    return "://" in name and not name.strip().lower().startswith("file:") and plain(name).lower().endswith(IMAGE_FILES)
+def is_address(name, with_ending=True):
+    """Return whether a name is an address on a server: https://, s3:// and the like. with_ending: as of a picture."""
+    on_server = re.match(r"\s*(?!file:)[a-z][a-z0-9+.-]*://", name, re.I) is not None
+    return on_server and (not with_ending or plain(name).lower().endswith(IMAGE_FILES))
 
 
 def find(names, find_file, known):
@@ -50,14 +51,14 @@ def find(names, find_file, known):
     plains = {name: plain(name) for name in names}
     sample = list(plains.values())[::max(1, len(plains) // TRIED)]
     lost = Counter(beginning for name in sample if (beginning := _lost(name, find_file)) is not None)
-    beginnings = [""] if any(not _is_absolute(name) for name in known) else []
+    beginnings = [""] if any(not is_absolute(name) for name in known) else []
     for beginning, _ in lost.most_common():
         if not any(_alike(beginning, other) for other in beginnings):
             beginnings.append(beginning)
     found, used = {}, Counter()
     for name, path in plains.items():
         for beginning in beginnings:
-            if path.startswith(beginning) and (_is_absolute(path) == _is_absolute(beginning)):
+            if path.startswith(beginning) and (is_absolute(path) == is_absolute(beginning)):
                 file = find_file(path[len(beginning):])
                 if file is not None:
                     found[name], used[beginning] = file, used[beginning] + 1
@@ -67,7 +68,7 @@ def find(names, find_file, known):
 
 def _lost(name, find_file):
     """Return the shortest beginning without which a name is a path here, or None."""
-    starts = [0] if not _is_absolute(name) else []
+    starts = [0] if not is_absolute(name) else []
     for start in starts + [place + 1 for place, letter in enumerate(name) if letter == "/"]:
         end = name[start:]
         if end and not end.startswith("/") and ".." not in end.split("/") and find_file(end) is not None:
@@ -75,13 +76,13 @@ def _lost(name, find_file):
     return None
 
 
-def _is_absolute(name):
+def is_absolute(name):
     return bool(re.match(r"\s*([/\\]|[A-Za-z][A-Za-z0-9+.-]*:)", name))
 
 
 def _alike(one, other):
     """Return whether one beginning continues the other: what is missing below one is not looked for below the other."""
-    return _is_absolute(one) == _is_absolute(other) and (one.startswith(other) or other.startswith(one))
+    return is_absolute(one) == is_absolute(other) and (one.startswith(other) or other.startswith(one))
 
 
 def check_apart(path, found, known):
@@ -103,7 +104,7 @@ def told(path, found, beginnings, places):
 
 def refuse_addresses(path, column, names, images, label):
     """Raise DataError for a column of addresses (names, a pandas.Series) of which no picture is found."""
-    first = next(name for name in names if is_address(name))
+    first = next(name for name in names if is_address(name, with_ending=False))
     of_column = "its lines contain" if label is None else f"column {column!r} contains"
     if images is None:
         raise DataError(f"{path}: {of_column} addresses of pictures such as {first!r}, which are not downloaded here: "

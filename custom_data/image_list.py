@@ -315,7 +315,8 @@ def _column(of_list):
     if len(found) > 1:
         raise DataError(f"{path}: the ends of the names in columns {listed([repr(name) for name in found])} are pictures that "
                         f"exist: --drop all but one")
-    addresses = [name for name in candidates if not found and table[name].map(foreign_paths.is_address).mean() > 0.5]
+    addresses = [name for name in candidates if not found and table[name].map(
+        lambda cell: foreign_paths.is_address(cell, with_ending=len(candidates) > 1)).mean() > 0.5]
     if addresses and (images is not None or len(addresses) == len(candidates)):
         foreign_paths.refuse_addresses(path, addresses[0], table[addresses[0]], images, label)
     for name in candidates if not found else ():
@@ -447,7 +448,8 @@ def _by_ends(path, names, images, known=()):
     ends = image_files.IMAGE_FILES
     plain = [foreign_paths.plain(name) for name in names]
     paths = [name for name, each in zip(names, plain, strict=True)
-             if each.lower().endswith(ends) and ("/" in each or each != name)]
+             if each.lower().endswith(ends) and ("/" in each or each != name) or (
+                 images is not None and foreign_paths.is_absolute(each))]
     if len(paths) <= len(names) / 2 and not known:
         return {}, []
 

@@ -26,7 +26,7 @@ def rows(path):
 
 def lines(path):
     """Yield the content of each line of a .jsonl that has any, a dict; DataError with the number of a line that is none."""
-    for number, line in enumerate(Path(path).read_text("utf-8-sig").split("\n"), start=1):
+    for number, line in enumerate(_text(path).split("\n"), start=1):
         if line.strip():
             try:
                 content = json.loads(line)
@@ -38,6 +38,12 @@ def lines(path):
             yield _whole_characters(content) if "\\ud" in line.casefold() else content
 
 
+def _text(path):
+    """Return the text of a file in UTF-8, UTF-16 or UTF-32."""
+    raw = Path(path).read_bytes()
+    return raw.decode(json.detect_encoding(raw))
+
+
 def _whole_characters(content):
     """Return a row with half characters, as of a text that was cut, replaced."""
     return {name: value.encode("utf-16", "surrogatepass").decode("utf-16", "replace") if isinstance(value, str) else value
@@ -46,7 +52,7 @@ def _whole_characters(content):
 
 def _rows_of_json(path):
     """Return the rows of a .json: a list of objects, or columns as pandas writes them, or a row in each line."""
-    text = path.read_text("utf-8-sig")
+    text = _text(path)
     try:
         content = json.loads(text)
     except RecursionError:
@@ -92,7 +98,7 @@ def refuse_export(path, content=None):
     """Raise DataError if a .json is what an annotation tool exports, with what to do. content: of the file, if it was read."""
     if content is None:
         try:
-            content = json.loads(Path(path).read_text("utf-8-sig"))
+            content = json.loads(_text(path))
         except (OSError, ValueError, RecursionError):
             return
     target = f"{Path(path).stem}.csv"

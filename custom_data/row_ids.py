@@ -112,7 +112,7 @@ class Rows:
         same label it does not matter which one is found, as long as it is another one.
         """
         position, alike = self.positions.get(name), self.alike.get(content_of(name), [])
-        if position is not None and (len(alike) == 1 or fits(position)):
+        if position is not None and (len(alike) == 1 or fits(position) and free(position)):
             return position
         fitting = [each for each in alike if fits(each)]
         if fitting or len(alike) == 1:

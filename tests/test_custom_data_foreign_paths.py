@@ -117,6 +117,7 @@ def test_addresses_without_pictures(tmp_path):
             "download them, and give --images DIR, the folder that contains them", path)
     (tmp_path / "list.txt").write_text("".join(f"https://a.org/{i}.jpg {label}\n" for i, label in zip(I, LABELS, strict=True)))
     refused("its lines contain addresses of pictures such as 'https://a.org/0.jpg'", tmp_path / "list.txt", None)
+    refused("column 'path' contains addresses", listed(tmp_path, [f"https://a.org/photo?id={i}" for i in I], "no_ending.csv"))
     (tmp_path / "empty").mkdir()
     refused(f"none of which is in {tmp_path / 'empty'}: download", path, images=str(tmp_path / "empty"))
     table = listed(tmp_path, [f"s3://bucket/{i}.png" for i in I], "table.csv", price=np.arange(12) % 5)  # beside features
@@ -253,6 +254,20 @@ def test_lists_of_other_endings_and_their_export(tmp_path, ending, exported):
     assert rows.columns.tolist() == ["path", "n", "label"] and len(rows) and rows["path"].isin(table["path"]).all()
 
 
+def test_json_in_other_encodings(tmp_path):
+    for encoding in ("utf-16", "utf-8-sig", "utf-32"):
+        for name, lines in (("t.json", False), ("t.jsonl", True)):
+            text = TABLE.to_json(orient="records", lines=lines, force_ascii=False).replace("cat", "Kätzchen")
+            (tmp_path / name).write_text(text, encoding=encoding)
+            assert load.load_dataset(tmp_path / name, "label").class_names.tolist() == ["Kätzchen", "dog"]
+
+
+def test_ids_of_another_machine_without_an_ending(tmp_path):
+    pictures(tmp_path / "photos")
+    path = listed(tmp_path, [f"/content/photos/{i}" for i in I])
+    assert read(path, images=str(tmp_path / "photos"))[0] == list(I)
+
+
 @pytest.mark.parametrize("text, words", [
     ('{"a.png": "cat", "b.png": "dog"}', "no table; write a list of objects with the same names"),
     ("[1, 2]", "no table; write a list of objects"), ("[{", "cannot be read as JSON"), ("", "cannot be read as JSON"),
@@ -265,7 +280,8 @@ def test_json_that_is_no_table(tmp_path, text, words):
 
 def test_feather_with_pictures_and_archives(tmp_path):
     pd.DataFrame({"image": [b"\x89PNG"] * 4, "label": LABELS[:4]}).to_feather(tmp_path / "t.feather")
-    refused("column 'image' contains bytes or objects, such as pictures: write the table as a .parquet", tmp_path / "t.feather")
+    refused("column 'image' contains bytes or objects, such as pictures: write the table as a .parquet",
+            tmp_path / "t.feather")
     (tmp_path / "t.zip").write_bytes(b"PK\x03\x04")
     refused("an archive: unpack it, and give the folder or the table in it", tmp_path / "t.zip")
 
@@ -274,4 +290,4 @@ def test_many_names_are_found_in_seconds(tmp_path):
     pictures(tmp_path / "photos", range(20))
     names = pd.Series([f"/content/drive/a/b/c/photos/{i}.png" for i in range(200000)])
     files, told = image_list._files(tmp_path / "list.csv", names, None)
-    assert files[:21] == [f"photos/{i}.png" for i in range(20)] + [None] and told[0].startswith(f"{tmp_path / 'list.csv'}: 20 ")
+    assert files[:21] == [f"photos/{i}.png" for i in range(20)] + [None] and "list.csv: 20 pictures found" in told[0]

@@ -137,6 +137,31 @@ def test_equal_rows_are_told_apart_by_label_then_order(tmp_path):
         applied(path, file)
 
 
+def test_many_equal_rows(tmp_path):
+    """Nine combinations in 200 rows: each decision is about a row of the same content and label, no two about one row."""
+    generator = np.random.default_rng(0)
+    table = pd.DataFrame({"a": generator.integers(3, size=200), "b": generator.integers(3, size=200),
+                          "kind": generator.choice(list("uvw"), 200)})
+    table.to_csv(tmp_path / "t.csv", index=False)
+    decisions_of = {row: "drop" if row % 2 else "keep" for row in range(0, 90, 3)}
+    file = decided(tmp_path, tmp_path / "t.csv", "kind", decisions_of)
+    new = table.sample(frac=1, random_state=1).reset_index(drop=True)
+    new.to_csv(tmp_path / "t.csv", index=False)
+    dataset, names = applied(tmp_path / "t.csv", file)
+    kept, dropped = ([row for row in decisions_of if decisions_of[row] == how] for how in ("keep", "drop"))
+    assert sorted(map(tuple, new.iloc[names].to_numpy())) == sorted(map(tuple, table.iloc[kept].to_numpy()))
+    gone = sorted(set(range(200)) - set(dataset.names.tolist()))
+    assert sorted(map(tuple, new.iloc[gone].to_numpy())) == sorted(map(tuple, table.iloc[dropped].to_numpy()))
+
+
+def test_ids_in_capitals(tmp_path):
+    table = people()
+    table.to_csv(tmp_path / "t.csv", index=False)
+    file = decided(tmp_path, tmp_path / "t.csv", "kind", {7: "b"})
+    pd.read_csv(file).assign(row_id=lambda listed: listed["row_id"].str.upper()).to_csv(file, index=False)
+    assert applied(tmp_path / "t.csv", file)[1] == [7]
+
+
 @pytest.mark.parametrize("kind", ["vectors", "float pictures", "byte pictures"])
 def test_samples_of_arrays(tmp_path, kind):
     generator = np.random.default_rng(0)
