@@ -122,7 +122,7 @@ class ImageList:
         return self._read(named, *classes, true_label=source.true_label, image_size=source.image_size)
 
     def _read(self, named, classes, known, true_label, image_size):
-        """named: (names of the pictures, their files, (file, (size, time)) pairs, warnings), None for pictures in a .parquet."""
+        """named: (names of the pictures, files, (file, (size, time)) pairs, warnings), None for pictures in a .parquet."""
         path, label, group, column = self.path, self.label, self.group, self.column
         table, notes = self._table_and_notes
         in_text = path.suffix.lower() == ".txt" and label is None
