@@ -144,20 +144,13 @@ def test_advice_of_shrunk_images():
     assert found["outcome"] == "nothing" and found["sentence"].endswith(
         "; give --image_size N, with N above 32: the pictures were shrunk from 160 × 160 to 32 × 32 pixels; or give more "
         "samples")
+    assert found["advice"] == advice
     usual = verdict.verdict(y, p, p[None], p.argmax(axis=1) != y)
     assert usual["sentence"].endswith("; give more samples, or features that tell the classes apart")
     assert "advice" not in usual
 
 
-def test_the_report_of_shrunk_images(tmp_path):
-    """From the command line: the warning in the terminal, the advice in the verdict and on the page."""
-    generator = np.random.default_rng(0)
-    for number in range(40):
-        place = tmp_path / "photos" / "ab"[number % 2]
-        place.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(generator.integers(0, 256, (70, 70), dtype=np.uint8)).save(place / f"{number}.png")
-    result = run(["--dataset", "photos", "--iterations", 1, "--quiet", "--image_size", 8], tmp_path)
-    assert result.code == 0 and "40 images resized to 8 × 8 pixels, from 70 × 70" in result.out, result.err
-    assert "give --image_size N, with N above 8: the pictures were shrunk from 70 × 70 to 8 × 8 pixels" in result.out
-    [page] = tmp_path.rglob("*_report.html")
-    assert "cannot tell which labels are\nwrong: give --image_size N, with N above 8" in page.read_text()
+def test_shrunk_images_from_the_command_line(tmp_path):
+    folder_of(tmp_path, png(pixels(3, 70)), ".png")
+    result = run(["--dataset", "photos", "--image_size", 8, "--inspect"], tmp_path)
+    assert result.code == 0 and "4 images resized to 8 × 8 pixels, from 70 × 70: --image_size N keeps more" in result.out

@@ -96,7 +96,7 @@ def test_rows_that_moved_are_found(tmp_path, change, ending):
 @pytest.mark.parametrize("change, words", [
     (lambda table: table.drop(index=7), "the row that was '7' is not in the dataset: remove its decision"),
     (lambda table: table.assign(note=range(N)), "the row that was '7' (and 1 other) is not in the dataset"),
-    (lambda table: table.assign(kind=table["kind"].where(np.arange(N) != 20, "a")), "is labelled 'a', in the list 'b'"),
+    (lambda table: table.assign(kind=table["kind"].where(np.arange(N) != 20, "a")), "has the label 'a', but 'b' in the list"),
 ])
 def test_rows_that_are_no_longer_there_are_refused(tmp_path, change, words):
     table = people()
