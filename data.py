@@ -58,7 +58,8 @@ class Dataset:
     the labels to check, int64 [n]; class_names [c]: the classes of these integers; names [n]: names of the samples; warnings:
     values that were converted, reinterpreted or ignored; left_out: {file: why it is not used}; trusted: the labels that a
     person confirmed or corrected, bool [n]; groups: the name of each sample's group, object [n]; rows: positions of samples in
-    a list of pictures, int [n].
+    a list of pictures, int [n]; row_ids: short hashes that identify samples without names, object [n] (row_ids.py);
+    shrunk: the sizes before and after images lost pixels, such as "160 × 160 to 32 × 32".
     """
 
     x_train: np.ndarray
@@ -78,6 +79,8 @@ class Dataset:
     trusted: np.ndarray | None = None
     groups: np.ndarray | None = None
     rows: np.ndarray | None = None
+    row_ids: np.ndarray | None = None
+    shrunk: str | None = None
 
 
 class DataError(utils.UserError):
@@ -129,7 +132,8 @@ def part(dataset, index):
         for start in range(0, len(index), 1000):
             chosen[start:start + 1000] = x[index[start:start + 1000]]
     return dataclasses.replace(dataset, x_train=chosen, **{
-        name: getattr(dataset, name)[index] for name in ("y_train", "given", "names", "trusted", "groups", "rows")
+        name: getattr(dataset, name)[index]
+        for name in ("y_train", "given", "names", "trusted", "groups", "rows", "row_ids")
         if getattr(dataset, name) is not None})
 
 

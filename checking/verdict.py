@@ -13,6 +13,7 @@ from incv.checking import grouping, last_pass
 from incv.custom_data import coded, group_names
 
 USE, TOP, NOTHING = "use", "top", "nothing"  # the list can be used; its first entries only; nothing follows from it
+ADVICE = "give more samples, or features that tell the classes apart"
 PERMUTATIONS = 200
 NOISE = np.r_[0, np.geomspace(0.001, 0.05, 15), np.arange(0.06, 0.96, 0.01)]  # the noise ratios that are tried
 EXPONENTS = np.geomspace(1 / 64, 8, 37)  # of probabilities that are overconfident (below 1) or underconfident
@@ -60,7 +61,7 @@ class Fit:
     wrong: np.ndarray
 
 
-def verdict(y, first, passes, issue, groups=None, again=None, runs=0, trained=None, codes=()):
+def verdict(y, first, passes, issue, groups=None, again=None, runs=0, trained=None, codes=(), advice=None):
     """Judge a list of label issues.
 
     Labels can be checked only if models predict labels that they were not trained on: the mean probability of the given
@@ -99,6 +100,8 @@ def verdict(y, first, passes, issue, groups=None, again=None, runs=0, trained=No
         Of the warnings of the data (`coded.codes`): while one stands, the outcome is "top" at most, since the list may miss
         wrong labels that others confirm, and "nothing" if it is empty or columns tell the labels. How many labels are wrong is
         not estimated then.
+    advice : str, optional
+        What to do if trained networks cannot tell the classes apart; by default to give more samples or other features.
 
     Returns
     -------
@@ -109,8 +112,9 @@ def verdict(y, first, passes, issue, groups=None, again=None, runs=0, trained=No
         networks predict correctly (`fit_agreement`); margin: the median margin of the label issues; wrong, wrong_low,
         wrong_high: the estimated number of wrong labels and its 95 % interval; issues: the length of the list;
         expected_precision: of the list, None if it is empty; top: the largest number of entries, from the worst on, of which
-        more than half are expected to be wrong labels. The outcome can be "use" only if networks are right often enough.
-        Estimates are None if the outcome is "nothing". warned: the codes, if there are any.
+        more than half are expected to be wrong labels; advice: the `advice`, if the sentence gives it; warned: the codes, if
+        there are any. The outcome can be "use" only if networks are right often enough. Estimates are None if the outcome is
+        "nothing".
     """
     weights, pieces, about = None, np.arange(len(y)), {}
     passes = np.where(np.isnan(passes), np.eye(passes.shape[2])[y], passes)
@@ -153,11 +157,11 @@ def verdict(y, first, passes, issue, groups=None, again=None, runs=0, trained=No
             found |= {"wrong": round(estimate.ratio * len(y)), "wrong_low": round(estimate.low * len(y)),
                       "wrong_high": round(estimate.high * len(y))}
         found |= {"expected_precision": float(precision[-1]) if len(listed) else None}
-    advice = ("train for more epochs" if trained is not None and trained.few_epochs else
-              "give more samples, or features that tell the classes apart")
+    custom, advice = advice, "train for more epochs" if trained is not None and trained.few_epochs else advice or ADVICE
     if doubtful and agreement - found["permuted"] > FAR:
         number = utils.many(len(np.unique(pieces)), "sample" if groups is None else "group")
         advice = f"{number} are too few to tell this from chance: give more"
+    found |= {"advice": custom} if custom == advice and found["outcome"] == NOTHING and not learned else {}
     return {"outcome": found["outcome"], "sentence": _sentence(found, learned, fits, finished, advice), **found}
 
 

@@ -21,6 +21,7 @@ from incv.custom_data import (
     columns,
     decisions,
     features,
+    foreign_paths,
     group_names,
     image_files,
     image_folder,
@@ -29,6 +30,7 @@ from incv.custom_data import (
     labels,
     leaks,
     repeats,
+    row_ids,
     table_file,
 )
 from incv.custom_data.source import Facts
@@ -49,7 +51,7 @@ class _OneFile:
     def facts(self, name):
         dataset, preprocessing = self.read()
         shape = dataset.x_train.shape[1:] if preprocessing is None else (preprocessing.num_features,)
-        size = _size(self.source, dataset.names, dataset.given, dataset.class_names, dataset.groups)
+        size = _size(self.source, dataset.names, dataset.given, dataset.class_names, dataset.groups, None, dataset.row_ids)
         return Facts(name=name, kind="table" if len(shape) == 1 else _kind_of_images(shape), size=size, shape=shape,
                      num_classes=dataset.num_classes, checksum=dataset.checksum, class_names=dataset.class_names)
 
@@ -135,9 +137,10 @@ def _npz(path, of_labels, group, checksum):
     warnings = [] if (called["x"], called["y"]) == ("x", "y") else [
         f"{path}: the samples are read from array {called['x']!r}, the labels from {called['y']!r}"]
     x = arrays.samples(path, "x", found["x"])
+    ids = row_ids.of_array(x)
     keep, given, notes = labels.checkable(found["y"], f"{path}: the labels y")
     class_names, given = labels.classes_of(given, f"{path}: the labels y")
-    x, others, names = (x if keep.all() else x[keep]), {}, np.flatnonzero(keep)
+    x, others, names = (x if keep.all() else x[keep]), {"row_ids": ids[keep]}, np.flatnonzero(keep)
     if "y_true" in found:
         others["y_train"] = labels.of_known(found["y_true"][keep], f"{path}: the labels y_true", class_names)
     if "x_test" in found:
@@ -181,6 +184,7 @@ def _table(path, label, decimal, drop, group, true_label, checksum):
         raise DataError(f"--group {group}: this is the column of --{'label' if group == label else 'drop'}; give another one")
     if true_label == label:
         raise DataError(f"--true_label {true_label}: this is the column of --label; give another one")
+    ids = row_ids.of_table(table, [label])
     given, what = group_names.whole(table[label]), f"{path}: the labels in column {label!r}"
     if any(isinstance(value, (list, dict, np.ndarray)) for value in given):
         raise DataError(f"{what}: some are lists, not single labels: give each sample one class")
@@ -202,15 +206,15 @@ def _table(path, label, decimal, drop, group, true_label, checksum):
     if not len(table.columns):
         raise DataError(f"{path}: no column except {label!r} distinguishes samples")
     fitted = features.Features(table, path, decimal)
-    shown = columns.told_unused(path, unused, all_columns)
+    shown = columns.told_unused(path, unused, all_columns) + foreign_paths.addresses_in(all_columns, path)
     values, origin = fitted.values()
     belonging = repeats.in_columns(of_names, path) | group_names.in_columns(table, given, path) if (
         group_names.are_few(names)) else {}
     shown += fitted.warnings(belonging) + fitted.warnings(belonging, remarks=True) + list(belonging.values())
     if not belonging:
-        ids = {name: group_names.as_text(of_names[name]) for name in of_names
-               if group_names.are_few(names) and not pd.api.types.is_numeric_dtype(of_names[name])}
-        shown += [line for name, texts in ids.items() if repeats.are_ids(texts) for line in repeats.in_names(
+        as_text = {name: group_names.as_text(of_names[name]) for name in of_names
+                   if group_names.are_few(names) and not pd.api.types.is_numeric_dtype(of_names[name])}
+        shown += [line for name, texts in as_text.items() if repeats.are_ids(texts) for line in repeats.in_names(
             texts, given, f"{path}: the values of column {name!r}", name)] or (
             repeats.in_order(leaks.as_numbers(values[[name for name in values if name in origin.values()]]), given, path,
                              groups=names))  # without parts of dates, which neighbours have in common
@@ -220,7 +224,7 @@ def _table(path, label, decimal, drop, group, true_label, checksum):
                if not set(leak.columns) & set(belonging)]
     leaking += [line for name, line in columns.may_count_rows(table, path).items() if name not in belonging]
     dataset = _of_vectors(given, class_names, np.flatnonzero(keep), checksum, groups=names, y_train=y_train,
-                          warnings=[*warnings, *notes, *shown, *leaking])
+                          row_ids=ids[keep], warnings=[*warnings, *notes, *shown, *leaking])
     return dataset, fitted
 
 
@@ -258,7 +262,7 @@ class Folder:
             left_out |= {names[number]: "not a readable image" for number in broken}
         of_groups, notes = _groups_of_folder(source, names.tolist(), given, class_names)
         dataset = _of_images(x, given, class_names, names, found.checksum, warnings=[*warnings, *notes], left_out=left_out,
-                             groups=of_groups)
+                             groups=of_groups, shrunk=found.shrunk)
         dataset = data.part(dataset, np.setdiff1d(np.arange(len(files)), broken)) if broken else dataset
         return _told_of_order(dataset, path)
 
@@ -277,7 +281,7 @@ class PictureList:
 
     def facts(self, name):
         found = self._pictures()
-        size = _size(self.source, found.rows, found.given, found.class_names, found.groups, found.names)
+        size = _size(self.source, found.rows, found.given, found.class_names, found.groups, found.names, found.row_ids)
         return Facts(name=name, kind=_kind_of_images(found.shape), size=size, num_classes=len(found.class_names),
                      shape=found.shape, checksum=found.checksum, class_names=found.class_names)
 
@@ -289,7 +293,8 @@ class PictureList:
         every = np.arange(len(found.rows))
         x, broken = image_list.decode(found, every, scratch, quiet)
         dataset = _of_images(x, found.given, found.class_names, found.names, found.checksum, warnings=found.warnings,
-                             left_out=found.left_out, groups=found.groups, rows=found.rows, y_train=found.y_train)
+                             left_out=found.left_out, groups=found.groups, rows=found.rows, y_train=found.y_train,
+                             row_ids=found.row_ids, shrunk=found.shrunk)
         if not broken:
             return _told_of_order(dataset, found.path)
         _check_what_is_left(found.given, broken, found.class_names, found.path)
@@ -378,6 +383,6 @@ def _groups_of_folder(source, names, given, class_names):
     return below, group_names.checked(below, given, class_names, what) + notes
 
 
-def _size(source, names, given, class_names, of_groups, samples=None):
+def _size(source, names, given, class_names, of_groups, samples=None, ids=None):
     """Return the number of samples that are left after the decisions of a source are applied."""
-    return int(decisions.decide(source.decisions or (), names, given, class_names, of_groups, samples)[1].sum())
+    return int(decisions.decide(source.decisions or (), names, given, class_names, of_groups, samples, ids)[1].sum())

@@ -67,8 +67,8 @@ def parser(description, defaults, custom=False):
     if custom:
         parser.add_argument("--dataset", default="cifar10", metavar="NAME|PATH", help=f"{', '.join(sorted(data.SIZES))}, or a "
                             "custom dataset, whose labels are checked as they are: an .npz with x and y, an .npy with "
-                            "--labels, a folder with a subfolder of images per class, or a .csv, .tsv, .txt, .jsonl or "
-                            ".parquet table or list of pictures (default: cifar10)")
+                            "--labels, a folder with a subfolder of images per class, or a .csv, .tsv, .txt, .json, .jsonl, "
+                            ".parquet or .feather table or list of pictures (default: cifar10)")
         parser.add_argument("--label", metavar="COLUMN", help="for tables and lists of pictures: the column that "
                             "contains the labels")
         parser.add_argument("--true_label", metavar="COLUMN", help="for tables and lists of pictures: the column of the true "

@@ -122,7 +122,7 @@ def _source(args):
         path = Path(args.dataset)
         of_person = args.decisions and [str(Path(file).absolute()) for file in args.decisions]
         labels = str(Path(args.labels).absolute()) if arrays.is_npy(path) and args.labels else None
-        if table_file.is_table(path) and path.suffix.lower() != ".parquet":  # as table_file names columns
+        if table_file.is_table(path) and not table_file.is_columnar(path):  # as table_file names columns
             vars(args).update({name: table_file.composed(path, value.strip()) for name in ("label", "group", "true_label")
                                if isinstance(value := getattr(args, name), str)})
             args.drop = args.drop and [table_file.composed(path, name) for name in args.drop]
