@@ -137,7 +137,7 @@ def find_label_issues(x: Any, labels: ArrayLike, model: Any = None, *, noise_pat
         x = x.iloc[rows] if hasattr(x, "iloc") else x[rows] if hasattr(x, "shape") else np.asarray(x)[rows]
     if pred_probs is not None:
         p = _checked_probabilities(_of_classes(pred_probs, class_names), n, len(class_names))[rows]
-        _check_columns(p, given, class_names)
+        told += _check_columns(p, given, class_names)
         return _table("", given, class_names, keep, p[None], p, groups, codes=coded.codes(told))
     usual = INCV.EPOCHS["small"](len(given), batch_size)
     settings = Settings(epochs=epochs or usual, batch_size=batch_size, iterations=iterations, seed=seed)
@@ -289,7 +289,7 @@ def _checked_probabilities(p, n, num_classes):
 
 
 def _check_columns(p, given, class_names):
-    """Raise DataError for probabilities in another order of classes; warn of those that may not be out of fold.
+    """Raise DataError for probabilities in another order of classes; return the warnings of those that may be in-sample.
 
     p: float [n, c]; given: int [n]. Predictions agree with labels far better in another order of the columns only by mistake:
     models that were trained on labels predict them more often than they confuse all classes in a circle.
@@ -306,10 +306,13 @@ def _check_columns(p, given, class_names):
             f"the columns of pred_probs are not in ascending order of the classes: they predict {as_given.mean():.0%} of the "
             f"labels, in the order {utils.listed([repr(str(name)) for name in order], 6)} {otherwise.mean():.0%}; give column "
             f"k for class k of numpy.unique(labels), or a DataFrame with the classes as columns")
-    if as_given.mean() > CONFIRMED:
-        warnings.warn(f"pred_probs predict {as_given.mean():.1%} of the labels: if their model was trained on these rows, "
-                      f"wrong labels are confirmed; give out-of-fold ones (sklearn.model_selection.cross_val_predict)",
-                      stacklevel=3)
+    if as_given.mean() <= CONFIRMED:
+        return []
+    told = coded.Warning(f"pred_probs predict {as_given.mean():.1%} of the labels: if their model was trained on these rows, "
+                         f"wrong labels are confirmed; give out-of-fold ones (sklearn.model_selection.cross_val_predict)",
+                         coded.IN_SAMPLE)
+    warnings.warn(told, stacklevel=3)
+    return [told]
 
 
 def _train_of(model, x, given, class_names, settings, passes, quiet):

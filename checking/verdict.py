@@ -25,6 +25,8 @@ SUREST = 0.2  # the fraction of most confident predictions, among which errors o
 # Why the labels of a list may be confirmed although they are wrong, and what to do, by the code of a warning of the data.
 WHY = {coded.TELLS_LABEL: "columns may give the labels away, the wrong ones too, so that networks only repeat them: --drop "
                           "these columns (see the warning)",
+       coded.IN_SAMPLE: "the probabilities predict nearly all labels, as those of a model trained on the same samples do, "
+                        "which repeats wrong labels: give out-of-fold ones",
        coded.MAY_BE_GROUPS: "samples may repeat each other, and then those of one group confirm each other's wrong labels: "
                             "give --group (from Python, groups=; see the warning)"}
 

@@ -5,13 +5,14 @@
 """
 
 MAY_BE_GROUPS = "may_be_groups"  # samples may repeat each other: neighbours confirm a wrong label
+IN_SAMPLE = "in_sample"  # probabilities may be of a model that was trained on the same samples
 TELLS_LABEL = "tells_label"  # columns determine the labels, the wrong ones too: models copy them
 
 
 class Warning(str):
     """The text of a warning of the data, which is written and printed like any other text, with a code.
 
-    code: MAY_BE_GROUPS or TELLS_LABEL.
+    code: MAY_BE_GROUPS, IN_SAMPLE or TELLS_LABEL.
     """
 
     def __new__(cls, text, code):
