@@ -138,7 +138,7 @@ def find_label_issues(x: Any, labels: ArrayLike, model: Any = None, *, noise_pat
     if pred_probs is not None:
         p = _checked_probabilities(_of_classes(pred_probs, class_names), n, len(class_names))[rows]
         told += _check_columns(p, given, class_names)
-        return _table("", given, class_names, keep, p[None], p, groups, codes=coded.codes(told))
+        return _judged("", given, class_names, keep, p[None], p, groups, codes=coded.codes(told))
     usual = INCV.EPOCHS["small"](len(given), batch_size)
     settings = Settings(epochs=epochs or usual, batch_size=batch_size, iterations=iterations, seed=seed)
     copies, c, histories = last_pass.copies(x), len(class_names), []
@@ -165,7 +165,7 @@ def find_label_issues(x: Any, labels: ArrayLike, model: Any = None, *, noise_pat
     if permutations is None:
         permutations = 99 if hasattr(model, "predict_proba") and len(given) <= 2000 else 0
     status = issue_table.status_of(selection) if selection.records else ""
-    return _table(status, given, class_names, keep, p, selection.first, groups, None if groups is not None else again,
+    return _judged(status, given, class_names, keep, p, selection.first, groups, None if groups is not None else again,
                   permutations, verdict.Trained.of_history(histories[0], settings.epochs < usual), coded.codes(told))
 
 
@@ -211,7 +211,7 @@ def _groups_in(frame, named, texts, given):
         for line in repeats.in_names(of_name, given, f"x: the names in {name}", advice=repeats.PYTHON)]
 
 
-def _table(status, given, class_names, keep, p, first, groups=None, again=None, permutations=0, trained=None, codes=()):
+def _judged(status, given, class_names, keep, p, first, groups=None, again=None, permutations=0, trained=None, codes=()):
     """Return the DataFrame of `find_label_issues`.
 
     status: of the samples kept; p: float [passes, number kept, num_classes]; first: float [number kept, num_classes];
