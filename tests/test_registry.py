@@ -21,7 +21,7 @@ def test_command_line_offers_every_architecture():
 
 # Before which line of which file the page says that each of its blocks belongs, in the order of the page.
 PLACES = [("noise.py", '    "human": Pattern'), ("registry.py", '"dense": "table"'), ("models.py", "def forward("),
-          ("registry.py", "}\n"), ("methods.py", "def make(")]
+          ("registry.py", "}\n"), ("methods.py", "# --- losses")]
 PAGE = (PROJECT / "CONTRIBUTING.md").read_text()
 
 
