@@ -37,7 +37,9 @@ from incv.runner import console
 from incv.runner.settings import Settings
 
 ROUNDED = 0.05  # sums of probabilities that differ less from 1 were rounded
-CONFIRMED = 0.995  # probabilities that predict more of the labels are probably of a model trained on them
+# Probabilities that predict more of the labels are probably of a model that was trained on them; if no label seems to be
+# wrong, from a smaller fraction on.
+CONFIRMED, LIKELY_CONFIRMED = 0.995, 0.95
 
 
 def find_label_issues(x: Any, labels: ArrayLike, model: Any = None, *, noise_pattern: str = "sym", iterations: int = 2,
@@ -138,7 +140,13 @@ def find_label_issues(x: Any, labels: ArrayLike, model: Any = None, *, noise_pat
     if pred_probs is not None:
         p = _checked_probabilities(_of_classes(pred_probs, class_names), n, len(class_names))[rows]
         told += _check_columns(p, given, class_names)
-        return _judged("", given, class_names, keep, p[None], p, groups, codes=coded.codes(told))
+        table = _judged("", given, class_names, keep, p[None], p, groups, codes=coded.codes(told))
+        found = table.attrs["verdict"]
+        if found["outcome"] == verdict.USE and found["wrong_low"] == 0 and found["agreement"] > LIKELY_CONFIRMED:
+            told = [_in_sample(found["agreement"])]
+            warnings.warn(told[0], stacklevel=2)
+            table = _judged("", given, class_names, keep, p[None], p, groups, codes=coded.codes(told))
+        return table
     usual = INCV.EPOCHS["small"](len(given), batch_size)
     settings = Settings(epochs=epochs or usual, batch_size=batch_size, iterations=iterations, seed=seed)
     copies, c, histories = last_pass.copies(x), len(class_names), []
@@ -308,11 +316,15 @@ def _check_columns(p, given, class_names):
             f"k for class k of numpy.unique(labels), or a DataFrame with the classes as columns")
     if as_given.mean() <= CONFIRMED:
         return []
-    told = coded.Warning(f"pred_probs predict {as_given.mean():.1%} of the labels: if their model was trained on these rows, "
-                         f"wrong labels are confirmed; give out-of-fold ones (sklearn.model_selection.cross_val_predict)",
-                         coded.IN_SAMPLE)
+    told = _in_sample(as_given.mean())
     warnings.warn(told, stacklevel=3)
     return [told]
+
+
+def _in_sample(agreement):
+    return coded.Warning(f"pred_probs predict {agreement:.1%} of the labels: if their model was trained on these rows, wrong "
+                         f"labels are confirmed; give out-of-fold ones (sklearn.model_selection.cross_val_predict)",
+                         coded.IN_SAMPLE)
 
 
 def _train_of(model, x, given, class_names, settings, passes, quiet):

@@ -6,6 +6,7 @@ import numpy as np
 from incv.checking import last_pass
 from incv.custom_data import group_names
 
+OF_GROUPS = 0.95  # labels are labels of groups if at least this fraction of the samples has its group's majority label
 LARGEST = 0.25  # copies do not join groups into more than this fraction of all samples
 
 
@@ -79,8 +80,8 @@ def order_of(names):
 
 
 def are_labelled(groups, y):
-    """Return whether labels are labels of groups: most samples have their group's majority label."""
-    return bool((group_names.majority(groups, y)[groups] == y).mean() >= group_names.MOSTLY)
+    """Return whether labels are labels of groups: nearly all samples have their group's majority label."""
+    return bool((group_names.majority(groups, y)[groups] == y).mean() >= OF_GROUPS)
 
 
 def have_labels(table):

@@ -18,6 +18,7 @@ PERMUTATIONS = 200
 NOISE = np.r_[0, np.geomspace(0.001, 0.05, 15), np.arange(0.06, 0.96, 0.01)]  # the noise ratios that are tried
 EXPONENTS = np.geomspace(1 / 64, 8, 37)  # of probabilities that are overconfident (below 1) or underconfident
 INTERVAL = 1.92  # the drop in log-likelihood at the ends of a 95 % interval: half the quantile of chi-squared
+CERTAIN = 0.95  # the fraction of samples whose probabilities are 0 and 1 alone, above which these are no probabilities
 RIGHT = 0.8  # networks that are right less often make too many errors for the whole list to be used
 UNFITTED = 0.05  # networks that miss more of their training labels than are wrong, plus this, were trained too little
 FAR = 0.2  # an agreement that exceeds that with permuted labels by more does not lack features
@@ -25,6 +26,8 @@ SUREST = 0.2  # the fraction of most confident predictions, among which errors o
 # Why the labels of a list may be confirmed although they are wrong, and what to do, by the code of a warning of the data.
 WHY = {coded.TELLS_LABEL: "columns may give the labels away, the wrong ones too, so that networks only repeat them: --drop "
                           "these columns (see the warning)",
+       coded.HARD: "all probabilities are 0 or 1, so that errors of the model look like wrong labels: use a model that gives "
+                   "probabilities between",
        coded.IN_SAMPLE: "the probabilities predict nearly all labels, as those of a model trained on the same samples do, "
                         "which repeats wrong labels: give out-of-fold ones",
        coded.MAY_BE_GROUPS: "samples may repeat each other, and then those of one group confirm each other's wrong labels: "
@@ -146,7 +149,8 @@ def verdict(y, first, passes, issue, groups=None, again=None, runs=0, trained=No
         trained, estimate, len(listed) / len(y), min(1 - agreement, (p.argmax(axis=1) != y).mean()), len(y))
     top = int(np.max(np.flatnonzero(precision > 0.5), initial=-1)) + 1 if learned and fits else 0
     use = learned and fits and finished and top == len(listed) and right >= RIGHT
-    warned = [code for code in WHY if code in set(codes)]
+    hard = [coded.HARD] if np.isin(passes, (0, 1)).all(axis=2).mean() > CERTAIN else []
+    warned = [code for code in WHY if code in {*codes, *hard}]
     if warned:
         about["warned"], use, top = warned, False, 0 if coded.TELLS_LABEL in warned else top
     found = {"outcome": USE if use else TOP if top else NOTHING, "agreement": agreement,
@@ -155,7 +159,7 @@ def verdict(y, first, passes, issue, groups=None, again=None, runs=0, trained=No
              "wrong_high": None, "issues": len(listed), "expected_precision": None, "top": top, **about}
     found |= {} if trained is None else {"training_agreement": trained.agreement}
     if found["outcome"] != NOTHING:
-        if not warned:
+        if not warned and (use or trained is None or not trained.few_epochs):
             found |= {"wrong": round(estimate.ratio * len(y)), "wrong_low": round(estimate.low * len(y)),
                       "wrong_high": round(estimate.high * len(y))}
         found |= {"expected_precision": float(precision[-1]) if len(listed) else None}
@@ -164,7 +168,8 @@ def verdict(y, first, passes, issue, groups=None, again=None, runs=0, trained=No
         number = utils.many(len(np.unique(pieces)), "sample" if groups is None else "group")
         advice = f"{number} are too few to tell this from chance: give more"
     found |= {"advice": custom} if custom == advice and found["outcome"] == NOTHING and not learned else {}
-    return {"outcome": found["outcome"], "sentence": _sentence(found, learned, fits, finished, advice), **found}
+    return {"outcome": found["outcome"], "sentence": _sentence(
+        found, learned, fits, finished, advice, trained is not None and trained.few_epochs), **found}
 
 
 def _learned(y, first):
@@ -190,7 +195,8 @@ def _trained(trained, estimate, listed, disagreement, n):
     """
     error = 2 * math.sqrt(estimate.ratio * (1 - estimate.ratio) / n)
     missed, slack = 1 - trained.agreement - estimate.ratio, 0 if trained.few_epochs else error
-    fits = missed <= max(UNFITTED, error) and estimate.ratio <= disagreement + slack
+    fits = missed <= max(UNFITTED, error) and (
+        trained.agreement > 1 - UNFITTED or estimate.ratio <= disagreement + slack)
     return fits, missed <= slack and not (trained.few_epochs and listed < estimate.low)
 
 
@@ -315,7 +321,7 @@ def _probability(ratio, right, wrong):
     return ratio * wrong / np.maximum(ratio * wrong + (1 - ratio) * right, 1e-300)
 
 
-def _sentence(found, learned, fits, finished, advice):
+def _sentence(found, learned, fits, finished, advice, few_epochs):
     by_group = found.get("unit") == "group"
     entries = "listed groups" if by_group else "label issues"
     labels = "labels of groups" if by_group else "labels"
@@ -323,11 +329,13 @@ def _sentence(found, learned, fits, finished, advice):
                  f"the labels are permuted")
     if found["runs"] and learned:
         agreement += f"; they were less confident in all {found['runs']} runs with permuted labels"
-    unfinished = "" if finished else (f"; they predict only {found['training_agreement']:.1%} of the labels they were trained "
-                                      f"on: train for more epochs")
+    unfinished = "train for more epochs" if few_epochs or not finished else ""
+    if not finished:
+        unfinished = (f"they predict only {found['training_agreement']:.1%} of the labels they were trained on: train for "
+                      f"more epochs")
     why = "; ".join(WHY[code] for code in found.get("warned", ()))
     if found["outcome"] == NOTHING:
-        if learned and why:
+        if learned and found.get("warned"):
             return f"nothing follows from this list: {why}; {agreement}"
         if learned and not fits:
             return (f"nothing follows from this list yet: networks predict only {found['training_agreement']:.1%} of the "
@@ -341,7 +349,8 @@ def _sentence(found, learned, fits, finished, advice):
         seldom = f"; they are right about at most {found['right']:.0%} of all" if found["right"] < RIGHT else ""
         how = (f"use the first {found['top']} of the {found['issues']} {entries} only" if found["top"] < found["issues"] else
                f"check each of the {found['issues']} {entries} before acting on it")
-        return f"{how}: {why or about}; {agreement}{seldom}{unfinished}"
+        estimated = "" if found["wrong"] is None else about
+        return f"{how}: " + "; ".join(filter(None, [why or estimated, agreement + seldom, unfinished]))
     expected = found["expected_precision"]
     precise = "" if expected is None else f"; {expected:.0%} of the {found['issues']} {entries} are expected to be wrong"
     return f"the list can be used: {about}{precise}; {agreement}"

@@ -165,7 +165,7 @@ def test_networks_that_do_not_fit_their_training_labels_are_not_believed(checked
         agreement=agreement, few_epochs=few_epochs))
     assert found["outcome"] == outcome and found["training_agreement"] == agreement, found["sentence"]
     assert pd.Series(found["sentence"]).str.contains(words).all(), found["sentence"]
-    assert (found["wrong"] is None) == (outcome == "nothing")
+    assert (found["wrong"] is None) == (outcome != "use")
 
 
 def test_no_more_labels_are_wrong_than_predictions_disagree_with(checked):
@@ -184,3 +184,29 @@ def test_few_samples_are_too_few_whatever_their_features(groups, number):
     found = verdict.verdict(y, p, p[None], np.zeros(12, dtype=bool), groups)
     assert found["outcome"] == "nothing" and found["sentence"].endswith(
         f"{number} are too few to tell this from chance: give more"), found["sentence"]
+
+
+def test_probabilities_of_zero_and_one_alone_are_not_believed():
+    """Of a tree or the nearest neighbour: each of its errors is certain, as only a wrong label is otherwise."""
+    generator = np.random.default_rng(0)
+    y = np.arange(300) % 3
+    predicted = np.where(generator.random(300) < 0.1, (y + 1) % 3, y)
+    p = np.eye(3)[predicted]
+    found = verdict.verdict(y, p, p[None], predicted != y)
+    assert found["outcome"] != "use" and "all probabilities are 0 or 1" in found["sentence"] and found["wrong"] is None
+
+
+def test_estimates_of_networks_with_few_epochs_are_not_given(checked):
+    given, p = checked
+    issue = p.argmax(axis=1) != given
+    found = verdict.verdict(given, p, np.array([p, p]), issue, trained=verdict.Trained(agreement=0.88, few_epochs=True))
+    assert (found["outcome"], found["wrong"]) == ("top", None) and "labels are wrong" not in found["sentence"]
+
+
+def test_networks_that_fit_their_training_labels_are_not_told_to_train_longer():
+    """Few groups, all predicted: more cannot be wrong than disagree, but not because they were trained too little."""
+    y = np.repeat(np.arange(2), 20)
+    p = np.where(np.eye(2)[y] == 1, 0.99, 0.01)
+    found = verdict.verdict(y, p, np.array([p, p]), np.zeros(40, dtype=bool), trained=verdict.Trained(
+        agreement=1.0, few_epochs=False))
+    assert "train for more epochs" not in found["sentence"], found["sentence"]

@@ -513,3 +513,27 @@ def test_a_table_on_which_networks_were_hardly_trained_has_no_list_to_use(epochs
     with pytest.warns(UserWarning, match=f"epochs={epochs} instead of 134, the default for 178 samples"):
         table = find_label_issues(x, given, lambda: models.dense(x.shape[1:], 3, momentum=0.9), epochs=epochs, seed=seed)
     assert table.attrs["verdict"]["outcome"] != "use", table.attrs["verdict"]["sentence"]
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_in_sample_probabilities_of_a_small_forest_are_not_believed(seed):
+    """A forest of ten trees predicts 98 % of the labels it was trained on, and knows of no wrong one."""
+    x, y = load_wine(return_X_y=True)
+    generator = np.random.default_rng(seed)
+    given = np.where(generator.random(len(y)) < 0.1, (y + 1) % 3, y)
+    p = RandomForestClassifier(10, random_state=seed).fit(x, given).predict_proba(x)
+    with warnings.catch_warnings(record=True):
+        warnings.simplefilter("always")
+        found = find_label_issues(None, given, pred_probs=p).attrs["verdict"]
+    assert found["outcome"] != "use" or found["wrong_low"] > 0, found["sentence"]
+
+
+def test_single_wrong_labels_in_groups_are_judged_as_samples():
+    """Groups of three with a tenth of all labels wrong are not labelled as groups: the verdict counts samples."""
+    x, y = load_wine(return_X_y=True)
+    x = StandardScaler().fit_transform(x)
+    wrong = np.random.default_rng(0).permutation(len(y))[:18]
+    given = y.copy()
+    given[wrong] = (y[wrong] + 1) % 3
+    found = find_label_issues(x, given, LogisticRegression(max_iter=500), groups=np.arange(len(y)) // 3).attrs["verdict"]
+    assert found["unit"] == "sample" and found["wrong"] >= 10, found["sentence"]
