@@ -142,7 +142,7 @@ def _npz(path, of_labels, group, checksum):
     elif not arrays.is_npy(path):
         notes = notes + group_names.in_arrays(path, arrays.USUAL, keep, given)
     notes = notes + arrays.not_used(path, [*called.values(), group], notes)
-    others["warnings"] = warnings + notes
+    others |= {"warnings": warnings + notes, "rows_in_file": len(keep)}
     if x.ndim == 4:
         return _of_images(x, given, class_names, names, checksum, **others), None
     return _of_vectors(given, class_names, names, checksum, **others), arrays.Standardised(x, path)
@@ -186,7 +186,7 @@ def _table(path, label, decimal, drop, group, true_label, checksum):
                for name, says in features.leaks(fitted, table, given, class_names).items() if name not in belonging]
     leaking += [line for name, line in columns.may_count_rows(table, path).items() if name not in belonging]
     dataset = _of_vectors(given, class_names, np.flatnonzero(keep), checksum, groups=names, y_train=y_train,
-                          warnings=[*warnings, *notes, *shown, *leaking])
+                          rows_in_file=len(keep), warnings=[*warnings, *notes, *shown, *leaking])
     return dataset, fitted
 
 
@@ -254,7 +254,8 @@ class PictureList:
         every = np.arange(len(found.rows))
         x, broken = image_list.decode(found, every, scratch, quiet)
         dataset = _of_images(x, found.given, found.class_names, found.names, found.checksum, warnings=found.warnings,
-                             left_out=found.left_out, groups=found.groups, rows=found.rows, y_train=found.y_train)
+                             left_out=found.left_out, groups=found.groups, rows=found.rows, y_train=found.y_train,
+                             rows_in_file=found.rows_in_file)
         if not broken:
             return dataset
         _check_what_is_left(found.given, broken, found.class_names, found.path)
