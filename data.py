@@ -58,8 +58,10 @@ class Dataset:
     the labels to check, int64 [n]; class_names [c]: the classes of these integers; names [n]: names of the samples; warnings:
     values that were converted, reinterpreted or ignored; left_out: {file: why it is not used}; trusted: the labels that a
     person confirmed or corrected, bool [n]; groups: the name of each sample's group, object [n]; rows: positions of samples in
-    a list of pictures, int [n]; rows_in_file: how many samples the file has, used or not; test_names: names of the test
-    samples of a list of pictures. shown, shown_max: the samples and their pixel_max, if x_train are --features (`samples`).
+    a list of pictures, int [n]; row_ids: short hashes that identify samples without names, object [n] (row_ids.py);
+    shrunk: the sizes before and after images lost pixels, such as "160 × 160 to 32 × 32"; rows_in_file: how many samples the
+    file has, used or not; test_names: names of the test samples of a list of pictures. shown, shown_max: the samples and their
+    pixel_max, if x_train are --features (`samples`).
     """
 
     x_train: np.ndarray
@@ -79,6 +81,8 @@ class Dataset:
     trusted: np.ndarray | None = None
     groups: np.ndarray | None = None
     rows: np.ndarray | None = None
+    row_ids: np.ndarray | None = None
+    shrunk: str | None = None
     rows_in_file: int | None = None
     test_names: np.ndarray | None = None
     shown: np.ndarray | None = None
@@ -140,7 +144,7 @@ def part(dataset, index):
     """Return the `Dataset` of the training samples at the positions `index`."""
     return dataclasses.replace(dataset, **{
         name: _at(getattr(dataset, name), index) for name in (
-            "x_train", "y_train", "given", "names", "trusted", "groups", "rows", "shown")
+            "x_train", "y_train", "given", "names", "trusted", "groups", "rows", "row_ids", "shown")
         if getattr(dataset, name) is not None})
 
 

@@ -31,7 +31,7 @@ from sklearn.utils.validation import (
 
 from incv import INCV, data, noise, utils
 from incv.checking import grouping, issue_table, last_pass, verdict
-from incv.custom_data import group_names
+from incv.custom_data import coded, group_names, leaks, repeats
 from incv.custom_data.labels import checkable, classes_of
 from incv.runner import console
 from incv.runner.settings import Settings
@@ -77,7 +77,8 @@ def find_label_issues(x: Any, labels: ArrayLike, model: Any = None, *, noise_pat
         (sklearn.model_selection.cross_val_predict).
     groups : array [n], optional
         The name of each sample's group, such as its patient or video: no model is trained on any sample of a group that it
-        predicts. A sample without one (None, NaN or "") is a separate group.
+        predicts. A sample without one (None, NaN or "") is a separate group. Without groups, a warning names columns, names
+        and neighbours in the order of x that look like groups; the verdict is at most "top" then.
     permutations : int, optional
         How often, at most, everything is repeated with permuted labels if the first iteration does not show whether labels can
         be checked (`verdict.verdict`). By default 99 for a classifier and at most 2,000 samples, else 0; with groups always 0.
@@ -129,12 +130,15 @@ def find_label_issues(x: Any, labels: ArrayLike, model: Any = None, *, noise_pat
         names = group_names.as_text(groups[keep])
         for note in group_names.checked(names, given, class_names, "groups"):
             warnings.warn(note, stacklevel=2)
+    told = _hints(x, keep, given, class_names, names)
+    for note in told:
+        warnings.warn(note, stacklevel=2)
     if not keep.all() and x is not None:
         x = x.iloc[rows] if hasattr(x, "iloc") else x[rows] if hasattr(x, "shape") else np.asarray(x)[rows]
     if pred_probs is not None:
         p = _checked_probabilities(_of_classes(pred_probs, class_names), n, len(class_names))[rows]
-        _check_columns(p, given, class_names)
-        return _table("", given, class_names, keep, p[None], p, groups)
+        told += _check_columns(p, given, class_names)
+        return _judged("", given, class_names, keep, p[None], p, groups, codes=coded.codes(told))
     usual = INCV.EPOCHS["small"](len(given), batch_size)
     settings = Settings(epochs=epochs or usual, batch_size=batch_size, iterations=iterations, seed=seed)
     copies, c, histories = last_pass.copies(x), len(class_names), []
@@ -161,19 +165,61 @@ def find_label_issues(x: Any, labels: ArrayLike, model: Any = None, *, noise_pat
     if permutations is None:
         permutations = 99 if hasattr(model, "predict_proba") and len(given) <= 2000 else 0
     status = issue_table.status_of(selection) if selection.records else ""
-    return _table(status, given, class_names, keep, p, selection.first, groups, None if groups is not None else again,
-                  permutations, verdict.Trained.of_history(histories[0], settings.epochs < usual))
+    return _judged(status, given, class_names, keep, p, selection.first, groups, None if groups is not None else again,
+                  permutations, verdict.Trained.of_history(histories[0], settings.epochs < usual), coded.codes(told))
 
 
-def _table(status, given, class_names, keep, p, first, groups=None, again=None, permutations=0, trained=None):
+def _hints(x, keep, given, class_names, groups):
+    """Return warnings of columns that give the labels away and of samples that may repeat each other across groups.
+
+    x: all samples, as `find_label_issues` takes them, or None; given: int [number kept]; groups: their names, or None.
+    """
+    if x is None or hasattr(x, "tocsr"):
+        return []
+    x = x if hasattr(x, "iloc") else np.asarray(x)
+    if x.ndim != 2:
+        x = np.asarray(x)[keep]
+        numbers = x.ndim > 2 and x.dtype.kind in "fiub"
+        return repeats.in_order(x, given, "x", "samples", repeats.PYTHON, groups) if numbers else []
+    frame = (x if hasattr(x, "iloc") else pd.DataFrame(x, copy=False))[keep]
+    numbers = {name: frame[name].astype(float).to_numpy(dtype=float, na_value=np.nan) for name in frame.columns.unique()
+               if frame.columns.is_unique and pd.api.types.is_numeric_dtype(frame[name]) and not
+               pd.api.types.is_complex_dtype(frame[name])}
+    texts = {name: group_names.as_text(frame[name]) for name in frame.columns.unique()
+             if frame.columns.is_unique and name not in numbers}
+    values = pd.DataFrame(numbers | texts)[[*frame.columns]] if frame.columns.is_unique else pd.DataFrame()
+    found = _groups_in(frame, hasattr(x, "iloc"), texts, given) if group_names.are_few(groups) else []
+    found = found or repeats.in_order(leaks.as_numbers(values), given, "x", "samples", repeats.PYTHON, groups)
+    return found + [leaks.told(leak, "x: column", "leave out") for leak in leaks.found(values, given, class_names)]
+
+
+def _groups_in(frame, named, texts, given):
+    """Return the warnings of columns, levels of the index and names in a DataFrame that look like groups.
+
+    named: whether its columns have names; texts: {column: its text, object [n]}; given: int [n].
+    """
+    found, levels = {}, frame.index.to_frame(index=False)
+    if named:
+        by_level = repeats.PYTHON._replace(noun="index", column="give groups=x.index.get_level_values({name!r})")
+        found = repeats.in_columns(levels, "x", by_level)
+        found |= group_names.in_columns(frame, given, "x", repeats.PYTHON) if frame.columns.is_unique else {}
+    texts = {f"column {name!r}": of_name for name, of_name in texts.items()}
+    texts |= {f"level {name!r} of the index": group_names.as_text(levels[name]) for name in levels
+              if not pd.api.types.is_numeric_dtype(levels[name])}
+    return list(found.values()) or [
+        line for name, of_name in texts.items() if repeats.are_ids(of_name)
+        for line in repeats.in_names(of_name, given, f"x: the names in {name}", advice=repeats.PYTHON)]
+
+
+def _judged(status, given, class_names, keep, p, first, groups=None, again=None, permutations=0, trained=None, codes=()):
     """Return the DataFrame of `find_label_issues`.
 
     status: of the samples kept; p: float [passes, number kept, num_classes]; first: float [number kept, num_classes];
-    groups: of all samples, or None; again, permutations, trained: for `verdict.verdict`.
+    groups: of all samples, or None; again, permutations, trained, codes: for `verdict.verdict`.
     """
     names = None if groups is None else groups[keep]
     table = issue_table.by_last_passes(given, class_names, np.flatnonzero(keep), status, p, first, groups=names)
-    found = verdict.verdict(given, first, p, table["issue"].to_numpy(), names, again, permutations, trained)
+    found = verdict.verdict(given, first, p, table["issue"].to_numpy(), names, again, permutations, trained, codes)
     if not keep.all():
         table = table.set_index("sample").reindex(range(len(keep))).rename_axis("sample").reset_index()
         table.loc[~keep, "status"], table["issue"] = "not checked", table["issue"].eq(True)
@@ -243,7 +289,7 @@ def _checked_probabilities(p, n, num_classes):
 
 
 def _check_columns(p, given, class_names):
-    """Raise DataError for probabilities in another order of classes; warn of those that may not be out of fold.
+    """Raise DataError for probabilities in another order of classes; return the warnings of those that may be in-sample.
 
     p: float [n, c]; given: int [n]. Predictions agree with labels far better in another order of the columns only by mistake:
     models that were trained on labels predict them more often than they confuse all classes in a circle.
@@ -260,10 +306,13 @@ def _check_columns(p, given, class_names):
             f"the columns of pred_probs are not in ascending order of the classes: they predict {as_given.mean():.0%} of the "
             f"labels, in the order {utils.listed([repr(str(name)) for name in order], 6)} {otherwise.mean():.0%}; give column "
             f"k for class k of numpy.unique(labels), or a DataFrame with the classes as columns")
-    if as_given.mean() > CONFIRMED:
-        warnings.warn(f"pred_probs predict {as_given.mean():.1%} of the labels: if their model was trained on these rows, "
-                      f"wrong labels are confirmed; give out-of-fold ones (sklearn.model_selection.cross_val_predict)",
-                      stacklevel=3)
+    if as_given.mean() <= CONFIRMED:
+        return []
+    told = coded.Warning(f"pred_probs predict {as_given.mean():.1%} of the labels: if their model was trained on these rows, "
+                         f"wrong labels are confirmed; give out-of-fold ones (sklearn.model_selection.cross_val_predict)",
+                         coded.IN_SAMPLE)
+    warnings.warn(told, stacklevel=3)
+    return [told]
 
 
 def _train_of(model, x, given, class_names, settings, passes, quiet):

@@ -4,6 +4,7 @@ import dataclasses
 import numpy as np
 
 from incv.checking import issue_table, last_pass, verdict
+from incv.custom_data import coded
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -49,8 +50,19 @@ def check(started, selection, train, passes, copies, split, few_epochs=False):
         issues = issue_table.by_selection(y, dataset.class_names, names, selection, dataset.trusted)
     if dataset.rows is not None:
         issues.insert(1, "row", dataset.rows)
+    if dataset.row_ids is not None:
+        issues["row_id"] = dataset.row_ids
     judged = None
     if passes or dataset.given is not None:
         judged = verdict.verdict(y, selection.first, p, issues["issue"].to_numpy(), dataset.groups,
-                                 trained=verdict.Trained.of_history(train.history, few_epochs))
+                                 trained=verdict.Trained.of_history(train.history, few_epochs),
+                                 codes=coded.codes(dataset.warnings), advice=_advice(dataset))
     return Checked(issues=issues, verdict=judged, copies=copies)
+
+
+def _advice(dataset):
+    """Return what a person can do if nothing follows from the list, None for what `verdict.verdict` says."""
+    if dataset.shrunk is None:
+        return None
+    return (f"give --image_size N, with N above {max(dataset.x_train.shape[1:3])}: the pictures were shrunk from "
+            f"{dataset.shrunk} pixels; or give more samples")

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from incv import data, utils
-from incv.custom_data import arrays, decisions, image_list, image_parquet, load, table_file
+from incv.custom_data import arrays, decisions, image_list, image_parquet, json_files, load, table_file
 from incv.runner import files
 
 
@@ -21,7 +21,7 @@ def check(target, planned):
     if len(planned) > 1:
         raise utils.UserError("--export is for one run: give one --noise_ratio and --seed")
     if _is_list(source, planned[0].source):
-        ending = ".parquet" if source.is_dir() else source.suffix
+        ending = ".parquet" if source.is_dir() else ".csv" if source.suffix.lower() in (".json", ".feather") else source.suffix
         if target.suffix.lower() != ending.lower():
             raise utils.UserError(f"--export {target}: a list is exported in its own format: give a file that ends in "
                                   f"{ending}")
@@ -162,12 +162,12 @@ def _write_rows(target, found, label, kept, changed):
     found: image_list.Pictures; label: the column of labels; kept: int, rows; changed: {row: the corrected label}.
     """
     ending = target.suffix.lower()
-    if ending == ".parquet":
+    if ending in table_file.PARQUET:
         files.write_whole(target, lambda file: _write_parquet(file, found, label, kept, changed))
-    elif ending in (".txt", ".jsonl") and label is None or ending == ".jsonl":
+    elif ending == ".txt" and label is None or json_files.are_lines(target):
         lines = [line for line in image_list.lines_of(found.path) if line.strip()]
         for row, name in changed.items():
-            if ending == ".jsonl":
+            if json_files.are_lines(target):
                 content = json.loads(lines[row])
                 lines[row] = json.dumps(content | {label: _like(content[label], name)}, ensure_ascii=False)
             else:

@@ -98,7 +98,7 @@ def with_margins(table, names):
     return table.assign(group=names, group_margin=mean(groups, margins)[groups])
 
 
-def worst_first(table, trusted=None):
+def worst_groups_first(table, trusted=None):
     """Return the groups of a DataFrame of `with_margins`, worst first, without unnamed groups and those decided by a person.
 
     Returns a DataFrame: group, given (see `group_names.labels_of`), suggested (for most samples), samples, issues (how many of

@@ -33,7 +33,7 @@ def write(path, checked, started, provenance):
     _write_list(files.beside(path, "_label_issues.csv"), listed)
     by_group = None
     if "group" in table:
-        by_group = grouping.worst_first(table, dataset.trusted)
+        by_group = grouping.worst_groups_first(table, dataset.trusted)
         listed = by_group.assign(group_margin=by_group["group_margin"].round(6), decision="")
         _write_list(files.beside(path, "_groups.csv"), listed)
     class_names = np.arange(dataset.num_classes) if dataset.class_names is None else dataset.class_names
@@ -84,7 +84,7 @@ def page(title, provenance, worst, counts, pictures, thumbnail=None, contradicto
     contradictory : pandas.DataFrame, optional
         Of `issue_table.contradictions`.
     by_group : pandas.DataFrame, optional
-        Of `grouping.worst_first`.
+        Of `grouping.worst_groups_first`.
     """
     import jinja2
 

@@ -10,9 +10,10 @@ import numpy as np
 
 from incv import utils
 from incv.checking import grouping, last_pass
-from incv.custom_data import group_names
+from incv.custom_data import coded, group_names
 
 USE, TOP, NOTHING = "use", "top", "nothing"  # the list can be used; its first entries only; nothing follows from it
+ADVICE = "give more samples, or features that tell the classes apart"
 PERMUTATIONS = 200
 NOISE = np.r_[0, np.geomspace(0.001, 0.05, 15), np.arange(0.06, 0.96, 0.01)]  # the noise ratios that are tried
 EXPONENTS = np.geomspace(1 / 64, 8, 37)  # of probabilities that are overconfident (below 1) or underconfident
@@ -21,6 +22,13 @@ RIGHT = 0.8  # networks that are right less often make too many errors for the w
 UNFITTED = 0.05  # networks that miss more of their training labels than are wrong, plus this, were trained too little
 FAR = 0.2  # an agreement that exceeds that with permuted labels by more does not lack features
 SUREST = 0.2  # the fraction of most confident predictions, among which errors of the networks are assumed to be rare
+# Why the labels of a list may be confirmed although they are wrong, and what to do, by the code of a warning of the data.
+WHY = {coded.TELLS_LABEL: "columns may give the labels away, the wrong ones too, so that networks only repeat them: --drop "
+                          "these columns (see the warning)",
+       coded.IN_SAMPLE: "the probabilities predict nearly all labels, as those of a model trained on the same samples do, "
+                        "which repeats wrong labels: give out-of-fold ones",
+       coded.MAY_BE_GROUPS: "samples may repeat each other, and then those of one group confirm each other's wrong labels: "
+                            "give --group (from Python, groups=; see the warning)"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -55,7 +63,7 @@ class Fit:
     wrong: np.ndarray
 
 
-def verdict(y, first, passes, issue, groups=None, again=None, runs=0, trained=None):
+def verdict(y, first, passes, issue, groups=None, again=None, runs=0, trained=None, codes=(), advice=None):
     """Judge a list of label issues.
 
     Labels can be checked only if models predict labels that they were not trained on: the mean probability of the given
@@ -90,6 +98,12 @@ def verdict(y, first, passes, issue, groups=None, again=None, runs=0, trained=No
         How far the networks of the first iteration were trained. Nothing follows if they do not fit the labels that they were
         trained on, or if more labels would be wrong than predictions disagree with: `fit` mistakes their errors for wrong
         labels then. If they fit these labels less well than the estimate demands, the outcome is not "use".
+    codes : iterable of str
+        Of the warnings of the data (`coded.codes`): while one stands, the outcome is "top" at most, since the list may miss
+        wrong labels that others confirm, and "nothing" if it is empty or columns tell the labels. How many labels are wrong is
+        not estimated then.
+    advice : str, optional
+        What to do if trained networks cannot tell the classes apart; by default to give more samples or other features.
 
     Returns
     -------
@@ -100,8 +114,9 @@ def verdict(y, first, passes, issue, groups=None, again=None, runs=0, trained=No
         networks predict correctly (`fit_agreement`); margin: the median margin of the label issues; wrong, wrong_low,
         wrong_high: the estimated number of wrong labels and its 95 % interval; issues: the length of the list;
         expected_precision: of the list, None if it is empty; top: the largest number of entries, from the worst on, of which
-        more than half are expected to be wrong labels. The outcome can be "use" only if networks are right often enough.
-        Estimates are None if the outcome is "nothing".
+        more than half are expected to be wrong labels; advice: the `advice`, if the sentence gives it; warned: the codes, if
+        there are any. The outcome can be "use" only if networks are right often enough. Estimates are None if the outcome is
+        "nothing".
     """
     weights, pieces, about = None, np.arange(len(y)), {}
     passes = np.where(np.isnan(passes), np.eye(passes.shape[2])[y], passes)
@@ -131,20 +146,24 @@ def verdict(y, first, passes, issue, groups=None, again=None, runs=0, trained=No
         trained, estimate, len(listed) / len(y), min(1 - agreement, (p.argmax(axis=1) != y).mean()), len(y))
     top = int(np.max(np.flatnonzero(precision > 0.5), initial=-1)) + 1 if learned and fits else 0
     use = learned and fits and finished and top == len(listed) and right >= RIGHT
+    warned = [code for code in WHY if code in set(codes)]
+    if warned:
+        about["warned"], use, top = warned, False, 0 if coded.TELLS_LABEL in warned else top
     found = {"outcome": USE if use else TOP if top else NOTHING, "agreement": agreement,
              "largest_class": float(np.bincount(y).max() / len(y)), "permuted": permuted, "runs": made, "right": right,
              "margin": float(np.median(margins[listed])) if len(listed) else None, "wrong": None, "wrong_low": None,
              "wrong_high": None, "issues": len(listed), "expected_precision": None, "top": top, **about}
     found |= {} if trained is None else {"training_agreement": trained.agreement}
     if found["outcome"] != NOTHING:
-        found |= {"wrong": round(estimate.ratio * len(y)), "wrong_low": round(estimate.low * len(y)),
-                  "wrong_high": round(estimate.high * len(y)),
-                  "expected_precision": float(precision[-1]) if len(listed) else None}
-    advice = ("train for more epochs" if trained is not None and trained.few_epochs else
-              "give more samples, or features that tell the classes apart")
+        if not warned:
+            found |= {"wrong": round(estimate.ratio * len(y)), "wrong_low": round(estimate.low * len(y)),
+                      "wrong_high": round(estimate.high * len(y))}
+        found |= {"expected_precision": float(precision[-1]) if len(listed) else None}
+    custom, advice = advice, "train for more epochs" if trained is not None and trained.few_epochs else advice or ADVICE
     if doubtful and agreement - found["permuted"] > FAR:
         number = utils.many(len(np.unique(pieces)), "sample" if groups is None else "group")
         advice = f"{number} are too few to tell this from chance: give more"
+    found |= {"advice": custom} if custom == advice and found["outcome"] == NOTHING and not learned else {}
     return {"outcome": found["outcome"], "sentence": _sentence(found, learned, fits, finished, advice), **found}
 
 
@@ -306,7 +325,10 @@ def _sentence(found, learned, fits, finished, advice):
         agreement += f"; they were less confident in all {found['runs']} runs with permuted labels"
     unfinished = "" if finished else (f"; they predict only {found['training_agreement']:.1%} of the labels they were trained "
                                       f"on: train for more epochs")
+    why = "; ".join(WHY[code] for code in found.get("warned", ()))
     if found["outcome"] == NOTHING:
+        if learned and why:
+            return f"nothing follows from this list: {why}; {agreement}"
         if learned and not fits:
             return (f"nothing follows from this list yet: networks predict only {found['training_agreement']:.1%} of the "
                     f"labels they were trained on and {found['agreement']:.1%} of others: train for more epochs")
@@ -319,7 +341,7 @@ def _sentence(found, learned, fits, finished, advice):
         seldom = f"; they are right about at most {found['right']:.0%} of all" if found["right"] < RIGHT else ""
         how = (f"use the first {found['top']} of the {found['issues']} {entries} only" if found["top"] < found["issues"] else
                f"check each of the {found['issues']} {entries} before acting on it")
-        return f"{how}: {about}; {agreement}{seldom}{unfinished}"
+        return f"{how}: {why or about}; {agreement}{seldom}{unfinished}"
     expected = found["expected_precision"]
     precise = "" if expected is None else f"; {expected:.0%} of the {found['issues']} {entries} are expected to be wrong"
     return f"the list can be used: {about}{precise}; {agreement}"

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from incv import data, utils
-from incv.custom_data import group_names, table_file
+from incv.custom_data import group_names, row_ids, table_file
 
 KEEP, DROP = "keep", "drop"
 TEXT = ("sample", "given", "suggested", "status", "group")  # columns
@@ -48,8 +48,8 @@ def read_issues(file):
 # --- decisions --------------------------------------------------------------------------------------------------------
 
 # of: the kind of name, "sample", "row" (of a list of pictures) or "group"; name, given: as in the list; decision: keep, drop
-# or a class; sample: the picture in a row. All are text.
-Decision = namedtuple("Decision", "of name given decision sample", defaults=[""])
+# or a class; sample: the picture in a row; row_id: of row_ids.py, "" in lists of earlier versions. All are text.
+Decision = namedtuple("Decision", "of name given decision sample row_id", defaults=["", ""])
 
 
 def read(files):
@@ -79,10 +79,16 @@ def read(files):
         if missing:
             raise data.DataError(f"--decisions {file}: has no column {missing[0]!r}; give a list that INCV wrote, "
                                  f"..._label_issues.csv or ..._groups.csv, with your decisions")
-        columns = [of, "given", "decision", *(["sample"] if of == "row" and "sample" in rows else [])]
-        rows = rows[columns].fillna("").apply(
-            lambda column: column.str.strip().str.removeprefix("'"))
-        found += [Decision(of, *row) for row in rows[rows["decision"] != ""].itertuples(index=False)]
+        columns = [of, "given", "decision", "sample" if of == "row" else "", "row_id" if of != "group" else ""]
+        cells = [rows[name].fillna("").str.strip().str.removeprefix("'") if name in rows else [""] * len(rows)
+                 for name in columns]
+        found += (of_file := [Decision(of, *row)._replace(row_id=row[-1].casefold()) for row in zip(*cells, strict=True)
+                              if row[2]])
+        name_of = {}
+        for each in of_file:
+            if each.row_id and name_of.setdefault(each.row_id, each.name) != each.name:
+                raise data.DataError(f"--decisions {file}: {of} {name_of[each.row_id]!r} and {each.name!r} have the same "
+                                     f"row_id: empty this cell in a line that you have added or renumbered")
     return found
 
 
@@ -91,7 +97,7 @@ def checksum(files):
     found = read(files)
     if any(decision.of == "group" for decision in found):  # their order matters
         return hashlib.sha256(json.dumps([decision[:4] for decision in found]).encode()).hexdigest()
-    by_sample = {name: (given, decision) for _, name, given, decision, _ in found}
+    by_sample = {decision.row_id or decision.name: (decision.given, decision.decision) for decision in found}
     return hashlib.sha256(json.dumps(sorted(by_sample.items())).encode()).hexdigest()
 
 
@@ -120,7 +126,22 @@ def of_other_data(files, checksum):
     return found
 
 
-def decide(files, names, given, class_names, of_groups=None, samples=None):
+def moved(files, names, ids):
+    """Return how many decisions are about rows that are now at another place than in their list.
+
+    files, names: as for `decide`; ids: object [n], the rows' ids (row_ids.py).
+    """
+    then = {str(name): row_ids.content_of(row_id) for name, row_id in zip(names, ids, strict=True)}
+    return sum(decision.row_id != "" and then.get(_as_known(decision.name, then)) != row_ids.content_of(decision.row_id)
+               for decision in read(files))
+
+
+def by_number(files):
+    """Return the lists that name rows by number only: they are of an earlier version, or a person has written them."""
+    return [file for file in files if any(decision.of != "group" and not decision.row_id for decision in read([file]))]
+
+
+def decide(files, names, given, class_names, of_groups=None, samples=None, ids=None):
     """Apply the decisions in `files` to labels.
 
     Parameters
@@ -134,6 +155,8 @@ def decide(files, names, given, class_names, of_groups=None, samples=None):
         The group of each sample: a decision about a group applies to each of its samples.
     samples : array [n], optional
         If `names` are rows of a list of pictures, the picture names, to detect decisions about a row that now holds another.
+    ids : array [n], optional
+        The ids of the rows (row_ids.py): a decision that has one is about the row of this id, wherever it is.
 
     Returns
     -------
@@ -147,29 +170,45 @@ def decide(files, names, given, class_names, of_groups=None, samples=None):
     Raises
     ------
     data.DataError
-        For samples, groups, labels or classes that the dataset does not have.
+        For samples, groups, labels or classes that the dataset does not have, and for rows that cannot be told apart.
     """
     classes, class_names = {str(name): number for number, name in enumerate(class_names)}, np.asarray(class_names).astype(str)
     found, members = read(files), {"sample": {str(name): [position] for position, name in enumerate(names)}, "group": {}}
     members["row"] = members["sample"]
     for position, name in enumerate(() if of_groups is None else of_groups):
         members["group"].setdefault(str(name), []).append(position)
+    def labels_at(position):
+        return [class_names[first[position]], class_names[given[position]]]
+
     first, given, pictures = np.array(given), np.array(given), set(map(str, () if samples is None else samples))
     used, trusted = np.ones(len(given), dtype=bool), np.zeros(len(given), dtype=bool)
-    for of, name, label, decision, sample in found:
+    rows, decided, lost = row_ids.Rows(() if ids is None or not found else ids), {}, {"missing": [], "ambiguous": []}
+    for of, name, label, decision, sample, row_id in found:
         where = f"--decisions: {of} {name!r}"
         if of == "sample" and samples is not None:
             raise data.DataError(f"{where}: the list of decisions has no column 'row', which identifies the pictures: "
                                  f"give the list as INCV wrote it, with your decisions")
         if of == "group" and of_groups is None:
             raise data.DataError(f"{where}: the dataset has no groups: give the --group of the run that wrote this list")
-        name = _as_known(name, members[of])
-        if name not in members[of]:
-            raise data.DataError(f"{where} is not in the dataset: remove its decision")
-        positions = np.array(members[of][name])
-        if of == "row" and sample in pictures and sample != str(samples[positions[0]]):  # a spreadsheet writes 0003 as 3
-            raise data.DataError(f"{where} was {sample!r} in the list, and is {str(samples[positions[0]])!r} now: remove its "
-                                 f"decision")
+        by_id = row_id != "" and ids is not None
+        if by_id:
+            position = rows.find(row_id, lambda each, label=label: _as_known(label, labels_at(each)) in labels_at(each),
+                                 lambda each, row_id=row_id: decided.get(each, (row_id,))[0] == row_id)
+            if position not in lost and decided.setdefault(position, (row_id, decision))[0] != row_id and (
+                    decided[position][1] != decision):
+                position = "ambiguous"
+            if position in lost:
+                lost[position].append(name)
+                continue
+            positions = np.array([position])
+        else:
+            name = _as_known(name, members[of])
+            if name not in members[of]:
+                raise data.DataError(f"{where} is not in the dataset: remove its decision")
+            positions = np.array(members[of][name])
+        there = str(samples[positions[0]]) if of == "row" and not by_id and samples is not None else sample
+        if sample in pictures and sample != there:  # a spreadsheet writes 0003 as 3
+            raise data.DataError(f"{where} was {sample!r} in the list, and is {there!r} now: remove its decision")
         now = [group_names.labels_of(class_names[labels[positions]]) for labels in (first, given)]
         now += [group_names.labels_of(class_names[given[positions[used[positions]]]])] if used[positions].any() else []
         if label not in now and label.casefold() in ("true", "false"):  # as a spreadsheet writes True and False
@@ -178,7 +217,8 @@ def decide(files, names, given, class_names, of_groups=None, samples=None):
         label, decision = _as_known(label, now), _as_known(decision, classes)
         if decision not in classes and decision.casefold() in (KEEP, DROP):
             decision = decision.casefold()
-        if label not in now:  # after earlier decisions, a list has the corrected labels
+        done = by_id and decision in now  # in the file itself
+        if label not in now and not done:  # after earlier decisions, a list has the corrected labels
             raise data.DataError(f"{where} has the label {now[0]!r}, but {label!r} in the list: the data have changed since, "
                                  f"or a spreadsheet has changed the list; remove its decision")
         if decision in (KEEP, DROP) and decision in classes:
@@ -188,6 +228,12 @@ def decide(files, names, given, class_names, of_groups=None, samples=None):
                                  f"{utils.listed([repr(name) for name in classes], 20)}")
         used[positions], trusted[positions] = decision != DROP, decision != DROP
         given[positions] = classes.get(decision, (first if label == now[0] else given)[positions])
+    for why, remedy in (("missing", "is not in the dataset: remove its decision, or, if columns were added or changed, the "
+                         "list's column row_id, without which rows are found by number"),
+                        ("ambiguous", "is one of equal rows that cannot be told apart: remove its decision")):
+        if lost[why]:
+            others = f" (and {utils.many(len(lost[why]) - 1, 'other')})" if len(lost[why]) > 1 else ""
+            raise data.DataError(f"--decisions: the row that was {lost[why][0]!r}{others} {remedy}")
     if len(np.unique(given[used])) < 2:
         raise data.DataError(f"--decisions: {utils.many(int(used.sum()), 'sample')} of {len(np.unique(given[used]))} classes "
                              f"are left: at least two classes are needed")

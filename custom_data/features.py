@@ -12,7 +12,6 @@ from incv.utils import first_line, listed, many
 
 MAX_WORDS = 1000  # features of a column of text
 TOO_LARGE = "some numbers are too large to standardise; use another unit"
-LEAKS = 0.95  # a column that alone predicts this fraction of the labels, cross-validated, is reported
 
 
 class Features:
@@ -102,6 +101,13 @@ class Features:
                  for note, names in (self.remarks if remarks else self.notes).items()}
         return [columns.told(self.path, names, note) for note, names in notes.items() if names]
 
+    def values(self):
+        """Return (the table as a DataFrame of floats and strings, without text; {its column: the table's}), before `x` is."""
+        converted = self.of_table
+        origin = {name: name if name in self.columns else name.rpartition(" (")[0] for name in converted}  # parts of dates
+        origin = {name: column for name, column in origin.items() if self.columns[column].kind != "text"}
+        return converted[[*origin]], origin
+
     def has_missing(self, name):
         """Return whether a feature marks the missing values of a column of numbers."""
         return name in self.missing
@@ -188,41 +194,6 @@ class Features:
                 **{"analyzer": "char", "ngram_range": (1, 2)} if self.columns[name].characters else {}), name)
               for name in of_text)],
             sparse_threshold=0)
-
-
-def leaks(features, table, labels, class_names):
-    """Return {column: what it reveals} for columns that alone predict nearly all labels, or identify one class.
-
-    Each value of a column (64 bins of equal size if there are more) predicts its majority label in the other half of the
-    rows. A column of two values identifies a class if its F1 score for this class is as high. At most 5,000 random rows are
-    used. features: Features; labels: int [n]; class_names: the classes of these integers.
-    """
-    import pandas as pd
-
-    some, found = np.random.default_rng(0).permutation(len(labels))[:5000], {}
-    y, half, num_classes = labels[some], np.arange(len(some)) % 2 == 0, labels.max() + 1
-    if len(some) < 30 or np.bincount(y).max() > 0.9 * len(some):
-        return found
-    converted = features._converted(table.iloc[some])
-    for name in converted:
-        origin = name if name in features.columns else name.rpartition(" (")[0]  # the column of a date part
-        if features.columns[origin].kind == "text":
-            continue
-        codes, values = pd.factorize(converted[name], sort=True, use_na_sentinel=False)
-        if len(values) > 64:
-            codes = np.argsort(np.argsort(codes, kind="stable")) * 64 // len(codes)
-        right = 0
-        for fitted in (half, ~half):
-            counts = np.bincount(codes[fitted] * num_classes + y[fitted], minlength=(codes.max() + 1) * num_classes)
-            right += (counts.reshape(-1, num_classes).argmax(axis=1)[codes[~fitted]] == y[~fitted]).sum()
-        if right / len(y) >= LEAKS:
-            found[origin] = f"predicts {right / len(y):.0%} of the labels"
-        elif len(values) == 2:  # it may identify one class
-            of_both = np.bincount(codes * num_classes + y, minlength=2 * num_classes).reshape(2, num_classes)
-            alike = 2 * of_both / (of_both.sum(axis=1)[:, None] + of_both.sum(axis=0))
-            if alike.max() >= LEAKS:
-                found[origin] = f"identifies the labels {str(class_names[alike.max(axis=0).argmax()])!r}"
-    return found
 
 
 def scaled(preprocessing, x, path, fit=False):

@@ -17,15 +17,20 @@ import numpy as np
 from incv import data, utils
 from incv.custom_data import (
     arrays,
+    coded,
     columns,
     decisions,
     features,
+    foreign_paths,
     group_names,
     image_files,
     image_folder,
     image_list,
     image_parquet,
     labels,
+    leaks,
+    repeats,
+    row_ids,
     table_file,
 )
 from incv.custom_data.source import Facts
@@ -46,7 +51,7 @@ class _OneFile:
     def facts(self, name):
         dataset, preprocessing = self.read()
         shape = dataset.x_train.shape[1:] if preprocessing is None else (preprocessing.num_features,)
-        size = _size(self.source, dataset.names, dataset.given, dataset.class_names, dataset.groups)
+        size = _size(self.source, dataset.names, dataset.given, dataset.class_names, dataset.groups, None, dataset.row_ids)
         return Facts(name=name, kind="table" if len(shape) == 1 else _kind_of_images(shape), size=size, shape=shape,
                      num_classes=dataset.num_classes, checksum=dataset.checksum, class_names=dataset.class_names)
 
@@ -90,6 +95,13 @@ class Table(_OneFile):
             raise DataError(f"{file}: cannot be read like {path}: {str(error).removeprefix(f'{path}: ')}") from None
 
 
+def _parted(path, label, group):
+    """Return (column, pattern or None) of the --group of a table."""
+    if group is None or ":" not in group:
+        return group, None
+    return group_names.parted(group, table_file.read_table(path, label)[0])
+
+
 def _with_features(dataset, preprocessing):
     """Return a Dataset from `_of_vectors` with its preprocessed features, float32 [n, d], and its preprocessed x_test."""
     x_test = dataset.x_test if dataset.x_test is None else preprocessing.transform(
@@ -119,13 +131,16 @@ def _of_vectors(given, class_names, names, checksum, **others):
 
 @functools.lru_cache(maxsize=2)
 def _npz(path, of_labels, group, checksum):
+    import pandas as pd
+
     found, called = arrays.find(path, of_labels)
     warnings = [] if (called["x"], called["y"]) == ("x", "y") else [
         f"{path}: the samples are read from array {called['x']!r}, the labels from {called['y']!r}"]
     x = arrays.samples(path, "x", found["x"])
+    ids = row_ids.of_array(x)
     keep, given, notes = labels.checkable(found["y"], f"{path}: the labels y")
     class_names, given = labels.classes_of(given, f"{path}: the labels y")
-    x, others, names = (x if keep.all() else x[keep]), {}, np.flatnonzero(keep)
+    x, others, names = (x if keep.all() else x[keep]), {"row_ids": ids[keep]}, np.flatnonzero(keep)
     if "y_true" in found:
         others["y_train"] = labels.of_known(found["y_true"][keep], f"{path}: the labels y_true", class_names)
     if "x_test" in found:
@@ -139,8 +154,14 @@ def _npz(path, of_labels, group, checksum):
     if group is not None:
         others["groups"] = group_names.as_text(arrays.of_groups(path, group, called, len(keep)))[keep]
         notes = notes + group_names.checked(others["groups"], given, class_names, f"{path}: --group {group}")
-    elif not arrays.is_npy(path):
-        notes = notes + group_names.in_arrays(path, arrays.USUAL, keep, given)
+    of_group = others.get("groups")
+    named = [] if arrays.is_npy(path) or not group_names.are_few(of_group) else group_names.in_arrays(
+        path, [*arrays.USUAL, group], keep, given)
+    notes = notes + (named or repeats.in_order(x, given, path, "samples", repeats.ARRAYS, of_group))
+    if x.ndim == 2:
+        columns_of_x = pd.DataFrame(x, columns=range(x.shape[1]), copy=False)
+        notes = notes + [leaks.told(leak, f"{path}: column", "remove from x the column") for leak in leaks.found(
+            columns_of_x, given, class_names)]
     notes = notes + arrays.not_used(path, [*called.values(), group], notes)
     others |= {"warnings": warnings + notes, "rows_in_file": len(keep)}
     if x.ndim == 4:
@@ -151,6 +172,9 @@ def _npz(path, of_labels, group, checksum):
 @functools.lru_cache(maxsize=2)
 def _table(path, label, decimal, drop, group, true_label, checksum):
     """Return (the Dataset without features, features.Features) of a table."""
+    import pandas as pd
+
+    option, (group, pattern) = group, _parted(path, label, group)
     of_group, of_truth = [] if group is None else [group], [] if true_label is None else [true_label]
     table, warnings = table_file.read_table(path, label, decimal, of_group + of_truth, raw=of_truth)
     for name in (label, *drop, *of_group, *of_truth):
@@ -160,6 +184,7 @@ def _table(path, label, decimal, drop, group, true_label, checksum):
         raise DataError(f"--group {group}: this is the column of --{'label' if group == label else 'drop'}; give another one")
     if true_label == label:
         raise DataError(f"--true_label {true_label}: this is the column of --label; give another one")
+    ids = row_ids.of_table(table, [label])
     given, what = group_names.whole(table[label]), f"{path}: the labels in column {label!r}"
     if any(isinstance(value, (list, dict, np.ndarray)) for value in given):
         raise DataError(f"{what}: some are lists, not single labels: give each sample one class")
@@ -172,21 +197,34 @@ def _table(path, label, decimal, drop, group, true_label, checksum):
     y_train = labels.truth(group_names.as_text(group_names.whole(table[true_label]))[keep], class_names,
                            f"{path}: the true labels in column {true_label!r}") if of_truth else None
     names = group_names.as_text(group_names.whole(table[group]))[keep] if of_group else None
-    notes = group_names.checked(names, given, class_names, f"{path}: --group {group}") if of_group else []
+    names = names if pattern is None else group_names.matched(names, pattern, option)
+    notes = group_names.checked(names, given, class_names, f"{path}: --group {option}") if of_group else []
+    of_names = table[keep].drop(columns=list({label, *of_truth, *([] if pattern else of_group)}))  # and dropped columns
     table = table.drop(columns=list({label, *drop, *of_group, *of_truth}))
     unused = columns.not_used(table, keep, given, path, decimal)
     all_columns, table = table, table[keep].drop(columns=list(unused))
     if not len(table.columns):
         raise DataError(f"{path}: no column except {label!r} distinguishes samples")
     fitted = features.Features(table, path, decimal)
-    shown = columns.told_unused(path, unused, all_columns)
-    belonging = group_names.in_columns(table, given, path)
+    shown = columns.told_unused(path, unused, all_columns) + foreign_paths.addresses_in(all_columns, path)
+    values, origin = fitted.values()
+    belonging = repeats.in_columns(of_names, path) | group_names.in_columns(table, given, path) if (
+        group_names.are_few(names)) else {}
     shown += fitted.warnings(belonging) + fitted.warnings(belonging, remarks=True) + list(belonging.values())
-    leaking = [f"{path}: column {name!r} alone {says}: if it follows from the labels, give --drop {name!r}"
-               for name, says in features.leaks(fitted, table, given, class_names).items() if name not in belonging]
+    if not belonging:
+        as_text = {name: group_names.as_text(of_names[name]) for name in of_names
+                   if group_names.are_few(names) and not pd.api.types.is_numeric_dtype(of_names[name])}
+        shown += [line for name, texts in as_text.items() if repeats.are_ids(texts) for line in repeats.in_names(
+            texts, given, f"{path}: the values of column {name!r}", name)] or (
+            repeats.in_order(leaks.as_numbers(values[[name for name in values if name in origin.values()]]), given, path,
+                             groups=names))  # without parts of dates, which neighbours have in common
+    found = [leak._replace(columns=tuple(dict.fromkeys(map(origin.get, leak.columns))))
+             for leak in leaks.found(values, given, class_names)]
+    leaking = [leaks.told(leak, f"{path}: column", "give --drop") for leak in dict.fromkeys(found)
+               if not set(leak.columns) & set(belonging)]
     leaking += [line for name, line in columns.may_count_rows(table, path).items() if name not in belonging]
     dataset = _of_vectors(given, class_names, np.flatnonzero(keep), checksum, groups=names, y_train=y_train,
-                          rows_in_file=len(keep), warnings=[*warnings, *notes, *shown, *leaking])
+                          rows_in_file=len(keep), row_ids=ids[keep], warnings=[*warnings, *notes, *shown, *leaking])
     return dataset, fitted
 
 
@@ -224,8 +262,9 @@ class Folder:
             left_out |= {names[number]: "not a readable image" for number in broken}
         of_groups, notes = _groups_of_folder(source, names.tolist(), given, class_names)
         dataset = _of_images(x, given, class_names, names, found.checksum, warnings=[*warnings, *notes], left_out=left_out,
-                             groups=of_groups)
-        return data.part(dataset, np.setdiff1d(np.arange(len(files)), broken)) if broken else dataset
+                             groups=of_groups, shrunk=found.shrunk)
+        dataset = data.part(dataset, np.setdiff1d(np.arange(len(files)), broken)) if broken else dataset
+        return _told_of_order(dataset, path)
 
     def like(self, file):
         return _images_like(file, self.source.facts.shape)
@@ -242,7 +281,7 @@ class PictureList:
 
     def facts(self, name):
         found = self._pictures()
-        size = _size(self.source, found.rows, found.given, found.class_names, found.groups, found.names)
+        size = _size(self.source, found.rows, found.given, found.class_names, found.groups, found.names, found.row_ids)
         return Facts(name=name, kind=_kind_of_images(found.shape), size=size, num_classes=len(found.class_names),
                      shape=found.shape, checksum=found.checksum, class_names=found.class_names)
 
@@ -255,14 +294,14 @@ class PictureList:
         x, broken = image_list.decode(found, every, scratch, quiet)
         dataset = _of_images(x, found.given, found.class_names, found.names, found.checksum, warnings=found.warnings,
                              left_out=found.left_out, groups=found.groups, rows=found.rows, y_train=found.y_train,
-                             rows_in_file=found.rows_in_file)
+                             rows_in_file=found.rows_in_file, row_ids=found.row_ids, shrunk=found.shrunk)
         if not broken:
-            return dataset
+            return _told_of_order(dataset, found.path)
         _check_what_is_left(found.given, broken, found.class_names, found.path)
         told = f"{found.path}: {utils.many(len(broken), 'file')} not used: not a readable image"
         left_out = found.left_out | {found.names[number]: "not a readable image" for number in broken}
         dataset = dataclasses.replace(dataset, warnings=[*found.warnings, told], left_out=left_out)
-        return data.part(dataset, np.setdiff1d(every, broken))
+        return _told_of_order(data.part(dataset, np.setdiff1d(every, broken)), found.path)
 
     def like(self, file):
         if Path(file).is_file() and table_file.is_table(file) or image_parquet.is_parquet(file):
@@ -303,6 +342,14 @@ def _of_images(x, given, class_names, names, checksum, **others):
                    checksum=checksum, given=given, class_names=class_names, names=names)
 
 
+def _told_of_order(dataset, path):
+    """Return a Dataset of images with the warning of those that are like the one before or after, if there is no other one."""
+    if coded.MAY_BE_GROUPS in coded.codes(dataset.warnings):
+        return dataset
+    told = repeats.in_order(dataset.x_train, dataset.given, path, "images", repeats.PICTURES, dataset.groups)
+    return dataclasses.replace(dataset, warnings=[*dataset.warnings, *told])
+
+
 def _check_what_is_left(given, broken, class_names, path):
     """Raise DataError if a class has fewer than two images without the broken ones, which only decoding finds."""
     left = np.bincount(np.delete(given, broken), minlength=len(class_names))
@@ -320,16 +367,22 @@ def _of_folder(path, found):
 
 
 def _groups_of_folder(source, names, given, class_names):
-    """Return (group of each image, its first subfolder below the class, object [n] or None; warnings). names: of images."""
+    """Return (the groups of images, object [n] or None; warnings): the first subfolder below the class, or by their names."""
     below = group_names.as_text([parts[1] if len(parts := name.split("/")) > 2 else "" for name in names])
-    if source.group is not None:
-        if not (below != "").any():
-            raise DataError(f"--group {group_names.FOLDER}: the classes in {source.path} have no subfolders; remove the "
-                            f"option")
-        return below, group_names.checked(below, given, class_names, f"{source.path}: --group {group_names.FOLDER}")
-    return None, group_names.in_subfolders(below, given, class_names, source.path)
+    what = f"{source.path}: --group {source.group}"
+    if source.group is None:
+        return None, group_names.in_subfolders(below, given, class_names, source.path) or repeats.in_names(
+            names, given, f"{source.path}: the names of the images", advice=repeats.PICTURES)
+    pattern = group_names.parted(source.group, (), pictures=True)[1]
+    if pattern is not None:
+        below = group_names.matched(group_names.as_text(names), pattern, source.group)
+    elif not (below != "").any():
+        raise DataError(f"--group {group_names.FOLDER}: the classes in {source.path} have no subfolders; remove the option")
+    notes = repeats.in_names(names, given, f"{source.path}: the names of the images", advice=repeats.PICTURES) if (
+        group_names.are_few(below)) else []
+    return below, group_names.checked(below, given, class_names, what) + notes
 
 
-def _size(source, names, given, class_names, of_groups, samples=None):
+def _size(source, names, given, class_names, of_groups, samples=None, ids=None):
     """Return the number of samples that are left after the decisions of a source are applied."""
-    return int(decisions.decide(source.decisions or (), names, given, class_names, of_groups, samples)[1].sum())
+    return int(decisions.decide(source.decisions or (), names, given, class_names, of_groups, samples, ids)[1].sum())

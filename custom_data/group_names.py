@@ -1,9 +1,11 @@
 """Groups of samples that belong together, such as the rows of one patient: their names, and columns that may be groups."""
 import contextlib
+import re
 
 import numpy as np
 
 from incv import data
+from incv.custom_data import coded, repeats
 from incv.data import DataError
 from incv.utils import listed
 
@@ -11,6 +13,7 @@ MOSTLY = 0.8  # labels are treated as labels of groups if at least this fraction
 FEW = 5  # a warning reports classes that occur in fewer groups
 SHUFFLES = 5
 FOLDER = "folder"  # --group folder: the first subfolder below the class
+NAME = "name"  # --group name:PATTERN: by the names of pictures
 
 
 def as_text(values):
@@ -40,6 +43,33 @@ def numbers(names):
     return np.unique(found, return_inverse=True)[1]
 
 
+def parted(group, columns, pictures=False):
+    """Return (column, pattern or None) of a --group: a column, or COLUMN:PATTERN; for pictures also NAME:PATTERN.
+
+    group: str, None for none; columns: their names. The column is not checked: of `group` without a known one it is all.
+    """
+    known = [*columns, *([NAME] if pictures else [])]
+    for colon in () if group is None or group in columns else re.finditer(":", group):
+        if group[:colon.start()] in known:
+            return group[:colon.start()], group[colon.end():]
+    return group, None
+
+
+def matched(names, pattern, option):
+    """Return the groups of names, object [n]: what a pattern matches, or its first part in parentheses; "" without a match.
+
+    names: of `as_text`; pattern: a regular expression, searched; option: of --group. DataError if it matches nothing.
+    """
+    try:
+        found = [re.search(pattern, name) for name in names]
+    except (re.error, RecursionError) as error:
+        raise DataError(f"--group {option}: {pattern!r} is not a regular expression: {error}") from None
+    groups = [match[min(1, match.re.groups)] or "" if match else "" for match in found]
+    if not any(groups):
+        raise DataError(f"--group {option}: {pattern!r} matches none of the {len(names)} names, such as {str(names[0])!r}")
+    return np.array(groups, dtype=object)
+
+
 def checked(names, given, class_names, what):
     """Return the warnings about groups, a list of str; DataError for a single group.
 
@@ -58,6 +88,11 @@ def checked(names, given, class_names, what):
     if few:
         told.append(f"{what}: labels of classes in fewer than {FEW} groups can hardly be checked: {listed(few)}")
     return told
+
+
+def are_few(names):
+    """Return whether most samples have no other one in their group: there are no groups (None), or hardly any."""
+    return names is None or bool((np.bincount(numbers(names))[numbers(names)] == 1).mean() > 0.5)
 
 
 def majority(groups, y):
@@ -108,18 +143,19 @@ def may_be(values, y):
     return float(found), float(shuffled)
 
 
-def said(what, option, found, shuffled):
-    """Return the warning about values that may name groups. what: its prefix; found, shuffled: from `may_be`."""
-    return (f"{what}: samples with the same value share a label {found:.0%} of the time ({shuffled:.0%} if shuffled): if "
-            f"these belong together, such as rows of one patient, give --group {option}; if it follows from the labels, "
-            f"--drop it")
+def in_columns(table, y, path, advice=repeats.TABLE):
+    """Return {column: warning} of the columns of a DataFrame that may name groups, by what they are called or by their values.
 
-
-def in_columns(table, y, path):
-    """Return {column: warning} for the columns of a DataFrame that may name groups."""
-    found = {name: may_be(table[name], y) for name in table}
-    return {name: said(f"{path}: column {name!r}", repr(name) if " " in name else name, *each)
-            for name, each in found.items() if each}
+    y: int [n]; advice: a repeats.Advice.
+    """
+    found = repeats.in_columns(table, path, advice)
+    for name in table:
+        if each := may_be(table[name], y):
+            found[name] = coded.Warning(
+                f"{path}: {advice.noun} {name!r}: samples with the same value share a label {each[0]:.0%} of the time "
+                f"({each[1]:.0%} if shuffled): if these belong together, such as rows of one patient, "
+                f"{repeats.for_column(advice, name)}; if it follows from the labels, {advice.otherwise}", coded.MAY_BE_GROUPS)
+    return found
 
 
 def in_arrays(path, usual, keep, y):
@@ -134,9 +170,8 @@ def in_arrays(path, usual, keep, y):
         with contextlib.suppress(DataError):  # Python objects, which are not read
             values = None if name in usual else data.read_arrays(path, [name])[name]
             if values is not None and values.shape == keep.shape and values.dtype.kind in "iuUf":
-                found[name] = may_be(pd.Series(values[keep]), y)
-    return [said(f"{path}: array {name!r}", name, *each).partition("; if it follows")[0]
-            for name, each in found.items() if each]
+                found |= in_columns(pd.DataFrame({name: values[keep]}), y, path, repeats.ARRAYS)
+    return list(found.values())
 
 
 def in_subfolders(below, given, class_names, path):
@@ -146,6 +181,7 @@ def in_subfolders(below, given, class_names, path):
     several = class_names[np.bincount(pairs[0], minlength=len(class_names)) > 1] if inside.any() else []
     if not len(several):
         return []
-    return [f"{path}: the images of {listed([repr(str(name)) for name in several], 4)} are in subfolders: if those of a "
-            f"subfolder belong together, such as frames of one video, give --group {FOLDER}; if subfolders are the classes, "
-            f"give --dataset the folder above them"]
+    return [coded.Warning(
+        f"{path}: the images of {listed([repr(str(name)) for name in several], 4)} are in subfolders: if those of a subfolder "
+        f"belong together, such as frames of one video, give --group {FOLDER}; if subfolders are the classes, give --dataset "
+        f"the folder above them", coded.MAY_BE_GROUPS)]

@@ -3,6 +3,7 @@ import contextlib
 import dataclasses
 import hashlib
 import io
+import logging
 import os
 import stat
 import sys
@@ -20,6 +21,7 @@ IMAGE_SIZE = 32  # pixels per side of other images, without --image_size
 IN_MEMORY = 2 ** 30  # bytes: decoded images that take more are memory-mapped
 LARGEST_FILE = 2 ** 30  # bytes of an image file
 IMAGE_FILES = (".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".avif")
+SEVERAL = ("TIFF", "GIF", "WEBP", "PNG", "AVIF")  # formats whose files may have pages or frames
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "AVIF")  # detected by content, not by name; nothing else is opened
 
 
@@ -28,7 +30,7 @@ class Scan:
     """The readable images of a folder or list.
 
     files: their names, relative to the folder; labels: the class of each; shape: of all images; checksum: of names and
-    contents; left_out: {file: why it is not used}.
+    contents; left_out: {file: why it is not used}; shrunk: how images lost pixels, such as "160 × 160 to 32 × 32", or None.
     """
 
     files: list
@@ -37,6 +39,7 @@ class Scan:
     checksum: str
     left_out: dict
     warnings: list
+    shrunk: str | None = None
 
 
 def scan_contents(folder, contents, image_size, left_out=(), if_none=None):
@@ -47,8 +50,9 @@ def scan_contents(folder, contents, image_size, left_out=(), if_none=None):
     """
     from PIL import Image
 
-    number, digest, sizes, grey, used, left_out, changed = 0, hashlib.sha256(), set(), True, [], dict(left_out), Counter()
-    several = 0  # files
+    logging.getLogger("PIL.TiffImagePlugin").setLevel(logging.CRITICAL)  # what it would print is in the warnings
+    number, digest, sizes, grey, used, left_out = 0, hashlib.sha256(), Counter(), True, [], dict(left_out)
+    changed, several = Counter(), 0  # how many images
     for number, (file, label, content) in enumerate(contents, start=1):  # noqa: B007 (used below)
         try:
             content = content()
@@ -57,31 +61,98 @@ def scan_contents(folder, contents, image_size, left_out=(), if_none=None):
                     raise DataError(f"{Path(folder, shown(file))}: a 16-bit or float image; convert the images to 8 "
                                     f"bits, or use an .npz")
                 turned = image.getexif().get(0x0112, 1)
-                sizes.add(image.size if turned in (5, 6, 7, 8) else image.size[::-1])
-                grey = grey and image.mode in ("1", "L", "LA")
-                changed["oriented by their EXIF data"] += turned not in (0, 1)
-                changed["drawn on white where transparent"] += image.has_transparency_data
+                size = image.size if turned in (5, 6, 7, 8) else image.size[::-1]
+                is_grey = image.mode in ("1", "L", "LA")
+                told = _converted(image, content, 1 if is_grey else 3)
+                told += ["oriented by their EXIF data"] * (turned not in (0, 1))
+                told += ["drawn on white where transparent"] * image.has_transparency_data
                 with contextlib.suppress(OSError, ValueError, SyntaxError, EOFError):
-                    several += image.n_frames > 1 if image.format in ("TIFF", "GIF", "WEBP") else 0
+                    several += getattr(image, "n_frames", 1) > 1 if image.format in SEVERAL else 0
+        except Image.UnidentifiedImageError:
+            left_out[file] = _why_not_identified(content)
+            continue
         except (OSError, ValueError, SyntaxError, EOFError, MemoryError, Image.DecompressionBombError):
             left_out[file] = "not a readable image"
             continue
         digest.update(f"{file}\0{len(content)}\0".encode("utf-8", "surrogateescape") + content)
         used.append((file, label))
+        sizes[size] += 1
+        grey = grey and is_grey
+        changed.update(told)
     if not used:
-        raise DataError(f"{folder}: {if_none or f'none of its {number} image files can be read'}")
+        why = Counter(left_out[file] for file in left_out if "TIFF" in left_out[file]).most_common(1)
+        none = f"none of its {number} image files can be read" + (f": {why[0][0]}" if why else "")
+        raise DataError(f"{folder}: {if_none or none}")
     height, width = (image_size or IMAGE_SIZE,) * 2
     if image_size is None and len(sizes) == 1 and max(max(sizes)) <= LARGEST_AS_IT_IS:
         [(height, width)] = sizes
     files, labels = zip(*used, strict=True)
-    changed = {how: number for how, number in changed.items() if number}
     reasons = sorted(Counter(left_out.values()).items())
     warnings = [f"{folder}: {many(number, 'file')} not used: {why}" for why, number in reasons]
     warnings += [f"{folder}: {many(number, 'image')} {how}" for how, number in changed.items()]
     warnings += [f"{folder}: {many(several, 'file')} with several pages or frames: the first one is used"] if several else []
+    resized = sum(number for size, number in sizes.items() if size != (height, width))
+    larger = [size for size in sizes if size[0] > height or size[1] > width]
+    sides = _sizes([size for size in sizes if size != (height, width)])
+    if resized:
+        more = f": --image_size N keeps more detail, with N above {height}" if larger else ""
+        warnings.append(f"{folder}: {many(resized, 'image')} resized to {height} × {width} pixels, from {sides}{more}")
     shown_left_out = {shown(file): why for file, why in left_out.items()}
     return Scan(files=list(files), labels=[shown(label) for label in labels], shape=(height, width, 1 if grey else 3),
-                checksum=digest.hexdigest(), left_out=shown_left_out, warnings=warnings)
+                checksum=digest.hexdigest(), left_out=shown_left_out, warnings=warnings,
+                shrunk=f"{sides} to {height} × {width}" if larger else None)
+
+
+def _sizes(sizes):
+    """Return "160 × 160", or the smallest and largest of several sizes by their number of pixels. sizes: (height, width)."""
+    names = [f"{height} × {width}" for height, width in sorted(sizes, key=lambda size: (size[0] * size[1], size))]
+    return "" if not names else names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
+
+
+def _converted(image, content, channels):
+    """Return how an opened image is converted in ways that lose or reinterpret something, a list of str.
+
+    content: its bytes; channels: of its pixels as they are used.
+    """
+    told = []
+    if image.format == "TIFF":
+        bands = image.tag_v2.get(277, 1) - image.has_transparency_data
+        bits = max(np.atleast_1d(image.tag_v2.get(258, 8)))
+        if bands > channels and image.mode != "CMYK":
+            told.append(f"of {bands} bands, of which the first {channels if channels > 1 else 'one'} "
+                        f"{'are' if channels > 1 else 'is'} used: for all, save the pixels as x of an .npz")
+    else:
+        bits = _bits(image.format, content)
+    if bits > 8:
+        told.append(f"of {bits} bits a channel, of which the first 8 are used: for all, save the pixels as x of an .npz")
+    if image.mode in ("CMYK", "LAB", "YCbCr", "HSV"):
+        told.append(f"converted from {image.mode} to RGB")
+    if image.mode in ("P", "PA") and image.format != "GIF":
+        told.append("with a palette, read as its colours")
+    return told
+
+
+def _bits(kind, content):
+    """Return how many bits a channel of a PNG or an AVIF has; 8 for other formats."""
+    if kind == "PNG":
+        return content[24]  # after signature, length, IHDR, width and height
+    place = content.find(b"pixi", 0, 10000) if kind == "AVIF" else -1  # a box: name, version, number of channels, bits of each
+    return max([8, *content[place + 9:place + 9 + content[place + 8]]]) if place >= 0 and len(content) > place + 9 else 8
+
+
+def _why_not_identified(content):
+    """Return why bytes are no image that can be read: a TIFF may have more bands than Pillow knows."""
+    from PIL import TiffImagePlugin
+
+    with contextlib.suppress(Exception):  # whatever else the bytes are
+        directory = TiffImagePlugin.ImageFileDirectory_v2(content[:8])
+        stream = io.BytesIO(content)
+        stream.seek(directory.next)
+        directory.load(stream)
+        bands, bits = directory.get(277, 1), max(np.atleast_1d(directory.get(258, 1)))
+        if bands > 1 or bits > 8:
+            return f"a TIFF of {many(bands, 'band')} of {bits} bits, which is not read: save the pixels as x of an .npz"
+    return "not a readable image"
 
 
 def content_of(file):

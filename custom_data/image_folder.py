@@ -6,6 +6,7 @@ import os
 import re
 from pathlib import Path
 
+from incv.custom_data import json_files, table_file
 from incv.custom_data.image_files import IMAGE_FILES, LARGEST_FILE, content_of, scan_contents, shown
 from incv.data import DataError
 from incv.utils import listed, many
@@ -24,6 +25,7 @@ def scan(path, image_size=None):
     classes = [entry.name for entry in entries if entry.is_dir() and not _is_system(entry.name)]
     results = [name for name in classes if _are_results(folder / name)]
     classes = [name for name in classes if name not in results]
+    _refuse_lists(folder, classes)
     splits = [name for name in classes if re.sub(r"[-_ ]?(set|data|images)$", "", name.casefold()) in SPLITS]
     below = {name: {each.name for each in os.scandir(folder / name) if each.is_dir()} for name in classes}
     words = {name: set(re.split(r"[^a-z]+", name.casefold())) for name in classes}  # of seg_train, test_images
@@ -56,6 +58,23 @@ def scan(path, image_size=None):
         raise DataError(f"{folder}: has no subfolder of images; each class needs one")
     stamps = tuple((file, (found := (folder / file).stat()).st_size, found.st_mtime_ns) for file in files)
     return _scan(folder, stamps, tuple(labels), image_size, tuple(left_out.items()))
+
+
+def _refuse_lists(folder, classes):
+    """Raise DataError if no subfolders are classes, and a file in the folder, or in these, says which image is of which."""
+    splits = [name for name in classes if re.sub(r"[-_ ]?(set|data|images)$", "", name.casefold()) in SPLITS]
+    if len(classes) > max(1, len(splits)) or any(each.is_dir() for name in classes for each in os.scandir(folder / name)):
+        return
+    training_first = sorted(classes, key=lambda name: "train" not in name.casefold())
+    for place in (folder, *(folder / name for name in training_first)):
+        found = sorted(each for each in place.iterdir() if each.is_file() and table_file.is_table(each)
+                       and not _is_system(each.name) and each.suffix.lower() != ".txt")
+        for file in found:
+            if file.suffix.lower() == ".json":
+                json_files.refuse_export(file)
+        if len(found) == 1 or found and place != folder and splits:
+            raise DataError(f"{folder}: has no subfolder for each class, but a list: if it says which image is of which "
+                            f"class, give --dataset {found[0]} --label COLUMN --images {place}")
 
 
 def _refuse_tables(folder, label):

@@ -14,7 +14,17 @@ from pathlib import Path
 
 import numpy as np
 
-from incv.custom_data import group_names, image_files, image_parquet, labels, table_file
+from incv.custom_data import (
+    foreign_paths,
+    group_names,
+    image_files,
+    image_parquet,
+    json_files,
+    labels,
+    repeats,
+    row_ids,
+    table_file,
+)
 from incv.data import DataError
 from incv.utils import listed, many
 
@@ -25,8 +35,8 @@ class Pictures:
 
     column: of the pictures; rows: positions in the list, int [n]; rows_in_file: its length; names [n]: the pictures as named
     in the list; files: paths relative to the list's folder, None for a .parquet with pictures; given: the labels, int [n];
-    y_train: the true labels, int [n], -1 for unknown ones; groups: object [n]; shape: of a picture; checksum, warnings,
-    left_out: as in data.Dataset.
+    y_train: the true labels, int [n], -1 for unknown ones; groups: object [n]; row_ids: of the pictures in a .parquet, object
+    [n]; shape: of a picture; checksum, warnings, left_out, shrunk: as in data.Dataset.
     """
 
     path: Path
@@ -39,10 +49,12 @@ class Pictures:
     given: np.ndarray
     y_train: np.ndarray | None
     groups: np.ndarray | None
+    row_ids: np.ndarray | None
     shape: tuple
     checksum: str
     warnings: list
     left_out: dict
+    shrunk: str | None
 
 
 def is_list(path, source):
@@ -111,33 +123,39 @@ class ImageList:
         named, classes = None, (source.classes, None if known is None else tuple(known))
         if self.column in self.table:
             wanted = _wanted(self.path, self.table, self.label, *classes)
-            found = iter(_files(self.path, self.table[self.column][wanted], self.images))
+            of_names, told = _files(self.path, self.table[self.column][wanted], self.images)
+            found = iter(of_names)
             names, files = self.table[self.column].tolist(), [next(found) if each else None for each in wanted]
             stamps = {file: (found.st_size, found.st_mtime_ns) for file in set(files) - {None}
                       for found in [os.stat(_base(self.path) / file)]}
-            named = tuple(names), tuple(files), tuple(stamps.items())
+            named = tuple(names), tuple(files), tuple(stamps.items()), tuple(told)
         return self._read(named, *classes, true_label=source.true_label, image_size=source.image_size)
 
     def _read(self, named, classes, known, true_label, image_size):
-        """named: (names of the pictures, their files, (file, (size, time)) pairs), None for pictures in a .parquet."""
-        path, label, group, column = self.path, self.label, self.group, self.column
+        """named: (names of the pictures, files, (file, (size, time)) pairs, warnings), None for pictures in a .parquet."""
+        path, label, column = self.path, self.label, self.column
         table, notes = self._table_and_notes
+        group, pattern = group_names.parted(self.group, table, pictures=True)
         in_text = path.suffix.lower() == ".txt" and label is None
         if label is None and not in_text:
+            _refuse_one_hot(path, table.drop(columns=[column, *self.not_pictures], errors="ignore"), column)
             raise DataError(f"--dataset {path}: which column contains the labels? give --label COLUMN, one of "
                             f"{listed([repr(name) for name in table if name != column], 30)}")
-        for name in filter(None, [label, group, true_label]):
+        by_name = pattern is not None and group not in table  # --group name:PATTERN
+        for name in filter(None, [label, None if by_name else group, true_label]):
             if name not in table:
                 raise DataError(f"{path}: no column {name!r}; its columns are {listed([repr(each) for each in table])}")
-        others = [name for name in table if name not in (column, *self.not_pictures)] if not in_text else []
+        others = [name for name in table if name not in (column, group, *self.not_pictures)] if not in_text else []
         warnings = list(notes) + ([f"{path}: a list of pictures, in column {column!r}; not used: columns "
                                    f"{listed([repr(name) for name in others])}"] if others else [])
+        warnings += named[3] if named is not None else ()
         texts = table["1" if in_text else label]
         what = f"{path}: the labels" + ("" if in_text else f" in column {label!r}")
         wanted = _wanted(path, table, label, classes, known)
         if len(table) and not wanted.any():
             raise DataError(f"{path}: none of its pictures has a class that is trained on; give another list")
-        scan, names, files, missing = _scan(path, wanted, column, named, image_size)
+        digests = np.zeros(len(wanted), dtype=np.uint64)
+        scan, names, files, missing = _scan(path, wanted, column, named, image_size, digests)
         used = np.array([int(row) for row in scan.labels], dtype=np.int64)
         if missing:
             number = sum(file is None and each for file, each in zip(files, wanted, strict=True))
@@ -154,18 +172,24 @@ class ImageList:
         y_train = None if true_label is None else labels.truth(
             table[true_label].to_numpy()[rows], class_names, f"{path}: the true labels in column {true_label!r}",
             () if classes is None else texts.astype(str).str.strip())
-        of_group = None
+        of_group, listed_names = None, group_names.as_text([names[row] for row in rows])
         if group is not None:
-            of_group = group_names.as_text(table[group])[rows]
-            told = told + group_names.checked(of_group, given, class_names, f"{path}: --group {group}")
-        content = (texts.tolist(), names, *(table[name].tolist() for name in (group, true_label) if name is not None))
+            of_group = listed_names if by_name else group_names.as_text(table[group])[rows]
+            of_group = of_group if pattern is None else group_names.matched(of_group, pattern, self.group)
+            told = told + group_names.checked(of_group, given, class_names, f"{path}: --group {self.group}")
+        if known is None and group_names.are_few(of_group):
+            told = told + (list(repeats.in_columns(table[others].iloc[rows], path).values()) or repeats.in_names(
+                listed_names, given, f"{path}: the names of the pictures", advice=repeats.PICTURES))
+        content = (texts.tolist(), names, *(
+            table[name].tolist() for name in (None if by_name else group, true_label) if name is not None))
         checksum = hashlib.sha256(scan.checksum.encode() + repr(content).encode("utf-8", "surrogateescape"))
         return Pictures(path=path, column=column, rows=rows, rows_in_file=len(table), class_names=class_names, given=given,
                         y_train=y_train, groups=of_group,
+                        row_ids=row_ids.numbered(digests[rows]) if named is None else None,
                         names=np.array([image_files.shown(names[row]) for row in rows], dtype=object),
                         files=None if named is None else [files[row] for row in rows], shape=scan.shape,
                         checksum=checksum.hexdigest(), warnings=[*warnings, *scan.warnings, *told],
-                        left_out=missing | scan.left_out)
+                        left_out=missing | scan.left_out, shrunk=scan.shrunk)
 
 
 def read_test(source, class_names):
@@ -223,7 +247,9 @@ def pictures_like(file, source):
                         f"another list")
     if column in of_file.table:
         listed_names = of_file.table[column]
-        names, files = listed_names.tolist(), _files(Path(file), listed_names, source.images)
+        names, (files, told) = listed_names.tolist(), _files(Path(file), listed_names, source.images)
+        for line in told:
+            print(f"warning: {line}", flush=True)
         if None in files:
             raise DataError(f"{file}: {files.count(None)} of {many(len(files), 'picture')} are missing, the first is "
                             f"{names[files.index(None)]!r}")
@@ -280,7 +306,7 @@ def _column(of_list):
     beside = {_composed(each) for base in places[0] for each in (os.listdir(base) if os.path.isdir(base) else ())
               if each.lower().endswith(image_files.IMAGE_FILES)}
     beside |= {os.path.splitext(each)[0] for each in beside}
-    if not beside and path.suffix.lower() in (".csv", ".tsv", ".jsonl") and not _may_name(path):
+    if not beside and (path.suffix.lower() in (".csv", ".tsv") or json_files.is_json(path)) and not _may_name(path):
         if images is not None:
             raise DataError(f"--images {images}: no column of {path} names a picture in it; give another folder")
         return None  # avoid reading a large table needlessly
@@ -301,6 +327,16 @@ def _column(of_list):
     if len(found) > 1:
         raise DataError(f"{path}: the columns {listed([repr(name) for name in found])} name existing pictures: --drop all "
                         f"but one")
+    for name in candidates if not found else ():
+        if _by_ends(path, table[name], images)[0]:
+            found.append(name)
+    if len(found) > 1:
+        raise DataError(f"{path}: the ends of the names in columns {listed([repr(name) for name in found])} are pictures that "
+                        f"exist: --drop all but one")
+    addresses = [name for name in candidates if not found and table[name].map(
+        lambda cell: foreign_paths.is_address(cell, with_ending=len(candidates) > 1)).mean() > 0.5]
+    if addresses and (images is not None or len(addresses) == len(candidates)):
+        foreign_paths.refuse_addresses(path, addresses[0], table[addresses[0]], images, label)
     for name in candidates if not found else ():
         named = table[name].str.lower().str.endswith(image_files.IMAGE_FILES) & ~table[name].str.contains("://", regex=False)
         if named.mean() > 0.5:
@@ -420,8 +456,38 @@ def _wanted(path, table, label, classes, known):
     return np.isin(texts, np.array(known).astype(str))
 
 
+def _by_ends(path, names, images, known=()):
+    """Return ({name: file, relative to the list's folder}, warnings) of names of another machine, by their ends.
+
+    names: pandas.Series, of which half are paths of pictures; known: {name: file}, those that are found by their names.
+    """
+    places, known = _places(path, images), dict(known)
+    names = [name for name in names.unique() if name not in known]
+    ends = image_files.IMAGE_FILES
+    plain = [foreign_paths.plain(name) for name in names]
+    paths = [name for name, each in zip(names, plain, strict=True)
+             if each.lower().endswith(ends) and ("/" in each or each != name) or (
+                 images is not None and foreign_paths.is_absolute(each))]
+    if len(paths) <= len(names) / 2 and not known:
+        return {}, []
+
+    def find_file(name):
+        file, outside, others = _find(name, places)
+        if others and not outside:
+            raise DataError(f"{path}: {name!r} may be {os.path.basename(file)!r} or {others[0]!r}: add extensions to the "
+                            f"names in the list, or remove one file")
+        return None if file is None or outside else os.path.relpath(file, os.path.realpath(_base(path)))
+
+    found, beginnings = foreign_paths.find(paths, find_file, known)
+    foreign_paths.check_apart(path, found, known)
+    return found, [foreign_paths.told(path, found, beginnings, places[0])] if found else []
+
+
 def _files(path, names, images):
-    """Return the file of each picture, relative to the list's folder, None for missing ones. names: pandas.Series."""
+    """Return (the file of each picture, relative to the list's folder, None for missing ones; warnings).
+
+    names: pandas.Series.
+    """
     places, found = _places(path, images), {}
     for name in names.unique():
         file, outside, others = _find(name, places)
@@ -431,21 +497,43 @@ def _files(path, names, images):
             raise DataError(f"{path}: {name!r} may be {os.path.basename(file)!r} or {others[0]!r}: add extensions to the "
                             f"names in the list, or remove one file")
         found[name] = file and os.path.relpath(file, os.path.realpath(_base(path)))
-    return [found[name] for name in names]
+    missing = names[names.map(lambda name: found[name] is None)]
+    by_ends, told = _by_ends(path, missing, images, {name: file for name, file in found.items() if file is not None})
+    return [by_ends.get(name, found[name]) for name in names], told
 
 
-def _scan(path, wanted, column, named, image_size):
+def _refuse_one_hot(path, table, column):
+    """Raise DataError if the columns of a list, of text, beside that of pictures are a class each, with 1 in its rows."""
+    written = {"true": "1", "false": "0", "1.0": "1", "0.0": "0"}
+    cells = table.apply(lambda each: each.str.strip().str.casefold().replace(written))
+    if len(table.columns) < 2 or not cells.isin(["0", "1"]).all(axis=None):
+        return
+    of_row = (cells == "1").sum(axis=1)
+    names = listed([repr(name) for name in table], 6)
+    if (of_row != 1).any():
+        raise DataError(f"{path}: the columns {names} have several 1, or none, in {(of_row != 1).sum()} of {len(table)} rows: "
+                        f"write one column with one class per picture, and give it as --label")
+    one = f"{path}: each of the columns {names} is 1 for one class: write them as one"
+    if path.suffix.lower() not in (".csv", ".tsv"):
+        raise DataError(f"{one}, of the names of the classes, and give it as --label")
+    separator, target = table_file.separator_like(path, path, column), f"{path.stem.strip('_')}_list.csv"
+    raise DataError(f"{one}: python -c \"import pandas; t = pandas.read_csv({str(path)!r}, sep={separator!r}, "
+                    f"index_col={column!r}, skipinitialspace=True); (t == 1).idxmax(axis=1).rename('label').to_csv("
+                    f"'{target}')\", and give --dataset {target} --label label --images {_base(path)}")
+
+
+def _scan(path, wanted, column, named, image_size, digests):
     """Return (image_files.Scan whose labels are the rows, names of pictures, their files, {name of a missing one: why}).
 
-    wanted: which rows are used, bool [n].
+    wanted: which rows are used, bool [n]; digests: uint64 [n], which hashes of pictures in a .parquet are written to.
     """
     if named is None:
         names = [str(row) for row in range(len(wanted))]
         contents = ((name, str(row), lambda content=content: content)
-                    for row, name, content in _named(path, column, names, set(np.flatnonzero(wanted).tolist())))
+                    for row, name, content in _named(path, column, names, set(np.flatnonzero(wanted).tolist()), digests))
         no_image = f"the bytes in column {column!r} are not readable images; --drop the column to ignore it"
         return image_files.scan_contents(path, contents, image_size, if_none=no_image), names, None, {}
-    names, files, _ = named
+    names, files, *_ = named
     missing = {image_files.shown(name) or "(no name)": "missing" for name, file, each in zip(names, files, wanted, strict=True)
                if file is None and each}
     contents = ((names[row], str(row), functools.partial(image_files.content_of, _base(path) / file))
@@ -453,8 +541,8 @@ def _scan(path, wanted, column, named, image_size):
     return image_files.scan_contents(_base(path), contents, image_size), names, files, missing
 
 
-def _named(path, column, names, rows):
-    """Yield the items of `image_parquet.contents`, and write their names to the list `names`."""
+def _named(path, column, names, rows, digests):
+    """Yield the items of `image_parquet.contents`; write their names to a list, hashes of the pictures to an array."""
     for row, name, content in image_parquet.contents(path, column, rows):
-        names[row] = name
+        names[row], digests[row] = name, row_ids.digest(content)
         yield row, name, content

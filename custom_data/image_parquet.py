@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+from incv.custom_data import table_file
 from incv.data import DataError
 from incv.utils import listed
 
@@ -15,7 +16,7 @@ def is_parquet(path):
     path = Path(path)
     if path.is_dir():  # with subfolders, it may be a folder of images beside a .parquet
         return any(path.glob("*.parquet")) and not any(each.is_dir() and each.name[0] != "." for each in path.iterdir())
-    return path.suffix.lower() == ".parquet" and path.is_file()
+    return path.suffix.lower() in table_file.PARQUET and path.is_file()
 
 
 def parts(path):

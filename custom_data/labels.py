@@ -1,4 +1,6 @@
 """Parse labels into classes and integers, and find those that cannot be checked."""
+import ast
+import contextlib
 import re
 import unicodedata
 from decimal import Decimal, InvalidOperation
@@ -11,6 +13,7 @@ from incv.utils import listed
 MAX_CLASSES = 1000
 FEW = 5  # samples: a class with fewer can hardly be learned without one of them
 MANY = 20  # more different numbers than this may be a quantity
+BRACKETS = ("[]", "()", "{}")  # around lists
 SEVERAL = r"\s*[;,|/+&]\s*"  # separators of several classes in one label
 MAY_MEAN_NONE = {"-1", "-1.0", "none", "null", "nan", "na", "n/a", "unlabelled", "unlabeled", "unknown", "missing", "tbd",
                  "undefined", "unclear", "todo", "?", "-", "--", "not labelled", "not labeled", "no label", "<na>",
@@ -135,6 +138,7 @@ def checkable(values, what):
         raise DataError(f"{what} are one-hot, of shape {values.shape}: give numpy.argmax(y, axis=1)")
     if values.ndim != 1:
         return np.ones(len(values), dtype=bool), values, warnings  # `classes_of` refuses them
+    _refuse_lists(values, what)
     if values.dtype.kind == "O":
         text = np.array([isinstance(value, str) for value in values])
         if (text | _missing(values)).all():
@@ -169,6 +173,34 @@ def checkable(values, what):
         warnings.append(f"{what}: {len(few)} of {len(names)} classes have fewer than {FEW} samples; their labels can hardly "
                         f"be checked: {listed(few, 8)}")
     return keep, kept, warnings + _odd(names, counts, what)
+
+
+def _refuse_lists(values, what):
+    """Raise DataError if labels are lists, such as the fraction of each class, or text that lists are written as."""
+    some = values[:1000].tolist() if values.dtype.kind in "OU" else []
+    lists = [value for value in some if isinstance(value, (list, tuple, dict, set, np.ndarray)) or _is_list(value)]
+    if lists and len(lists) >= len(some) / 2:
+        raise DataError(f"{what} are lists, such as {str(lists[0])[:60]!r}, not single labels: give each sample one class, "
+                        f"such as the one with the largest number")
+
+
+def _is_list(text):
+    """Return whether a text is a list: in brackets, or numbers that sum to 1. Ranges, such as [20, 30), are not."""
+    if not isinstance(text, str):
+        return False
+    text = text.strip()
+    numbers = re.split(r"[\s,;|/]+", text.strip("[](){}").strip())
+    with contextlib.suppress(ValueError):
+        parts = [float(number) for number in numbers]
+        fractions = len(parts) > 1 and min(parts) >= 0 and abs(sum(parts) - 1) < 0.02
+        return fractions or len(parts) > 2 and text[:1] + text[-1:] in BRACKETS
+    if text[:1] + text[-1:] not in BRACKETS:
+        return False
+    try:
+        found = ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return text[0] == "[" and "," in text
+    return isinstance(found, (list, tuple, dict, set)) and (len(found) != 1 or not isinstance(found, (tuple, set)))
 
 
 def integers_if_all(labels):

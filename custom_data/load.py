@@ -91,16 +91,20 @@ def _decided(source, dataset):
     listed_pictures = dataset.rows is not None
     given, used, trusted = decisions.decide(
         source.decisions, dataset.rows if listed_pictures else dataset.names, dataset.given, dataset.class_names,
-        dataset.groups, dataset.names if listed_pictures else None)
+        dataset.groups, dataset.names if listed_pictures else None, dataset.row_ids)
     changed, confirmed = int((given != dataset.given).sum()), int((trusted & (given == dataset.given)).sum())
     told = (f"{source.path}: decisions applied: {utils.many(changed, 'label')} changed, {confirmed} confirmed, "
             f"{utils.many(int((~used).sum()), 'sample')} not used")
     lost = [f"{file} was written after earlier decisions that the lists before it do not contain, and these are not applied: "
             f"give all lists, the first one first, --decisions FIRST.csv SECOND.csv"
             for file in decisions.without_earlier(source.decisions)]
-    if not listed_pictures and np.issubdtype(np.asarray(dataset.names).dtype, np.integer):
+    if dataset.row_ids is not None:
+        moved = decisions.moved(source.decisions, dataset.rows if listed_pictures else dataset.names, dataset.row_ids)
+        lost += [f"{source.path}: {utils.many(moved, 'decision')} found by the content of the rows, which have moved since "
+                 f"the list was written"] if moved else []
         lost += [f"{source.path} has changed since {file} was written, and decisions refer to rows by number: check "
-                 f"that no row has moved" for file in decisions.of_other_data(source.decisions, dataset.checksum)]
+                 f"that no row has moved"
+                 for file in decisions.of_other_data(decisions.by_number(source.decisions), dataset.checksum)]
     dataset = dataclasses.replace(dataset, given=given, trusted=trusted, warnings=[*dataset.warnings, told, *lost])
     return dataset if used.all() else data.part(dataset, np.flatnonzero(used))
 
@@ -149,7 +153,7 @@ def inspect(source):
                   for name, column in fitted.columns.items()]
     if dataset.groups is not None:
         sizes = np.bincount(group_names.numbers(dataset.groups))
-        lines.append(f"groups by {source.group!r}: {len(sizes)}, with {sizes.min()} to {sizes.max()} samples")
+        lines.append(f"groups by '{source.group}': {len(sizes)}, with {sizes.min()} to {sizes.max()} samples")
     lines += [f"warning: {warning}" for warning in dataset.warnings]
     return lines + [f"not used: {file}: {why}" for file, why in list((dataset.left_out or {}).items())[:50]]
 
@@ -167,6 +171,8 @@ def kind_of(path, source):
                 "table" if table_file.is_table(path) else None)
     if path.suffix.lower() in (".xlsx", ".xls"):
         raise DataError(f"--dataset {path}: {table_file.how_to_convert(path)}")
+    if path.suffix.lower() in (".zip", ".tar", ".tgz", ".gz", ".rar", ".7z") and kind is None:
+        raise DataError(f"--dataset {path}: an archive: unpack it, and give the folder or the table in it")
     if kind is None:
         raise DataError(f"--dataset {path}: not an .npz file or a table ({', '.join(table_file.ENDINGS)}); convert it to one "
                         f"of them")
@@ -190,9 +196,10 @@ def kind_of(path, source):
         raise DataError(f"--dataset {path}: samples without labels; give --labels FILE.npy with one label per sample")
     if source.labels is not None and not Path(source.labels).is_file():
         raise DataError(f"--labels {source.labels}: no such file; give the .npy of the labels of {path}")
-    if kind == "folder" and source.group not in (None, group_names.FOLDER):
+    if kind == "folder" and source.group not in (None, group_names.FOLDER) and (
+            group_names.parted(source.group, (), pictures=True)[1] is None):
         raise DataError(f"--group {source.group}: {path} is a folder of images: give --group {group_names.FOLDER}, the "
-                        f"subfolders of its classes")
+                        f"subfolders of its classes, or --group '{group_names.NAME}:PATTERN', a part of the file names")
     return kind
 
 

@@ -14,10 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
+from incv.custom_data import group_names, json_files
 from incv.data import DataError
 from incv.utils import first_line, listed, many
 
-ENDINGS = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".parquet", ".jsonl")
+PARQUET = (".parquet", ".pq")
+ENDINGS = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", *PARQUET, ".feather", ".jsonl", ".ndjson", ".json")
 csv.field_size_limit(min(sys.maxsize, 2 ** 31 - 1))  # cells may contain whole articles
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 
@@ -61,15 +63,18 @@ def read_table(path, label=None, decimal=None, as_text=(), raw=()):
     if not path.is_file():
         raise DataError(f"{path}: no such file")
     try:
-        if path.suffix.lower() == ".parquet":
-            table = _with_integers(pd.read_parquet(path), path)
+        if is_columnar(path):
+            table = _columnar(path)
             named_levels = [name for name in table.index.names if name is not None and name not in table]
             table = table.reset_index(named_levels) if named_levels else table
             notes += [f"{path}: the index {name!r} is read as a column" for name in named_levels]
             for column in table.columns[table.dtypes == object]:  # noqa: E721 (an array)
                 table[column] = _decoded_bytes(table[column])
-        elif path.suffix.lower() == ".jsonl":
-            table = pd.DataFrame([{name: [value] for name, value in row.items()} for row in json_lines(path)], dtype=object)
+            if as_text is True and path.suffix.lower() == ".feather":
+                table = table.apply(lambda column: group_names.as_text(group_names.whole(column)))
+        elif json_files.is_json(path):
+            found = json_files.rows(path)
+            table = pd.DataFrame([{name: [value] for name, value in row.items()} for row in found], dtype=object)
             table = pd.DataFrame({name: _of_json(cells, as_text is True) for name, cells in table.items()})
         else:
             named = [] if as_text is True else as_text
@@ -91,7 +96,7 @@ def read_table(path, label=None, decimal=None, as_text=(), raw=()):
                 for column in {label, *raw} & set(as_it_is):
                     table[column] = as_it_is[column]
     except ImportError:
-        raise DataError(f"{path}: to read .parquet, pip install pyarrow") from None
+        raise DataError(f"{path}: to read {path.suffix.lower()}, pip install pyarrow") from None
     except DataError:
         raise
     except Exception as error:  # pandas' and pyarrow's own, among others
@@ -121,8 +126,8 @@ def separator_like(target, path, label):
 
 
 def composed(path, name):
-    """Return the name of a column as `read_table` returns it: with composed accents (NFC), unchanged for a .parquet."""
-    return name if Path(path).suffix.lower() == ".parquet" else unicodedata.normalize("NFC", name)
+    """Return the name of a column as `read_table` returns it: with composed accents (NFC), unchanged if it `is_columnar`."""
+    return name if is_columnar(path) else unicodedata.normalize("NFC", name)
 
 
 def _names(columns, label, path, notes):
@@ -149,23 +154,6 @@ def _row_of_names(columns, path):
             f"it is a row, write a line of names above it"]
 
 
-def json_lines(path):
-    """Yield the dict in each non-empty line of a .jsonl; DataError with the line number if a line holds no dict."""
-    for number, line in enumerate(path.read_text("utf-8-sig").split("\n"), start=1):
-        if line.strip():
-            try:
-                content = json.loads(line)
-            except (ValueError, RecursionError) as error:
-                raise DataError(f"{path}: line {number} cannot be read as JSON ({first_line(error)}): fix or remove "
-                                f"it") from None
-            if not isinstance(content, dict):
-                raise DataError(f"{path}: line {number} is not a JSON object {{name: value}}: fix or remove it")
-            if "\\ud" in line.casefold():  # half a character, as in a truncated text
-                content = {name: value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-                           if isinstance(value, str) else value for name, value in content.items()}
-            yield content
-
-
 def _of_json(cells, as_text):
     """Return a column of a .jsonl as a Series, with missing values where a line lacks it; integers stay integers.
 
@@ -183,16 +171,30 @@ def _of_json(cells, as_text):
     return pd.Series(values, dtype=None if present else object)
 
 
-def _with_integers(table, path):
-    """Restore the columns of integers with missing values in the DataFrame of a .parquet, which pandas reads as floats."""
+def is_columnar(path):
+    """Return whether a file is a .parquet or .feather, by its name."""
+    return Path(path).suffix.lower() in (*PARQUET, ".feather")
+
+
+def _columnar(path):
+    """Return the DataFrame of a .parquet or .feather; its integers stay integers beside missing values, unlike in pandas."""
     import pandas as pd
+    import pyarrow.feather
     import pyarrow.parquet
 
-    schema = pyarrow.parquet.read_schema(path)
+    of_feather = path.suffix.lower() == ".feather"
+    read = pyarrow.feather.read_table if of_feather else pyarrow.parquet.read_table
+    schema = read(path).schema if of_feather else pyarrow.parquet.read_schema(path)
+    kinds = pyarrow.types
+    for field in schema if of_feather else ():
+        if kinds.is_binary(field.type) or kinds.is_large_binary(field.type) or kinds.is_struct(field.type):
+            raise DataError(f"{path}: column {field.name!r} contains bytes or objects, such as pictures: write the table as a "
+                            f".parquet")
+    table = pd.read_feather(path) if of_feather else pd.read_parquet(path)
     for name in table.columns[[pd.api.types.is_float_dtype(kind) for kind in table.dtypes]]:
-        if name in schema.names and pyarrow.types.is_integer(schema.field(name).type):
-            column = pyarrow.parquet.read_table(path, columns=[name])[name]
-            kind = pd.UInt64Dtype() if pyarrow.types.is_unsigned_integer(column.type) else pd.Int64Dtype()
+        if name in schema.names and kinds.is_integer(schema.field(name).type):
+            column = read(path, columns=[name])[name]
+            kind = pd.UInt64Dtype() if kinds.is_unsigned_integer(column.type) else pd.Int64Dtype()
             table[name] = column.to_pandas(types_mapper=lambda _, kind=kind: kind).set_axis(table.index)
     return table
 

@@ -67,8 +67,8 @@ def parser(description, defaults, custom=False):
     if custom:
         parser.add_argument("--dataset", default="cifar10", metavar="NAME|PATH", help=f"{', '.join(sorted(data.SIZES))}, or a "
                             "custom dataset, whose labels are checked as they are: an .npz with x and y, an .npy with "
-                            "--labels, a folder with a subfolder of images per class, or a .csv, .tsv, .txt, .jsonl or "
-                            ".parquet table or list of pictures (default: cifar10)")
+                            "--labels, a folder with a subfolder of images per class, or a .csv, .tsv, .txt, .json, .jsonl, "
+                            ".parquet or .feather table or list of pictures (default: cifar10)")
         parser.add_argument("--label", metavar="COLUMN", help="for tables and lists of pictures: the column that "
                             "contains the labels")
         parser.add_argument("--true_label", metavar="COLUMN", help="for tables and lists of pictures: the column of the true "
@@ -78,9 +78,11 @@ def parser(description, defaults, custom=False):
                             "point, if it is ambiguous")
         parser.add_argument("--decisions", nargs="+", metavar="FILE", help="for custom datasets: lists of label issues "
                             "(..._label_issues.csv) with keep, drop or the right class in their column decision")
-        parser.add_argument("--group", metavar="COLUMN|NAME|folder", help="samples that belong together, such as "
+        parser.add_argument("--group", metavar="COLUMN|NAME|folder|name:PATTERN", help="samples that belong together, such as "
                             "those of one patient: they share a value in this column of a table or array of an .npz or, for "
-                            "folders, a subfolder of a class; no network predicts a group that it was trained on")
+                            "folders, a subfolder of a class; no network predicts a group that it was trained on. "
+                            "By a regular expression, name:PATTERN (file names of pictures) or COLUMN:PATTERN, it is what "
+                            "this matches, or its first part in parentheses: 'name:clip[0-9]+'")
         parser.add_argument("--images", metavar="DIR", help="for lists of pictures (a column of file names): the folder "
                             "that the names are relative to (default: that of the list)")
         parser.add_argument("--classes", type=number(int, 2), metavar="N", help="for lists of pictures: use only the "

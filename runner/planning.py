@@ -123,7 +123,7 @@ def _source(args):
         path = Path(args.dataset)
         of_person = args.decisions and [str(Path(file).absolute()) for file in args.decisions]
         labels = str(Path(args.labels).absolute()) if arrays.is_npy(path) and args.labels else None
-        if table_file.is_table(path) and path.suffix.lower() != ".parquet":  # as table_file names columns
+        if table_file.is_table(path) and not table_file.is_columnar(path):  # as table_file names columns
             vars(args).update({name: table_file.composed(path, value.strip()) for name in ("label", "group", "true_label")
                                if isinstance(value := getattr(args, name), str)})
             args.drop = args.drop and [table_file.composed(path, name) for name in args.drop]
@@ -242,6 +242,9 @@ def _changed_besides(settings, source):
     changed |= {"drop": re.sub(r"[^\w.-]+", "-", "_".join(["drop", *source.drop]))} if source.drop else {}
     changed |= {option: re.sub(r"[^\w.-]+", "-", f"{option}_{value}") for option, value in (
         ("group", source.group), ("true_label", source.true_label), ("classes", source.classes)) if value}
+    if source.group is not None and ":" in source.group:  # a pattern, of which the name says too little
+        digest = hashlib.sha256(source.group.encode()).hexdigest()[:6]
+        changed["group"] = f"{changed['group'][:40].strip('-')}_{digest}"
     changed |= {"decisions": f"decisions_{settings.decisions[:6]}"} if settings.decisions else {}
     changed |= {"decimal": f"decimal_{'comma' if source.decimal == ',' else 'point'}"} if source.decimal else {}
     return changed | ({"noise_pattern": settings.noise_pattern} if settings.noise_pattern != "sym" else {})

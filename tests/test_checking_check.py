@@ -70,9 +70,9 @@ def test_decisions_are_applied_to_the_next_run_and_its_export(wine_run):
     again = run(command, folder)
     assert again.code == 0 and again.out.splitlines()[-1].startswith("finished already"), again.err
 
-    for change, words in (({"sample": "9999"}, "sample '9999' is not in the dataset"),
+    for change, words in (({"sample": "9999", "row_id": ""}, "sample '9999' is not in the dataset"),
                           ({"decision": "purple"}, "'purple' is not a decision: write keep, drop or a class, one of 'red'"),
-                          ({"given": new}, f"'{new}' in the list")):
+                          ({"given": new, "row_id": ""}, f"'{new}' in the list")):
         listed.loc[:2].tail(1).assign(**change).to_csv(folder / "bad.csv", index=False)
         refused = run([*command[:-1], "bad.csv"], folder)
         assert refused.code == 2 and refused.err.count("\n") == 1 and words in refused.err, refused.err

@@ -61,7 +61,7 @@ def test_a_list_of_its_former_name_is_read(tmp_path):
     file = tmp_path / "INCV_seed0_suspects.csv"
     file.write_text("sample,given,suggested,p_given,p_suggested,status,margin,decision\n3,1,0,.1,.9,candidate,2,keep\n")
     file.with_name("INCV_seed0.json").write_text('{"settings": {"dataset_checksum": "of other data"}}')
-    assert decisions.read([file]) == [("sample", "3", "1", "keep", "")]
+    assert decisions.read([file]) == [("sample", "3", "1", "keep", "", "")]
     assert decisions.of_other_data([file], "of these data") == [file]
 
 

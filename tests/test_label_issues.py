@@ -428,7 +428,8 @@ def test_probabilities_of_a_model_that_was_trained_on_the_rows_are_warned_of(flo
     _, labels, p, _ = flowers
     certain = np.eye(4)[np.unique(labels, return_inverse=True)[1]] * 0.9 + 0.025
     with pytest.warns(UserWarning, match="predict 100.0% of the labels: .* give out-of-fold"):
-        find_label_issues(None, labels, pred_probs=certain)
+        found = find_label_issues(None, labels, pred_probs=certain).attrs["verdict"]
+    assert found["outcome"] == "nothing" and "trained on the same samples" in found["sentence"], found
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         find_label_issues(None, labels, pred_probs=p)

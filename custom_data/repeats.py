@@ -1,0 +1,230 @@
+"""Samples that may repeat each other, such as the frames of one video: what names, columns and neighbours in a file say.
+
+    told = repeats.in_columns(table, path) or repeats.in_order(x, y, path, "rows")
+
+A warning has the code `coded.MAY_BE_GROUPS`: while it stands, the verdict does not say that all labels are right.
+"""
+import re
+from collections import namedtuple
+
+import numpy as np
+
+from incv.custom_data import coded
+
+# What groups are called; "id" and the like may be beside it, in any case: subject, Patient ID, speakerId, clip_name.
+WORDS = {"subject", "subj", "patient", "participant", "respondent", "person", "individual", "volunteer", "donor", "user",
+         "session", "speaker", "singer", "artist", "author", "writer", "clip", "video", "recording", "song", "track",
+         "album", "scene", "sequence", "shot", "bout", "site", "hospital", "household", "animal", "mouse", "rat",
+         "specimen", "slide", "group", "customer", "client", "camera", "conversation", "dialogue", "document"}
+BESIDE = {"id", "ids", "no", "nr", "num", "number", "name", "code", "key", "uid", "uuid", "index", "identifier", "label"}
+FEWEST = 5  # groups; fewer say little of one another
+# What is left of a name without its last number, its last part, or a letter after its last number: the name of a group.
+CUTS = {r"(.+?)[\W_]*\d+": "number", r"(.+)[\W_][^\W_]+": "part", r"(.*\d)[A-Za-z]": "letter"}
+EXTENSION = r"\.\w+"
+SAMPLED, OTHERS, COLUMNS = 400, 40, 40  # samples that are looked at; those each is compared with; orders that are tried
+LEAST = 50  # samples that have a neighbour in the file
+NEAR = 0.4  # the fraction of samples nearest to their neighbour in the file above which they may repeat each other
+ABOVE = 0.15  # what this fraction must exceed that of the order of a column by
+
+# How a warning says what to do: about a column (noun), names of a pattern, neighbours; and otherwise, if it names no groups.
+Advice = namedtuple("Advice", "noun column pattern order otherwise")
+TABLE = Advice("column", "give --group {name}", "give --group '{name}:{pattern}'",
+               "give --group COLUMN, which says what belongs together (add one if there is none)", "--drop it")
+ARRAYS = TABLE._replace(noun="array", order="give --group NAME, an array that says what belongs together",
+                        otherwise="remove the array")
+PICTURES = TABLE._replace(order="give --group 'name:PATTERN', a part of the file names that says what belongs together")
+PYTHON = Advice("column", "give groups=x[{name!r}]", "give groups=, what the names have in common",
+                "give groups=, the name of what each sample belongs to", "leave it out")
+
+
+def in_columns(table, path, advice=TABLE):
+    """Return {column: warning} of the columns of a DataFrame that are called as groups are, and whose values repeat."""
+    return {name: coded.Warning(
+        f"{path}: {advice.noun} {name!r} is called as groups are: if samples of the same value belong together, "
+        f"{for_column(advice, name)}; if not, rename it", coded.MAY_BE_GROUPS)
+        for name in table if is_called_so(name) and _repeat(table[name])}
+
+
+def for_column(advice, name):
+    """Return what to do if a column names groups. advice: Advice."""
+    return advice.column.format(name=name if advice is PYTHON or re.fullmatch(r"[\w.-]+", str(name)) else repr(str(name)))
+
+
+def is_called_so(name):
+    """Return whether a column is called as groups are, such as "subject" or "PatientID"."""
+    words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", str(name))
+    words = {word.casefold() for word in words} - BESIDE
+    return len(words) == 1 and words <= WORDS
+
+
+def _repeat(values):
+    """Return whether the values of a pandas.Series are names that repeat: not nearly all different, not with fractions."""
+    import pandas as pd
+
+    values = values.dropna()
+    try:
+        distinct = values.nunique()
+    except TypeError:  # lists
+        return False
+    if pd.api.types.is_float_dtype(values) and (values % 1 != 0).any():
+        return False
+    return FEWEST <= distinct <= len(values) / 2
+
+
+# --- names ------------------------------------------------------------------------------------------------------------
+
+def in_names(names, y, what, option="name", advice=TABLE):
+    """Return the warning of names, such as clip07_003.png, that are equal without their last number or part; [] if none are.
+
+    names: str [n], file names below a folder or ids; y: int [n]; what: how it begins; option: of --group, before the pattern.
+    """
+    names = [str(name).strip() for name in names]
+    pattern = cut_of(names, y)
+    if pattern is None:
+        return []
+    ending = _ending(names)
+    example = next(match[1] for name in names if (match := re.fullmatch(pattern, _without_ending(name, ending))))
+    give = advice.pattern.format(name=option, pattern=f"^{pattern}{EXTENSION if ending else ''}$")
+    return [coded.Warning(f"{what} are equal in groups without their last {CUTS[pattern]}, such as {example!r}: if these "
+                          f"belong together, such as frames of one video, {give}", coded.MAY_BE_GROUPS)]
+
+
+def are_ids(texts):
+    """Return whether texts are ids or file names, not sentences, dates or quantities: without spaces, with a letter."""
+    return bool(np.mean([bool(re.fullmatch(r"\S*[^\W\d_]\S*", text)) for text in texts]) > 0.9)
+
+
+def cut_of(names, y):
+    """Return which of `CUTS` leaves names that repeat, and that are not the classes; None if none does."""
+    if len(names) < 2 * FEWEST:
+        return None
+    ending = _ending(names)
+    names, classes = [_without_ending(name, ending) for name in names], len(np.unique(y))
+    if len(set(names)) < len(names) / 2:  # rows of the same name
+        return None
+    for pattern in CUTS:
+        found = [re.fullmatch(pattern, name) for name in names]
+        # A name without any number is a word: daisy_1, daisy_2 are no two of one daisy.
+        stems = np.array([match[1] if match and re.search(r"\d", match[1].rpartition("/")[2]) else "" for match in found])
+        inside = stems != ""
+        distinct, members, counts = np.unique(stems[inside], return_inverse=True, return_counts=True)
+        several = counts > 1
+        if several.sum() >= max(FEWEST, 1.5 * classes) and counts[several].sum() > len(names) / 2 and (
+                counts.max() < len(names) / 2):
+            return pattern
+    return None
+
+
+def _ending(names):
+    """Return whether nearly all names end in an extension."""
+    return bool(np.mean([bool(re.search(r"\.[A-Za-z]\w{0,4}$", name)) for name in names]) > 0.9)
+
+
+def _without_ending(name, ending):
+    return re.sub(EXTENSION + "$", "", name) if ending else name
+
+
+# --- neighbours in the file -------------------------------------------------------------------------------------------
+
+def in_order(x, y, path, what="rows", advice=TABLE, groups=None):
+    """Return the warning of samples that are like their neighbours in the file, of other groups; [] if they are not.
+
+    x: array [n, ...] of numbers in the order of the file; y: int [n]; what: the samples are called; groups: object [n].
+    """
+    found = like_neighbours(x, y, groups=groups)
+    if found is None:
+        return []
+    near, chance = found
+    return [coded.Warning(f"{path}: {near:.0%} of the {what} are nearer to the one before or after than to {OTHERS} others of "
+                          f"their class ({chance:.0%} by chance): if they repeat each other, such as overlapping windows or "
+                          f"frames of one video, {advice.order}", coded.MAY_BE_GROUPS)]
+
+
+def like_neighbours(x, y, seed=0, groups=None):
+    """Return (fraction of samples nearest to their neighbour in the file, the same by chance) if it is large, else None.
+
+    A sample's neighbours are the ones before and after it that have its label. It is nearest to them if none of `OTHERS`
+    random samples of its class is nearer. In a file that is sorted by a column, neighbours are alike without repeating each
+    other. So columns that the file is sorted by do not count, and neighbours in the file must be more alike than neighbours
+    in the order of any other column. x: array [n, ...] of numbers, NaN where missing; y: int [n]; groups: object [n], "" for
+    none: neighbours of one group do not count.
+    """
+    generator = np.random.default_rng(seed)
+    neighbours = _neighbours(np.arange(len(y)), y)
+    if groups is not None:
+        neighbours[(groups[neighbours] == groups) & (groups != "")] = -1
+    asked = np.flatnonzero((neighbours >= 0).any(axis=0) & (np.bincount(y)[y] >= OTHERS / 2))
+    if len(asked) < LEAST:
+        return None
+    asked = np.sort(generator.choice(asked, min(SAMPLED if x.ndim == 2 else SAMPLED // 2, len(asked)), replace=False))
+    members = [np.flatnonzero(y == label) for label in range(y.max() + 1)]
+    others = np.stack([generator.choice(members[y[row]], OTHERS) for row in asked])
+    vectors = _vectors(x, y, np.unique(np.r_[asked, others.ravel()]))
+    if vectors is None:
+        return None
+    mine = vectors(asked)
+    distance = np.stack([_distance(vectors(others[:, each]), mine) for each in range(OTHERS)])
+    itself = (others == asked[:, None]) | (others == neighbours[0, asked][:, None]) | (others == neighbours[1, asked][:, None])
+    nearest = np.where(itself.T | (distance == 0), np.inf, distance).min(axis=0)
+
+    def fraction(pairs):
+        """Return how many samples are nearest to one of these, int [2, number asked], -1 for none; copies do not count."""
+        distance = np.stack([_distance(vectors(np.maximum(each, 0)), mine) for each in pairs])
+        distance = np.where((pairs < 0) | (distance == 0), np.inf, distance).min(axis=0)
+        known = np.isfinite(distance)
+        return float((distance[known] < nearest[known]).mean()) if known.sum() >= LEAST else 0.0
+
+    near = fraction(neighbours[:, asked])
+    if near < NEAR or x.ndim == 2 and any(
+            near < fraction(_neighbours(order, y)[:, asked]) + ABOVE for order in _orders(x, y, generator)):
+        return None
+    return near, 2 / (2 + OTHERS)
+
+
+def _neighbours(order, y):
+    """Return the samples before and after each one in an order, int [2, n], -1 where there is none or it has another label."""
+    found = np.full((2, len(y)), -1)
+    alike = y[order[1:]] == y[order[:-1]]
+    found[0, order[1:][alike]], found[1, order[:-1][alike]] = order[:-1][alike], order[1:][alike]
+    return found
+
+
+def _distance(one, other):
+    return np.sqrt(((one - other) ** 2).sum(axis=1))
+
+
+def _vectors(x, y, rows):
+    """Return the function from positions to comparable vectors, float [m, d], of a scale fitted to rows; None without any."""
+    if x.ndim > 2:
+        step = max(1, round((x[0].size / 1024) ** 0.5))
+        return lambda rows: np.stack([np.asarray(x[row][::step, ::step], dtype=np.float32).ravel() for row in rows])
+    sorts = np.array([_sorts(column, y) for column in x.T], dtype=bool)
+    with np.errstate(all="ignore"):
+        middle, scale = np.nanmedian(x[rows], axis=0), np.nanstd(x[rows], axis=0)
+    kept = np.flatnonzero(~sorts & np.isfinite(middle) & np.isfinite(scale) & (scale > 0))[:1024]
+    if not len(kept):
+        return None
+    return lambda rows: (np.where(np.isnan(x[rows][:, kept]), middle[kept], x[rows][:, kept]) - middle[kept]) / scale[kept]
+
+
+def _sorts(column, y):
+    """Return whether a file is sorted by a column of numbers that are mostly different, as a whole or within its classes."""
+    for values, labels in ((column, np.zeros(len(y))), (column, y)):
+        steps = np.diff(values)[np.diff(labels) == 0]
+        steps = steps[np.isfinite(steps)]
+        if len(steps) and (steps != 0).mean() > 0.5 and max((steps >= 0).mean(), (steps <= 0).mean()) > 0.95:
+            return True
+    return False
+
+
+def _orders(x, y, generator):
+    """Yield orders of the samples, int [n]: by label, then by a column, or by two of which the first has few values."""
+    ties = generator.random(len(y))
+    columns = [column for column in x.T if not _sorts(column, y) and np.nanmin(column) < np.nanmax(column)]
+    columns = [columns[each] for each in generator.permutation(len(columns))[:COLUMNS]]
+    for column in columns:
+        yield np.lexsort((ties, column, y))
+    few = [column for column in columns if len(np.unique(column[:5000])) <= 50][:4]
+    for first in few:
+        for second in columns[:10]:
+            yield np.lexsort((ties, second, first, y))
