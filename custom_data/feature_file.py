@@ -110,6 +110,12 @@ def like(file, source):
     return _standardised(found.x, np.arange(len(found.x)), mean, scale), found.file
 
 
+def standardised(x, what):
+    """Return feature vectors, float [n, d], standardised, as float32. what: how an error begins. Raises DataError."""
+    mean, scale, _ = _moments(FeatureFile(path=what, x=x), what)
+    return _standardised(x, np.arange(len(x)), mean, scale)
+
+
 def _rows(found, dataset, n, what):
     """Return the row of each sample's vector, int [n]."""
     numbers = dataset.rows if dataset.rows is not None else dataset.names
