@@ -4,7 +4,7 @@
     dataset = applied(dataset, source)                # a data.Dataset whose x_train are the vectors, standardised
 
 FILE is an .npy [n, d] with a row per sample in the order of the dataset, or an .npz with x [n, d] and, for images that have
-file names, `file` [n], by which rows are found; optionally x_test. The samples themselves stay what copies are found in and
+file names, `files` [n], by which rows are found; optionally x_test. The samples themselves stay what copies are found in and
 the report shows (`data.Dataset.shown`). Standardised: each column has mean 0 and standard deviation 1 over the rows of FILE.
 """
 import dataclasses
@@ -17,6 +17,7 @@ from incv import data, utils
 from incv.custom_data import arrays
 from incv.data import DataError
 
+FILES = ("files", "file", "filenames", "names", "paths")  # numpy.savez cannot write an array called file
 CHUNK = 10_000  # rows that are read at a time
 IN_MEMORY = 2 ** 31  # bytes; more are standardised into a temporary file
 
@@ -41,7 +42,7 @@ def read(path):
         x = arrays.read_npy(path, mmap_mode="r")
     elif str(path).lower().endswith(".npz"):
         names = data.names_of_arrays(path)
-        found = data.read_arrays(path, [*arrays.NAMES["x"], "file", "x_test"])
+        found = data.read_arrays(path, [*arrays.NAMES["x"], *FILES, "x_test"])
         known = [name for name in arrays.NAMES["x"] if name in found]
         if not known:
             raise DataError(f"{what}: has no array x; its arrays are {utils.listed([repr(name) for name in names])}")
@@ -51,11 +52,11 @@ def read(path):
     for name, array in (("x", x), ("x_test", found.get("x_test"))):
         if array is not None and (array.ndim != 2 or array.dtype.kind not in "fiub" or not array.size):
             raise DataError(f"{what}: {name} is {array.dtype} of shape {array.shape}; give numbers of shape (n, features)")
-    file, x_test = found.get("file"), found.get("x_test")
+    file, x_test = next((found[name] for name in FILES if name in found), None), found.get("x_test")
     if x_test is not None and x_test.shape[1] != x.shape[1]:
         raise DataError(f"{what}: x has {x.shape[1]} columns and x_test {x_test.shape[1]}")
     if file is not None and (file.shape != x.shape[:1] or file.dtype.kind not in "US"):
-        raise DataError(f"{what}: file is {file.dtype} of shape {file.shape}; give one file name per row of x, ({len(x)},)")
+        raise DataError(f"{what}: files is {file.dtype} of shape {file.shape}; give one file name per row of x, ({len(x)},)")
     return FeatureFile(path=str(path), x=x, file=None if file is None else file.astype(str), x_test=x_test)
 
 
@@ -124,14 +125,14 @@ def _rows(found, dataset, n, what):
     if found.file is not None and with_names:
         return _by_name(found.file, dataset.names, what)
     if found.file is not None:
-        raise DataError(f"{what}: has file names, but these samples have none: give an array without file, in their order")
+        raise DataError(f"{what}: has file names, but these samples have none: give an array without them, in their order")
     if not by_number and dataset.left_out:
         raise DataError(f"{what}: {utils.many(len(dataset.left_out), 'image')} of the folder are not used, so that the order "
-                        f"does not say whose vector a row is: save an .npz with x and file, the names in the folder")
+                        f"does not say whose vector a row is: save an .npz with x and files, the names in the folder")
     total = dataset.rows_in_file or n
     if len(found.x) != total and not (numbers is None and len(found.x) == total + len(dataset.x_test)):
         raise DataError(f"{what}: has {len(found.x)} rows, the dataset {total} samples: give a row for each, in their order"
-                        + (", or an .npz with x and file" if with_names else ""))
+                        + (", or an .npz with x and files" if with_names else ""))
     return np.arange(n) if numbers is None or not by_number else np.asarray(numbers)
 
 
@@ -145,7 +146,7 @@ def _by_name(files, names, what):
     missing = [name for name in dict.fromkeys(map(str, names)) if name not in row_of]
     if missing:
         raise DataError(f"{what}: {utils.many(len(missing), 'sample')} of {len(names)} without a vector, first "
-                        f"{missing[0]!r}; the first name in file is {ours[0]!r}: give the names as in the dataset")
+                        f"{missing[0]!r}; the first name in files is {ours[0]!r}: give the names as in the dataset")
     if twice:
         raise DataError(f"{what}: {utils.many(len(twice), 'file')} with several rows, first {twice[0]!r}: give one for each")
     return np.array([row_of[str(name)][0] for name in names])

@@ -89,7 +89,7 @@ def parser(description, defaults, custom=False):
                             "first N classes, in numerical, alphabetical or, for a .parquet, its metadata's order")
         parser.add_argument("--features", metavar="FILE.npy|FILE.npz", help="train on these feature vectors instead of "
                             "the samples, such as those of a pretrained network: an .npy with a row per sample, in order, "
-                            "or an .npz with x and, for images in files, file, their names")
+                            "or an .npz with x and, for images, files, their names")
         parser.add_argument("--label_issues", action=argparse.BooleanOptionalAction, help="after INCV, predict every label by "
                             "networks trained on trusted labels, rank the label issues, and judge the list (default: for "
                             "custom datasets); without it, label issues follow from INCV's own predictions")
