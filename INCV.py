@@ -43,7 +43,7 @@ TABLE = SMALL | {"architecture": "dense"}
 # Custom datasets: images of 24 pixels a side or more, smaller images, tables and feature vectors.
 EPOCHS = {"images": utils.enough_epochs(steps=1000, epochs=50), "small": utils.enough_epochs(steps=400, epochs=12)}
 CHECKED = {"iterations": 2, "label_issues": True}
-FEATURES = SMALL | {"architecture": "linear", "epochs": utils.enough_epochs(steps=500, epochs=50), "batch_size": 256}
+FEATURES = SMALL | {"architecture": "linear", "epochs": EPOCHS["small"]}  # --features
 DEFAULTS = {"cifar10": PUBLISHED, "cifar100": PUBLISHED, "digits": SMALL,
             "images": PUBLISHED | CHECKED | {"epochs": EPOCHS["images"], "batch_size": utils.batch_for},
             "small_images": SMALL | CHECKED | {"epochs": EPOCHS["small"]},

@@ -42,7 +42,7 @@ PUBLISHED = {"method": "incv", "architecture": "resnet32", "epochs": 200, "batch
              "transition": "estimated", "label_issues": False}
 SMALL = PUBLISHED | {"architecture": "plain14", "epochs": 100, "batch_size": 32, "incv_epochs": 12}
 TABLE = SMALL | {"architecture": "dense"}
-FEATURES = SMALL | {"architecture": "linear", "batch_size": 256, "incv_epochs": INCV.FEATURES["epochs"]}
+FEATURES = SMALL | {"architecture": "linear", "incv_epochs": INCV.FEATURES["epochs"]}
 DEFAULTS = {"cifar10": PUBLISHED, "cifar100": PUBLISHED, "digits": SMALL,  # those of custom datasets as in INCV.py
             "images": PUBLISHED | INCV.CHECKED | {"incv_epochs": INCV.EPOCHS["images"], "batch_size": utils.batch_for},
             "small_images": SMALL | INCV.CHECKED | {"incv_epochs": INCV.EPOCHS["small"]},
