@@ -43,10 +43,12 @@ TABLE = SMALL | {"architecture": "dense"}
 # Custom datasets: images of 24 pixels a side or more, smaller images, tables and feature vectors.
 EPOCHS = {"images": utils.enough_epochs(steps=1000, epochs=50), "small": utils.enough_epochs(steps=400, epochs=12)}
 CHECKED = {"iterations": 2, "label_issues": True}
+FEATURES = SMALL | {"architecture": "linear", "epochs": EPOCHS["small"]}  # --features
 DEFAULTS = {"cifar10": PUBLISHED, "cifar100": PUBLISHED, "digits": SMALL,
             "images": PUBLISHED | CHECKED | {"epochs": EPOCHS["images"], "batch_size": utils.batch_for},
             "small_images": SMALL | CHECKED | {"epochs": EPOCHS["small"]},
-            "table": TABLE | CHECKED | {"epochs": EPOCHS["small"]}}
+            "table": TABLE | CHECKED | {"epochs": EPOCHS["small"]},
+            "published_features": FEATURES, "features": FEATURES | CHECKED}
 # The learning rate drops after epochs 20, 30, 40 of 50, counted from 0 (`utils.learning_rate`): 21 epochs have the first one.
 SCHEDULE = {"published_epochs": 50, "initial": 1e-3, "drops": {20: 5e-4, 30: 2.5e-4, 40: 1e-4}}
 
@@ -369,7 +371,7 @@ def run(plan, progress):
 
     copies, split, units = None, utils.halves, None
     if passes:
-        copies = last_pass.copies(dataset.x_train)
+        copies = last_pass.copies(dataset.samples)
         split, units = grouping.how_to_split(y_noisy, copies, dataset.groups)
     train = Train(dataset, y_noisy, settings, progress, started.resumed, started.save_checkpoint, passes=passes)
     selection = incv(

@@ -42,10 +42,12 @@ PUBLISHED = {"method": "incv", "architecture": "resnet32", "epochs": 200, "batch
              "transition": "estimated", "label_issues": False}
 SMALL = PUBLISHED | {"architecture": "plain14", "epochs": 100, "batch_size": 32, "incv_epochs": 12}
 TABLE = SMALL | {"architecture": "dense"}
+FEATURES = SMALL | {"architecture": "linear", "incv_epochs": INCV.FEATURES["epochs"]}
 DEFAULTS = {"cifar10": PUBLISHED, "cifar100": PUBLISHED, "digits": SMALL,  # those of custom datasets as in INCV.py
             "images": PUBLISHED | INCV.CHECKED | {"incv_epochs": INCV.EPOCHS["images"], "batch_size": utils.batch_for},
             "small_images": SMALL | INCV.CHECKED | {"incv_epochs": INCV.EPOCHS["small"]},
-            "table": TABLE | INCV.CHECKED | {"incv_epochs": INCV.EPOCHS["small"]}}
+            "table": TABLE | INCV.CHECKED | {"incv_epochs": INCV.EPOCHS["small"]},
+            "published_features": FEATURES, "features": FEATURES | INCV.CHECKED}
 # The published loop drops the learning rate, and restarts Adam, in epochs 80, 120, 160 and 180, counted from 0. The callbacks
 # of INCV and of the theory drop it one epoch later, in epoch 81 for 80.
 SCHEDULE = {"published_epochs": 200, "initial": 1e-3, "drops": {80: 1e-4, 120: 1e-5, 160: 1e-6, 180: 5e-7},

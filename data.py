@@ -59,7 +59,9 @@ class Dataset:
     values that were converted, reinterpreted or ignored; left_out: {file: why it is not used}; trusted: the labels that a
     person confirmed or corrected, bool [n]; groups: the name of each sample's group, object [n]; rows: positions of samples in
     a list of pictures, int [n]; row_ids: short hashes that identify samples without names, object [n] (row_ids.py);
-    shrunk: the sizes before and after images lost pixels, such as "160 × 160 to 32 × 32".
+    shrunk: the sizes before and after images lost pixels, such as "160 × 160 to 32 × 32"; rows_in_file: how many samples the
+    file has, used or not; test_names: names of the test samples of a list of pictures. shown, shown_max: the samples and their
+    pixel_max, if x_train are --features (`samples`).
     """
 
     x_train: np.ndarray
@@ -81,6 +83,20 @@ class Dataset:
     rows: np.ndarray | None = None
     row_ids: np.ndarray | None = None
     shrunk: str | None = None
+    rows_in_file: int | None = None
+    test_names: np.ndarray | None = None
+    shown: np.ndarray | None = None
+    shown_max: float = 1
+
+    @property
+    def samples(self):
+        """The samples themselves, [n, ...], also where networks are trained on --features."""
+        return self.x_train if self.shown is None else self.shown
+
+    @property
+    def samples_max(self):
+        """The value that means 1.0 in `samples`."""
+        return self.pixel_max if self.shown is None else self.shown_max
 
 
 class DataError(utils.UserError):
@@ -126,27 +142,32 @@ def load(name, data_dir=None):
 
 def part(dataset, index):
     """Return the `Dataset` of the training samples at the positions `index`."""
-    x = dataset.x_train
-    chosen = in_a_file((len(index), *x.shape[1:]), x.folder) if isinstance(x, np.memmap) else x[index]
-    if isinstance(x, np.memmap):
-        for start in range(0, len(index), 1000):
-            chosen[start:start + 1000] = x[index[start:start + 1000]]
-    return dataclasses.replace(dataset, x_train=chosen, **{
-        name: getattr(dataset, name)[index]
-        for name in ("y_train", "given", "names", "trusted", "groups", "rows", "row_ids")
+    return dataclasses.replace(dataset, **{
+        name: _at(getattr(dataset, name), index) for name in (
+            "x_train", "y_train", "given", "names", "trusted", "groups", "rows", "row_ids", "shown")
         if getattr(dataset, name) is not None})
 
 
-def in_a_file(shape, folder):
-    """Return a memory-mapped uint8 array in an unnamed temporary file in that folder, which disappears with this process."""
-    file, size = tempfile.TemporaryFile(dir=folder), int(np.prod(shape, dtype=object))
+def _at(x, index):
+    """Return the entries of an array at the positions `index`, of one of `in_a_file` in another file."""
+    if not isinstance(x, np.memmap):
+        return x[index]
+    chosen = in_a_file((len(index), *x.shape[1:]), x.folder, x.dtype)
+    for start in range(0, len(index), 1000):
+        chosen[start:start + 1000] = x[index[start:start + 1000]]
+    return chosen
+
+
+def in_a_file(shape, folder, dtype=np.uint8):
+    """Return a memory-mapped array in an unnamed temporary file in that folder, which disappears with this process."""
+    file, size = tempfile.TemporaryFile(dir=folder), int(np.prod(shape, dtype=object)) * np.dtype(dtype).itemsize
     try:
         if hasattr(os, "posix_fallocate"):  # else a full disk would end the process without a message
             os.posix_fallocate(file.fileno(), 0, size)
     except OSError as error:
         raise DataError(f"{folder}: no room for {size / 2 ** 30:.1f} GB of decoded images ({error.strerror}); give another "
                         f"--results_dir, or a smaller --image_size") from None
-    x = np.memmap(file, dtype=np.uint8, mode="r+", shape=shape)
+    x = np.memmap(file, dtype=dtype, mode="r+", shape=shape)
     x.folder = folder
     return x
 

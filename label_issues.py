@@ -31,7 +31,7 @@ from sklearn.utils.validation import (
 
 from incv import INCV, data, noise, utils
 from incv.checking import grouping, issue_table, last_pass, verdict
-from incv.custom_data import coded, group_names, leaks, repeats
+from incv.custom_data import coded, feature_file, group_names, leaks, repeats
 from incv.custom_data.labels import checkable, classes_of
 from incv.runner import console
 from incv.runner.settings import Settings
@@ -43,9 +43,9 @@ CONFIRMED, LIKELY_CONFIRMED = 0.995, 0.95
 
 
 def find_label_issues(x: Any, labels: ArrayLike, model: Any = None, *, noise_pattern: str = "sym", iterations: int = 2,
-                      epochs: int | None = None, batch_size: int = 32, seed: int = 0, quiet: bool = True,
-                      passes: int = last_pass.PASSES, pred_probs: ArrayLike | None = None, groups: ArrayLike | None = None,
-                      permutations: int | None = None) -> pd.DataFrame:
+                      epochs: int | None = None, batch_size: int | None = None, seed: int = 0, quiet: bool = True,
+                      passes: int = last_pass.PASSES, features: ArrayLike | None = None, pred_probs: ArrayLike | None = None,
+                      groups: ArrayLike | None = None, permutations: int | None = None) -> pd.DataFrame:
     """Find label issues by iterative noisy cross-validation (section 4) and a last pass over all samples.
 
     INCV selects samples; models trained on the selected samples of one half then predict all samples of the other half
@@ -65,13 +65,17 @@ def find_label_issues(x: Any, labels: ArrayLike, model: Any = None, *, noise_pat
         "asym" if each class is mistaken for one other class, else "sym".
     iterations, seed : int
         Of INCV.
-    epochs, batch_size : int
+    epochs, batch_size : int, optional
         For a Keras model, trained with Adam and the schedule of INCV. By default as many epochs as 400 steps take, and at
         least 12.
     quiet : bool
         Whether to hide progress.
     passes : int
         The number of last passes whose probabilities are averaged.
+    features : float array [n, d], optional
+        Feature vectors of the samples, such as those of a pretrained network. The model is trained on them; by default it is
+        a softmax regression (`models.linear`) on standardised features, as with the command line's --features. Copies are
+        found in x.
     pred_probs : float array [n, num_classes], optional
         Out-of-fold probabilities, to use instead of a model; nothing is trained. Column k belongs to the k-th class in
         ascending order (numpy.unique(labels), as in scikit-learn's classes_); columns of a DataFrame that are named after the
@@ -107,17 +111,19 @@ def find_label_issues(x: Any, labels: ArrayLike, model: Any = None, *, noise_pat
     if noise_pattern not in noise.DRAWN:
         raise ValueError(f"noise_pattern={noise_pattern!r}: use one of {', '.join(map(repr, noise.DRAWN))}")
     for name, value in (("iterations", iterations), ("epochs", epochs), ("batch_size", batch_size), ("passes", passes)):
-        if (name, value) != ("epochs", None) and (not isinstance(value, (int, np.integer)) or value < 1):
+        by_default = value is None and name in ("epochs", "batch_size")
+        if not by_default and (not isinstance(value, (int, np.integer)) or value < 1):
             raise ValueError(f"{name}={value!r}: give a whole number of at least 1")
     if not isinstance(seed, (int, np.integer)) or seed < 0:
         raise ValueError(f"seed={seed!r}: give a whole number of at least 0")
     if permutations is not None and (not isinstance(permutations, (int, np.integer)) or permutations < 0):
         raise ValueError(f"permutations={permutations!r}: give a whole number")
-    labels, x = _labels(labels), x if x is None and pred_probs is not None else _samples(x)
+    without_x = x is None and (pred_probs is not None or features is not None)
+    labels, x = _labels(labels), x if without_x else _samples(x)
     n = len(labels) if x is None else x.shape[0] if hasattr(x, "shape") else len(x)
     if n != len(labels):
         raise data.DataError(f"x has {n} samples and labels {len(labels)}")
-    for name, value in (("labels", labels), ("groups", groups), ("pred_probs", pred_probs)):
+    for name, value in (("labels", labels), ("groups", groups), ("features", features), ("pred_probs", pred_probs)):
         _check_order(x, value, name)
     keep, kept, notes = checkable(labels, "labels")
     for note in notes:
@@ -147,12 +153,26 @@ def find_label_issues(x: Any, labels: ArrayLike, model: Any = None, *, noise_pat
             warnings.warn(told[0], stacklevel=2)
             table = _judged("", given, class_names, keep, p[None], p, groups, codes=coded.codes(told))
         return table
-    usual = INCV.EPOCHS["small"](len(given), batch_size)
+    vectors = None if features is None else _vectors(features, n)
+    copies, epochs_for = last_pass.copies(vectors[rows] if x is None else x), INCV.EPOCHS["small"]
+    if vectors is not None:
+        x = vectors[rows]
+        if model is None:
+            x, epochs_for = feature_file.standardised(x, "features"), INCV.FEATURES["epochs"]
+            batch_size = batch_size or INCV.FEATURES["batch_size"]
+    batch_size = batch_size or 32
+    usual = epochs_for(len(given), batch_size)
     settings = Settings(epochs=epochs or usual, batch_size=batch_size, iterations=iterations, seed=seed)
-    copies, c, histories = last_pass.copies(x), len(class_names), []
+    c, histories = len(class_names), []
     if settings.epochs < usual and not hasattr(model, "predict_proba"):
         warnings.warn(f"epochs={epochs} instead of {usual}, the default for {len(given)} samples: networks that have not "
                       f"learned enough take their own errors for wrong labels", stacklevel=2)
+
+    if model is None and vectors is not None:
+        def model():
+            from incv import models
+
+            return models.linear(x.shape[1:], c, seed=utils.rng(seed, "weights").integers(2 ** 32))
 
     def checked(given, quiet):
         """Return (INCV.Selection, the probabilities of the last passes) for labels."""
@@ -261,6 +281,15 @@ def _samples(x):
     if not isinstance(x, (list, tuple)) and not hasattr(x, "shape") and not hasattr(x, "__array__"):
         raise data.DataError(f"x is a {type(x).__name__}: give an array or a DataFrame with a row per sample")
     return x
+
+
+def _vectors(features, n):
+    """Return `features` as an array [n, d]; DataError for anything else."""
+    found = np.asarray(_samples(features))
+    if found.ndim != 2 or len(found) != n or found.dtype.kind not in "fiub":
+        raise data.DataError(f"features is {found.dtype} of shape {found.shape}; give numbers of shape ({n}, d), a row per "
+                             f"sample")
+    return found
 
 
 def _labels(labels):

@@ -181,6 +181,17 @@ def dense(input_shape, num_classes, seed=0, momentum=None, stock=False, dtype="f
     return keras.Model(inputs, units(num_classes)(x))
 
 
+def linear(input_shape, num_classes, seed=0, momentum=None, stock=False, dtype="float32", masked=False):
+    """Build a softmax regression with an L2 penalty of 0.01, for feature vectors, (features,). Arguments as for `dense`.
+
+    Initial weights near zero: larger ones would be noise that a short training does not remove.
+    """
+    inputs = keras.Input(input_shape)
+    initializer = keras.initializers.RandomNormal(stddev=1e-3, seed=int(np.random.default_rng(seed).integers(2 ** 31)))
+    return keras.Model(inputs, layers.Dense(num_classes, kernel_initializer=initializer, dtype="float32",
+                                            kernel_regularizer=keras.regularizers.L2(0.01))(inputs))
+
+
 def forward(network, images, kept=None, training=False):
     """Return the logits of a network, masked or not. kept: bool [n], for a masked network; None keeps all samples."""
     if len(network.inputs) == 1:

@@ -6,7 +6,8 @@ ARCHITECTURES = {
     "resnet110": "images",
     "resnet8": "images",
     "plain14": "images",
-    "dense": "table"}
+    "dense": "table",
+    "linear": "table"}
 
 # The compared methods, in the order of the published table: the name of a function in methods.py (incv's is
 # INCV_main.make_coteaching). label, color: in figures; networks: the number it trains; options: command line options that not

@@ -151,7 +151,7 @@ def default_threads(kind):
 
     kind: of the dataset, see source.Facts.
     """
-    return 1 if kind in ("digits", "small_images", "table") else os.cpu_count()
+    return 1 if kind in ("digits", "small_images", "table", "features", "published_features") else os.cpu_count()
 
 
 def start_backend(threads, gpu_id=None, in_parallel=True):

@@ -4,10 +4,12 @@
     python -m incv.benchmarks.label_issues                                  # scikit-learn's data and models: seeds 2 to 6
     python -m incv.benchmarks.label_issues --sets network                   # networks on the digits and on MNIST
     python -m incv.benchmarks.label_issues --sets cifar10 --seeds 2 3       # 5,000 images of CIFAR-10
+    python -m incv.benchmarks.label_issues --sets features --seeds 2 3      # CIFAR-10 by a pretrained network (features.py)
     python -m incv.benchmarks.label_issues --sets hard --seeds 2 3          # classes that models hardly separate
     python -m incv.benchmarks.label_issues --sets random --seeds 0 1 2 3 4  # random features: what is the verdict?
 
-ours: `label_issues.find_label_issues` by default. vote: 10 nearest neighbours on standardised features (the idea of SimiFeat,
+ours: `label_issues.find_label_issues` by default; on features with its own head (features=), where the others train
+logistic regression that is regularised as strongly. vote: 10 nearest neighbours on standardised features (idea of SimiFeat,
 Zhu et al. 2022); flagged if another class has more votes. AUM, for networks: the area under the margin, its threshold by a
 made-up class (Pleiss et al., NeurIPS 2020). confidence and agreement, for scikit-learn's models: out-of-fold, ten times five
 folds (George et al., TMLR 2024); ranking only. cleanlab (Northcutt et al. 2021, arXiv 1911.00068): out-of-fold probabilities
@@ -51,6 +53,8 @@ NOISES = [("sym", 0.1), ("sym", 0.2), ("sym", 0.4), ("asym", 0.2), ("asym", 0.4)
           ("sample", 0.2), ("sample", 0.4)]
 CLASSIFIERS = {"logistic regression": make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)),
                "random forest": RandomForestClassifier(100, random_state=0), "naive Bayes": GaussianNB()}
+# As strongly regularised as the head of --features (models.linear) on 4,000 samples.
+ON_FEATURES = make_pipeline(StandardScaler(), LogisticRegression(C=0.0125, max_iter=1000))
 TWO = ["logistic regression", "random forest"]
 
 
@@ -86,6 +90,18 @@ def cifar10():
     return (found.x_train[chosen] / 255).astype(np.float32), found.y_train[chosen]
 
 
+def cifar10_features(samples):
+    """Return a function that loads the features of some training images of CIFAR-10."""
+    def load():
+        file = Path("data/cifar10_efficientnet_lite0.npy")
+        if not file.exists():
+            raise utils.UserError(f"{file}: no such file; python -m incv.benchmarks.features makes it")
+        y = data.load("cifar10").y_train
+        chosen = np.arange(len(y)) if samples == len(y) else data.class_balanced_subset(y, samples, np.random.default_rng(0))
+        return np.load(file, mmap_mode="r")[chosen], y[chosen]
+    return load
+
+
 def random_features(samples, classes):
     def make():
         generator = np.random.default_rng(samples + classes)
@@ -108,6 +124,8 @@ SETS = {
     "network": {"digits": (digit_images, ["plain14"], [("sym", 0.2), ("sym", 0.5), ("asym", 0.4)]),
                 "MNIST, 2,000": (mnist, ["small network"], [("sym", 0.2), ("asym", 0.4)])},
     "cifar10": {"CIFAR-10, 5,000": (cifar10, ["resnet8"], [("sym", 0.2)])},
+    "features": {f"CIFAR-10, {samples:,}, features": (cifar10_features(samples), ["head"], [
+        ("sym", 0.2), ("sym", 0.5), ("asym", 0.3)]) for samples in (5000, 50000)},
     "random": {f"random, {n} x {c}": (random_features(n, c), TWO, [("sym", 0.9)])
                for n, c in ((800, 5), (800, 2), (300, 3), (1000, 10))}}
 
@@ -157,7 +175,8 @@ def flipped_by_sample(x, y, ratio, generator):
 
 def by_ours(x, given, model, pattern, seed):
     """Return (label issues bool [n], ranking float [n], trainings, verdict)."""
-    table = find_label_issues(x, given, model, noise_pattern=pattern, seed=seed)
+    samples = {"x": x, "model": model} if model != "head" else {"x": None, "features": x}
+    table = find_label_issues(**samples, labels=given, noise_pattern=pattern, seed=seed)
     return table["issue"].to_numpy(), table["margin"].to_numpy(), 8, table.attrs["verdict"]
 
 
@@ -252,6 +271,8 @@ def by_aum(x, given, model, seed):
 
 def methods_for(of_set, model_name):
     """Return the names of the methods that run on a set with a model."""
+    if of_set == "features":
+        return ["ours", "cleanlab", "vote"]
     if of_set == "random":  # only the verdict of this repo matters there
         return ["ours", "cleanlab"]
     return ["ours", "cleanlab", "vote", *(["confidence", "agreement"] if model_name in CLASSIFIERS else ["AUM"])]
@@ -260,7 +281,8 @@ def methods_for(of_set, model_name):
 def functions(model, x, given, pattern, seed):
     """Return {method: function that returns (label issues or None, ranking, trainings, verdict)}."""
     repeats = functools.cache(lambda: by_repeats(x, given, model, seed))  # its seconds count for the first of two methods
-    return {"ours": lambda: by_ours(x, given, model, pattern, seed), "cleanlab": lambda: by_cleanlab(x, given, model, seed),
+    theirs = ON_FEATURES if model == "head" else model
+    return {"ours": lambda: by_ours(x, given, model, pattern, seed), "cleanlab": lambda: by_cleanlab(x, given, theirs, seed),
             "vote": lambda: by_vote(x, given, model, seed), "AUM": lambda: by_aum(x, given, model, seed),
             "confidence": lambda: (None, -repeats()[0], FOLDS * REPEATS),
             "agreement": lambda: (None, -repeats()[1], FOLDS * REPEATS)}
@@ -272,9 +294,10 @@ def compare(of_set, name, model_name, kind, ratio, seed, methods):
     x, y = SETS[of_set][name][0]()
     given = flipped(x, y, kind, ratio, seed)
     wrong, pattern = given != y, "sym" if kind == "sym" or len(np.unique(y)) == 2 else "asym"
-    model = CLASSIFIERS.get(model_name)
-    if model is None:
+    model = CLASSIFIERS.get(model_name, "head" if model_name == "head" else None)
+    if model is None or model == "head":
         utils.start_backend(1)
+    if model is None:
         model = build(model_name, x.shape[1:], len(np.unique(y)))
     rows = []
     find = functions(model, x, given, pattern, seed)

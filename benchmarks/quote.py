@@ -63,6 +63,18 @@ def full_scale(found):
     return tables.markdown(["CIFAR-10", *here], rows) + (f"\nNo finished run: {', '.join(without)}.\n" if without else "")
 
 
+def on_features(found):
+    """Return LP and LR of INCV on all of CIFAR-10 by features of a pretrained network, beside the paper's, and minutes."""
+    rows = []
+    for run in found[(found["script"] == "INCV") & (found["dataset"] == "cifar10")].itertuples():
+        settings, last = run.provenance["settings"], run.provenance["iterations"][-1]
+        if settings.features and not settings.subset and run.noise in figures.PUBLISHED["INCV"]:
+            published = figures.PUBLISHED["INCV"][run.noise]
+            rows.append([run.noise, *(f"{last[quantity]:.3f} ({published[quantity][-1]:.3f})" for quantity in ("LP", "LR")),
+                         f"{run.provenance['wall_seconds'] / 60:.1f}"])
+    return tables.markdown(["noise", "LP (paper)", "LR (paper)", "minutes"], rows)
+
+
 def theory(found, wanted):
     """Return the results of networks that have memorised their labels, beside the paper's points and theory.
 
@@ -95,7 +107,7 @@ def quoted():
     every = tables.accuracies(found)
     rows, smaller = every[every["method"].isin(METHODS)], {"architecture": "resnet32", "augmentation": False}
     return {
-        "digits": digits(rows), "full scale": full_scale(found),
+        "digits": digits(rows), "full scale": full_scale(found), "on features": on_features(found),
         "true transition": others(rows, "transition true"),
         "theory of 10000": theory(found, smaller | {"epochs": 40, "subset": 10000}),
         "theory of all": theory(found, smaller | {"epochs": 80, "precision": "bfloat16"}),

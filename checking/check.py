@@ -62,7 +62,7 @@ def check(started, selection, train, passes, copies, split, few_epochs=False):
 
 def _advice(dataset):
     """Return what a person can do if nothing follows from the list, None for what `verdict.verdict` says."""
-    if dataset.shrunk is None:
+    if dataset.shrunk is None or dataset.shown is not None:  # networks that are trained on features see no pixels
         return None
     return (f"give --image_size N, with N above {max(dataset.x_train.shape[1:3])}: the pictures were shrunk from "
             f"{dataset.shrunk} pixels; or give more samples")

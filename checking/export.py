@@ -107,7 +107,7 @@ def _of_folder(target, plan):
         return
     dataset = load.load_dataset(plan.source, scratch=plan.path.parent)
     chosen = np.isin(dataset.names, selected["sample"].to_numpy())
-    _write_arrays(target, {"x": dataset.x_train[chosen], "y": dataset.class_names[dataset.given[chosen]],
+    _write_arrays(target, {"x": dataset.samples[chosen], "y": dataset.class_names[dataset.given[chosen]],
                            "index": np.flatnonzero(chosen)})
 
 

@@ -46,16 +46,16 @@ def write(path, checked, started, provenance):
     files.write_whole(drawn, lambda file: issue_figures.classes(class_names, wrong, estimate, title, file))
 
     def thumbnail(position):
-        return issue_figures.thumbnail(dataset.x_train[position], dataset.pixel_max)
+        return issue_figures.thumbnail(dataset.samples[position], dataset.samples_max)
 
-    if dataset.x_train.ndim == 4 and len(worst):
+    if dataset.samples.ndim == 4 and len(worst):
         files.write_whole(files.beside(path, "_label_issues.png"), lambda file: issue_figures.contact_sheet(
-            dataset.x_train, worst.index.to_numpy(), worst, dataset.pixel_max, title, file))
+            dataset.samples, worst.index.to_numpy(), worst, dataset.samples_max, title, file))
     pictures = {"iterations": files.beside(path, ".png").read_bytes(), "classes": drawn.read_bytes()}
     counts = dict(zip(class_names, np.bincount(given, minlength=dataset.num_classes), strict=True))
     contradictory = issue_table.contradictions(table, checked.copies)
     files.write_text(files.beside(path, "_report.html"), page(
-        title, provenance, worst, counts, pictures, thumbnail if dataset.x_train.ndim == 4 else None, contradictory,
+        title, provenance, worst, counts, pictures, thumbnail if dataset.samples.ndim == 4 else None, contradictory,
         by_group))
 
 

@@ -163,7 +163,7 @@ def _npz(path, of_labels, group, checksum):
         notes = notes + [leaks.told(leak, f"{path}: column", "remove from x the column") for leak in leaks.found(
             columns_of_x, given, class_names)]
     notes = notes + arrays.not_used(path, [*called.values(), group], notes)
-    others["warnings"] = warnings + notes
+    others |= {"warnings": warnings + notes, "rows_in_file": len(keep)}
     if x.ndim == 4:
         return _of_images(x, given, class_names, names, checksum, **others), None
     return _of_vectors(given, class_names, names, checksum, **others), arrays.Standardised(x, path)
@@ -224,7 +224,7 @@ def _table(path, label, decimal, drop, group, true_label, checksum):
                if not set(leak.columns) & set(belonging)]
     leaking += [line for name, line in columns.may_count_rows(table, path).items() if name not in belonging]
     dataset = _of_vectors(given, class_names, np.flatnonzero(keep), checksum, groups=names, y_train=y_train,
-                          row_ids=ids[keep], warnings=[*warnings, *notes, *shown, *leaking])
+                          rows_in_file=len(keep), row_ids=ids[keep], warnings=[*warnings, *notes, *shown, *leaking])
     return dataset, fitted
 
 
@@ -294,7 +294,7 @@ class PictureList:
         x, broken = image_list.decode(found, every, scratch, quiet)
         dataset = _of_images(x, found.given, found.class_names, found.names, found.checksum, warnings=found.warnings,
                              left_out=found.left_out, groups=found.groups, rows=found.rows, y_train=found.y_train,
-                             row_ids=found.row_ids, shrunk=found.shrunk)
+                             rows_in_file=found.rows_in_file, row_ids=found.row_ids, shrunk=found.shrunk)
         if not broken:
             return _told_of_order(dataset, found.path)
         _check_what_is_left(found.given, broken, found.class_names, found.path)

@@ -33,16 +33,16 @@ from incv.utils import listed, many
 class Pictures:
     """The n samples that a list of pictures names, not yet decoded.
 
-    column: of the pictures; rows: positions in the list, int [n]; names [n]: the pictures as named in the list; files:
-    paths relative to the list's folder, None for a .parquet with pictures; given: the labels, int [n]; y_train: the true
-    labels, int [n], -1 for unknown ones; groups: object [n]; row_ids: of the pictures in a .parquet, object [n];
-    shape: of a picture; checksum, warnings, left_out,
-    shrunk: as in data.Dataset.
+    column: of the pictures; rows: positions in the list, int [n]; rows_in_file: its length; names [n]: the pictures as named
+    in the list; files: paths relative to the list's folder, None for a .parquet with pictures; given: the labels, int [n];
+    y_train: the true labels, int [n], -1 for unknown ones; groups: object [n]; row_ids: of the pictures in a .parquet, object
+    [n]; shape: of a picture; checksum, warnings, left_out, shrunk: as in data.Dataset.
     """
 
     path: Path
     column: str
     rows: np.ndarray
+    rows_in_file: int
     names: np.ndarray
     files: list | None
     class_names: np.ndarray
@@ -183,8 +183,9 @@ class ImageList:
         content = (texts.tolist(), names, *(
             table[name].tolist() for name in (None if by_name else group, true_label) if name is not None))
         checksum = hashlib.sha256(scan.checksum.encode() + repr(content).encode("utf-8", "surrogateescape"))
-        return Pictures(path=path, column=column, rows=rows, class_names=class_names, given=given, y_train=y_train,
-                        groups=of_group, row_ids=row_ids.numbered(digests[rows]) if named is None else None,
+        return Pictures(path=path, column=column, rows=rows, rows_in_file=len(table), class_names=class_names, given=given,
+                        y_train=y_train, groups=of_group,
+                        row_ids=row_ids.numbered(digests[rows]) if named is None else None,
                         names=np.array([image_files.shown(names[row]) for row in rows], dtype=object),
                         files=None if named is None else [files[row] for row in rows], shape=scan.shape,
                         checksum=checksum.hexdigest(), warnings=[*warnings, *scan.warnings, *told],

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from incv import data, utils
-from incv.custom_data import arrays, decisions, formats, group_names, image_list, table_file
+from incv.custom_data import arrays, decisions, feature_file, formats, group_names, image_list, table_file
 from incv.custom_data.source import Source
 from incv.data import DataError
 from incv.utils import listed
@@ -33,7 +33,8 @@ def facts(source, label=None, **options):
     kind = kind_of(path, source)
     name = path.resolve().name if path.is_dir() else re.sub(r"(\.csv|\.tsv)?\.\w+$", "", path.resolve().name)
     name = re.sub(r"[^\w.-]+", "_", name).lstrip(".") or "data"
-    return FORMATS[kind](source).facts(name)
+    found = FORMATS[kind](source).facts(name)
+    return found if source.features is None else feature_file.with_features(found, source.features)
 
 
 def load_dataset(source, label=None, scratch=None, quiet=True, **options):
@@ -60,7 +61,8 @@ def load_dataset(source, label=None, scratch=None, quiet=True, **options):
     """
     source = _as_source(source, label, options)
     dataset = FORMATS[kind_of(Path(source.path), source)](source).load(scratch, quiet)
-    return _with_test(_decided(source, dataset), source)
+    dataset = _with_test(_decided(source, dataset), source)
+    return dataset if source.features is None else feature_file.applied(dataset, source, scratch)
 
 
 def _with_test(dataset, source):
@@ -73,7 +75,8 @@ def _with_test(dataset, source):
     warnings = found.warnings + ([f"{found.path}: {utils.many(len(broken), 'file')} not used: not a readable image"]
                                  if broken else [])
     keep = np.setdiff1d(every, broken)
-    return dataclasses.replace(dataset, x_test=x[keep], y_test=found.given[keep], warnings=[*dataset.warnings, *warnings])
+    return dataclasses.replace(dataset, x_test=x[keep], y_test=found.given[keep], test_names=found.names[keep],
+                               warnings=[*dataset.warnings, *warnings])
 
 
 def test_checksum(source):
@@ -127,6 +130,8 @@ def samples_like(file, source):
     ------
     DataError
     """
+    if source.features is not None:
+        return feature_file.like(file, source)
     of_source = formats.Arrays(source) if source.path is None else FORMATS[kind_of(Path(source.path), source)](source)
     return of_source.like(file)
 

@@ -27,6 +27,7 @@ class Source:
 
     data_dir: the folder of the CIFAR batches, None for the default; path: of a custom dataset. For a published dataset, path
     and all options but labels are None. labels: a file of human labels, or the labels of an .npy; decisions: a list of files.
+    features: a file of feature vectors (feature_file.py).
     """
 
     facts: Facts | None = None
@@ -44,3 +45,4 @@ class Source:
     classes: int | None = None
     test_list: str | None = None
     test_images: str | None = None
+    features: str | None = None

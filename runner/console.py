@@ -4,6 +4,7 @@ import math
 import os
 import signal
 import sys
+import time
 from types import SimpleNamespace
 
 from tqdm import tqdm
@@ -70,6 +71,7 @@ def explanation(error):
     return " ".join(text.split())
 
 
+PATIENCE = 30  # seconds without a line, after which one is printed within a long epoch
 tqdm.monitor_interval = 0  # no thread that redraws
 
 
@@ -96,6 +98,7 @@ class Progress:
     def __init__(self, quiet=False, number=1, reported=None):
         self.quiet, self.number, self.reported = quiet, number, reported
         self.live, self.finished, self.where, self.bar = sys.stdout.isatty(), 0, "", None
+        self.printed = time.monotonic()  # the last line, if output is not a terminal
 
     def show(self, fraction, text, end_of_epoch):
         """Update the bar, after each batch. fraction: the finished part of the current run; text: its stage."""
@@ -114,8 +117,9 @@ class Progress:
                                 "{desc}, {remaining} left"))
         self.bar.desc = text if self.number == 1 or "runs" in text else f"run {self.finished + 1}/{self.number} {text}"
         self.bar.update(done - self.bar.n)
-        if end_of_epoch and not self.live:
+        if not self.live and (end_of_epoch or time.monotonic() - self.printed > PATIENCE):
             print(self.bar, flush=True)
+            self.printed = time.monotonic()
 
     def part(self, begin, end):
         """Return a view of this bar for a stage of the run, which begins and ends at these fractions of it."""

@@ -87,6 +87,9 @@ def parser(description, defaults, custom=False):
                             "that the names are relative to (default: that of the list)")
         parser.add_argument("--classes", type=number(int, 2), metavar="N", help="for lists of pictures: use only the "
                             "first N classes, in numerical, alphabetical or, for a .parquet, its metadata's order")
+        parser.add_argument("--features", metavar="FILE.npy|FILE.npz", help="train on these feature vectors instead of "
+                            "the samples, such as those of a pretrained network: an .npy with a row per sample, in order, "
+                            "or an .npz with x and, for images, files, their names")
         parser.add_argument("--label_issues", action=argparse.BooleanOptionalAction, help="after INCV, predict every label by "
                             "networks trained on trusted labels, rank the label issues, and judge the list (default: for "
                             "custom datasets); without it, label issues follow from INCV's own predictions")
@@ -114,7 +117,7 @@ def parser(description, defaults, custom=False):
                         help="determines all random draws (default: 0); one run for each")
     parser.set_defaults(label=None, image_size=None, labels=None, label_set=None, drop=None, decimal=None, inspect=False,
                         decisions=None, label_issues=None, group=None, images=None, true_label=None, classes=None,
-                        test_list=None, test_images=None)
+                        test_list=None, test_images=None, features=None)
     each = "of robust training, not of INCV" if "incv_epochs" in defaults["cifar10"] else "of each training"
     for option, text in (("epochs", each), ("iterations", "of cross-validation"), ("batch_size", "samples per batch")):
         if option in defaults["cifar10"]:

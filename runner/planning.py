@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from incv import data, registry, utils
-from incv.custom_data import arrays, decisions, load, table_file
+from incv.custom_data import arrays, decisions, feature_file, load, table_file
 from incv.custom_data.source import Facts, Source
 from incv.runner import custom_network, files, noisy_labels
 from incv.runner.settings import Settings
@@ -118,6 +118,7 @@ def how_to_sweep(args):
 
 def _source(args):
     """Return the source.Source of --dataset."""
+    features = args.features and str(Path(args.features).absolute())
     if args.dataset not in data.SIZES:
         path = Path(args.dataset)
         of_person = args.decisions and [str(Path(file).absolute()) for file in args.decisions]
@@ -130,7 +131,7 @@ def _source(args):
             args.images, args.test_list, args.test_images))
         source = Source(path=str(path.absolute()), label=args.label, image_size=args.image_size, labels=labels, drop=args.drop,
                         decimal=args.decimal, decisions=of_person, group=args.group, images=images, true_label=args.true_label,
-                        classes=args.classes, test_list=test_list, test_images=test_images)
+                        classes=args.classes, test_list=test_list, test_images=test_images, features=features)
         if args.group is not None and args.label_issues is False:
             raise data.DataError("--group needs the last pass: remove --no-label_issues")
         return dataclasses.replace(source, facts=load.facts(source))
@@ -139,7 +140,8 @@ def _source(args):
             raise data.DataError(f"--{option} cannot be combined with --dataset {args.dataset}: it is for custom datasets")
     size, num_classes = data.SIZES[args.dataset]
     facts = Facts(name=args.dataset, kind=args.dataset, size=size, num_classes=num_classes, shape=data.SHAPES[args.dataset])
-    return Source(facts=facts, data_dir=args.data_dir)
+    facts = facts if features is None else feature_file.with_features(facts, features)
+    return Source(facts=facts, data_dir=args.data_dir, features=features)
 
 
 def inspect(source):
@@ -219,6 +221,8 @@ def _settings(source, noisy, seed, threads, options, schedule):
     settings = {"dataset": facts.name, "noise_pattern": noisy["noise_pattern"], "noise_ratio": noisy["noise_ratio"],
                 "seed": seed, **options, "bn_momentum": momentum, "backend": utils.check_backend(), "threads": threads,
                 "schedule": utils.in_words(schedule), **noisy}
+    if source.features is not None:
+        settings |= {"features": Path(source.features).name, "features_checksum": feature_file.checksum(source.features)}
     if source.path is not None:
         settings |= {option: getattr(source, option) for option in OF_CUSTOM if option != "decisions"}
         settings["dataset_checksum"] = facts.checksum
@@ -230,6 +234,8 @@ def _settings(source, noisy, seed, threads, options, schedule):
 def _changed_besides(settings, source):
     """Return the {setting: value} that a run's name contains besides the options of its script."""
     changed = {"backend": settings.backend} if settings.backend != utils.BACKENDS[0] else {}
+    if source.features is not None:
+        changed["features"] = re.sub(r"[^\w.-]+", "-", f"features_{Path(source.features).stem}")
     if source.path is None:
         return changed
     changed |= {"image_size": source.image_size} if source.image_size else {}

@@ -6,8 +6,9 @@ import dataclasses
 class Settings:
     """The settings of a run of any script; a setting that a run does not have is None, and not in its JSON.
 
-    dataset_checksum, labels_checksum, noise_checksum, architecture_checksum, test_checksum and selection_checksum identify the
-    content of what a run reads; decisions identifies the decisions of a person (`decisions.checksum`).
+    dataset_checksum, labels_checksum, noise_checksum, architecture_checksum, features_checksum, test_checksum and
+    selection_checksum identify the content of what a run reads; decisions identifies the decisions of a person
+    (`decisions.checksum`).
     """
 
     # The labels. noise_ratio: None for labels as given; treated_as: the pattern that INCV assumes for a matrix in a file.
@@ -21,6 +22,8 @@ class Settings:
     treated_as: str | None = None
     subset: int | None = None
     dataset_checksum: str | None = None
+    features: str | None = None
+    features_checksum: str | None = None
     # Training. bn_momentum: of batch normalisation; schedule: when the learning rate drops, in words.
     architecture: str | None = None
     architecture_checksum: str | None = None

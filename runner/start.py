@@ -11,7 +11,7 @@ from importlib import metadata
 import numpy as np
 
 from incv import data, utils
-from incv.custom_data import load
+from incv.custom_data import feature_file, load
 from incv.runner import checkpoint, console, custom_network, files, noisy_labels, revision
 from incv.runner.settings import Settings
 
@@ -50,6 +50,8 @@ def start_run(plan, published, progress, schedule):
     if source.path is None:
         dataset = data.load(settings.dataset, source.data_dir)
         settings = settings.having(dataset_checksum=dataset.checksum)
+        if source.features is not None:
+            dataset = feature_file.applied(dataset, source, path.parent)
     try:
         resumed, complaint = checkpoint.load_checkpoint(path, settings)
     except files.OtherSettings:
@@ -76,6 +78,8 @@ def start_run(plan, published, progress, schedule):
         progress.say(f"{dataset.num_classes} classes: {classes}")
         for warning in dataset.warnings if console.first_time(("warnings", path.parent)) else ():
             progress.say(f"warning: {warning}")
+    if source.features is not None and feature_file.checksum(source.features) != settings.features_checksum:
+        raise utils.UserError(f"{source.features}: changed since the command started; rerun the same command")
     dataset, index, y_noisy = noisy_labels.load(settings, dataset, source.labels, plan.transition)
     known = None if dataset.y_train is None else dataset.y_train >= 0
     flipped = None if known is None else int((dataset.y_train != y_noisy)[known].sum())

@@ -64,3 +64,15 @@ def test_a_second_command_of_a_process_repeats_its_warnings(capsys):
     for _ in range(2):
         console.run_command("INCV.py", main)
     assert capsys.readouterr().out == "warning: one\nwarning: one\n"
+
+
+def test_a_long_epoch_has_lines_of_its_own(monkeypatch, capsys):
+    """An epoch of minutes prints where it is every half minute; a short one at its end alone."""
+    now = [1000.0]
+    monkeypatch.setattr(console.time, "monotonic", lambda: now[0])
+    progress = console.Progress()
+    for batch, seconds in enumerate((1, 1, 40, 1), start=1):
+        now[0] += seconds
+        progress.show(batch / 10, f"batch {batch}", False)
+    progress.show(0.5, "end", True)
+    assert [line.split(",")[0] for line in capsys.readouterr().out.splitlines()] == ["batch 3", "end"]

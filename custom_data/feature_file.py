@@ -1,0 +1,197 @@
+"""Feature vectors computed elsewhere, on which networks are trained instead of the samples themselves: --features FILE.
+
+    facts = with_features(facts, "clip.npz")          # source.Facts: the shape is that of a vector
+    dataset = applied(dataset, source)                # a data.Dataset whose x_train are the vectors, standardised
+
+FILE is an .npy [n, d] with a row per sample in the order of the dataset, or an .npz with x [n, d] and, for images that have
+file names, `files` [n], by which rows are found; optionally x_test. The samples themselves stay what copies are found in and
+the report shows (`data.Dataset.shown`). Standardised: each column has mean 0 and standard deviation 1 over the rows of FILE.
+"""
+import dataclasses
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+from incv import data, utils
+from incv.custom_data import arrays
+from incv.data import DataError
+
+FILES = ("files", "file", "filenames", "names", "paths")  # numpy.savez cannot write an array called file
+CHUNK = 10_000  # rows that are read at a time
+IN_MEMORY = 2 ** 31  # bytes; more are standardised into a temporary file
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FeatureFile:
+    """The content of a file. x: float or int [n, d], of an .npy memory-mapped; file [n] or None; x_test [m, d] or None."""
+
+    path: str
+    x: np.ndarray
+    file: np.ndarray | None = None
+    x_test: np.ndarray | None = None
+
+
+def read(path):
+    """Return the FeatureFile at a path. Raises DataError."""
+    what = f"--features {path}"
+    if not Path(path).is_file():
+        raise DataError(f"{what}: no such file; give an .npy or .npz of feature vectors")
+    found = {}
+    if arrays.is_npy(path):
+        x = arrays.read_npy(path, mmap_mode="r")
+    elif str(path).lower().endswith(".npz"):
+        names = data.names_of_arrays(path)
+        found = data.read_arrays(path, [*arrays.NAMES["x"], *FILES, "x_test"])
+        known = [name for name in arrays.NAMES["x"] if name in found]
+        if not known:
+            raise DataError(f"{what}: has no array x; its arrays are {utils.listed([repr(name) for name in names])}")
+        x = found[known[0]]
+    else:
+        raise DataError(f"{what}: give an .npy (numpy.save) or an .npz (numpy.savez) of feature vectors")
+    for name, array in (("x", x), ("x_test", found.get("x_test"))):
+        if array is not None and (array.ndim != 2 or array.dtype.kind not in "fiub" or not array.size):
+            raise DataError(f"{what}: {name} is {array.dtype} of shape {array.shape}; give numbers of shape (n, features)")
+    file, x_test = next((found[name] for name in FILES if name in found), None), found.get("x_test")
+    if x_test is not None and x_test.shape[1] != x.shape[1]:
+        raise DataError(f"{what}: x has {x.shape[1]} columns and x_test {x_test.shape[1]}")
+    if file is not None and (file.shape != x.shape[:1] or file.dtype.kind not in "US"):
+        raise DataError(f"{what}: files is {file.dtype} of shape {file.shape}; give one file name per row of x, ({len(x)},)")
+    return FeatureFile(path=str(path), x=x, file=None if file is None else file.astype(str), x_test=x_test)
+
+
+def with_features(facts, path):
+    """Return the source.Facts of a dataset whose networks are trained on the vectors in a file."""
+    found = read(path)
+    kind = "published_features" if facts.kind in data.SIZES else "features"
+    return dataclasses.replace(facts, kind=kind, shape=(found.x.shape[1],))
+
+
+def checksum(path):
+    """Return the SHA-256 of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def applied(dataset, source, scratch=None):
+    """Return a data.Dataset whose networks are trained on the feature vectors of its source.
+
+    dataset: before a subset is drawn; source: source.Source; scratch: the folder for vectors that do not fit into memory.
+    Raises DataError if a sample has no vector or several, or a vector is no vector.
+    """
+    found = read(source.features)
+    what, n = f"--features {source.features}", len(dataset.x_train)
+    rows, test = _rows(found, dataset, n, what), None
+    mean, scale, constant = _moments(found, what)
+    warnings = list(dataset.warnings)
+    if constant.any():
+        warnings.append(f"{what}: {utils.many(int(constant.sum()), 'column')} of {len(constant)} with a single value (first: "
+                        f"column {int(np.flatnonzero(constant)[0])}): not used")
+    if dataset.x_test is not None:
+        test = _of_test(found, dataset, n)
+        if test is None:
+            warnings.append(f"{what}: has no vectors of the test data: a tenth of the samples is held out for testing")
+    number = len(dataset.x_test) if test is not None else 0
+    return dataclasses.replace(
+        dataset, x_train=_standardised(found.x, rows, mean, scale, scratch), shown=dataset.x_train,
+        shown_max=dataset.pixel_max, pixel_max=1, shift=0, flip=False, warnings=warnings,
+        x_test=None if test is None else _standardised(*test, mean, scale, scratch),
+        y_test=dataset.y_test if number else None)
+
+
+def like(file, source):
+    """Return (vectors float32 [n, d], names or None) of other samples, for networks trained on the vectors of a source."""
+    trained, found = read(source.features), read(file)
+    if found.x.shape[1] != trained.x.shape[1]:
+        raise DataError(f"{file}: has {found.x.shape[1]} columns, --features {source.features} {trained.x.shape[1]}: give "
+                        f"vectors of the same kind")
+    what = f"--features {source.features}"
+    mean, scale, _ = _moments(trained, what)
+    _moments(found, file)
+    return _standardised(found.x, np.arange(len(found.x)), mean, scale), found.file
+
+
+def standardised(x, what):
+    """Return feature vectors, float [n, d], standardised, as float32. what: how an error begins. Raises DataError."""
+    mean, scale, _ = _moments(FeatureFile(path=what, x=x), what)
+    return _standardised(x, np.arange(len(x)), mean, scale)
+
+
+def _rows(found, dataset, n, what):
+    """Return the row of each sample's vector, int [n]."""
+    numbers = dataset.rows if dataset.rows is not None else dataset.names
+    by_number = numbers is None or np.issubdtype(np.asarray(numbers).dtype, np.integer)
+    with_names = dataset.names is not None and not np.issubdtype(np.asarray(dataset.names).dtype, np.integer)
+    if found.file is not None and with_names:
+        return _by_name(found.file, dataset.names, what)
+    if found.file is not None:
+        raise DataError(f"{what}: has file names, but these samples have none: give an array without them, in their order")
+    if not by_number and dataset.left_out:
+        raise DataError(f"{what}: {utils.many(len(dataset.left_out), 'image')} of the folder are not used, so that the order "
+                        f"does not say whose vector a row is: save an .npz with x and files, the names in the folder")
+    total = dataset.rows_in_file or n
+    if len(found.x) != total and not (numbers is None and len(found.x) == total + len(dataset.x_test)):
+        raise DataError(f"{what}: has {len(found.x)} rows, the dataset {total} samples: give a row for each, in their order"
+                        + (", or an .npz with x and files" if with_names else ""))
+    return np.arange(n) if numbers is None or not by_number else np.asarray(numbers)
+
+
+def _by_name(files, names, what):
+    """Return the row of each name in files, int [n]; DataError for a missing or ambiguous one."""
+    ours = [str(name).replace("\\", "/") for name in files]
+    row_of = {}
+    for row, name in enumerate(ours):
+        row_of.setdefault(name, []).append(row)
+    twice = [name for name in dict.fromkeys(map(str, names)) if len(row_of.get(name, [])) > 1]
+    missing = [name for name in dict.fromkeys(map(str, names)) if name not in row_of]
+    if missing:
+        raise DataError(f"{what}: {utils.many(len(missing), 'sample')} of {len(names)} without a vector, first "
+                        f"{missing[0]!r}; the first name in files is {ours[0]!r}: give the names as in the dataset")
+    if twice:
+        raise DataError(f"{what}: {utils.many(len(twice), 'file')} with several rows, first {twice[0]!r}: give one for each")
+    return np.array([row_of[str(name)][0] for name in names])
+
+
+def _of_test(found, dataset, n):
+    """Return (array, rows) of the vectors of the test data, None if the file has none."""
+    number = len(dataset.x_test)
+    if found.x_test is not None and len(found.x_test) == number:
+        return found.x_test, np.arange(number)
+    if found.x_test is not None:
+        raise DataError(f"--features {found.path}: x_test has {len(found.x_test)} rows, the test data {number} samples: give "
+                        f"a row for each, in their order")
+    if dataset.test_names is not None and found.file is not None:
+        return found.x, _by_name(found.file, dataset.test_names, f"--features {found.path}: of the test data,")
+    if dataset.names is None and len(found.x) == n + number:
+        return found.x, n + np.arange(number)
+    return None
+
+
+def _moments(found, what):
+    """Return (mean, scale, which columns have a single value) of the columns of a FeatureFile; DataError for NaN."""
+    x, total, squares = found.x, 0.0, 0.0
+    low, high = np.full(x.shape[1], np.inf), np.full(x.shape[1], -np.inf)
+    shift = np.asarray(x[0], dtype=np.float64)
+    for start in range(0, len(x), CHUNK):
+        part = np.asarray(x[start:start + CHUNK], dtype=np.float64)
+        bad = np.flatnonzero(~np.isfinite(part).all(axis=1))
+        if len(bad):
+            raise DataError(f"{what}: row {start + bad[0]} has NaN or infinite values: compute it again, or remove its sample")
+        if np.abs(part).max() > 1e30:
+            raise DataError(f"{what}: has numbers as large as {np.abs(part).max():.3g}: use another unit")
+        low, high = np.minimum(low, part.min(axis=0)), np.maximum(high, part.max(axis=0))
+        total, squares = total + (part - shift).sum(axis=0), squares + ((part - shift) ** 2).sum(axis=0)
+    mean = total / len(x)
+    scale, constant = np.sqrt(np.maximum(squares / len(x) - mean ** 2, 0)), low == high
+    return mean + shift, np.where(constant | (scale == 0), 1.0, scale), constant
+
+
+def _standardised(x, rows, mean, scale, scratch=None):
+    """Return rows of x, standardised, float32 [number, d]."""
+    shape = (len(rows), x.shape[1])
+    large = scratch is not None and 4 * shape[0] * shape[1] > IN_MEMORY
+    out = data.in_a_file(shape, scratch, np.float32) if large else np.empty(shape, dtype=np.float32)
+    for start in range(0, len(rows), CHUNK):
+        chosen = rows[start:start + CHUNK]
+        out[start:start + CHUNK] = (np.asarray(x[chosen], dtype=np.float64) - mean) / scale
+    return out
