@@ -95,10 +95,17 @@ def _decided(source, dataset):
     lost = [f"{file} was written after earlier decisions that the lists before it do not contain, and these are not applied: "
             f"give all lists, the first one first, --decisions FIRST.csv SECOND.csv"
             for file in decisions.without_earlier(source.decisions)]
+    if listed_pictures:
+        moved, renamed = decisions.moved_pictures(source.decisions, dataset.rows, dataset.names, dataset.row_ids)
+        lost += [f"{source.path}: {utils.many(moved, 'decision')} found by the names of the pictures, which are in other rows "
+                 f"than when the list was written"] if moved else []
+        lost += [f"{source.path}: {utils.many(renamed, 'decision')} found by the ends of the names of the pictures, which "
+                 f"have changed since the list was written"] if renamed else []
     if dataset.row_ids is not None:
         moved = decisions.moved(source.decisions, dataset.rows if listed_pictures else dataset.names, dataset.row_ids)
         lost += [f"{source.path}: {utils.many(moved, 'decision')} found by the content of the rows, which have moved since "
                  f"the list was written"] if moved else []
+    if dataset.row_ids is not None or listed_pictures:
         lost += [f"{source.path} has changed since {file} was written, and decisions refer to rows by number: check "
                  f"that no row has moved"
                  for file in decisions.of_other_data(decisions.by_number(source.decisions), dataset.checksum)]
