@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from incv import data, utils
-from incv.custom_data import arrays, decisions, formats, group_names, image_list, table_file
+from incv.custom_data import arrays, decisions, formats, group_names, image_folder, image_list, json_files, table_file
 from incv.custom_data.source import Source
 from incv.data import DataError
 from incv.utils import listed
@@ -169,6 +169,7 @@ def kind_of(path, source):
         raise DataError(f"--dataset {path}: no such dataset{f', did you mean {like[0]}?' if like else ''}; give cifar10, "
                         f"cifar100, digits, or the path of an .npz, a folder of images, or a table (.csv, .jsonl, .parquet)")
     else:
+        json_files.refuse_export_of(path)  # before anything about options, which the list that it is converted to needs
         kind = ("npz" if path.suffix.lower() in (".npz", ".npy") else "list" if image_list.is_list(path, source) else
                 "table" if table_file.is_table(path) else None)
     if path.suffix.lower() in (".xlsx", ".xls"):
@@ -191,6 +192,8 @@ def kind_of(path, source):
                                         ("test_images", source.test_images, ("list",), "lists of pictures"),
                                         ("image_size", source.image_size, ("folder", "list"), "folders of images")):
         if kind not in owners and value is not None:
+            if kind == "folder":  # what its list needs comes first
+                image_folder.refuse_lists(path)
             raise DataError(f"--{option} is for {what}, and {path} is a {kind}: remove the option")
     if source.test_images is not None and source.test_list is None:
         raise DataError("--test_images is the folder of the pictures of --test_list: give --test_list FILE too")

@@ -16,7 +16,7 @@ import numpy as np
 
 from incv.custom_data import group_names, json_files
 from incv.data import DataError
-from incv.utils import first_line, listed, many
+from incv.utils import first_line, listed, many, python_command
 
 PARQUET = (".parquet", ".pq")
 ENDINGS = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", *PARQUET, ".feather", ".jsonl", ".ndjson", ".json")
@@ -114,8 +114,9 @@ def read_table(path, label=None, decimal=None, as_text=(), raw=()):
 
 def how_to_convert(path):
     """Return what to do with an Excel file, by a command that replaces no file."""
-    return (f"an Excel file; convert it: pip install openpyxl; python -c \"import pandas; pandas.read_excel({str(path)!r})"
-            f".to_csv({f'{path.stem}.csv'!r}, index=False, mode='x')\"")
+    command = python_command(f"import pandas; pandas.read_excel({str(path)!r}).to_csv({f'{path.stem}.csv'!r}, index=False, "
+                             f"mode='x')")
+    return f"an Excel file; convert it: pip install openpyxl; {command}"
 
 
 def separator_like(target, path, label):

@@ -2,8 +2,10 @@
 import gzip
 import io
 import json
+import shlex
 import unicodedata
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -60,6 +62,12 @@ def test_excel_is_refused_with_what_converts_it(tmp_path):
     for name in ("book.xlsx", "renamed.csv"):
         (tmp_path / name).write_bytes(b"PK\x03\x04" + bytes(100))
         refused(["Excel", "read_excel", "to_csv"], tmp_path / name, "kind")
+
+
+def test_the_command_that_converts_excel_is_one_for_a_shell():
+    for name in ("book.xlsx", "Ann's book.xlsx", "$a `b`.xlsx"):
+        *_, flag, script = shlex.split(table_file.how_to_convert(Path("in", name)))
+        assert flag == "-c" and f"read_excel({f'in/{name}'!r})" in script and compile(script, "", "exec")
 
 
 NUMBERS = [f"{i * 37 % 101}.5" for i in J]
