@@ -56,7 +56,7 @@ def copies(x):
             rows = pd.util.hash_pandas_object(x, index=False).to_numpy()
         except TypeError:  # a value that has no hash
             for place, name in enumerate(x.columns):
-                odd = next((value for value in x.iloc[:, place] if type(value).__hash__ is None), None)
+                odd = next((value for value in x.iloc[:, place] if not _has_hash(value)), None)
                 if odd is not None:
                     raise data.DataError(f"x: column {name!r} contains values such as a {type(odd).__name__}, not single ones:"
                                          f" split it into columns, or leave it out") from None
@@ -72,6 +72,14 @@ def copies(x):
     frequent = np.bincount(groups, minlength=1)[groups] > MOST_COPIES
     groups[frequent] = len(numbers) + np.arange(frequent.sum())
     return groups
+
+
+def _has_hash(value):
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
 
 
 def _digest(content):

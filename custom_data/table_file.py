@@ -258,12 +258,13 @@ def _without_comments(text, label, lines_above, path, notes):
         return text, lines_above
     lines = re.sub(r"(\n[ \t\r,;|]*)+$", "", top[0]).split("\n")
     below = text[top.end():].partition("\n")[0]
-    if label is not None and _has_field(below, label):
-        header = len(lines)
+    of_label = [] if label is None else [place for place, line in enumerate(lines[:200]) if _has_field(line, label)]
+    in_below = label is not None and _has_field(below, label)
+    if bool(of_label) != in_below:
+        header = of_label[0] if of_label else len(lines)
     else:
-        of_label = [] if label is None else [place for place, line in enumerate(lines[:200]) if _has_field(line, label)]
         alike = (place for place in range(len(lines)) if _is_header(lines[place:place + 50], below))
-        header = of_label[0] if of_label else next(alike, len(lines) - (not below))
+        header = next(alike, len(lines) - (not below))
     if header:
         notes.append(f"{path}: {many(header, 'line')} at the top, from {lines[0].strip()[:40]!r} on, not used: comments")
     rest = "".join(f"{line}\n" for line in lines[header:]) + text[top.end():]

@@ -305,6 +305,12 @@ def test_rows_that_begin_with_a_hash_are_rows(tmp_path, ids, top, label):
     assert sum("comments" in note for note in notes) == bool(top)
 
 
+def test_a_header_that_begins_with_a_hash_and_has_numbers_is_kept(tmp_path):
+    (tmp_path / "t.csv").write_text("#label,0,1\na,0,1\nb,1,0\n")
+    for label in ("0", "#label", None):
+        assert table_file.read_table(tmp_path / "t.csv", label)[0].columns.tolist() == ["#label", "0", "1"]
+
+
 def test_a_comment_among_the_rows_is_named(tmp_path):
     (tmp_path / "t.csv").write_text("# top\nlength,width,kind\n1,2,a\n# from here on by night\n3,4,b\n")
     with pytest.raises(data.DataError, match="line 4 has 1 field, the header 3: remove this comment"):

@@ -529,6 +529,7 @@ class Batches:
     (np.zeros((4, 2)), np.array(3), "labels is an array of a single value, 3: give"),
     (np.array(3), [0, 1], "x is an array of a single value: give an array"),
     (pd.DataFrame({"v": range(4), "w": [[1], [2], [3], [4]]}), [0, 1, 0, 1], "x: column 'w' contains values such as a list"),
+    (pd.DataFrame({"v": range(4), "w": [(1, [2])] * 4}), [0, 1, 0, 1], "x: column 'w' contains values such as a tuple"),
     (np.zeros((4, 2)), "kind", "labels is 'kind': give"), (np.zeros((4, 2)), {"a": 1}, "labels is a dict: give"),
     (np.zeros((4, 2)), iter([0, 1]), "labels is a list_iterator: give")])
 def test_what_is_no_array_is_refused_in_one_line(x, labels, message):
