@@ -8,6 +8,8 @@
     from incv import NoisyLabelClassifier
     classifier = NoisyLabelClassifier(LogisticRegression()).fit(x, labels)      # trained without the label issues
 """
+import itertools
+import re
 import warnings
 from typing import Any
 
@@ -32,7 +34,7 @@ from sklearn.utils.validation import (
 from incv import INCV, data, noise, utils
 from incv.checking import grouping, issue_table, last_pass, verdict
 from incv.custom_data import coded, feature_file, group_names, leaks, repeats
-from incv.custom_data.labels import checkable, classes_of
+from incv.custom_data.labels import as_array, checkable, classes_of
 from incv.runner import console
 from incv.runner.settings import Settings
 
@@ -123,8 +125,7 @@ def find_label_issues(x: Any, labels: ArrayLike, model: Any = None, *, noise_pat
     n = len(labels) if x is None else x.shape[0] if hasattr(x, "shape") else len(x)
     if n != len(labels):
         raise data.DataError(f"x has {n} samples and labels {len(labels)}")
-    for name, value in (("labels", labels), ("groups", groups), ("features", features), ("pred_probs", pred_probs)):
-        _check_order(x, value, name)
+    _check_order(x=x, labels=labels, groups=groups, features=features, pred_probs=pred_probs)
     keep, kept, notes = checkable(labels, "labels")
     for note in notes:
         warnings.warn(note, stacklevel=2)
@@ -257,18 +258,24 @@ def _judged(status, given, class_names, keep, p, first, groups=None, again=None,
     return table
 
 
-def _check_order(x, value, name):
-    """Raise DataError if two pandas objects have the same index in different orders. name: of the second."""
-    if hasattr(x, "iloc") and hasattr(value, "iloc") and not x.index.equals(value.index) and x.index.is_unique and (
-            len(x) == len(value) and value.index.is_unique and x.index.isin(value.index).all()):
-        raise data.DataError(f"{name} has the index of x in another order, and rows are matched by position: give "
-                             f"{name}.loc[x.index], or {name}.to_numpy() if the rows are in the order of x")
+def _check_order(**given):
+    """Raise DataError if two pandas objects have the same index in different orders. given: {name: anything}."""
+    of_pandas = [(name, value.index) for name, value in given.items() if hasattr(value, "iloc")]
+    for (first, index), (name, other) in itertools.combinations(of_pandas, 2):
+        if len(index) == len(other) and index.is_unique and other.is_unique and not index.equals(other) and (
+                index.isin(other).all()):
+            raise data.DataError(f"{name} has the index of {first} in another order, and rows are matched by position: give "
+                                 f"{name}.loc[{first}.index], or {name}.to_numpy() if the rows are in the order of {first}")
 
 
 def _of_classes(pred_probs, class_names):
     """Return probabilities as an array; the columns of a DataFrame are sorted by class if the classes are their names."""
+    if hasattr(pred_probs, "column_names"):  # of pyarrow
+        pred_probs = pred_probs.to_pandas()
     if hasattr(pred_probs, "columns"):
         columns, names = list(map(str, pred_probs.columns)), list(map(str, class_names))
+        if class_names.dtype.kind == "i":  # as pandas names columns after labels beside missing ones
+            columns = [re.sub(r"^(-?\d+)\.0+$", r"\1", name) for name in columns]
         if sorted(columns) == sorted(names):
             return pred_probs.to_numpy()[:, [columns.index(name) for name in names]]
     return np.asarray(pred_probs)
@@ -278,8 +285,10 @@ def _samples(x):
     """Return x, of polars or pyarrow as a DataFrame of pandas; DataError unless it has a row per sample."""
     if hasattr(x, "to_pandas") and not hasattr(x, "iloc"):
         return x.to_pandas()
-    if not isinstance(x, (list, tuple)) and not hasattr(x, "shape") and not hasattr(x, "__array__"):
-        raise data.DataError(f"x is a {type(x).__name__}: give an array or a DataFrame with a row per sample")
+    if np.ndim(x) == 0 if isinstance(x, np.ndarray) else not isinstance(x, (list, tuple)) and not hasattr(x, "shape") and (
+            not hasattr(x, "__array__")):
+        what = "an array of a single value" if isinstance(x, np.ndarray) else f"a {type(x).__name__}"
+        raise data.DataError(f"x is {what}: give an array or a DataFrame with a row per sample")
     return x
 
 
@@ -297,7 +306,15 @@ def _labels(labels):
     if labels is None or isinstance(labels, (str, bytes, dict, set)) or not hasattr(labels, "__len__"):
         what = repr(labels) if labels is None or isinstance(labels, str) else f"a {type(labels).__name__}"
         raise data.DataError(f"labels is {what}: give one label per sample, such as a column of a DataFrame")
+    if isinstance(labels, np.ndarray) and labels.ndim == 0:
+        raise data.DataError(f"labels is an array of a single value, {labels}: give one label per sample")
     return labels
+
+
+def _refuse_missing(y):
+    """Raise ValueError for labels of which one is missing, as scikit-learn does for numbers. y: as `fit` takes it, or None."""
+    if y is not None and (np.ma.is_masked(y) or (values := as_array(y)).dtype == object and np.any(pd.isna(values))):
+        raise ValueError("Input y contains NaN: remove the samples without a label (find_label_issues takes them)")
 
 
 def _checked_probabilities(p, n, num_classes):
@@ -493,7 +510,8 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):
     def fit(self, X, y, groups=None):
         """Find the label issues of y and train on the other samples; return self. groups: as for `find_label_issues`."""
         X = X if X is None else _samples(X)
-        _check_order(X, y, "y")
+        _check_order(X=X, y=y, groups=groups)
+        _refuse_missing(y)
         X, y = validate_data(self, X, y, **self._how_to_check(X))
         if hasattr(X, "iloc"):  # columns of any kind, which only the estimator can judge
             y = column_or_1d(y, warn=True)
@@ -509,7 +527,8 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):
         if len(self.classes_) < 2:
             raise ValueError(f"y has 1 class, {self.classes_.tolist()[0]!r}; at least two are needed")
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # about samples that are not checked: label_issues_ lists them
+            # Samples that are not checked are in label_issues_; other warnings, such as of groups, are for the user.
+            warnings.filterwarnings("ignore", "labels: .*because a single sample cannot be checked", UserWarning)
             self.label_issues_ = find_label_issues(X, y, estimator, noise_pattern=self.noise_pattern, seed=seed, groups=groups,
                                                    iterations=self.iterations, permutations=0)
         self.verdict_, keep = self.label_issues_.attrs["verdict"], np.ones(len(y), dtype=bool)

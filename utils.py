@@ -5,6 +5,7 @@ Keras is imported when a backend is started, never before: a command that only p
 import contextlib
 import importlib.util
 import os
+import shlex
 import subprocess
 import sys
 import warnings
@@ -38,6 +39,12 @@ def listed(names, most=12):
 
 
 # --- random draws -----------------------------------------------------------------------------------------------------
+
+def python_command(script):
+    """Return the line for a POSIX shell that runs a script of Python, in the quotes that are easiest to read."""
+    quoted = shlex.quote(script) if set(script) & set('"$`!\\') else f'"{script}"'
+    return f"python -c {quoted}"
+
 
 def rng(seed, *stage):
     """Return the random generator of one stage of one run, a function of these arguments only.

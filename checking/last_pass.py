@@ -9,7 +9,7 @@ import hashlib
 
 import numpy as np
 
-from incv import utils
+from incv import data, utils
 
 PASSES = 2  # how many are averaged
 MOST_COPIES = 10  # rows that are more frequent are not treated as copies: features with few values repeat by chance
@@ -51,7 +51,16 @@ def copies(x):
     if hasattr(x, "iloc"):
         import pandas as pd
 
-        rows = pd.util.hash_pandas_object(x if hasattr(x, "columns") else x.to_frame(), index=False).to_numpy()
+        x = x if hasattr(x, "columns") else x.to_frame()
+        try:
+            rows = pd.util.hash_pandas_object(x, index=False).to_numpy()
+        except TypeError:  # a value that has no hash
+            for place, name in enumerate(x.columns):
+                odd = next((value for value in x.iloc[:, place] if not _has_hash(value)), None)
+                if odd is not None:
+                    raise data.DataError(f"x: column {name!r} contains values such as a {type(odd).__name__}, not single ones:"
+                                         f" split it into columns, or leave it out") from None
+            raise
     elif hasattr(x, "tocsr"):
         x = x.tocsr()
         bounds = [slice(*x.indptr[number:number + 2]) for number in range(x.shape[0])]
@@ -63,6 +72,14 @@ def copies(x):
     frequent = np.bincount(groups, minlength=1)[groups] > MOST_COPIES
     groups[frequent] = len(numbers) + np.arange(frequent.sum())
     return groups
+
+
+def _has_hash(value):
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
 
 
 def _digest(content):

@@ -63,7 +63,7 @@ def kind_of_column(column, name, path, decimal=None):
         order = dates.order_of(text)
         if order is not None:
             told = []
-            if text.str.contains(r"^\d{1,2}[./-]\d{1,2}[./-]\d{2}(?!\d)", regex=True).any():
+            if dates.have_short_years(text):
                 told.append("years of two digits are read as 1969 to 2068")
             lost = dates.parsed(text, order == "day before month").isna().sum()
             told += [f"{many(lost, 'cell')} as missing"] if lost else []

@@ -11,9 +11,16 @@ import numpy as np
 from incv.data import DataError
 from incv.utils import many
 
-# A year of two digits: 1/2/76, 3 Jan 76, 3-Jan-76, Jan 3, 76, Jan 76 (but not Jan 24, which may be a day).
-YEAR = re.compile(r"^(\d{1,2}[./-]\d{1,2}[./-]|\d{1,2}\.?[\s-]+[A-Za-z]{3,}\.?,?[\s-]+|[A-Za-z]{3,}\.?\s+\d{1,2},\s*|"
+# A year of two digits: 1/2/76, 3 Jan 76, 3-Jan-76, Jan 3, 76, Jan 3 76, Jan 76 (but not Jan 24, which may be a day).
+YEAR = re.compile(r"^(\d{1,2}[./-]\d{1,2}[./-]|\d{1,2}\.?[\s-]+[A-Za-z]{3,}\.?,?[\s-]+|[A-Za-z]{3,}\.?\s+\d{1,2}(?:,\s*|\s+)|"
                   r"[A-Za-z]{3,}\.?\s+(?=3[2-9]|[4-9]))(\d{2})(?=\.?(?:[\s,T]|$))")
+
+MONTHS = "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"
+
+
+def have_short_years(text):
+    """Return whether some dates, a Series of strings, have a year of two digits."""
+    return bool(text.map(lambda date: YEAR.match(date) is not None).any())
 
 
 def _with_century(found):
@@ -34,7 +41,7 @@ def order_of(text):
             return "day before month" if first.max() > 12 or second.max() <= 12 and dots else "month before day"
         return None
     looks = text.str.match(r"^\d{4}[-/.]\d{1,2}([-/.]\d{1,2})?([T ]|$)") | text.str.match(
-        r"^(\d{1,2}\.? )?(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.? \d", case=False)
+        rf"^(\d{{1,2}}\.? )?({MONTHS})[a-z]*\.?,? \d|\d{{1,2}}-({MONTHS})[a-z]*\.?-(\d{{4}}|\d{{2}})(?!\d)", case=False)
     if looks.mean() < 0.95:
         return None
     with warnings.catch_warnings():

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from incv import data, utils
-from incv.custom_data import group_names, row_ids, table_file
+from incv.custom_data import foreign_paths, group_names, row_ids, table_file
 
 KEEP, DROP = "keep", "drop"
 TEXT = ("sample", "given", "suggested", "status", "group")  # columns
@@ -97,7 +97,11 @@ def checksum(files):
     found = read(files)
     if any(decision.of == "group" for decision in found):  # their order matters
         return hashlib.sha256(json.dumps([decision[:4] for decision in found]).encode()).hexdigest()
-    by_sample = {decision.row_id or decision.name: (decision.given, decision.decision) for decision in found}
+    pictures = {}  # {row: its pictures}: a row of several lists may have held several
+    for decision in found:
+        pictures.setdefault(decision.name, set()).add(decision.sample)
+    by_sample = {decision.row_id or decision.name + (f" {decision.sample}" if len(pictures[decision.name]) > 1 else ""): (
+        decision.given, decision.decision) for decision in found}
     return hashlib.sha256(json.dumps(sorted(by_sample.items())).encode()).hexdigest()
 
 
@@ -136,9 +140,17 @@ def moved(files, names, ids):
                for decision in read(files))
 
 
+def moved_pictures(files, names, samples, ids=None):
+    """Return how many decisions are about pictures that are now in another row, and how many of pictures that have another
+    name. files, names, samples, ids: as for `decide`."""
+    found = _Pictures(read(files), names, samples, ids)
+    return found.moved, sum(each.sample in found.renamed for each in found.by_name)
+
+
 def by_number(files):
     """Return the lists that name rows by number only: they are of an earlier version, or a person has written them."""
-    return [file for file in files if any(decision.of != "group" and not decision.row_id for decision in read([file]))]
+    return [file for file in files if any(decision.of != "group" and not decision.row_id and not decision.sample
+                                          for decision in read([file]))]
 
 
 def decide(files, names, given, class_names, of_groups=None, samples=None, ids=None):
@@ -154,7 +166,8 @@ def decide(files, names, given, class_names, of_groups=None, samples=None, ids=N
     of_groups : array [n], optional
         The group of each sample: a decision about a group applies to each of its samples.
     samples : array [n], optional
-        If `names` are rows of a list of pictures, the picture names, to detect decisions about a row that now holds another.
+        If `names` are rows of a list of pictures, the picture names: a decision is about the picture of its name, wherever it
+        is, or whose name ends alike (`foreign_paths.renamed`).
     ids : array [n], optional
         The ids of the rows (row_ids.py): a decision that has one is about the row of this id, wherever it is.
 
@@ -180,7 +193,8 @@ def decide(files, names, given, class_names, of_groups=None, samples=None, ids=N
     def labels_at(position):
         return [class_names[first[position]], class_names[given[position]]]
 
-    first, given, pictures = np.array(given), np.array(given), set(map(str, () if samples is None else samples))
+    first, given = np.array(given), np.array(given)
+    pictures = None if samples is None else _Pictures(found, names, samples, ids, of_groups)
     used, trusted = np.ones(len(given), dtype=bool), np.zeros(len(given), dtype=bool)
     rows, decided, lost = row_ids.Rows(() if ids is None or not found else ids), {}, {"missing": [], "ambiguous": []}
     for of, name, label, decision, sample, row_id in found:
@@ -190,15 +204,23 @@ def decide(files, names, given, class_names, of_groups=None, samples=None, ids=N
                                  f"give the list as INCV wrote it, with your decisions")
         if of == "group" and of_groups is None:
             raise data.DataError(f"{where}: the dataset has no groups: give the --group of the run that wrote this list")
-        by_id = row_id != "" and ids is not None
-        if by_id:
-            position = rows.find(row_id, lambda each, label=label: _as_known(label, labels_at(each)) in labels_at(each),
-                                 lambda each, row_id=row_id: decided.get(each, (row_id,))[0] == row_id)
-            if position not in lost and decided.setdefault(position, (row_id, decision))[0] != row_id and (
+        by_id, by_name = row_id != "" and ids is not None, pictures is not None and of == "row" and sample != ""
+        if by_id or by_name:
+            key = row_id if by_id else (name, sample)
+
+            def fits(each, label=label):
+                return _as_known(label, labels_at(each)) in labels_at(each)
+
+            def free(each, key=key):
+                return decided.get(each, (key,))[0] == key
+
+            position = rows.find(row_id, fits, free) if by_id else pictures.find(name, sample, where, fits, free)
+            alone = not by_id and pictures.is_alone(sample)
+            if position not in lost and not alone and decided.setdefault(position, (key, decision))[0] != key and (
                     decided[position][1] != decision):
                 position = "ambiguous"
             if position in lost:
-                lost[position].append(name)
+                lost[position].append(name if by_id else sample)
                 continue
             positions = np.array([position])
         else:
@@ -206,9 +228,6 @@ def decide(files, names, given, class_names, of_groups=None, samples=None, ids=N
             if name not in members[of]:
                 raise data.DataError(f"{where} is not in the dataset: remove its decision")
             positions = np.array(members[of][name])
-        there = str(samples[positions[0]]) if of == "row" and not by_id and samples is not None else sample
-        if sample in pictures and sample != there:  # a spreadsheet writes 0003 as 3
-            raise data.DataError(f"{where} was {sample!r} in the list, and is {there!r} now: remove its decision")
         now = [group_names.labels_of(class_names[labels[positions]]) for labels in (first, given)]
         now += [group_names.labels_of(class_names[given[positions[used[positions]]]])] if used[positions].any() else []
         if label not in now and label.casefold() in ("true", "false"):  # as a spreadsheet writes True and False
@@ -238,6 +257,67 @@ def decide(files, names, given, class_names, of_groups=None, samples=None, ids=N
         raise data.DataError(f"--decisions: {utils.many(int(used.sum()), 'sample')} of {len(np.unique(given[used]))} classes "
                              f"are left: at least two classes are needed")
     return given, used, trusted
+
+
+class _Pictures:
+    """The rows of a list of pictures by the names of their pictures, as decisions have them.
+
+    found: list of Decision; names, samples, ids, of_groups: as for `decide`. by_name: the decisions whose picture is in the
+    list; now: {name in a decision: name in the list}, of which renamed are found by their ends; moved: how many of by_name are
+    about a picture that is in another row now.
+    """
+
+    def __init__(self, found, names, samples, ids=None, of_groups=None):
+        self.of_groups, self.at, self.places = of_groups, {str(name): place for place, name in enumerate(names)}, {}
+        self.samples = [str(each).strip() for each in samples]
+        for place, name in enumerate(self.samples):
+            self.places.setdefault(name, []).append(place)
+        asked = [decision for decision in found if decision.of == "row" and decision.sample and (
+            ids is None or not decision.row_id)]
+        self.now = {each.sample: each.sample for each in asked if each.sample in self.places}
+        others = list(dict.fromkeys(each.sample for each in asked if each.sample not in self.now))
+        numbers = {}
+        for name in filter(str.isdecimal, self.places if others else ()):  # a spreadsheet writes 0003 as 3
+            numbers.setdefault(int(name), []).append(name)
+        alike = {name: numbers.get(int(whole[1]), []) for name in others
+                 if (whole := re.fullmatch(r"([0-9]+)(?:\.0+)?", name))}
+        as_numbers = {name: found[0] for name, found in alike.items() if len(found) == 1}
+        others = [name for name in others if name not in as_numbers]
+        self.renamed = foreign_paths.renamed(others, self.places, bool(self.now)) if others else {}
+        self.now |= as_numbers | self.renamed
+        self.by_name = [each for each in asked if each.sample in self.now]
+        self.moved = sum(self._there(each.name) not in self.places[self.now[each.sample]] for each in self.by_name)
+
+    def _there(self, row):
+        return self.at.get(_as_known(row, self.at))
+
+    def is_alone(self, sample):
+        """Return whether a single row has this picture."""
+        return len(self.places[self.now[sample]]) == 1
+
+    def find(self, row, sample, where, fits, free):
+        """Return the position of a picture, or "ambiguous"; DataError if it is not in the list. fits, free: as for row_ids.
+
+        Rows with the same picture, label and group are told apart by their order only: it does not matter which one is found.
+        """
+        there = self._there(row)
+        held = None if there is None else self.samples[there]
+        if sample not in self.now:
+            holds = "" if held is None else f", and is {held!r} now"
+            raise data.DataError(f"{where} was {sample!r} in the list{holds}: {sample!r} is not in the dataset: remove its "
+                                 f"decision")
+        alike = self.places[self.now[sample]]
+        if there not in alike and sample.isdecimal() and held is not None and re.fullmatch(f"0*{sample}", held):
+            raise data.DataError(f"{where} was {sample!r} in the list, and is {held!r} or {self.now[sample]!r}: remove its "
+                                 f"decision")
+        if len(alike) == 1:
+            return alike[0]
+        fitting = [each for each in alike if fits(each)]
+        if not fitting:
+            return there if there in alike else "ambiguous"
+        if self.moved and self.of_groups is not None and len({str(self.of_groups[each]) for each in fitting}) > 1:
+            return "ambiguous"
+        return there if there in fitting and free(there) else next(filter(free, fitting), fitting[0])
 
 
 def _as_known(text, known):

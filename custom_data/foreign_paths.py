@@ -1,4 +1,5 @@
 """Names of pictures as another machine or a web server has them: which end of them is a path below a folder here."""
+import os
 import re
 from collections import Counter
 from urllib.parse import unquote
@@ -74,6 +75,48 @@ def _lost(name, find_file):
         if end and not end.startswith("/") and ".." not in end.split("/") and find_file(end) is not None:
             return name[:start]
     return None
+
+
+def renamed(names, known, some_known=False):
+    """Return {name: name in a list} of pictures that another version of the list names, by the longest end that both have.
+
+    Only where all names have lost the same beginning, and all of the list have got the same one: a picture that is not in the
+    list any more is not another one of its name in another folder.
+
+    Parameters
+    ----------
+    names : list of str
+        That are not in the list, each once.
+    known : iterable of str
+        The names in the list, each once.
+    some_known : bool
+        Whether other names are in the list as they are: a folder that names lack is not a new beginning of all names then.
+    """
+    parts_of, by_last = {name: _parts(name) for name in known}, {}
+    for name, parts in parts_of.items():
+        by_last.setdefault(parts[-1], []).append(name)
+    asked = {name: _parts(name) for name in names}
+    common = [os.path.commonprefix([parts[:-1] for parts in each.values()]) for each in (asked, parts_of)]
+    found = {}
+    for name, mine in asked.items():
+        ends = {other: len(os.path.commonprefix([mine[::-1], parts_of[other][::-1]])) for other in by_last.get(mine[-1], ())}
+        longest = [other for other, length in ends.items() if length == max(ends.values())]
+        if len(longest) != 1:
+            continue
+        theirs = parts_of[longest[0]]
+        beginnings = [parts[:len(parts) - ends[longest[0]]] for parts in (mine, theirs)]
+        absolute = [is_absolute("/".join(parts)) for parts in (mine, theirs)]
+        alike = all(beginning == shared[:len(beginning)] for beginning, shared in zip(beginnings, common, strict=True))
+        anew = not all(beginnings) or all(absolute)  # not one folder here instead of another
+        if not any(beginnings) or alike and anew and (any(absolute) or not some_known):
+            found[name] = longest[0]
+    return found
+
+
+def _parts(name):
+    """Return the parts of a path, a list: of an absolute one the first is "" or a drive."""
+    parts = plain(name).split("/")
+    return [part for place, part in enumerate(parts) if part != "." and (part or not place)] or [""]
 
 
 def is_absolute(name):

@@ -22,9 +22,7 @@ def scan(path, image_size=None):
     """
     folder = Path(path)
     entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    classes = [entry.name for entry in entries if entry.is_dir() and not _is_system(entry.name)]
-    results = [name for name in classes if _are_results(folder / name)]
-    classes = [name for name in classes if name not in results]
+    classes, results = _subfolders(folder, entries)
     _refuse_lists(folder, classes)
     splits = [name for name in classes if re.sub(r"[-_ ]?(set|data|images)$", "", name.casefold()) in SPLITS]
     below = {name: {each.name for each in os.scandir(folder / name) if each.is_dir()} for name in classes}
@@ -58,6 +56,18 @@ def scan(path, image_size=None):
         raise DataError(f"{folder}: has no subfolder of images; each class needs one")
     stamps = tuple((file, (found := (folder / file).stat()).st_size, found.st_mtime_ns) for file in files)
     return _scan(folder, stamps, tuple(labels), image_size, tuple(left_out.items()))
+
+
+def refuse_lists(path):
+    """Raise the DataError of `scan` for a folder with a list or an export of an annotation tool instead of classes."""
+    _refuse_lists(Path(path), _subfolders(Path(path), sorted(os.scandir(path), key=lambda entry: entry.name))[0])
+
+
+def _subfolders(folder, entries):
+    """Return (the names of the subfolders that may be classes, those with results of INCV)."""
+    names = [entry.name for entry in entries if entry.is_dir() and not _is_system(entry.name)]
+    results = [name for name in names if _are_results(folder / name)]
+    return [name for name in names if name not in results], results
 
 
 def _refuse_lists(folder, classes):

@@ -9,6 +9,7 @@ import functools
 import hashlib
 import os
 import re
+import shlex
 import unicodedata
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from incv.custom_data import (
     table_file,
 )
 from incv.data import DataError
-from incv.utils import listed, many
+from incv.utils import listed, many, python_command
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -137,8 +138,9 @@ class ImageList:
         table, notes = self._table_and_notes
         group, pattern = group_names.parted(self.group, table, pictures=True)
         in_text = path.suffix.lower() == ".txt" and label is None
+        if not in_text:
+            _refuse_one_hot(path, table, column, label, [name for name in self.not_pictures if name != label])
         if label is None and not in_text:
-            _refuse_one_hot(path, table.drop(columns=[column, *self.not_pictures], errors="ignore"), column)
             raise DataError(f"--dataset {path}: which column contains the labels? give --label COLUMN, one of "
                             f"{listed([repr(name) for name in table if name != column], 30)}")
         by_name = pattern is not None and group not in table  # --group name:PATTERN
@@ -502,24 +504,34 @@ def _files(path, names, images):
     return [by_ends.get(name, found[name]) for name in names], told
 
 
-def _refuse_one_hot(path, table, column):
-    """Raise DataError if the columns of a list, of text, beside that of pictures are a class each, with 1 in its rows."""
+def _refuse_one_hot(path, table, column, label, others):
+    """Raise DataError if the columns of a list, of text, beside that of pictures are a class each, with 1 in its rows.
+
+    column: of the pictures; label: as given, the name of a column or not, or None; others: columns that are no classes.
+    """
+    others = [name for name in others if name in table]
+    table = table.drop(columns=[column, *others], errors="ignore")
     written = {"true": "1", "false": "0", "1.0": "1", "0.0": "0"}
     cells = table.apply(lambda each: each.str.strip().str.casefold().replace(written))
     if len(table.columns) < 2 or not cells.isin(["0", "1"]).all(axis=None):
         return
-    of_row = (cells == "1").sum(axis=1)
+    of_row, one_class = (cells == "1").sum(axis=1), label in table
     names = listed([repr(name) for name in table], 6)
     if (of_row != 1).any():
+        if one_class:  # which may be a label of 0 and 1 beside others
+            return
         raise DataError(f"{path}: the columns {names} have several 1, or none, in {(of_row != 1).sum()} of {len(table)} rows: "
                         f"write one column with one class per picture, and give it as --label")
+    against = f", or --drop the others to tell {label!r} from all other classes" if one_class else ""
     one = f"{path}: each of the columns {names} is 1 for one class: write them as one"
     if path.suffix.lower() not in (".csv", ".tsv"):
-        raise DataError(f"{one}, of the names of the classes, and give it as --label")
+        raise DataError(f"{one}, of the names of the classes, and give it as --label{against}")
     separator, target = table_file.separator_like(path, path, column), f"{path.stem.strip('_')}_list.csv"
-    raise DataError(f"{one}: python -c \"import pandas; t = pandas.read_csv({str(path)!r}, sep={separator!r}, "
-                    f"index_col={column!r}, skipinitialspace=True); (t == 1).idxmax(axis=1).rename('label').to_csv("
-                    f"'{target}')\", and give --dataset {target} --label label --images {_base(path)}")
+    without = f".drop(columns={others!r})" if others else ""
+    command = python_command(f"import pandas; t = pandas.read_csv({str(path)!r}, sep={separator!r}, index_col={column!r}, "
+                             f"skipinitialspace=True){without}; (t == 1).idxmax(axis=1).rename('label').to_csv({target!r})")
+    raise DataError(f"{one}: {command}, and give --dataset {shlex.quote(target)} --label label --images "
+                    f"{shlex.quote(str(_base(path)))}{against}")
 
 
 def _scan(path, wanted, column, named, image_size, digests):

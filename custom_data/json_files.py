@@ -1,12 +1,14 @@
 """The rows of .json and .jsonl files; exports of annotation tools, which are no rows, are refused with what to do."""
+import functools
 import json
+import os
+import shlex
 from pathlib import Path
 
 from incv.data import DataError
-from incv.utils import first_line
+from incv.utils import first_line, python_command
 
 LINES = (".jsonl", ".ndjson")
-CONVERT = 'python -c "import json, pandas; d = json.load(open({!r})); '
 
 
 def is_json(path):
@@ -94,6 +96,18 @@ def _of_columns(content):
     return [dict(zip(content, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
+def refuse_export_of(path):
+    """Raise DataError if a file is a .json that an annotation tool exports; read once while it does not change."""
+    if is_json(path) and not are_lines(path):
+        found = os.stat(path)
+        _refuse_once(str(path), found.st_size, found.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=4)
+def _refuse_once(path, *_):
+    refuse_export(path)
+
+
 def refuse_export(path, content=None):
     """Raise DataError if a .json is what an annotation tool exports, with what to do. content: of the file, if it was read."""
     if content is None:
@@ -102,17 +116,32 @@ def refuse_export(path, content=None):
         except (OSError, ValueError, RecursionError):
             return
     target = f"{Path(path).stem}.csv"
-    then = f", and give --dataset {target} --label label --images DIR"
-    if isinstance(content, dict) and {"images", "annotations", "categories"} <= set(content):
-        command = (CONVERT.format(str(path)) + "c = {k['id']: k['name'] for k in d['categories']}; f = {i['id']: "
-                   "i['file_name'] for i in d['images']}; pandas.DataFrame([(f[a['image_id']], c[a['category_id']]) for a in "
-                   f"d['annotations']], columns=['file', 'label']).to_csv('{target}', index=False)\"")
+    start, end = f"import json, pandas; d = json.load(open({str(path)!r})); ", f".to_csv({target!r}, index=False)"
+    then = f", and give --dataset {shlex.quote(target)} --label label --images DIR"
+    if isinstance(content, dict) and _is_coco(content):
+        lacks = [name for name in ("annotations", "categories") if not content.get(name)] or [
+            "the category_id of annotations" for each in content["annotations"][:1] if "category_id" not in each]
+        if lacks:
+            raise DataError(f"{path}: images of COCO without {' and '.join(lacks)}, which say the class of each picture: "
+                            f"export it with them, or give the file of annotations that has them")
+        command = python_command(
+            f"{start}c = {{k['id']: k['name'] for k in d['categories']}}; "
+            f"f = {{i['id']: i['file_name'] for i in d['images']}}; pandas.DataFrame([(f[a['image_id']], c[a['category_id']]) "
+            f"for a in d['annotations']], columns=['file', 'label']){end}")
         raise DataError(f"{path}: annotations of COCO; write them as a list: {command}{then}")
     if isinstance(content, dict) and isinstance(content.get("labels"), dict) and isinstance(content.get("classes"), list):
-        command = (CONVERT.format(str(path)) + "pandas.DataFrame([(k, d['classes'][v] if isinstance(v, int) else v) for k, v "
-                   f"in d['labels'].items()], columns=['file', 'label']).to_csv('{target}', index=False)\"")
+        command = python_command(
+            f"{start}pandas.DataFrame([(k, d['classes'][v] if isinstance(v, int) else v) for k, v in d['labels'].items()], "
+            f"columns=['file', 'label']){end}")
         raise DataError(f"{path}: labels of FiftyOne; write them as a list: {command}{then}")
     first = content[0] if isinstance(content, list) and content else None
     if isinstance(first, dict) and isinstance(first.get("data"), dict) and "annotations" in first:
         raise DataError(f"{path}: annotations of Label Studio; export them as CSV or JSON-MIN, and give that file with "
                         f"--label and --images")
+
+
+def _is_coco(content):
+    """Return whether a JSON object is what COCO has: pictures with the names of their files, annotations and categories."""
+    images = content.get("images")
+    of_pictures = isinstance(images, list) and images and isinstance(images[0], dict) and "file_name" in images[0]
+    return {"images", "annotations", "categories"} <= set(content) or bool(of_pictures)

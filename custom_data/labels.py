@@ -130,7 +130,7 @@ def checkable(values, what):
         The kept labels, without white space around strings.
     warnings : list of str
     """
-    values, mask, warnings = np.asarray(values), np.ma.getmask(values), []
+    values, mask, warnings = as_array(values), np.ma.getmask(values), []
     values = values if mask is np.ma.nomask else np.where(mask, None, values.astype(object))
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
@@ -173,6 +173,15 @@ def checkable(values, what):
         warnings.append(f"{what}: {len(few)} of {len(names)} classes have fewer than {FEW} samples; their labels can hardly "
                         f"be checked: {listed(few, 8)}")
     return keep, kept, warnings + _odd(names, counts, what)
+
+
+def as_array(values):
+    """Return labels as an array, of objects where numpy would turn the NaN in a list of strings into the text "nan"."""
+    found = np.asarray(values)
+    if isinstance(values, (list, tuple)) and found.dtype.kind in "US" and found.ndim == 1 and not all(
+            isinstance(value, (str, bytes)) for value in values):
+        return np.array(values, dtype=object)
+    return found
 
 
 def _refuse_lists(values, what):

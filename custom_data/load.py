@@ -14,7 +14,17 @@ from pathlib import Path
 import numpy as np
 
 from incv import data, utils
-from incv.custom_data import arrays, decisions, feature_file, formats, group_names, image_list, table_file
+from incv.custom_data import (
+    arrays,
+    decisions,
+    feature_file,
+    formats,
+    group_names,
+    image_folder,
+    image_list,
+    json_files,
+    table_file,
+)
 from incv.custom_data.source import Source
 from incv.data import DataError
 from incv.utils import listed
@@ -98,10 +108,17 @@ def _decided(source, dataset):
     lost = [f"{file} was written after earlier decisions that the lists before it do not contain, and these are not applied: "
             f"give all lists, the first one first, --decisions FIRST.csv SECOND.csv"
             for file in decisions.without_earlier(source.decisions)]
+    if listed_pictures:
+        moved, renamed = decisions.moved_pictures(source.decisions, dataset.rows, dataset.names, dataset.row_ids)
+        lost += [f"{source.path}: {utils.many(moved, 'decision')} found by the names of the pictures, which are in other rows "
+                 f"than when the list was written"] if moved else []
+        lost += [f"{source.path}: {utils.many(renamed, 'decision')} found by the ends of the names of the pictures, which "
+                 f"have changed since the list was written"] if renamed else []
     if dataset.row_ids is not None:
         moved = decisions.moved(source.decisions, dataset.rows if listed_pictures else dataset.names, dataset.row_ids)
         lost += [f"{source.path}: {utils.many(moved, 'decision')} found by the content of the rows, which have moved since "
                  f"the list was written"] if moved else []
+    if dataset.row_ids is not None or listed_pictures:
         lost += [f"{source.path} has changed since {file} was written, and decisions refer to rows by number: check "
                  f"that no row has moved"
                  for file in decisions.of_other_data(decisions.by_number(source.decisions), dataset.checksum)]
@@ -167,6 +184,7 @@ def kind_of(path, source):
         raise DataError(f"--dataset {path}: no such dataset{f', did you mean {like[0]}?' if like else ''}; give cifar10, "
                         f"cifar100, digits, or the path of an .npz, a folder of images, or a table (.csv, .jsonl, .parquet)")
     else:
+        json_files.refuse_export_of(path)  # before anything about options, which the list that it is converted to needs
         kind = ("npz" if path.suffix.lower() in (".npz", ".npy") else "list" if image_list.is_list(path, source) else
                 "table" if table_file.is_table(path) else None)
     if path.suffix.lower() in (".xlsx", ".xls"):
@@ -189,6 +207,8 @@ def kind_of(path, source):
                                         ("test_images", source.test_images, ("list",), "lists of pictures"),
                                         ("image_size", source.image_size, ("folder", "list"), "folders of images")):
         if kind not in owners and value is not None:
+            if kind == "folder":  # what its list needs comes first
+                image_folder.refuse_lists(path)
             raise DataError(f"--{option} is for {what}, and {path} is a {kind}: remove the option")
     if source.test_images is not None and source.test_list is None:
         raise DataError("--test_images is the folder of the pictures of --test_list: give --test_list FILE too")

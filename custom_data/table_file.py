@@ -16,7 +16,7 @@ import numpy as np
 
 from incv.custom_data import group_names, json_files
 from incv.data import DataError
-from incv.utils import first_line, listed, many
+from incv.utils import first_line, listed, many, python_command
 
 PARQUET = (".parquet", ".pq")
 ENDINGS = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", *PARQUET, ".feather", ".jsonl", ".ndjson", ".json")
@@ -114,8 +114,9 @@ def read_table(path, label=None, decimal=None, as_text=(), raw=()):
 
 def how_to_convert(path):
     """Return what to do with an Excel file, by a command that replaces no file."""
-    return (f"an Excel file; convert it: pip install openpyxl; python -c \"import pandas; pandas.read_excel({str(path)!r})"
-            f".to_csv({f'{path.stem}.csv'!r}, index=False, mode='x')\"")
+    command = python_command(f"import pandas; pandas.read_excel({str(path)!r}).to_csv({f'{path.stem}.csv'!r}, index=False, "
+                             f"mode='x')")
+    return f"an Excel file; convert it: pip install openpyxl; {command}"
 
 
 def separator_like(target, path, label):
@@ -220,7 +221,7 @@ def _text_of(path, named, notes):
     text = _decoded(raw, path, notes).rstrip("\x1a")
     text = text if "\n" in text else text.replace("\r", "\n")
     above = re.match(r"(?:[ \t]*\r?\n)*(?:\"?sep=(.)\"?[ \t]*\r?\n)?", text)  # empty lines, and Excel's line "sep=;"
-    text, lines_above = _without_comments(text[above.end():], above[0].count("\n"), path, notes)
+    text, lines_above = _without_comments(text[above.end():], label, above[0].count("\n"), path, notes)
     lines = text.splitlines(keepends=True)
     sample = [line for line in lines[:200] if line.strip()]
     if not sample:
@@ -246,24 +247,46 @@ def _text_of(path, named, notes):
     return _rectangular(_unquoted(text, separator, path, notes, lines_above), separator, path, notes, lines_above), separator
 
 
-def _without_comments(text, lines_above, path, notes):
+def _without_comments(text, label, lines_above, path, notes):
     """Return (a text without the lines at its top that begin with #, how many lines of the file it lacks).
 
-    The last of these lines is kept if it has the fields of the line below it: it is the header, as numpy writes it.
+    One of them is the header, as numpy writes it, if it has the label or the fields of the line below it, and not only the
+    first of them; so is one above rows that begin with #, as of ids such as #12. A spreadsheet pads and quotes comments.
     """
-    top = re.match(r"(?:[ \t]*(?:#[^\n]*)?\n)+", text)
-    if not text.startswith("#") or not top:
+    top = re.match(r'(?:[ \t\r,;|]*(?:"?#[^\n]*)?\n)+', text)
+    if not re.match('"?#', text) or not top:
         return text, lines_above
-    *comments, last = top[0].rstrip().split("\n")
+    lines = re.sub(r"(\n[ \t\r,;|]*)+$", "", top[0]).split("\n")
     below = text[top.end():].partition("\n")[0]
-    fields = [[len(row) for row in csv.reader([last, below], delimiter=separator)] for separator in SEPARATORS]
-    header = any(len(set(each)) == 1 < each[0] for each in fields) or not below
-    if not header:
-        comments.append(last)
-    if comments:
-        notes.append(f"{path}: {many(len(comments), 'line')} at the top, from {comments[0][:40]!r} on, not used: comments")
-    rest = last + "\n" + text[top.end():] if header else text[top.end():]
+    of_label = [] if label is None else [place for place, line in enumerate(lines[:200]) if _has_field(line, label)]
+    in_below = label is not None and _has_field(below, label)
+    if bool(of_label) != in_below:
+        header = of_label[0] if of_label else len(lines)
+    else:
+        alike = (place for place in range(len(lines)) if _is_header(lines[place:place + 50], below))
+        header = next(alike, len(lines) - (not below))
+    if header:
+        notes.append(f"{path}: {many(header, 'line')} at the top, from {lines[0].strip()[:40]!r} on, not used: comments")
+    rest = "".join(f"{line}\n" for line in lines[header:]) + text[top.end():]
     return rest, lines_above + text.count("\n") - rest.count("\n")
+
+
+def _has_field(line, name):
+    """Return whether a line, with any separator, has several fields, one of which is this name."""
+    rows = [[field.strip() for field in row] for each in SEPARATORS for row in csv.reader([line], delimiter=each)]
+    return any(name in row and len(row) > 1 for row in rows)
+
+
+def _is_header(lines, below):
+    """Return whether the first of some lines that begin with # is a header of the others, if any, and the line below them."""
+    first, *ids = lines
+    if not all(re.match(r'"?#[^\s,;|"]+"?\s*[,;|\t]', line) for line in ids):
+        return False
+    for separator in SEPARATORS:
+        rows = list(csv.reader([*lines, *([below] if below.strip() else [])], delimiter=separator))
+        if len(rows) > 1 and len(set(map(len, rows))) == 1 < len(rows[0]) and any(map(str.strip, rows[0][1:])):
+            return True
+    return False
 
 
 def _names_inside(raw):

@@ -68,8 +68,26 @@ def test_addresses_and_versions_are_no_dates(tmp_path, cells):
 @pytest.mark.parametrize("text, day", [
     ("1/2/69", "1969-02-01"), ("1/2/68", "2068-02-01"), ("01.02.76", "1976-02-01"), ("1-2-77 10:30", "1977-02-01"),
     ("3 Feb 72", "1972-02-03"), ("3-Feb-70", "1970-02-03"), ("3. Februar 71", None), ("Feb 3, 75", "1975-02-03"),
-    ("Feb 77", "1977-02-01"), ("1/2/2076", "2076-02-01"), ("Feb 3 2075", "2075-02-03")])
+    ("Feb 77", "1977-02-01"), ("Feb 3 78", "1978-02-03"),
+    ("03-Feb-35", "2035-02-03"), ("1/2/2076", "2076-02-01"), ("Feb 3 2075", "2075-02-03")])
 def test_years_of_two_digits_do_not_depend_on_today(text, day):
     """pandas reads them as years within fifty years of today: another year's run would have other features."""
     found = dates.parsed(pd.Series([text]), True)[0]
     assert str(found)[:10] == day if day else pd.isna(found)
+
+
+@pytest.mark.parametrize("form, short", [
+    ("%b %d, %y", True), ("%d %b %y", True), ("%d. %B %y", True), ("%d-%b-%y", True), ("%b %d %y", True), ("%m/%d/%y", True),
+    ("%d-%B-%Y", False), ("%d-%b-%Y", False), ("%b %d, %Y", False), ("%d. %B %Y", False), ("%Y-%m-%d", False)])
+def test_dates_with_the_name_of_the_month(tmp_path, form, short):
+    """As Excel and Oracle write them, too; years of two digits are told in any form."""
+    days = pd.Timestamp("2035-01-03") + pd.to_timedelta(np.array(I) ** 2 % 97, unit="D")
+    lines = [f'{i * i % 7},"{day.strftime(form)}",{"ab"[i // 2 % 2]}' for i, day in enumerate(days)]
+    found, warnings = column_of(in_file(tmp_path, ["v,c,kind", *lines]), "c (days)")
+    assert found.tolist() == ((days - pd.Timestamp(0)) / pd.Timedelta(days=1)).tolist()
+    assert any("years of two digits are read as 1969 to 2068" in line for line in warnings) == short, warnings
+
+
+@pytest.mark.parametrize("cell", ["{}-mark-{}", "Jan-{}", "1-Jan-{}-7"])
+def test_codes_with_letters_like_a_month_are_no_dates(cell):
+    assert dates.order_of(pd.Series([cell.format(i % 28 + 1, i + 10) for i in I])) is None

@@ -71,13 +71,73 @@ def test_a_list_of_its_former_name_is_read(tmp_path):
 def test_decisions_about_pictures_are_by_row_and_name(listed):
     header = "sample,row,given,decision\n"
     assert facts_of_list(listed, decisions=decided(listed, header + "pics/5.png,5,b,drop\n")).size == 23
-    with pytest.raises(data.DataError, match="'pics/10.png' in the list, and is 'pics/5.png' now"):
-        facts_of_list(listed, decisions=decided(listed, header + "pics/10.png,5,b,drop\n"))
     with pytest.raises(data.DataError, match="has no column 'row'"):
         facts_of_list(listed, decisions=decided(listed, "sample,given,decision\n5,b,drop\n"))
     every = "".join(f"pics/{i}.png,{i},{'ab'[i % 2]},drop\n" for i in range(24))
     with pytest.raises(data.DataError, match="at least two classes are needed"):
         facts_of_list(listed, decisions=decided(listed, header + every))
+
+
+def decided_pictures(listed, rows, names, decision="pics/5.png,5,b,drop\n", labels=None):
+    """The names of the pictures that a decision about one of `listed` drops, and the warnings about it, with other rows."""
+    kinds = [["a", "b"][row % 2] for row in rows] if labels is None else labels
+    pd.DataFrame({"path": names, "label": kinds}).to_csv(listed / "list.csv", index=False)
+    lists = decided(listed, f"sample,row,given,decision\n{decision}")
+    path, options = listed / "list.csv", {"images": str(listed)}
+    before, after = (load.load_dataset(path, "label", decisions=each, **options) for each in (None, lists))
+    assert load.facts(Source(path=str(path), label="label", decisions=lists, **options)).size == len(after.names)
+    return before.names[~np.isin(before.rows, after.rows)].tolist(), [line for line in after.warnings if "found by" in line
+                                                                      and "decision" in line]
+
+
+def test_decisions_about_pictures_follow_their_names(listed):
+    """Wherever the row is now; a picture that is not in the list any more is not the one that took its row."""
+    rows = list(range(24))
+    dropped, told = decided_pictures(listed, rows[::-1], [f"pics/{row}.png" for row in rows[::-1]])
+    assert dropped == ["pics/5.png"] and len(told) == 1 and "1 decision found by the names of the pictures" in told[0]
+    dropped, told = decided_pictures(listed, rows, [f"pics/{row}.png" for row in rows])
+    assert dropped == ["pics/5.png"] and told == []
+    left = [row for row in rows if row not in (4, 5)]
+    with pytest.raises(data.DataError, match="row '5' was 'pics/5.png' in the list, and is 'pics/7.png' now: 'pics/5.png' is "
+                                             "not in the dataset") as error:
+        decided_pictures(listed, left, [f"pics/{row}.png" for row in left])
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("then, now", [("pics/5.png", "/content/x/pics/{}.png"), ("pics/5.png", r".\pics\{}.png"),
+                                       (r"C:\me\pics\5.png", "pics/{}.png"), ("/content/x/pics/5.png", "/me/pics/{}.png")])
+def test_decisions_about_pictures_of_another_beginning(listed, then, now):
+    rows = [row for row in range(24) if row != 3]
+    dropped, told = decided_pictures(listed, rows, [now.format(row) for row in rows], f"{then},5,b,drop\n")
+    assert dropped == [now.format(5)] and "1 decision found by the ends of the names" in told[-1]
+    rows.remove(5)
+    with pytest.raises(data.DataError, match="is not in the dataset: remove its decision"):
+        decided_pictures(listed, rows, [now.format(row) for row in rows], f"{then},5,b,drop\n")
+
+
+def test_decisions_about_a_picture_of_several_rows(listed):
+    """Found by its name, its label and its order; rows that are equal but for their group cannot be told apart."""
+    rows = [*range(24), 5, 5]
+    names, labels = [f"pics/{row}.png" for row in rows], [["a", "b"][row % 2] for row in rows[:24]] + ["a", "b"]
+    for decision, kept in (("5,b,drop", ["a", "b"]), ("24,a,drop", ["b", "b"]), ("25,b,drop", ["b", "a"])):
+        decided_pictures(listed, rows, names, f"pics/5.png,{decision}\n", labels)
+        dataset = load.load_dataset(listed / "list.csv", "label", decisions=[str(listed / "d.csv")])
+        assert dataset.class_names[dataset.given[dataset.names == "pics/5.png"]].tolist() == kept
+    decided_pictures(listed, rows[1:], names[1:], "pics/5.png,24,a,drop\n", labels[1:])
+    dataset = load.load_dataset(listed / "list.csv", "label", decisions=[str(listed / "d.csv")])
+    assert dataset.class_names[dataset.given[dataset.names == "pics/5.png"]].tolist() == ["b", "b"]
+    lists = decided(listed, "sample,row,given,decision\npics/5.png,5,b,drop\npics/1.png,1,b,keep\n")
+    lines = (listed / "list.csv").read_text().splitlines()
+    (listed / "list.csv").write_text("\n".join(["path,label,who", *(f"{line},{i % 7}" for i, line in enumerate(lines[1:]))]))
+    with pytest.raises(data.DataError, match="was 'pics/5.png' is one of equal rows that cannot be told apart"):
+        load.load_dataset(listed / "list.csv", "label", decisions=lists, group="who")
+
+
+def test_decisions_of_one_row_about_two_pictures_are_not_one(tmp_path):
+    lists = [tmp_path / "1.csv", tmp_path / "2.csv"]
+    for file, name in zip(lists, ("a.png", "b.png"), strict=True):
+        file.write_text(f"sample,row,given,decision\n{name},5,x,drop\n")
+    assert decisions.checksum(lists) != decisions.checksum(lists[1:]) == decisions.checksum(lists[:1])
 
 
 def test_decisions_about_rows_of_a_table_that_has_changed_are_told(tmp_path):

@@ -142,10 +142,10 @@ def test_a_list_of_another_machine_from_the_command_line(tmp_path):
 # --- annotation tools -------------------------------------------------------------------------------------------------
 
 def carried_out(message, folder):
-    """Carry out the command in a message; returns the file that it writes."""
-    command = shlex.split(re.search(r'python (-c ".*?")', message)[1].replace("\\n", " "))
-    subprocess.run([sys.executable, *command], cwd=folder, check=True)
-    return folder / re.search(r"give --dataset (\S+)", message)[1]
+    """Carry out the command in a message, by a shell; returns the file that it writes."""
+    command = re.search(r"python (-c .*), and give --dataset", message)[1]
+    subprocess.run(f"{shlex.quote(sys.executable)} {command}", cwd=folder, check=True, shell=True)
+    return folder / shlex.split(message.partition("and give --dataset ")[2].replace(", or --drop", " "))[0]
 
 
 def one_hot(folder, **columns):
@@ -167,7 +167,17 @@ def test_classes_of_roboflow(tmp_path):
     for folder in (tmp_path / "rf", train):
         refused(f"give --dataset {path} --label COLUMN --images {train}", folder, None)
     refused("have several 1, or none, in 12 of 12 rows: write one column with one class", one_hot(train, both=1), None)
-    assert load.load_dataset(path, "cat").class_names.tolist() == [0, 1]  # one class against the others
+    path = one_hot(train)
+    for label in ("label", "cat"):
+        said = refused("each of the columns 'cat', 'dog' is 1 for one class", path, label, images=str(train))
+        new = carried_out(said, tmp_path)
+        assert load.load_dataset(new, "label", images=str(train)).class_names.tolist() == ["cat", "dog"]
+    assert said.endswith(", or --drop the others to tell 'cat' from all other classes")
+    assert load.load_dataset(path, "cat", drop=["dog"]).class_names.tolist() == [0, 1]
+    path = one_hot(train, kind=["x", "y"] * 6)
+    said = refused("one class", path, None, drop=["kind"])
+    assert load.load_dataset(carried_out(said, tmp_path), "label", images=str(train)).class_names.tolist() == ["cat", "dog"]
+    assert load.load_dataset(one_hot(train, both=1), "cat").class_names.tolist() == [0, 1]  # not one class of several
 
 
 def test_labels_of_fiftyone(tmp_path):
@@ -194,11 +204,54 @@ def test_annotations_of_coco(tmp_path):
 def test_annotations_of_label_studio(tmp_path):
     full = [{"id": i, "annotations": [{"result": []}], "data": {"image": f"/data/upload/1/{i}.png"}} for i in I]
     (tmp_path / "project.json").write_text(json.dumps(full))
-    refused("annotations of Label Studio; export them as CSV or JSON-MIN", tmp_path / "project.json")
+    for options in ({}, {"images": str(tmp_path)}):
+        refused("annotations of Label Studio; export them as CSV or JSON-MIN", tmp_path / "project.json", **options)
     pictures(tmp_path / "media" / "upload" / "1")
     rows = [{"image": f"/data/upload/1/{i}.png", "id": i, "choice": label} for i, label in zip(I, LABELS, strict=True)]
     (tmp_path / "min.json").write_text(json.dumps(rows))
     assert read(tmp_path / "min.json", "choice", images=str(tmp_path / "media"))[0] == list(I)
+
+
+EXPORTS = {
+    "COCO": {"categories": [{"id": 7, "name": "cat"}, {"id": 9, "name": "dog"}],
+             "images": [{"id": 100 + i, "file_name": f"{i}.png"} for i in I],
+             "annotations": [{"id": i, "image_id": 100 + i, "category_id": 9 if i % 2 else 7} for i in I]},
+    "FiftyOne": {"classes": ["cat", "dog"], "labels": {str(i): i % 2 for i in I}}}
+
+
+@pytest.mark.parametrize("options", [{}, {"images": "flat"}, {"images": "flat", "drop": ["a"], "image_size": 8, "classes": 2}])
+@pytest.mark.parametrize("tool, name", [("COCO", "Ann's labels of today.json"), ("FiftyOne", "$HOME `x`!.json")])
+def test_what_converts_an_export_comes_before_its_options(tmp_path, tool, name, options):
+    """And the command that is printed runs in a shell, whatever the file is called."""
+    folder = pictures(tmp_path / "flat")
+    (tmp_path / name).write_text(json.dumps(EXPORTS[tool]))
+    options = options | ({"images": str(folder)} if "images" in options else {})
+    for label in ("label", None):
+        said = refused(f"of {tool}; write them as a list: python -c", tmp_path / name, label, **options)
+        dataset = load.load_dataset(carried_out(said, tmp_path), "label", images=str(folder))
+        assert dataset.class_names[dataset.given].tolist() == LABELS
+    (tmp_path / "of" / "pictures").mkdir(parents=True)
+    (tmp_path / name).rename(tmp_path / "of" / name)
+    refused(f"of {tool}; write them as a list: python -c", tmp_path / "of", **options)
+
+
+def test_a_folder_of_roboflow_with_a_space_and_an_apostrophe(tmp_path):
+    path = one_hot(pictures(tmp_path / "Ann's rf"))
+    new = carried_out(refused("is 1 for one class", path), tmp_path)
+    assert load.load_dataset(new, "label", images=str(path.parent)).class_names.tolist() == ["cat", "dog"]
+
+
+@pytest.mark.parametrize("lacks, words", [
+    (["annotations"], "images of COCO without annotations, which say the class"),
+    (["categories"], "without categories, which"), (["annotations", "categories"], "without annotations and categories"),
+    ([], "without the category_id of annotations")])
+def test_coco_that_lacks_something_is_told_what(tmp_path, lacks, words):
+    content = {name: value for name, value in EXPORTS["COCO"].items() if name not in lacks}
+    if not lacks:
+        content["annotations"] = [{"image_id": 100 + i, "caption": "a cat"} for i in I]
+    (tmp_path / "coco.json").write_text(json.dumps(content))
+    for options in ({}, {"images": str(pictures(tmp_path / "flat"))}):
+        refused(words, tmp_path / "coco.json", **options)
 
 
 def test_folders_of_classes_with_a_table_beside_them_are_folders(tmp_path):

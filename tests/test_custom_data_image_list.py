@@ -38,7 +38,7 @@ def test_every_kind_of_list_is_read_and_exported_as_it_is(pictures, ending):
     assert (dataset.class_names[dataset.given] == PICTURE_KINDS).all() and dataset.names.tolist() == PICTURE_NAMES
     assert dataset.rows.tolist() == list(range(N))
     assert ending == ".txt" or "not used: columns 'age'" in " ".join(dataset.warnings)
-    (folder / "d.csv").write_text("sample,row,given,decision\nwhatever,3,lit,dark\nx,5,lit,drop\n")
+    (folder / "d.csv").write_text("sample,row,given,decision\n3,3,lit,dark\n0005,5,lit,drop\n")
     source = Source(path=str(file), label=label, images=str(folder / "all"), decisions=[str(folder / "d.csv")])
     decided = load.load_dataset(source)
     assert len(decided.given) == N - 1 and decided.class_names[decided.given[3]] == "dark" and 5 not in decided.rows
@@ -87,7 +87,7 @@ def test_missing_pictures_are_left_out_and_wrong_places_refused(pictures):
     (folder / "lists").mkdir()
     refused(["outside", "give --images DIR"], list_written(outside, folder / "lists/up.csv"), "kind")
     assert len(load.load_dataset(folder / "lists/up.csv", "kind", images=str(folder / "all")).given) == 24
-    refused(["--images is for lists of pictures"], folder / "all", images=str(folder))
+    refused(["no subfolder for each class, but a list", "list.csv --label"], folder / "all", images=str(folder))
 
 
 @pytest.mark.parametrize("ending", [".csv", ".parquet", ".jsonl"])

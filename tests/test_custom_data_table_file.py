@@ -2,8 +2,10 @@
 import gzip
 import io
 import json
+import shlex
 import unicodedata
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -60,6 +62,12 @@ def test_excel_is_refused_with_what_converts_it(tmp_path):
     for name in ("book.xlsx", "renamed.csv"):
         (tmp_path / name).write_bytes(b"PK\x03\x04" + bytes(100))
         refused(["Excel", "read_excel", "to_csv"], tmp_path / name, "kind")
+
+
+def test_the_command_that_converts_excel_is_one_for_a_shell():
+    for name in ("book.xlsx", "Ann's book.xlsx", "$a `b`.xlsx"):
+        *_, flag, script = shlex.split(table_file.how_to_convert(Path("in", name)))
+        assert flag == "-c" and f"read_excel({f'in/{name}'!r})" in script and compile(script, "", "exec")
 
 
 NUMBERS = [f"{i * 37 % 101}.5" for i in J]
@@ -266,11 +274,15 @@ def test_large_integers_beside_missing_values_stay_apart(tmp_path, kind):
 
 
 @pytest.mark.parametrize("top, told", [("# exported by hand\n# on 2024-01-01, by night\n", "2 lines"), ("#\n", "1 line"),
-                                       ("#made; of\n\n# parts\n", "3 lines"), ("", None)])
+                                       ("#made; of\n\n# parts\n", "3 lines"),
+                                       ("# v2,,\n", "1 line"), ('"# made, by",,\n', "1 line"),
+                                       ('# v2,,\n,,\n"# made, by, hand",,\n,,\n', "3 lines"),
+                                       ("# a, b, c\n# d, e, f\n", "2 lines"), ("", None)])
 def test_lines_at_the_top_that_begin_with_a_hash_are_comments(tmp_path, top, told):
     (tmp_path / "t.csv").write_text(top + "length,width,kind\n1,2,a\n3,4,b\n5,6,a\n")
     table, notes = table_file.read_table(tmp_path / "t.csv", "kind")
     assert table.to_dict("list") == {"length": [1, 3, 5], "width": [2, 4, 6], "kind": ["a", "b", "a"]}
+    assert table_file.read_table(tmp_path / "t.csv")[0].columns[-1] == "kind" or top.count("\n# ")  # which may be a header
     assert [note for note in notes if "comments" in note] == ([] if told is None else [
         f"{tmp_path / 't.csv'}: {told} at the top, from {top.splitlines()[0]!r} on, not used: comments"])
 
@@ -279,6 +291,24 @@ def test_a_header_that_begins_with_a_hash_is_kept(tmp_path):
     (tmp_path / "t.csv").write_text("# two parts\n#length,width,kind\n1,2,a\n3,4,b\n")
     table, _ = table_file.read_table(tmp_path / "t.csv", "kind")
     assert table.columns.tolist() == ["#length", "width", "kind"] and len(table) == 2
+
+
+@pytest.mark.parametrize("label", ["a", None])
+@pytest.mark.parametrize("top", ["", "# two parts\n", "# v2,,\n"])
+@pytest.mark.parametrize("ids", [["#12", "#13", "#14"], ["#12", "13", "14"], ["12", "#13", "14"], ['"#12"', "#13", "#14"]])
+def test_rows_that_begin_with_a_hash_are_rows(tmp_path, ids, top, label):
+    rows = "".join(f"{name},{number},x\n" for number, name in enumerate(ids))
+    (tmp_path / "t.csv").write_text(f"{top}#label,a,b\n{rows}")
+    table, notes = table_file.read_table(tmp_path / "t.csv", label)
+    assert table.columns.tolist() == ["#label", "a", "b"] and len(table) == 3
+    assert table["#label"].astype(str).tolist() == [name.strip('"') for name in ids]
+    assert sum("comments" in note for note in notes) == bool(top)
+
+
+def test_a_header_that_begins_with_a_hash_and_has_numbers_is_kept(tmp_path):
+    (tmp_path / "t.csv").write_text("#label,0,1\na,0,1\nb,1,0\n")
+    for label in ("0", "#label", None):
+        assert table_file.read_table(tmp_path / "t.csv", label)[0].columns.tolist() == ["#label", "0", "1"]
 
 
 def test_a_comment_among_the_rows_is_named(tmp_path):

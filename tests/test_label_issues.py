@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 import pandas as pd
+import pyarrow
 import pytest
 from conftest import PROJECT
 from examples import patients
@@ -28,6 +29,7 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from incv import data, models, noise
 from incv.checking import last_pass
+from incv.custom_data import coded
 from incv.label_issues import NoisyLabelClassifier, find_label_issues
 
 
@@ -161,6 +163,29 @@ def test_missing_labels_of_any_kind_are_not_checked(three, missing):
     assert (table["status"] == "not checked").to_numpy().nonzero()[0].tolist() == [7]
 
 
+def test_nan_in_a_list_of_names_is_no_class(three):
+    """numpy makes it the text "nan"."""
+    x, y, _ = three
+    labels = [float("nan") if i in (7, 9) else name for i, name in enumerate(NAMES[y].tolist())]
+    with pytest.warns(UserWarning, match="2 of 150 samples have no label .first: sample 7"):
+        table = find_label_issues(x, labels, LogisticRegression())
+    assert (table["status"] == "not checked").to_numpy().nonzero()[0].tolist() == [7, 9]
+    assert table.equals(find_label_issues(x, np.array(labels, dtype=object), LogisticRegression()))
+
+
+@pytest.mark.parametrize("y", [
+    ["a", float("nan")] * 30, ["a", "b", None] * 20, ("a", "b", pd.NA) * 20, pd.Series(["a", "b", None] * 20, dtype="string"),
+    pd.Series([1, 2, None] * 20, dtype="Int64"), pyarrow.array(["a", "b", None] * 20),
+    np.ma.array([0, 1] * 30, mask=[1] + [0] * 59), pd.Series(["a", "b", None] * 20, dtype="category")],
+    ids=["nan", "None", "NA", "string", "Int64", "pyarrow", "masked", "category"])
+@pytest.mark.parametrize("as_table", [True, False])
+def test_the_classifier_refuses_missing_labels_as_scikit_learn_does(y, as_table):
+    x = np.random.default_rng(0).normal(size=(60, 3))
+    with pytest.raises(ValueError, match="Input y contains NaN") as error:
+        NoisyLabelClassifier(LogisticRegression()).fit(pd.DataFrame(x) if as_table else x, y)
+    assert "\n" not in str(error.value)
+
+
 def test_labels_that_cannot_be_checked_in_python():
     rng = np.random.default_rng(0)
     y = np.array(["a", "b"] * 30, dtype=object)
@@ -180,8 +205,15 @@ def test_rows_in_another_order_are_refused(three):
     shuffled = labels.sample(frac=1, random_state=0)
     refused(r"labels has the index of x in another order, .* give labels.loc\[x.index\]", x, shuffled, LogisticRegression())
     refused("groups has the index", x, labels, LogisticRegression(), groups=shuffled)
-    with pytest.raises(data.DataError, match="y has the index of x in another order"):
+    with pytest.raises(data.DataError, match="y has the index of X in another order"):
         NoisyLabelClassifier().fit(x, shuffled)
+    with pytest.raises(data.DataError, match=r"groups has the index of y in another order, .* give groups.loc\[y.index\]"):
+        NoisyLabelClassifier().fit(x.to_numpy(), labels, groups=shuffled)
+    p, model = pd.DataFrame(np.full((150, 3), 1 / 3)), LogisticRegression()
+    for first in (x.to_numpy(), None):
+        refused("pred_probs has the index of labels", first, labels, pred_probs=p.loc[shuffled.index])
+        refused("pred_probs has the index of groups", first, y, pred_probs=p, groups=shuffled)
+    refused(r"groups has the index of labels .* give groups.loc\[labels.index\]", x.to_numpy(), labels, model, groups=shuffled)
     as_it_is = find_label_issues(x, labels, LogisticRegression())["margin"]
     for same in (shuffled.loc[x.index], labels.set_axis(np.arange(1000, 1150)), labels.to_numpy()):
         assert (find_label_issues(x, same, LogisticRegression())["margin"] == as_it_is).all()
@@ -193,6 +225,11 @@ def test_columns_of_probabilities_are_found_by_their_names(three):
     by_position = find_label_issues(None, NAMES[y], pred_probs=p)
     by_name = find_label_issues(None, NAMES[y], pred_probs=pd.DataFrame(p, columns=NAMES)[["cat", "ant", "bee"]])
     assert by_position["issue"].sum() == 15 and by_name.equals(by_position)
+    as_arrow = pyarrow.table({name: p[:, number] for number, name in reversed([*enumerate(NAMES.tolist())])})
+    assert find_label_issues(None, NAMES[y], pred_probs=as_arrow).equals(by_position)
+    for order in ([2.0, 0.0, 1.0], ["2.0", "0.0", "1.0"]):
+        by_number = find_label_issues(None, y, pred_probs=pd.DataFrame(p[:, [2, 0, 1]], columns=order))
+        assert (by_number["margin"] == by_position["margin"]).all()
 
 
 def test_a_class_of_few_samples_is_named(three):
@@ -340,6 +377,18 @@ def test_the_classifier_takes_what_its_estimator_takes(three):
             NoisyLabelClassifier().fit(x, np.where(np.arange(150) < 9, strange, NAMES[y]))
 
 
+def test_the_classifier_hides_no_warning_but_of_samples_that_are_not_checked(three):
+    x, y, _ = three
+    labels = NAMES[y].astype(object)
+    labels[3] = "single"
+    with pytest.warns(UserWarning) as said:
+        NoisyLabelClassifier(LogisticRegression()).fit(pd.DataFrame({"v": x[:, 0], "tells": y}), labels)
+    told = [warning.message.args[0] for warning in said]
+    assert coded.codes(told) == {coded.TELLS_LABEL} and not any("single" in line for line in told), told
+    with pytest.warns(UserWarning, match="groups: "):
+        NoisyLabelClassifier(LogisticRegression()).fit(x, y, groups=np.arange(150))
+
+
 # --- groups -----------------------------------------------------------------------------------------------------------
 
 def test_wrong_labels_of_patients_are_found_by_groups():
@@ -477,6 +526,10 @@ class Batches:
 @pytest.mark.parametrize("x, labels, message", [
     (Batches(), np.arange(400) % 2, "x is a Batches: give an array"), ({"a": [1, 2]}, [0, 1], "x is a dict: give an array"),
     (np.zeros((4, 2)), None, "labels is None: give one label per sample"),
+    (np.zeros((4, 2)), np.array(3), "labels is an array of a single value, 3: give"),
+    (np.array(3), [0, 1], "x is an array of a single value: give an array"),
+    (pd.DataFrame({"v": range(4), "w": [[1], [2], [3], [4]]}), [0, 1, 0, 1], "x: column 'w' contains values such as a list"),
+    (pd.DataFrame({"v": range(4), "w": [(1, [2])] * 4}), [0, 1, 0, 1], "x: column 'w' contains values such as a tuple"),
     (np.zeros((4, 2)), "kind", "labels is 'kind': give"), (np.zeros((4, 2)), {"a": 1}, "labels is a dict: give"),
     (np.zeros((4, 2)), iter([0, 1]), "labels is a list_iterator: give")])
 def test_what_is_no_array_is_refused_in_one_line(x, labels, message):
