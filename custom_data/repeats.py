@@ -2,14 +2,15 @@
 
     told = repeats.in_columns(table, path) or repeats.in_order(x, y, path, "rows")
 
-A warning has the code `coded.MAY_BE_GROUPS`: while it stands, the verdict does not say that all labels are right.
+A warning has the code `coded.MAY_BE_GROUPS` if the samples are alike indeed (alike.py): while it stands, the verdict does not
+say that all labels are right.
 """
 import re
 from collections import namedtuple
 
 import numpy as np
 
-from incv.custom_data import coded
+from incv.custom_data import alike, coded
 
 # What groups are called; "id" and the like may be beside it, in any case: subject, Patient ID, speakerId, clip_name.
 WORDS = {"subject", "subj", "patient", "participant", "respondent", "person", "individual", "volunteer", "donor", "user",
@@ -19,7 +20,7 @@ WORDS = {"subject", "subj", "patient", "participant", "respondent", "person", "i
 BESIDE = {"id", "ids", "no", "nr", "num", "number", "name", "code", "key", "uid", "uuid", "index", "identifier", "label"}
 FEWEST = 5  # groups; fewer say little of one another
 # What is left of a name without its last number, its last part, or a letter after its last number: the name of a group.
-CUTS = {r"(.+?)[\W_]*\d+": "number", r"(.+)[\W_][^\W_]+": "part", r"(.*\d)[A-Za-z]": "letter"}
+CUTS = {r"(.+?)[\W_]*(?<!\d)\d+": "number", r"(.+)[\W_][^\W_]+": "part", r"(.*\d)[A-Za-z]": "letter"}
 EXTENSION = r"\.\w+"
 SAMPLED, OTHERS, COLUMNS = 400, 40, 40  # samples that are looked at; those each is compared with; orders that are tried
 LEAST = 50  # samples that have a neighbour in the file
@@ -37,12 +38,24 @@ PYTHON = Advice("column", "give groups=x[{name!r}]", "give groups=, what the nam
                 "give groups=, the name of what each sample belongs to", "leave it out")
 
 
-def in_columns(table, path, advice=TABLE):
-    """Return {column: warning} of the columns of a DataFrame that are called as groups are, and whose values repeat."""
-    return {name: coded.Warning(
-        f"{path}: {advice.noun} {name!r} is called as groups are: if samples of the same value belong together, "
-        f"{for_column(advice, name)}; if not, rename it", coded.MAY_BE_GROUPS)
-        for name in table if is_called_so(name) and _repeat(table[name])}
+def in_columns(table, path, advice=TABLE, samples=None):
+    """Return {column: warning} of the columns of a DataFrame that are called as groups are, and whose values repeat.
+
+    samples: alike.Samples. A warning has the code only if those of the same value are alike; if groups are given, there is
+    none otherwise.
+    """
+    found = {}
+    for name in table:
+        if is_called_so(name) and _repeat(table[name]):
+            evidence = samples and samples.repeat(table[name], name)
+            text = f"{path}: {advice.noun} {name!r} is called as groups are"
+            if evidence:
+                found[name] = coded.Warning(
+                    f"{text}, and {alike.said(evidence)}: if samples of the same value belong together, "
+                    f"{for_column(advice, name)}; if not, rename it", coded.MAY_BE_GROUPS)
+            elif samples is None or samples.groups is None:
+                found[name] = f"{text}: if samples of the same value belong together, {for_column(advice, name)}"
+    return found
 
 
 def for_column(advice, name):
@@ -73,20 +86,23 @@ def _repeat(values):
 
 # --- names ------------------------------------------------------------------------------------------------------------
 
-def in_names(names, y, what, option="name", advice=TABLE):
+def in_names(names, y, what, option="name", advice=TABLE, samples=None):
     """Return the warning of names, such as clip07_003.png, that are equal without their last number or part; [] if none are.
 
-    names: str [n], file names below a folder or ids; y: int [n]; what: how it begins; option: of --group, before the pattern.
+    names: str [n], file names below a folder or ids; y: int [n]; what: how it begins; option: of --group, before the pattern;
+    samples: alike.Samples, which must be alike if their names are.
     """
     names = [str(name).strip() for name in names]
-    pattern = cut_of(names, y)
-    if pattern is None:
-        return []
     ending = _ending(names)
-    example = next(match[1] for name in names if (match := re.fullmatch(pattern, _without_ending(name, ending))))
-    give = advice.pattern.format(name=option, pattern=f"^{pattern}{EXTENSION if ending else ''}$")
-    return [coded.Warning(f"{what} are equal in groups without their last {CUTS[pattern]}, such as {example!r}: if these "
-                          f"belong together, such as frames of one video, {give}", coded.MAY_BE_GROUPS)]
+    for pattern, stems in _cuts(names, y):
+        evidence = None if samples is None else samples.repeat(stems)
+        if samples is None or evidence:
+            give = advice.pattern.format(name=option, pattern=f"^{pattern}{EXTENSION if ending else ''}$")
+            shown = "" if evidence is None else f", and {alike.said(evidence)}"
+            return [coded.Warning(f"{what} are equal in groups without their last {CUTS[pattern]}, such as "
+                                  f"{next(filter(None, stems))!r}{shown}: if these belong together, such as frames of one "
+                                  f"video, {give}", coded.MAY_BE_GROUPS)]
+    return []
 
 
 def are_ids(texts):
@@ -94,25 +110,27 @@ def are_ids(texts):
     return bool(np.mean([bool(re.fullmatch(r"\S*[^\W\d_]\S*", text)) for text in texts]) > 0.9)
 
 
-def cut_of(names, y):
-    """Return which of `CUTS` leaves names that repeat, and that are not the classes; None if none does."""
+def _cuts(names, y):
+    """Yield (which of `CUTS`, what it leaves of names, object [n]) where that repeats, and is not the classes."""
     if len(names) < 2 * FEWEST:
-        return None
+        return
     ending = _ending(names)
     names, classes = [_without_ending(name, ending) for name in names], len(np.unique(y))
     if len(set(names)) < len(names) / 2:  # rows of the same name
-        return None
+        return
     for pattern in CUTS:
         found = [re.fullmatch(pattern, name) for name in names]
         # A name without any number is a word: daisy_1, daisy_2 are no two of one daisy.
-        stems = np.array([match[1] if match and re.search(r"\d", match[1].rpartition("/")[2]) else "" for match in found])
+        stems = np.array([match[1] if match and re.search(r"\d", match[1].rpartition("/")[2]) else "" for match in found],
+                         dtype=object)
         inside = stems != ""
-        distinct, members, counts = np.unique(stems[inside], return_inverse=True, return_counts=True)
+        if not inside.any():
+            continue
+        distinct, members, counts = np.unique(stems[inside].astype(str), return_inverse=True, return_counts=True)
         several = counts > 1
         if several.sum() >= max(FEWEST, 1.5 * classes) and counts[several].sum() > len(names) / 2 and (
                 counts.max() < len(names) / 2):
-            return pattern
-    return None
+            yield pattern, stems
 
 
 def _ending(names):
@@ -159,7 +177,7 @@ def like_neighbours(x, y, seed=0, groups=None):
     asked = np.sort(generator.choice(asked, min(SAMPLED if x.ndim == 2 else SAMPLED // 2, len(asked)), replace=False))
     members = [np.flatnonzero(y == label) for label in range(y.max() + 1)]
     others = np.stack([generator.choice(members[y[row]], OTHERS) for row in asked])
-    vectors = _vectors(x, y, np.unique(np.r_[asked, others.ravel()]))
+    vectors = alike.scaled(x, y, np.unique(np.r_[asked, others.ravel()]))
     if vectors is None:
         return None
     mine = vectors(asked)
@@ -193,34 +211,10 @@ def _distance(one, other):
     return np.sqrt(((one - other) ** 2).sum(axis=1))
 
 
-def _vectors(x, y, rows):
-    """Return the function from positions to comparable vectors, float [m, d], of a scale fitted to rows; None without any."""
-    if x.ndim > 2:
-        step = max(1, round((x[0].size / 1024) ** 0.5))
-        return lambda rows: np.stack([np.asarray(x[row][::step, ::step], dtype=np.float32).ravel() for row in rows])
-    sorts = np.array([_sorts(column, y) for column in x.T], dtype=bool)
-    with np.errstate(all="ignore"):
-        middle, scale = np.nanmedian(x[rows], axis=0), np.nanstd(x[rows], axis=0)
-    kept = np.flatnonzero(~sorts & np.isfinite(middle) & np.isfinite(scale) & (scale > 0))[:1024]
-    if not len(kept):
-        return None
-    return lambda rows: (np.where(np.isnan(x[rows][:, kept]), middle[kept], x[rows][:, kept]) - middle[kept]) / scale[kept]
-
-
-def _sorts(column, y):
-    """Return whether a file is sorted by a column of numbers that are mostly different, as a whole or within its classes."""
-    for values, labels in ((column, np.zeros(len(y))), (column, y)):
-        steps = np.diff(values)[np.diff(labels) == 0]
-        steps = steps[np.isfinite(steps)]
-        if len(steps) and (steps != 0).mean() > 0.5 and max((steps >= 0).mean(), (steps <= 0).mean()) > 0.95:
-            return True
-    return False
-
-
 def _orders(x, y, generator):
     """Yield orders of the samples, int [n]: by label, then by a column, or by two of which the first has few values."""
     ties = generator.random(len(y))
-    columns = [column for column in x.T if not _sorts(column, y) and np.nanmin(column) < np.nanmax(column)]
+    columns = [column for column in x.T if not alike.is_sorted_by(column, y) and np.nanmin(column) < np.nanmax(column)]
     columns = [columns[each] for each in generator.permutation(len(columns))[:COLUMNS]]
     for column in columns:
         yield np.lexsort((ties, column, y))
