@@ -5,6 +5,7 @@
 A warning has the code `coded.MAY_BE_GROUPS` if the samples are alike indeed (alike.py): while it stands, the verdict does not
 say that all labels are right.
 """
+import itertools
 import re
 from collections import namedtuple
 
@@ -24,7 +25,9 @@ CUTS = {r"(.+?)[\W_]*(?<!\d)\d+": "number", r"(.+)[\W_][^\W_]+": "part", r"(.*\d
 EXTENSION = r"\.\w+"
 SAMPLED, OTHERS, COLUMNS = 400, 40, 40  # samples that are looked at; those each is compared with; orders that are tried
 LEAST = 50  # samples that have a neighbour in the file
-NEAR = 0.4  # the fraction of samples nearest to their neighbour in the file above which they may repeat each other
+NEAR = 0.5  # the fraction of samples nearest to their neighbour in the file above which they may repeat each other
+APART = 30  # samples of its class that are between a sample and those that it is compared with
+CLEAR = 0.6  # the fraction that needs no comparison, if no column sorts the file
 ABOVE = 0.15  # what this fraction must exceed that of the order of a column by
 
 # How a warning says what to do: about a column (noun), names of a pattern, neighbours; and otherwise, if it names no groups.
@@ -162,10 +165,10 @@ def like_neighbours(x, y, seed=0, groups=None):
     """Return (fraction of samples nearest to their neighbour in the file, the same by chance) if it is large, else None.
 
     A sample's neighbours are the ones before and after it that have its label. It is nearest to them if none of `OTHERS`
-    random samples of its class is nearer. In a file that is sorted by a column, neighbours are alike without repeating each
-    other. So columns that the file is sorted by do not count, and neighbours in the file must be more alike than neighbours
-    in the order of any other column. x: array [n, ...] of numbers, NaN where missing; y: int [n]; groups: object [n], "" for
-    none: neighbours of one group do not count.
+    random samples of its class from other places in the file is nearer. In a file that is sorted by a column, neighbours are
+    alike without repeating each other. So columns that the file is sorted by do not count, and if there are any, neighbours
+    in the file must be more alike than neighbours in the order of any other column. x: array [n, ...] of numbers, NaN where
+    missing; y: int [n]; groups: object [n], "" for none: neighbours of one group do not count.
     """
     generator = np.random.default_rng(seed)
     neighbours = _neighbours(np.arange(len(y)), y)
@@ -175,15 +178,13 @@ def like_neighbours(x, y, seed=0, groups=None):
     if len(asked) < LEAST:
         return None
     asked = np.sort(generator.choice(asked, min(SAMPLED if x.ndim == 2 else SAMPLED // 2, len(asked)), replace=False))
-    members = [np.flatnonzero(y == label) for label in range(y.max() + 1)]
-    others = np.stack([generator.choice(members[y[row]], OTHERS) for row in asked])
+    others = _far_away(asked, y, generator)
     vectors = alike.scaled(x, y, np.unique(np.r_[asked, others.ravel()]))
     if vectors is None:
         return None
     mine = vectors(asked)
     distance = np.stack([_distance(vectors(others[:, each]), mine) for each in range(OTHERS)])
-    itself = (others == asked[:, None]) | (others == neighbours[0, asked][:, None]) | (others == neighbours[1, asked][:, None])
-    nearest = np.where(itself.T | (distance == 0), np.inf, distance).min(axis=0)
+    nearest = np.where(distance == 0, np.inf, distance).min(axis=0)
 
     def fraction(pairs):
         """Return how many samples are nearest to one of these, int [2, number asked], -1 for none; copies do not count."""
@@ -193,10 +194,69 @@ def like_neighbours(x, y, seed=0, groups=None):
         return float((distance[known] < nearest[known]).mean()) if known.sum() >= LEAST else 0.0
 
     near = fraction(neighbours[:, asked])
-    if near < NEAR or x.ndim == 2 and any(
-            near < fraction(_neighbours(order, y)[:, asked]) + ABOVE for order in _orders(x, y, generator)):
+    if near < NEAR:
         return None
+    if x.ndim == 2:
+        sorted_ = near < CLEAR or any(_leans(column, y) for column in x.T)
+        orders = itertools.chain(_by_categories(x, y, generator), _orders(x, y, generator) if sorted_ else ())
+        if any(near < fraction(_neighbours(order, y)[:, asked]) + ABOVE for order in orders):
+            return None
     return near, 2 / (2 + OTHERS)
+
+
+def _far_away(asked, y, generator):
+    """Return `OTHERS` samples of the class of each one asked, int [number asked, OTHERS], from other places in the file.
+
+    A large group that is written row by row would else be compared with itself.
+    """
+    found = np.empty((len(asked), OTHERS), dtype=np.int64)
+    for label in np.unique(y[asked]):
+        members, mine = np.flatnonzero(y == label), np.flatnonzero(y[asked] == label)
+        gap = min(max(APART, len(members) // 20), len(members) // 4)
+        place = np.searchsorted(members, asked[mine])
+        left = np.maximum(place - gap, 0)  # how many are before
+        number = left + np.maximum(len(members) - place - gap - 1, 0)
+        drawn = (generator.random((len(mine), OTHERS)) * number[:, None]).astype(np.int64)
+        found[mine] = members[np.where(drawn < left[:, None], drawn, drawn - left[:, None] + (place + gap + 1)[:, None])]
+    return found
+
+
+def _leans(column, y):
+    """Return whether a column of numbers rises or falls from row to row far more often than by chance, as in a sorted file.
+
+    As a whole or within the classes; a column of equal steps only counts the rows.
+    """
+    for values, labels in ((column, np.zeros(len(y))), (column, y)):
+        steps = np.diff(values)[np.diff(labels) == 0]
+        steps = steps[np.isfinite(steps) & (steps != 0)]
+        if len(steps) > 1 and (steps == np.median(steps)).mean() > 0.5 and len(steps) > len(y) / 2:
+            continue
+        if len(steps) > 1 and abs((steps > 0).mean() - 0.5) > 0.25 + 1 / len(steps) ** 0.5:
+            return True
+        if len(steps) > 3 and ((steps > 0).all() or (steps < 0).all()):
+            return True
+    return False
+
+
+def _by_categories(x, y, generator):
+    """Yield the order of a file that is sorted by categories, within its classes, the rows of one of them in a random order.
+
+    x has a column of two values for each category, which is then in one place. Fewer than three explain little.
+    """
+    by_class = np.argsort(y, kind="stable")
+    marked, ends, number = np.zeros(len(y), dtype=bool), np.zeros(len(y) - 1, dtype=bool), 0
+    inside = y[by_class[1:]] == y[by_class[:-1]]
+    for column in x.T:
+        if len(values := np.unique(column[:5000])) == 2:
+            mark = column == values[1]
+            changes = (mark[by_class[1:]] != mark[by_class[:-1]]) & inside
+            most = np.bincount(y[by_class[1:]][changes]).max() if changes.any() else 0
+            if 0 < most <= 2 and not (mark & marked).any():
+                marked, ends, number = marked | mark, ends | changes, number + 1
+    if number >= 3:
+        place = np.empty(len(y))
+        place[by_class] = np.r_[0, np.cumsum(ends)]
+        yield np.lexsort((generator.random(len(y)), place, y))
 
 
 def _neighbours(order, y):

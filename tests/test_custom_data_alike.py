@@ -117,3 +117,25 @@ def test_copies_and_columns_that_sort_the_file_do_not_count():
     assert alike.Samples(twice, np.repeat(y[::2], 2)).repeat(group) is None
     assert alike.Samples(np.c_[np.arange(len(y)) * 99, x], y).repeat(np.arange(len(y)) // 10) is None
     assert alike.Samples(np.empty((len(y), 0)), y).repeat(group) is None
+
+
+@pytest.mark.parametrize("number, rows", [(20, 12), (10, 30), (40, 10)])
+def test_neighbours_of_large_groups_are_not_compared_with_their_own(number, rows):
+    """Rows of a patient, one after the other; also if a column is the same in all of them, and if another counts the rows."""
+    for seed in range(3):
+        x, y, patient = patients(number, rows, seed)
+        age = np.random.default_rng(seed).integers(30, 80, number)[patient]
+        by_class = np.argsort(y, kind="stable")
+        for columns in (x, np.c_[x, age, np.arange(len(y))]):
+            for order in (np.arange(len(y)), by_class):
+                assert repeats.like_neighbours(np.asarray(columns)[order], y[order])[0] > 0.6
+        mixed = np.random.default_rng(seed).permutation(len(y))
+        assert repeats.like_neighbours(x.to_numpy()[mixed], y[mixed]) is None
+
+
+def test_a_file_that_is_sorted_by_categories_is_no_repetition():
+    draw = np.random.default_rng(0)
+    y, kind = draw.integers(0, 3, 600), np.sort(draw.integers(0, 20, 600))
+    x = np.c_[draw.normal(0, 1, (3, 8))[y] + draw.normal(0, 1, (600, 8)), np.eye(20)[kind]]
+    by_class = np.argsort(y, kind="stable")
+    assert repeats.like_neighbours(x, y) is None and repeats.like_neighbours(x[by_class], y[by_class]) is None
