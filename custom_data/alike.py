@@ -69,7 +69,7 @@ class Samples:
             pairs = len(np.unique(codes[some] * (len(some) + 1) + other))
             if column != name and not distinct == pairs == len(np.unique(other)):
                 kept.append(column)
-        return leaks.as_numbers(self.x[kept])
+        return leaks.as_numbers(self.x[kept]) if kept else np.empty((len(codes), 0))
 
 
 def said(found, what="samples"):
@@ -85,6 +85,8 @@ def scaled(x, y, rows):
     if x.ndim > 2:
         step = max(1, round((x[0].size / 1024) ** 0.5))
         return lambda rows: np.stack([np.asarray(x[row][::step, ::step], dtype=np.float32).ravel() for row in rows])
+    if not x.shape[1]:
+        return None
     sorts = np.array([is_sorted_by(column, y) for column in x.T], dtype=bool)
     with np.errstate(all="ignore"):
         middle, scale = np.nanmedian(x[rows], axis=0), np.nanstd(x[rows], axis=0)

@@ -3,8 +3,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from sklearn.linear_model import LogisticRegression
 
+from incv import data
 from incv.custom_data import alike, coded, group_names, load, repeats
+from incv.label_issues import find_label_issues
 
 HINT = {coded.MAY_BE_GROUPS}
 
@@ -139,3 +142,36 @@ def test_a_file_that_is_sorted_by_categories_is_no_repetition():
     x = np.c_[draw.normal(0, 1, (3, 8))[y] + draw.normal(0, 1, (600, 8)), np.eye(20)[kind]]
     by_class = np.argsort(y, kind="stable")
     assert repeats.like_neighbours(x, y) is None and repeats.like_neighbours(x[by_class], y[by_class]) is None
+
+
+# --- Python -----------------------------------------------------------------------------------------------------------
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_python_takes_columns_of_one_name_none_and_no_columns():
+    x, y, patient = patients(20, 10)
+    twice = x.set_axis(["f", "f", *x.columns[2:]], axis=1)
+    index = pd.MultiIndex.from_arrays([patient, np.arange(len(y))], names=["one", "one"])
+    p = np.full((len(y), 3), 1 / 3)
+    for samples in (twice, x.set_axis([None, *x.columns[1:]], axis=1), x.set_index(index), twice.set_index(index)):
+        assert find_label_issues(samples, y, pred_probs=p).attrs["verdict"]["warned"] == [coded.MAY_BE_GROUPS]
+    for samples in (np.empty((len(y), 0)), pd.DataFrame(index=range(len(y)))):
+        assert "warned" not in find_label_issues(samples, y, pred_probs=p).attrs["verdict"]
+        with pytest.raises(data.DataError):
+            find_label_issues(samples, y, LogisticRegression())
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_python_judges_rows_of_patients_with_useless_groups_and_good_lists():
+    x, y, patient = patients(20, 12)
+    model = LogisticRegression(max_iter=3000)
+    mixed = np.random.default_rng(0).permutation(len(y))
+    table = x.assign(patient=patient).iloc[mixed]
+    weekday = np.random.default_rng(1).integers(0, 7, len(y))
+    for samples, groups in ((x, None), (x, weekday), (table, weekday), (table, np.arange(len(y)))):
+        labels = y if samples is x else y[mixed]
+        found = find_label_issues(samples, labels, model, groups=groups, permutations=0).attrs["verdict"]
+        assert found["outcome"] != "use" and coded.MAY_BE_GROUPS in found["warned"]
+    good, given = unrelated()
+    ids = [f"INV-2024-{n // 40 + 1:02d}-{n:04d}" for n in range(len(good))]
+    found = find_label_issues(good.set_index(pd.Index(ids)), given, model, permutations=0).attrs["verdict"]
+    assert "warned" not in found
