@@ -200,8 +200,8 @@ def _groups_in(frame, named, texts, given, samples):
 
     named: whether its columns have names; texts: {column: its text, object [n]}; given: int [n]; samples: alike.Samples.
     """
-    levels = frame.index.to_frame(index=False, name=range(frame.index.nlevels) if (
-        len(set(frame.index.names)) < frame.index.nlevels) else None) if named else pd.DataFrame()
+    numbered = len(set(frame.index.names)) < frame.index.nlevels  # levels of one name
+    levels = frame.index.to_frame(index=False, **({"name": range(frame.index.nlevels)} if numbered else {}))
     found = {}
     if named:
         by_level = repeats.PYTHON._replace(noun="index", column="give groups=x.index.get_level_values({name!r})")
