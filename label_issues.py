@@ -33,7 +33,7 @@ from sklearn.utils.validation import (
 
 from incv import INCV, data, noise, utils
 from incv.checking import grouping, issue_table, last_pass, verdict
-from incv.custom_data import coded, feature_file, group_names, leaks, repeats
+from incv.custom_data import alike, coded, feature_file, group_names, leaks, repeats
 from incv.custom_data.labels import as_array, checkable, classes_of
 from incv.runner import console
 from incv.runner.settings import Settings
@@ -211,33 +211,38 @@ def _hints(x, keep, given, class_names, groups):
         numbers = x.ndim > 2 and x.dtype.kind in "fiub"
         return repeats.in_order(x, given, "x", "samples", repeats.PYTHON, groups) if numbers else []
     frame = (x if hasattr(x, "iloc") else pd.DataFrame(x, copy=False))[keep]
-    numbers = {name: frame[name].astype(float).to_numpy(dtype=float, na_value=np.nan) for name in frame.columns.unique()
-               if frame.columns.is_unique and pd.api.types.is_numeric_dtype(frame[name]) and not
+    named = hasattr(x, "iloc") and frame.columns.is_unique
+    frame = frame if frame.columns.is_unique else frame.set_axis(range(frame.shape[1]), axis=1)
+    numbers = {name: frame[name].astype(float).to_numpy(dtype=float, na_value=np.nan) for name in frame
+               if pd.api.types.is_numeric_dtype(frame[name]) and not
                pd.api.types.is_complex_dtype(frame[name])}
-    texts = {name: group_names.as_text(frame[name]) for name in frame.columns.unique()
-             if frame.columns.is_unique and name not in numbers}
-    values = pd.DataFrame(numbers | texts)[[*frame.columns]] if frame.columns.is_unique else pd.DataFrame()
-    found = _groups_in(frame, hasattr(x, "iloc"), texts, given) if group_names.are_few(groups) else []
-    found = found or repeats.in_order(leaks.as_numbers(values), given, "x", "samples", repeats.PYTHON, groups)
+    texts = {name: group_names.as_text(frame[name]) for name in frame if name not in numbers}
+    values = pd.DataFrame(numbers | texts, index=range(len(frame)))[[*frame.columns]]
+    found = _groups_in(frame, named, texts, given, alike.Samples(values, given, groups))
+    if coded.MAY_BE_GROUPS not in coded.codes(found):
+        found += repeats.in_order(leaks.as_numbers(values), given, "x", "samples", repeats.PYTHON, groups)
     return found + [leaks.told(leak, "x: column", "leave out") for leak in leaks.found(values, given, class_names)]
 
 
-def _groups_in(frame, named, texts, given):
+def _groups_in(frame, named, texts, given, samples):
     """Return the warnings of columns, levels of the index and names in a DataFrame that look like groups.
 
-    named: whether its columns have names; texts: {column: its text, object [n]}; given: int [n].
+    named: whether its columns have names; texts: {column: its text, object [n]}; given: int [n]; samples: alike.Samples.
     """
-    found, levels = {}, frame.index.to_frame(index=False)
+    numbered = len(set(frame.index.names)) < frame.index.nlevels  # levels of one name
+    levels = frame.index.to_frame(index=False, **({"name": range(frame.index.nlevels)} if numbered else {}))
+    found = {}
     if named:
         by_level = repeats.PYTHON._replace(noun="index", column="give groups=x.index.get_level_values({name!r})")
-        found = repeats.in_columns(levels, "x", by_level)
-        found |= group_names.in_columns(frame, given, "x", repeats.PYTHON) if frame.columns.is_unique else {}
+        found = repeats.in_columns(levels, "x", by_level, samples)
+        found |= group_names.in_columns(frame, given, "x", repeats.PYTHON, samples)
     texts = {f"column {name!r}": of_name for name, of_name in texts.items()}
     texts |= {f"level {name!r} of the index": group_names.as_text(levels[name]) for name in levels
               if not pd.api.types.is_numeric_dtype(levels[name])}
-    return list(found.values()) or [
-        line for name, of_name in texts.items() if repeats.are_ids(of_name)
-        for line in repeats.in_names(of_name, given, f"x: the names in {name}", advice=repeats.PYTHON)]
+    told = list(found.values())
+    return told if coded.codes(told) else told + [
+        line for name, of_name in texts.items() if repeats.are_ids(of_name) for line in repeats.in_names(
+            of_name, given, f"x: the names in {name}", advice=repeats.PYTHON, samples=samples)]
 
 
 def _judged(status, given, class_names, keep, p, first, groups=None, again=None, permutations=0, trained=None, codes=()):

@@ -16,6 +16,7 @@ import numpy as np
 
 from incv import data, utils
 from incv.custom_data import (
+    alike,
     arrays,
     coded,
     columns,
@@ -155,9 +156,10 @@ def _npz(path, of_labels, group, checksum):
         others["groups"] = group_names.as_text(arrays.of_groups(path, group, called, len(keep)))[keep]
         notes = notes + group_names.checked(others["groups"], given, class_names, f"{path}: --group {group}")
     of_group = others.get("groups")
-    named = [] if arrays.is_npy(path) or not group_names.are_few(of_group) else group_names.in_arrays(
-        path, [*arrays.USUAL, group], keep, given)
-    notes = notes + (named or repeats.in_order(x, given, path, "samples", repeats.ARRAYS, of_group))
+    named = [] if arrays.is_npy(path) else group_names.in_arrays(
+        path, [*arrays.USUAL, group], keep, given, alike.Samples(x, given, of_group))
+    notes = notes + named + _unless_told(named, lambda: repeats.in_order(
+        x, given, path, "samples", repeats.ARRAYS, of_group))
     if x.ndim == 2:
         columns_of_x = pd.DataFrame(x, columns=range(x.shape[1]), copy=False)
         notes = notes + [leaks.told(leak, f"{path}: column", "remove from x the column") for leak in leaks.found(
@@ -208,16 +210,17 @@ def _table(path, label, decimal, drop, group, true_label, checksum):
     fitted = features.Features(table, path, decimal)
     shown = columns.told_unused(path, unused, all_columns) + foreign_paths.addresses_in(all_columns, path)
     values, origin = fitted.values()
-    belonging = repeats.in_columns(of_names, path) | group_names.in_columns(table, given, path) if (
-        group_names.are_few(names)) else {}
+    used = values[[name for name in values if name in origin.values()]]  # without parts of dates, which neighbours share
+    samples = alike.Samples(used, given, names)
+    belonging = group_names.in_columns(table, given, path, samples=samples, unused=of_names)
     shown += fitted.warnings(belonging) + fitted.warnings(belonging, remarks=True) + list(belonging.values())
-    if not belonging:
+    if coded.MAY_BE_GROUPS not in coded.codes(belonging.values()):
         as_text = {name: group_names.as_text(of_names[name]) for name in of_names
-                   if group_names.are_few(names) and not pd.api.types.is_numeric_dtype(of_names[name])}
+                   if not pd.api.types.is_numeric_dtype(of_names[name])}
         shown += [line for name, texts in as_text.items() if repeats.are_ids(texts) for line in repeats.in_names(
-            texts, given, f"{path}: the values of column {name!r}", name)] or (
-            repeats.in_order(leaks.as_numbers(values[[name for name in values if name in origin.values()]]), given, path,
-                             groups=names))  # without parts of dates, which neighbours have in common
+            texts, given, f"{path}: the values of column {name!r}", name, samples=samples)] or repeats.in_order(
+                leaks.as_numbers(used), given, path, groups=names)
+    belonging = {name for name, line in belonging.items() if isinstance(line, coded.Warning)}
     found = [leak._replace(columns=tuple(dict.fromkeys(map(origin.get, leak.columns))))
              for leak in leaks.found(values, given, class_names)]
     leaking = [leaks.told(leak, f"{path}: column", "give --drop") for leak in dict.fromkeys(found)
@@ -264,7 +267,10 @@ class Folder:
         dataset = _of_images(x, given, class_names, names, found.checksum, warnings=[*warnings, *notes], left_out=left_out,
                              groups=of_groups, shrunk=found.shrunk)
         dataset = data.part(dataset, np.setdiff1d(np.arange(len(files)), broken)) if broken else dataset
-        return _told_of_order(dataset, path)
+        samples = alike.Samples(dataset.x_train, dataset.given, dataset.groups)
+        below = _below(dataset.names)
+        told = [] if source.group is not None else group_names.in_subfolders(below, dataset.given, class_names, path, samples)
+        return _told_of_order(dataset, path, told, samples, "images")
 
     def like(self, file):
         return _images_like(file, self.source.facts.shape)
@@ -296,12 +302,20 @@ class PictureList:
                              left_out=found.left_out, groups=found.groups, rows=found.rows, y_train=found.y_train,
                              rows_in_file=found.rows_in_file, row_ids=found.row_ids, shrunk=found.shrunk)
         if not broken:
-            return _told_of_order(dataset, found.path)
+            return self._hinted(dataset, found.others, found.path)
         _check_what_is_left(found.given, broken, found.class_names, found.path)
         told = f"{found.path}: {utils.many(len(broken), 'file')} not used: not a readable image"
         left_out = found.left_out | {found.names[number]: "not a readable image" for number in broken}
         dataset = dataclasses.replace(dataset, warnings=[*found.warnings, told], left_out=left_out)
-        return _told_of_order(data.part(dataset, np.setdiff1d(every, broken)), found.path)
+        left = np.setdiff1d(every, broken)
+        return self._hinted(data.part(dataset, left), found.others.iloc[left], found.path)
+
+    @staticmethod
+    def _hinted(dataset, others, path):
+        """Return a Dataset with the warnings of what may be groups. others: the other columns of the list, a DataFrame."""
+        samples = alike.Samples(dataset.x_train, dataset.given, dataset.groups)
+        return _told_of_order(dataset, path, list(repeats.in_columns(others, path, samples=samples).values()), samples,
+                              "pictures")
 
     def like(self, file):
         if Path(file).is_file() and table_file.is_table(file) or image_parquet.is_parquet(file):
@@ -342,11 +356,20 @@ def _of_images(x, given, class_names, names, checksum, **others):
                    checksum=checksum, given=given, class_names=class_names, names=names)
 
 
-def _told_of_order(dataset, path):
-    """Return a Dataset of images with the warning of those that are like the one before or after, if there is no other one."""
-    if coded.MAY_BE_GROUPS in coded.codes(dataset.warnings):
-        return dataset
-    told = repeats.in_order(dataset.x_train, dataset.given, path, "images", repeats.PICTURES, dataset.groups)
+def _unless_told(told, find):
+    """Return the warnings that a function finds, or none if one of `told` says already that samples may be groups."""
+    return [] if coded.MAY_BE_GROUPS in coded.codes(told) else find()
+
+
+def _told_of_order(dataset, path, told, samples, what):
+    """Return a Dataset of images with warnings `told` and, if none of them has the code, those of names and of neighbours.
+
+    samples: alike.Samples; what: its images are called, as in "the names of the images".
+    """
+    told = told + _unless_told(told, lambda: repeats.in_names(
+        dataset.names, dataset.given, f"{path}: the names of the {what}", advice=repeats.PICTURES, samples=samples))
+    told = told + _unless_told(told, lambda: repeats.in_order(
+        dataset.x_train, dataset.given, path, "images", repeats.PICTURES, dataset.groups))
     return dataclasses.replace(dataset, warnings=[*dataset.warnings, *told])
 
 
@@ -366,21 +389,21 @@ def _of_folder(path, found):
     return *labels.classes_of(kept, what), keep, found.warnings + warnings
 
 
+def _below(names):
+    """Return the first subfolder below the class in names of images, object [n], "" for none."""
+    return group_names.as_text([parts[1] if len(parts := name.split("/")) > 2 else "" for name in names])
+
+
 def _groups_of_folder(source, names, given, class_names):
     """Return (the groups of images, object [n] or None; warnings): the first subfolder below the class, or by their names."""
-    below = group_names.as_text([parts[1] if len(parts := name.split("/")) > 2 else "" for name in names])
-    what = f"{source.path}: --group {source.group}"
     if source.group is None:
-        return None, group_names.in_subfolders(below, given, class_names, source.path) or repeats.in_names(
-            names, given, f"{source.path}: the names of the images", advice=repeats.PICTURES)
-    pattern = group_names.parted(source.group, (), pictures=True)[1]
+        return None, []
+    below, pattern = _below(names), group_names.parted(source.group, (), pictures=True)[1]
     if pattern is not None:
         below = group_names.matched(group_names.as_text(names), pattern, source.group)
     elif not (below != "").any():
         raise DataError(f"--group {group_names.FOLDER}: the classes in {source.path} have no subfolders; remove the option")
-    notes = repeats.in_names(names, given, f"{source.path}: the names of the images", advice=repeats.PICTURES) if (
-        group_names.are_few(below)) else []
-    return below, group_names.checked(below, given, class_names, what) + notes
+    return below, group_names.checked(below, given, class_names, f"{source.path}: --group {source.group}")
 
 
 def _size(source, names, given, class_names, of_groups, samples=None, ids=None):

@@ -5,13 +5,14 @@ import re
 import numpy as np
 
 from incv import data
-from incv.custom_data import coded, repeats
+from incv.custom_data import alike, coded, repeats
 from incv.data import DataError
 from incv.utils import listed
 
-MOSTLY = 0.8  # labels are treated as labels of groups if at least this fraction has its group's majority label
+MOSTLY = 0.8  # a column may name groups if at least this fraction of the samples has the majority label of its value
 FEW = 5  # a warning reports classes that occur in fewer groups
 SHUFFLES = 5
+MANY = 20  # values that agree on labels, as categories hardly do
 FOLDER = "folder"  # --group folder: the first subfolder below the class
 NAME = "name"  # --group name:PATTERN: by the names of pictures
 
@@ -133,7 +134,7 @@ def may_be(values, y):
     found, generator = (labels[codes] == y).mean(), np.random.default_rng(0)
     shuffled = np.mean([(majority(codes, each)[codes] == each).mean()
                         for each in (generator.permutation(y) for _ in range(SHUFFLES))])
-    if found < MOSTLY or 1 - found > (1 - shuffled) / 2 or len(distinct) < 10 and found < 0.95:
+    if found < MOSTLY or 1 - found > (1 - shuffled) / 2 or found < shuffled + 0.05 or len(distinct) < 10 and found < 0.95:
         return None
     if pd.api.types.is_numeric_dtype(values):
         before, after = labels[np.r_[1, :len(labels) - 1]], labels[np.r_[1:len(labels), len(labels) - 2]]
@@ -143,25 +144,50 @@ def may_be(values, y):
     return float(found), float(shuffled)
 
 
-def in_columns(table, y, path, advice=repeats.TABLE):
+def in_columns(table, y, path, advice=repeats.TABLE, samples=None, unused=None):
     """Return {column: warning} of the columns of a DataFrame that may name groups, by what they are called or by their values.
 
-    y: int [n]; advice: a repeats.Advice.
+    y: int [n]; advice: a repeats.Advice; samples: alike.Samples; unused: a DataFrame of further columns, which count by what
+    they are called. A warning has the code if samples of the same value are alike, or if `MANY` values agree on labels. Where
+    groups are given, different ones must agree.
     """
-    found = repeats.in_columns(table, path, advice)
+    found = repeats.in_columns(table if unused is None else unused, path, advice, samples)
+    groups = None if samples is None or are_few(samples.groups) else numbers(samples.groups)
     for name in table:
-        if each := may_be(table[name], y):
-            found[name] = coded.Warning(
-                f"{path}: {advice.noun} {name!r}: samples with the same value share a label {each[0]:.0%} of the time "
-                f"({each[1]:.0%} if shuffled): if these belong together, such as rows of one patient, "
-                f"{repeats.for_column(advice, name)}; if it follows from the labels, {advice.otherwise}", coded.MAY_BE_GROUPS)
+        if each := may_be(*_across(table[name], y, groups)):
+            evidence = samples and samples.repeat(table[name], name)
+            strong = evidence or table[name].nunique() >= MANY
+            if not strong and (groups is not None or name in found):
+                continue
+            text = (f"{path}: {advice.noun} {name!r}: samples with the same value share a label {each[0]:.0%} of the time "
+                    f"({each[1]:.0%} if shuffled){f', and {alike.said(evidence)}' if evidence else ''}: if these belong "
+                    f"together, such as rows of one patient, {repeats.for_column(advice, name)}; if it follows from "
+                    f"the labels, {advice.otherwise}")
+            found[name] = coded.Warning(text, coded.MAY_BE_GROUPS) if strong else text
     return found
 
 
-def in_arrays(path, usual, keep, y):
+def _across(values, y, groups):
+    """Return (values, labels) with one entry per value and given group, of its majority label. groups: int [n] or None."""
+    if groups is None:
+        return values, y
+    import pandas as pd
+
+    try:
+        codes = pd.factorize(values)[0]
+    except TypeError:  # lists
+        return values, y
+    known = np.flatnonzero(codes >= 0)
+    pairs = codes[known] * (groups.max() + 1) + groups[known]
+    _, first, members = np.unique(pairs, return_index=True, return_inverse=True)
+    return values.iloc[known[first]], majority(members, y[known]) if len(known) else y[:0]
+
+
+def in_arrays(path, usual, keep, y, samples=None):
     """Return the warnings about arrays of an .npz with an entry per sample that may name groups.
 
-    usual: names of arrays with another meaning; keep: bool, which samples are used; y: int [number kept].
+    usual: names of arrays with another meaning; keep: bool, which samples are used; y: int [number kept]; samples:
+    alike.Samples.
     """
     import pandas as pd
 
@@ -170,18 +196,22 @@ def in_arrays(path, usual, keep, y):
         with contextlib.suppress(DataError):  # Python objects, which are not read
             values = None if name in usual else data.read_arrays(path, [name])[name]
             if values is not None and values.shape == keep.shape and values.dtype.kind in "iuUf":
-                found |= in_columns(pd.DataFrame({name: values[keep]}), y, path, repeats.ARRAYS)
+                found |= in_columns(pd.DataFrame({name: values[keep]}), y, path, repeats.ARRAYS, samples)
     return list(found.values())
 
 
-def in_subfolders(below, given, class_names, path):
-    """Return the warning about classes with several subfolders. below: the subfolder of each image, "" for none."""
+def in_subfolders(below, given, class_names, path, samples=None):
+    """Return the warning about classes with several subfolders, with the code if the images of a subfolder are alike.
+
+    below: the subfolder of each image, "" for none; samples: alike.Samples.
+    """
     inside = below != ""
     pairs = np.unique(np.stack([given[inside], np.unique(below[inside].astype(str), return_inverse=True)[1]]), axis=1)
     several = class_names[np.bincount(pairs[0], minlength=len(class_names)) > 1] if inside.any() else []
     if not len(several):
         return []
-    return [coded.Warning(
-        f"{path}: the images of {listed([repr(str(name)) for name in several], 4)} are in subfolders: if those of a subfolder "
-        f"belong together, such as frames of one video, give --group {FOLDER}; if subfolders are the classes, give --dataset "
-        f"the folder above them", coded.MAY_BE_GROUPS)]
+    text = (f"{path}: the images of {listed([repr(str(name)) for name in several], 4)} are in subfolders: if those of a "
+            f"subfolder belong together, such as frames of one video, give --group {FOLDER}; if subfolders are the classes, "
+            f"give --dataset the folder above them")
+    folders = [f"{label}/{name}" if name else "" for label, name in zip(given, below, strict=True)]
+    return [coded.Warning(text, coded.MAY_BE_GROUPS) if samples is None or samples.repeat(folders) else text]

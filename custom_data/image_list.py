@@ -15,17 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from incv.custom_data import (
-    foreign_paths,
-    group_names,
-    image_files,
-    image_parquet,
-    json_files,
-    labels,
-    repeats,
-    row_ids,
-    table_file,
-)
+from incv.custom_data import foreign_paths, group_names, image_files, image_parquet, json_files, labels, row_ids, table_file
 from incv.data import DataError
 from incv.utils import listed, many, python_command
 
@@ -37,7 +27,8 @@ class Pictures:
     column: of the pictures; rows: positions in the list, int [n]; rows_in_file: its length; names [n]: the pictures as named
     in the list; files: paths relative to the list's folder, None for a .parquet with pictures; given: the labels, int [n];
     y_train: the true labels, int [n], -1 for unknown ones; groups: object [n]; row_ids: of the pictures in a .parquet, object
-    [n]; shape: of a picture; checksum, warnings, left_out, shrunk: as in data.Dataset.
+    [n]; shape: of a picture; checksum, warnings, left_out, shrunk: as in data.Dataset; others: the other columns of the list,
+    a DataFrame of n rows.
     """
 
     path: Path
@@ -56,6 +47,7 @@ class Pictures:
     warnings: list
     left_out: dict
     shrunk: str | None
+    others: object
 
 
 def is_list(path, source):
@@ -179,9 +171,6 @@ class ImageList:
             of_group = listed_names if by_name else group_names.as_text(table[group])[rows]
             of_group = of_group if pattern is None else group_names.matched(of_group, pattern, self.group)
             told = told + group_names.checked(of_group, given, class_names, f"{path}: --group {self.group}")
-        if known is None and group_names.are_few(of_group):
-            told = told + (list(repeats.in_columns(table[others].iloc[rows], path).values()) or repeats.in_names(
-                listed_names, given, f"{path}: the names of the pictures", advice=repeats.PICTURES))
         content = (texts.tolist(), names, *(
             table[name].tolist() for name in (None if by_name else group, true_label) if name is not None))
         checksum = hashlib.sha256(scan.checksum.encode() + repr(content).encode("utf-8", "surrogateescape"))
@@ -191,7 +180,7 @@ class ImageList:
                         names=np.array([image_files.shown(names[row]) for row in rows], dtype=object),
                         files=None if named is None else [files[row] for row in rows], shape=scan.shape,
                         checksum=checksum.hexdigest(), warnings=[*warnings, *scan.warnings, *told],
-                        left_out=missing | scan.left_out, shrunk=scan.shrunk)
+                        left_out=missing | scan.left_out, shrunk=scan.shrunk, others=table[others].iloc[rows])
 
 
 def read_test(source, class_names):

@@ -71,8 +71,8 @@ def found(table, y, class_names):
 
 def told(leak, what, instead):
     """Return the warning of a Leak. what: how it begins, such as "t.csv: column"; instead: the advice, without the columns."""
-    names = [repr(name) for name in leak.columns]
-    text = (f"{what} {names[0]} alone {leak.says}: if it follows from the labels or they from it" if len(names) == 1 else
+    names, alone = [repr(name) for name in leak.columns], re.sub("^tell ", "tells ", leak.says)
+    text = (f"{what} {names[0]} alone {alone}: if it follows from the labels or they from it" if len(names) == 1 else
             f"{what}s {listed(names)} together {leak.says}: if they follow from the labels or these from them")
     text += f", {instead} {' '.join(names)}"
     return coded.Warning(text, coded.TELLS_LABEL) if leak.tells else text
@@ -330,15 +330,47 @@ def _columns_of(tree):
 
 def _of_labels(known, names, class_names, copies):
     """Return the Leak of columns of labels, such as those of several people, whose majority the label may be; [] for none."""
-    classes = {str(name) for name in class_names}
-    columns = [name for name in names if known.codes[name].max() > 0 and set(known.written[name].tolist()) <= classes | {""}]
-    if len(columns) < 3:
-        return []
-    votes = known.mode(columns, class_names)
-    error = _wrong(votes, known.y, len(class_names))
-    if error > VOTES or known.missed_by_others(columns, copies) < max(WORSE[0], 2 * error):
-        return []
-    return [Leak(tuple(columns), f"tell {1 - error:.0%} of the labels (the most frequent of them)", True)]
+    for columns in _coded_alike(known, names, class_names):
+        columns, texts = _matched(known, columns, class_names)
+        if len(columns) >= 3:
+            error = _wrong(known.mode(columns, texts), known.y, len(class_names))
+            if error <= VOTES and known.missed_by_others(columns, copies) >= max(WORSE[0], 2 * error):
+                return [Leak(tuple(columns), f"tell {1 - error:.0%} of the labels (the most frequent of them)", True)]
+    return []
+
+
+def _coded_alike(known, names, class_names):
+    """Return lists of columns of labels: of the names of classes, and of as many other values, if there are at least three."""
+    classes, values = {str(name) for name in class_names}, {}
+    for name in names:
+        if 0 < known.codes[name].max() <= len(classes):
+            values[name] = frozenset(known.written[name].tolist()) - {""}
+    found = [[name for name in values if values[name] <= classes]]
+    for whole in dict.fromkeys(values.values()) if len(classes) >= 3 else ():
+        if len(whole) == len(classes) and whole != classes:
+            found.append([name for name in values if values[name] <= whole])
+    return found
+
+
+def _matched(known, columns, class_names):
+    """Return (those of columns of labels that say what the labels do, the text of each class in them).
+
+    Texts that are no names of classes are matched with these as well as possible. A column that agrees with the labels much
+    less than the others do, by chance or as a feature does, is none of them.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    texts = [str(name) for name in class_names]
+    values = sorted({value for name in columns for value in known.written[name].tolist()} - {""})
+    if not set(values) <= set(texts):
+        agree = np.array([[sum(((known.written[name] == value) & (known.y == label)).sum() for name in columns)
+                           for value in values] for label in range(len(texts))])
+        texts = [values[each] for each in linear_sum_assignment(-agree)[1]]
+    own = np.array(texts)[known.y]
+    chance = np.bincount(known.y).max() / len(known.y)
+    above = {name: (known.written[name] == own)[known.written[name] != ""].mean() - chance for name in columns}
+    usual = np.median([each for each in above.values() if each > 0] or [0])
+    return [name for name in columns if above[name] > usual / 2], texts
 
 
 def _rule(known, names, class_names):
@@ -369,6 +401,10 @@ def _rule(known, names, class_names):
     if error > 1 - EXACT or not _cuts_through(x, known.y, leaves):
         return None
     used = dict.fromkeys(of_column[column] for column in sorted(_columns_of(tree)))
+    for name in [*used]:  # real features, which only a few leaves need
+        places = [place for place, column in enumerate(of_column) if column in used and column != name]
+        if places and _missed_by_tree(x[:, places], known.y, leaves, folds=5) <= max(error, 1 - EXACT):
+            del used[name]
     return _Rule(tuple(used), "by thresholds", error, WORSE[1])
 
 
@@ -399,6 +435,11 @@ def _candidates(known, names, class_names):
         # Columns that mark no sample of this class, of which each other sample has one: the other columns of a one-hot label.
         never = [name for name in flags if (known.y[known.numbers[name] > 0] == label).mean() <= 1 - EXACT
                  and (known.numbers[name] > 0).sum() >= 3]
+        for name in [*never]:  # real features of few samples, which nothing is missed without
+            rest = [each for each in never if each != name]
+            wrong = [((known.values(each) > 0).any(axis=1) == (known.y == label)).sum() if each else len(known.y)
+                     for each in (never, rest)]
+            never = rest if wrong[1] <= wrong[0] else never
         if len(never) > 1:
             yield (never, lambda some, columns=never: (some.values(columns) > 0).any(axis=1).astype(int),
                    f"none of them if the label is {str(class_names[label])!r}", WORSE[0])

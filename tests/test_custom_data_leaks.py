@@ -49,6 +49,22 @@ def annotators():
     return features.assign(**columns), np.array(["x", "y", "z"])[label], tuple(columns)
 
 
+def annotators_who_code_otherwise():
+    """The classes as 0, 1 and 2, or other numbers of them, and a real feature of the same values."""
+    features, labels, columns = annotators()
+    names = {"x": "2", "y": "0", "z": "1", "": ""}
+    features["kind"] = np.random.default_rng(3).integers(0, 3, len(features)).astype(str)
+    return features.replace({column: names for column in columns}), np.array(["c0", "c1", "c2"])[
+        np.unique(labels, return_inverse=True)[1]], columns
+
+
+def one_hot_beside_a_rare_feature():
+    features, labels, columns = one_hot()
+    rare = np.zeros(len(labels), dtype=int)
+    rare[np.flatnonzero(labels == 0)[:4]] = 1
+    return features.assign(rare=rare), labels, columns
+
+
 def probabilities():
     features, given, draw = table(4)
     p = draw.dirichlet(np.ones(4) / 2, 400)
@@ -100,8 +116,8 @@ def another_label():
     return features.assign(before=np.where(draw.random(400) < 0.03, 1 - given, given)), given, ("before",)
 
 
-KINDS = [one_hot, one_hot_of_other_names, votes, annotators, probabilities, items_of_a_sum, points, a_ratio, either_or,
-         two_thresholds, a_score, another_label]
+KINDS = [one_hot, one_hot_of_other_names, votes, annotators, annotators_who_code_otherwise, one_hot_beside_a_rare_feature,
+         probabilities, items_of_a_sum, points, a_ratio, either_or, two_thresholds, a_score, another_label]
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
@@ -174,3 +190,23 @@ def test_lists_themselves_are_refused_and_ranges_are_classes(tmp_path):
     for names in (*ranges, ["a, b", "c"], ["(old)", "(new)"]):
         features.assign(label=np.array(names)[draw.integers(0, 2, 400)]).to_csv(tmp_path / "t.csv", index=False)
         assert load.load_dataset(tmp_path / "t.csv", "label").class_names.tolist() == sorted(names)
+
+
+def test_what_is_advised_names_the_leak_alone():
+    """A threshold that a tree finds with features beside it: the columns that do without them, and the verb of one column."""
+    features, _, draw = table(n=600)
+    p = draw.random(600).round(3)
+    columns, labels = features.assign(p_0=p), ((p > 0.3) & (p < 0.6) | (p > 0.9)) * 1
+    found = [leak for leak in leaks.found(columns, labels, np.arange(2)) if leak.tells]
+    assert [leak.columns for leak in found] == [("p_0",)], found
+    one = leaks.told(leaks.Leak(("p_0",), "tell 100% of the labels (by thresholds)", True), "t.csv: column", "give --drop")
+    assert "column 'p_0' alone tells 100%" in one and one.endswith("give --drop 'p_0'")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_ratings_that_are_real_features_are_no_annotators(seed):
+    draw = np.random.default_rng(seed)
+    y = draw.integers(0, 3, 400)
+    ratings = {f"item{place}": np.where(draw.random(400) < 0.4, (y + place) % 3, draw.integers(0, 3, 400))
+               for place in range(5)}
+    assert not leaks.found(table(3)[0].assign(**ratings), y, np.array(["c0", "c1", "c2"]))
