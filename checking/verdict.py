@@ -149,7 +149,8 @@ def verdict(y, first, passes, issue, groups=None, again=None, runs=0, trained=No
         trained, estimate, len(listed) / len(y), min(1 - agreement, (p.argmax(axis=1) != y).mean()), len(y))
     top = int(np.max(np.flatnonzero(precision > 0.5), initial=-1)) + 1 if learned and fits else 0
     use = learned and fits and finished and top == len(listed) and right >= RIGHT
-    hard = [coded.HARD] if np.isin(passes, (0, 1)).all(axis=2).mean() > CERTAIN else []
+    known = first[~np.isnan(first).any(axis=1)]
+    hard = [coded.HARD] if len(known) and np.isin(known, (0, 1)).all(axis=1).mean() > CERTAIN else []
     warned = [code for code in WHY if code in {*codes, *hard}]
     if warned:
         about["warned"], use, top = warned, False, 0 if coded.TELLS_LABEL in warned else top
