@@ -102,9 +102,9 @@ def verdict(y, first, passes, issue, groups=None, again=None, runs=0, trained=No
         trained on, or if more labels would be wrong than predictions disagree with: `fit` mistakes their errors for wrong
         labels then. If they fit these labels less well than the estimate demands, the outcome is not "use".
     codes : iterable of str
-        Of the warnings of the data (`coded.codes`): while one stands, the outcome is "top" at most, since the list may miss
-        wrong labels that others confirm, and "nothing" if it is empty or columns tell the labels. How many labels are wrong is
-        not estimated then.
+        The codes of the data's warnings (`coded.codes`): while one stands, the outcome is "top" at most, since the list may
+        miss wrong labels that others confirm, and "nothing" if it is empty or columns tell the labels. How many labels are
+        wrong is not estimated then.
     advice : str, optional
         What to do if trained networks cannot tell the classes apart; by default to give more samples or other features.
 
@@ -118,8 +118,9 @@ def verdict(y, first, passes, issue, groups=None, again=None, runs=0, trained=No
         wrong_high: the estimated number of wrong labels and its 95 % interval; issues: the length of the list;
         expected_precision: of the list, None if it is empty; top: the largest number of entries, from the worst on, of which
         more than half are expected to be wrong labels; advice: the `advice`, if the sentence gives it; warned: the codes, if
-        there are any. The outcome can be "use" only if networks are right often enough. Estimates are None if the outcome is
-        "nothing".
+        there are any. The outcome can be "use" only if networks are right often enough. wrong, wrong_low
+        and wrong_high are None if the outcome is "nothing", if a code stands and, after fewer epochs than by default, unless
+        the outcome is "use"; expected_precision is None if the outcome is "nothing".
     """
     weights, pieces, about = None, np.arange(len(y)), {}
     passes = np.where(np.isnan(passes), np.eye(passes.shape[2])[y], passes)

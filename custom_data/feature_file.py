@@ -84,6 +84,11 @@ def applied(dataset, source, scratch=None):
     rows, test = _rows(found, dataset, n, what), None
     mean, scale, constant = _moments(found, what)
     warnings = list(dataset.warnings)
+    if found.file is None and dataset.rows is None and dataset.names is not None and not np.issubdtype(
+            np.asarray(dataset.names).dtype, np.integer):
+        warnings.append(f"{what}: without files, its rows are taken to be the images in the order of their names, from "
+                        f"{str(dataset.names[0])!r} to {str(dataset.names[-1])!r}: if they are not, save an .npz with x and "
+                        f"files")
     if constant.any():
         warnings.append(f"{what}: {utils.many(int(constant.sum()), 'column')} of {len(constant)} with a single value (first: "
                         f"column {int(np.flatnonzero(constant)[0])}): not used")

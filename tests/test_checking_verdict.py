@@ -187,7 +187,7 @@ def test_few_samples_are_too_few_whatever_their_features(groups, number):
 
 
 def test_probabilities_of_zero_and_one_alone_are_not_believed():
-    """Of a tree or the nearest neighbour: each of its errors is certain, as only a wrong label is otherwise."""
+    """A tree or the nearest neighbour is certain of each of its errors, which then look like wrong labels."""
     generator = np.random.default_rng(0)
     y = np.arange(300) % 3
     predicted = np.where(generator.random(300) < 0.1, (y + 1) % 3, y)

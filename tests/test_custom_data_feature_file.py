@@ -71,8 +71,12 @@ def test_images_are_found_by_name_in_any_order(tmp_path):
     refused(f"1 sample of {len(names)} without a vector, first {first!r}", folder, tmp_path / "less.npz")
     np.savez(tmp_path / "twice.npz", x=np.r_[vectors, vectors[:1]], files=np.r_[names, names[:1]])
     refused(f"1 file with several rows, first {first!r}", folder, tmp_path / "twice.npz")
-    (folder / names[0]).write_bytes(b"broken")
     np.save(tmp_path / "f.npy", vectors)
+    by_order = loaded(folder, tmp_path / "f.npy")
+    assert np.allclose(by_order.x_train, standardised(vectors), atol=1e-5)
+    assert any("images in the order of their names, from 'a/0.png' to 'b/5.png'" in line for line in by_order.warnings)
+    assert not any("order of their names" in line for line in loaded(folder, tmp_path / "f.npz").warnings)
+    (folder / names[0]).write_bytes(b"broken")
     refused("1 image of the folder are not used, so that the order", folder, tmp_path / "f.npy")
 
 

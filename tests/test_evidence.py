@@ -1,4 +1,4 @@
-"""Of the project as a whole: what is committed in results/reference follows from its runs, and README and docs quote it.
+"""The whole project: what is committed in results/reference follows from its runs, and README and docs quote it.
 
 The lists below are fixed: a new method, a new noise pattern or a better competitor changes nothing here.
 """
@@ -121,6 +121,18 @@ def test_a_page_quotes_the_runs(page):
 def test_the_readme_shows_the_results():
     text = (PROJECT / "README.md").read_text()
     assert "<!-- full scale -->" in text and "<!-- digits -->" in text and len(text.splitlines()) <= 180
+
+
+def test_the_readme_says_how_well_lists_are_as_they_were_measured():
+    """The figures of its sentences on custom datasets, from the rows of the benchmark."""
+    found, text = pd.read_csv(REFERENCE / "label_issues.csv"), " ".join((PROJECT / "README.md").read_text().split())
+    f1 = found[found["set"] == "classifiers"].groupby("method")["f1"].mean()
+    assert f"a mean F1 of {f1['ours']:.2f} over 58 settings, cleanlab's {f1['cleanlab']:.2f}" in text
+    ours = found[(found["method"] == "ours") & (found["noise"] == "sym 0.2")].set_index("set")
+    on_features, from_scratch = ours.loc["features"], ours.loc["cifar10"]
+    assert f"average precision of {on_features['average_precision'].mean():.2f}; with a network trained from scratch it was " \
+           f"{from_scratch['average_precision'].mean():.2f}, after a quarter of an hour" in text
+    assert on_features["seconds"].max() < 30 and 800 < from_scratch["seconds"].mean() < 1200
 
 
 def test_links_and_pictures_of_the_pages_exist():

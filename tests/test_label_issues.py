@@ -541,7 +541,7 @@ def test_what_is_no_array_is_refused_in_one_line(x, labels, message):
     {"member": [True, False]}, {"when": pd.Timestamp("2024-01-01")}, {"member": pd.array([True, None], dtype="boolean")},
     {"count": pd.array([1, None], dtype="Int64")}, {"for": pd.Timedelta("1h")}], ids=lambda others: str(next(iter(others))))
 def test_the_classifier_takes_the_columns_its_estimator_takes(flowers, others):
-    """Of categories beside booleans, dates, missing values of extension types: only the pipeline can judge them."""
+    """Categories beside booleans, dates, missing values of extension types: only the pipeline can judge them."""
     x, labels, _, _ = flowers
     frame = pd.DataFrame(x, columns=list("abcdef")).assign(site=pd.Categorical(np.tile(["p", "q"], 200)))
     frame = frame.assign(**{name: value if not hasattr(value, "__len__") else

@@ -1,4 +1,4 @@
-"""Of the project as a whole: which room imports which, what tests and pages name, and that `incv` is this project's."""
+"""The whole project: which room imports which, what tests and pages name, and that `incv` is this project's."""
 import ast
 import graphlib
 import os

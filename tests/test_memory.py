@@ -1,4 +1,4 @@
-"""Of the project as a whole: memory, all of CIFAR-10 in under 2.5 GB."""
+"""The whole project: memory, all of CIFAR-10 in under 2.5 GB."""
 import os
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Of the project as a whole: training speed, by ratio inside one run: other work on the machine slows both sides down."""
+"""The whole project: training speed, by ratio inside one run: other work on the machine slows both sides down."""
 import pytest
 
 from incv import utils
