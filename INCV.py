@@ -37,16 +37,17 @@ from incv.runner import checkpoint, console, files, options, planning, start, sw
 # them has six steps, after which the network may predict a single class. On the few, mostly wrong labels left in iteration 2
 # it can then score as well as a trained network, and be chosen as the best.
 PUBLISHED = {"architecture": "resnet32", "epochs": 50, "iterations": 4, "batch_size": 128, "learning_rate": 1e-3,
-             "subset": None, "precision": "float32", "label_issues": False}
+             "subset": None, "precision": "float32", "label_issues": False, "patience": None}
 SMALL = PUBLISHED | {"architecture": "plain14", "epochs": 12, "batch_size": 32}
 TABLE = SMALL | {"architecture": "dense"}
-# Custom datasets: images of 24 pixels a side or more, smaller images, tables and feature vectors.
+# Custom datasets: images of 24 pixels a side or more, smaller images, tables and feature vectors. Images end early.
 EPOCHS = {"images": utils.enough_epochs(steps=1000, epochs=50), "small": utils.enough_epochs(steps=400, epochs=12)}
 CHECKED = {"iterations": 2, "label_issues": True}
 FEATURES = SMALL | {"architecture": "linear", "epochs": EPOCHS["small"]}  # --features
 DEFAULTS = {"cifar10": PUBLISHED, "cifar100": PUBLISHED, "digits": SMALL,
-            "images": PUBLISHED | CHECKED | {"epochs": EPOCHS["images"], "batch_size": utils.batch_for},
-            "small_images": SMALL | CHECKED | {"epochs": EPOCHS["small"]},
+            "images": PUBLISHED | CHECKED | {"epochs": EPOCHS["images"], "batch_size": utils.batch_for,
+                                             "patience": utils.patience_for},
+            "small_images": SMALL | CHECKED | {"epochs": EPOCHS["small"], "patience": utils.patience_for},
             "table": TABLE | CHECKED | {"epochs": EPOCHS["small"]},
             "published_features": FEATURES, "features": FEATURES | CHECKED}
 # The learning rate drops after epochs 20, 30, 40 of 50, counted from 0 (`utils.learning_rate`): 21 epochs have the first one.
@@ -289,21 +290,25 @@ class Train:
         from incv import training
 
         dataset, y_noisy, settings = self.dataset, self.y_noisy, self.settings
-        x, epochs, number = dataset.x_train, settings.epochs, 2 * (iteration - 1) + half - 1
+        x, number = dataset.x_train, 2 * (iteration - 1) + half - 1
         if number < len(self.finished):
             return self.finished[number]
         state, start, best, chosen, accuracy = self.initial_state, 0, -1.0, np.empty(0), math.nan
         if number == self.resumed.get("training"):
             state, start, chosen = self.resumed["state"], int(self.resumed["epoch"]), self.resumed["chosen"]
             best = accuracy = float(self.resumed["best"])
+        rates, patience, usual = self._plan(iteration, half)
+        agreements = [row["heldout_accuracy"] for row in self.history if (row["iteration"], row["half"]) == (iteration, half)]
         y_heldout = None if dataset.y_train is None else dataset.y_train[held_out]
         iterations, which = settings.iterations, f"last pass {iteration - settings.iterations}/{self.passes}"
         which = f"iter {iteration}/{iterations}" if iteration <= iterations else which
 
         def show(epoch, done, loss, end_of_epoch=False):
-            fraction = (number + (epoch + done / len(train_index)) / epochs) / (
-                2 * (iterations + self.passes))
-            self.progress.show(fraction, f"{which} half {half}/2 epoch {epoch + 1}/{epochs} loss {loss:.3f} held-out acc "
+            trained = epoch + done / len(train_index)
+            expected = max(usual, trained + utils.epochs_left(agreements, rates, patience))
+            of = f"/{len(rates)}" if patience is None else ""
+            fraction = (number + trained / expected) / (2 * (iterations + self.passes))
+            self.progress.show(fraction, f"{which} half {half}/2 epoch {epoch + 1}{of} loss {loss:.3f} held-out acc "
                                f"{accuracy:.3f}", end_of_epoch)
 
         def train_epoch(epoch, learning_rate):
@@ -312,24 +317,26 @@ class Train:
                 settings.batch_size, learning_rate, dataset.shift, dataset.flip, functools.partial(show, epoch))
 
         for epoch, learning_rate, means in training.fit(
-                self.trainer, epochs, utils.schedule(SCHEDULE, settings), train_epoch, start, state,
-                where=f"{which}, half {half}, "):
+                self.trainer, len(rates), utils.schedule(SCHEDULE, settings), train_epoch, start, state,
+                where=f"{which}, half {half}, ", rate=lambda epoch: utils.next_learning_rate(agreements, rates, patience)):
             probabilities = training.predict(self.predictor, x, held_out)
             found = noise.heldout_accuracies(probabilities.argmax(axis=1), y_noisy[held_out], y_heldout)
             accuracy = found["heldout_accuracy"]
+            agreements.append(accuracy)
+            at_end = utils.next_learning_rate(agreements, rates, patience) is None
             self.history.append({"iteration": iteration, "half": half, "epoch": epoch + 1, "learning_rate": learning_rate,
                                  **means, **found, "chosen": False})
-            predicts = accuracy > best if keep_best else epoch + 1 == epochs
+            predicts = accuracy > best if keep_best else at_end
             best = max(best, accuracy)
             if predicts:
                 chosen = np.concatenate([probabilities, training.predict(self.predictor, x, removed)])
                 for row in self.history:
                     if (row["iteration"], row["half"]) == (iteration, half):
                         row["chosen"] = row is self.history[-1]
-            if self.passes and iteration == 1 and epoch + 1 == epochs:
+            if self.passes and iteration == 1 and at_end:
                 of_training = training.predict(self.predictor, x, train_index).argmax(axis=1)
                 self.history[-1]["training_agreement"] = float((of_training == y_noisy[train_index]).mean())
-            if epoch + 1 < epochs:
+            if not at_end:
                 self._save(training=number, epoch=epoch + 1, state=training.get_state(self.trainer), best=best, chosen=chosen)
             show(epoch, len(train_index), means["loss"], end_of_epoch=True)
         self.finished.append(chosen)
@@ -337,6 +344,24 @@ class Train:
         self.encoded.append(json.dumps(self.history[self.encoded_rows:])[1:-1])
         self.encoded_rows = len(self.history)
         return chosen
+
+    def _plan(self, iteration, half):
+        """Return ([the planned learning rate of each epoch], patience, the epochs expected) of a training.
+
+        Later iterations of INCV repeat what the same half took in iteration 1: what they hold out are few samples, whose
+        labels are mostly wrong.
+        """
+        patience = self.settings.patience
+        rates = utils.learning_rates(self.settings.epochs, utils.schedule(SCHEDULE, self.settings))
+        if not patience:
+            return rates, None, len(rates)
+        if 1 < iteration <= self.settings.iterations:
+            rates = [row["learning_rate"] for row in self.history if (row["iteration"], row["half"]) == (1, half)]
+            return rates, None, len(rates)
+        if self.finished:
+            so_far = sum((row["iteration"], row["half"]) != (iteration, half) for row in self.history)
+            return rates, patience, so_far / len(self.finished)
+        return rates, patience, utils.expected_epochs(rates, patience)
 
     def _save(self, **unfinished):
         finished = {f"finished{number:03d}": probabilities for number, probabilities in enumerate(self.finished)}
@@ -393,12 +418,16 @@ def run(plan, progress):
 
 
 def few_epochs(facts, settings):
-    """Return the warning of a run with fewer epochs than by default (facts: source.Facts), "" for others."""
+    """Return the warning of a run with fewer epochs or less patience than by default (source.Facts), "" for others."""
     usual = DEFAULTS[facts.kind]["epochs"]
     usual = usual(settings.subset or facts.size, settings.batch_size) if callable(usual) else usual
-    return "" if settings.epochs >= usual else (
-        f"{utils.many(settings.epochs, 'epoch')} instead of {usual}, the default for these data: networks that have not "
-        f"learned enough take their own errors for wrong labels")
+    few = []
+    if settings.epochs < usual:
+        few.append(f"{utils.many(settings.epochs, 'epoch')} instead of {usual}, the default for these data")
+    if settings.patience and settings.patience < utils.patience_for(settings.epochs):
+        few.append(f"a patience of {utils.many(settings.patience, 'epoch')}, less than a twelfth of the epochs")
+    return "" if not few else (f"{' and '.join(few)}: networks that have not learned enough take their own errors for wrong "
+                               f"labels")
 
 
 def tell_where_it_resumes(resumed, iterations):

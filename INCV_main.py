@@ -32,20 +32,21 @@ from pathlib import Path
 import numpy as np
 
 from incv import INCV, data, noise, registry, utils
-from incv.checking import grouping
+from incv.checking import grouping, last_pass
 from incv.custom_data import group_names, load
 from incv.runner import checkpoint, console, custom_network, files, options, planning, predict, start, sweep
 
 # Section 5 of the paper and the published code. incv_epochs and iterations are INCV's.
 PUBLISHED = {"method": "incv", "architecture": "resnet32", "epochs": 200, "batch_size": 128, "learning_rate": 1e-3,
              "incv_epochs": 50, "iterations": 4, "subset": None, "precision": "float32", "assumed_ratio": None,
-             "transition": "estimated", "label_issues": False}
+             "transition": "estimated", "label_issues": False, "patience": None}
 SMALL = PUBLISHED | {"architecture": "plain14", "epochs": 100, "batch_size": 32, "incv_epochs": 12}
 TABLE = SMALL | {"architecture": "dense"}
 FEATURES = SMALL | {"architecture": "linear", "incv_epochs": INCV.FEATURES["epochs"]}
 DEFAULTS = {"cifar10": PUBLISHED, "cifar100": PUBLISHED, "digits": SMALL,  # those of custom datasets as in INCV.py
-            "images": PUBLISHED | INCV.CHECKED | {"incv_epochs": INCV.EPOCHS["images"], "batch_size": utils.batch_for},
-            "small_images": SMALL | INCV.CHECKED | {"incv_epochs": INCV.EPOCHS["small"]},
+            "images": PUBLISHED | INCV.CHECKED | {"incv_epochs": INCV.EPOCHS["images"], "batch_size": utils.batch_for,
+                                                  "patience": utils.patience_for},
+            "small_images": SMALL | INCV.CHECKED | {"incv_epochs": INCV.EPOCHS["small"], "patience": utils.patience_for},
             "table": TABLE | INCV.CHECKED | {"incv_epochs": INCV.EPOCHS["small"]},
             "published_features": FEATURES, "features": FEATURES | INCV.CHECKED}
 # The published loop drops the learning rate, and restarts Adam, in epochs 80, 120, 160 and 180, counted from 0. The callbacks
@@ -214,7 +215,7 @@ def with_selection(plan, file):
         # The file may have been renamed: what else differs from the published INCV is recorded here.
         differs = sorted(set(provenance["differs_from_published"]) - {"dataset", "precision", "epochs", "iterations"})
         settings = plan.settings.having(
-            incv_epochs=of_incv.epochs, iterations=of_incv.iterations, selection=path.name,
+            incv_epochs=of_incv.epochs, iterations=of_incv.iterations, patience=of_incv.patience, selection=path.name,
             selection_differs=" ".join(differs), selection_checksum=files.checksum(files.checked(path)))
     except (OSError, ValueError, KeyError, TypeError):
         raise utils.UserError(f"--selection {file}: not the .csv of a finished run of INCV.py, with its .json beside "
@@ -316,7 +317,7 @@ def main():
     if args.selection is not None:
         if len(planned) > 1 or args.method != ["incv"]:
             parser.error("--selection is for one run of --method incv: give one --noise_ratio and one --seed")
-        for option in ("incv_epochs", "iterations"):
+        for option in ("incv_epochs", "iterations", "patience"):
             if getattr(args, option) is not None:
                 parser.error(f"--{option} cannot be combined with --selection, whose INCV run has its own: remove it")
         planned = [with_selection(planned[0], args.selection)]
@@ -384,7 +385,11 @@ def fraction_before(plan):
     """Return the fraction of a run that precedes the last training; an epoch of Co-teaching counts as 1.5 of INCV."""
     settings = plan.settings
     if settings.method == "incv":
-        of_incv = settings.incv_epochs * settings.iterations if plan.selection is None else 0
+        if plan.selection is not None:
+            return 0
+        rates = utils.learning_rates(settings.incv_epochs, utils.schedule(INCV.SCHEDULE, settings))
+        passes = last_pass.PASSES if settings.label_issues else 0
+        of_incv = utils.expected_epochs(rates, settings.patience) * (settings.iterations + passes)
         return of_incv / (of_incv + 1.5 * settings.epochs)
     return 0.5 if settings.transition == "estimated" else 0
 

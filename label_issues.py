@@ -69,7 +69,8 @@ def find_label_issues(x: Any, labels: ArrayLike, model: Any = None, *, noise_pat
         Of INCV.
     epochs, batch_size : int, optional
         For a Keras model, trained with Adam and the schedule of INCV. By default as many epochs as 400 steps take, and at
-        least 12.
+        least 12; on samples of more than one axis, such as images, fewer if the held-out agreement no longer rises
+        (`utils.next_learning_rate`).
     quiet : bool
         Whether to hide progress.
     passes : int
@@ -163,7 +164,8 @@ def find_label_issues(x: Any, labels: ArrayLike, model: Any = None, *, noise_pat
             batch_size = batch_size or INCV.FEATURES["batch_size"]
     batch_size = batch_size or 32
     usual = epochs_for(len(given), batch_size)
-    settings = Settings(epochs=epochs or usual, batch_size=batch_size, iterations=iterations, seed=seed)
+    settings = Settings(epochs=epochs or usual, batch_size=batch_size, iterations=iterations, seed=seed,
+                        patience=utils.patience_for(epochs or usual) if len(np.shape(x)) > 2 else None)
     c, histories = len(class_names), []
     if settings.epochs < usual and not hasattr(model, "predict_proba"):
         warnings.warn(f"epochs={epochs} instead of {usual}, the default for {len(given)} samples: networks that have not "

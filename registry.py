@@ -30,7 +30,7 @@ METHODS = {
         "label": "D2L", "color": "C4", "networks": 1, "options": [], "needs_ratio": False,
         "published": {"sym 0.2": "86.12±0.43", "sym 0.5": "67.39±13.62", "sym 0.8": "10.02±0.04", "asym 0.4": "85.57±1.21"}},
     "incv": {
-        "label": "INCV", "color": "C5", "networks": 2, "options": ["incv_epochs", "iterations", "label_issues"],
+        "label": "INCV", "color": "C5", "networks": 2, "options": ["incv_epochs", "iterations", "label_issues", "patience"],
         "needs_ratio": False,
         "published": {"sym 0.2": "89.71±0.18", "sym 0.5": "84.78±0.33", "sym 0.8": "52.27±3.50", "asym 0.4": "86.04±0.54"}},
     "standard": {

@@ -100,7 +100,7 @@ def _predicting(model):
 
 # --- epochs -----------------------------------------------------------------------------------------------------------
 
-def fit(trainer, epochs, schedule, train, start=0, state=None, restart_at_drops=False, where=""):
+def fit(trainer, epochs, schedule, train, start=0, state=None, restart_at_drops=False, where="", rate=None):
     """Train epoch by epoch: the one loop of all trainings, which can resume after any epoch.
 
     Parameters
@@ -121,6 +121,8 @@ def fit(trainer, epochs, schedule, train, start=0, state=None, restart_at_drops=
         Whether Adam starts afresh where the learning rate drops (section 4).
     where : str
         Names this training in errors.
+    rate : callable, optional
+        ``rate(epoch)`` returns the learning rate of an epoch, None to end before it; by default that of `schedule`.
 
     Yields
     ------
@@ -134,15 +136,18 @@ def fit(trainer, epochs, schedule, train, start=0, state=None, restart_at_drops=
     """
     if state is not None:
         set_state(trainer, state)
-    rates = [utils.learning_rate(epoch, epochs, **schedule) for epoch in range(epochs)]
+    rates = utils.learning_rates(epochs, schedule)
     for epoch in range(start, epochs):
-        if restart_at_drops and epoch and rates[epoch] != rates[epoch - 1]:
+        learning_rate = rates[epoch] if rate is None else rate(epoch)
+        if learning_rate is None:
+            return
+        if restart_at_drops and epoch and learning_rate != rates[epoch - 1]:
             restart_optimizer(trainer)
-        found = train(epoch, rates[epoch])
+        found = train(epoch, learning_rate)
         if not all(math.isfinite(value) for name, value in found.items() if name.startswith("loss")):
             raise utils.UserError(f"the loss is not finite in {where}epoch {epoch + 1}: training diverged; try another --seed "
                                   f"or --precision float32")
-        yield epoch, rates[epoch], found
+        yield epoch, learning_rate, found
 
 
 def restart_optimizer(trainer):

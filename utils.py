@@ -4,6 +4,7 @@ Keras is imported when a backend is started, never before: a command that only p
 """
 import contextlib
 import importlib.util
+import math
 import os
 import shlex
 import subprocess
@@ -85,6 +86,11 @@ def learning_rate(epoch, epochs, published_epochs, initial, drops, inclusive=Fal
     return rate
 
 
+def learning_rates(epochs, schedule):
+    """Return the learning rate of each epoch. schedule: the other arguments of `learning_rate`."""
+    return [learning_rate(epoch, epochs, **schedule) for epoch in range(epochs)]
+
+
 def enough_epochs(steps, epochs):
     """Return a function (samples, batch_size) -> the epochs of a training on half of the samples.
 
@@ -94,6 +100,67 @@ def enough_epochs(steps, epochs):
         return max(epochs, -(-steps // -(-samples // (2 * batch_size))))
 
     return of
+
+
+def patience_for(epochs):
+    """Return the patience (`next_learning_rate`) of a training on a custom dataset of at most `epochs` epochs."""
+    return max(3, -(-epochs // 12))
+
+
+def next_learning_rate(agreements, rates, patience=None):
+    """Return the learning rate of the next epoch of a training, None if it has ended.
+
+    As planned, or earlier: after `patience` epochs in which the held-out agreement has not risen, the next lower learning rate
+    begins, and half as many epochs of each lower one end it. After the last one the training ends.
+
+    Parameters
+    ----------
+    agreements : list of float
+        The held-out agreement of each epoch so far.
+    rates : list of float
+        The planned learning rate of each epoch.
+    patience : int, optional
+        None: as planned.
+    """
+    if len(agreements) == len(rates):
+        return None
+    if patience is None:
+        return rates[len(agreements)]
+    levels = list(dict.fromkeys(rates))
+    level, waited = _level(agreements, rates, levels, patience)
+    return levels[level] if level < len(levels) else None
+
+
+def epochs_left(agreements, rates, patience=None):
+    """Return how many epochs a training takes after these if the held-out agreement no longer rises. Arguments as above."""
+    if patience is None:
+        return len(rates) - len(agreements)
+    levels = list(dict.fromkeys(rates))
+    level, waited = _level(agreements, rates, levels, patience)
+    left = sum(_patience_of(each, patience) for each in range(level, len(levels))) - waited
+    return min(left, len(rates) - len(agreements))
+
+
+def expected_epochs(rates, patience=None):
+    """Return a guess of how many epochs a training takes, float, before it begins. Arguments as above."""
+    return math.sqrt(len(rates) * epochs_left([], rates, patience))
+
+
+def _level(agreements, rates, levels, patience):
+    """Return (the number of the next epoch's learning rate among `levels`, the epochs without a rise since it began)."""
+    level, waited, best = 0, 0, -1.0
+    for epoch, agreement in enumerate(agreements, start=1):
+        waited, best = 0 if agreement > best else waited + 1, max(best, agreement)
+        planned = levels.index(rates[min(epoch, len(rates) - 1)])
+        if level < len(levels) and waited >= _patience_of(level, patience):
+            level, waited = level + 1, 0
+        if planned > level:
+            level, waited = planned, 0
+    return level, waited
+
+
+def _patience_of(level, patience):
+    return patience if level == 0 else -(-patience // 2)
 
 
 def batch_for(shape):
@@ -123,7 +190,7 @@ def in_words(schedule):
 
 def changes_of_learning_rate(schedule, epochs):
     """Return {epoch, counted from 1: the learning rate from there on} of a schedule."""
-    rates = [learning_rate(epoch, epochs, **schedule) for epoch in range(epochs)]
+    rates = learning_rates(epochs, schedule)
     return {epoch + 1: rate for epoch, rate in enumerate(rates) if epoch == 0 or rate != rates[epoch - 1]}
 
 

@@ -124,6 +124,12 @@ def parser(description, defaults, custom=False):
             parser.add_argument(f"--{option}", type=number(int, 1), metavar="N", help=f"{text} ({default(option)})")
     parser.add_argument("--learning_rate", type=number(float, 1e-8, 10), metavar="RATE", help="initial learning rate of Adam; "
                         f"the published schedule is scaled to it ({default('learning_rate')})")
+    if "patience" in defaults["cifar10"]:
+        of = "" if each == "of each training" else " of INCV"
+        parser.add_argument("--patience", type=number(int, 0), metavar="N", help=f"in a training{of}, the next lower learning "
+                            "rate begins after N epochs without a rise of the held-out accuracy, and after the last one the "
+                            "training ends; 0: as scheduled (default: 0; for images of custom datasets a twelfth of the "
+                            "epochs, at least 3)")
     parser.add_argument("--subset", type=number(int, 1), metavar="N",
                         help="use a class-balanced subset of N training samples (default: all)")
     tables = [name for name, kind in registry.ARCHITECTURES.items() if kind == "table"]

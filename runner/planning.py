@@ -207,9 +207,14 @@ def _resolved(chosen, usual, facts):
         usual["batch_size"] = usual["batch_size"](facts.shape)
     if chosen["subset"] == facts.size:
         chosen["subset"] = None
-    for option, default in usual.items():
-        if callable(default):  # the epochs follow from the number of samples
-            usual[option] = default(chosen["subset"] or facts.size, chosen["batch_size"] or usual["batch_size"])
+    epochs = "incv_epochs" if "incv_epochs" in usual else "epochs"
+    for option in ("epochs", "incv_epochs"):
+        if callable(usual.get(option)):  # they follow from the number of samples
+            usual[option] = usual[option](chosen["subset"] or facts.size, chosen["batch_size"] or usual["batch_size"])
+    if callable(usual.get("patience")):
+        usual["patience"] = usual["patience"](usual[epochs] if chosen[epochs] is None else chosen[epochs])
+    elif chosen.get("patience") == 0:  # as by default
+        chosen["patience"] = None
     return usual, {option: default if chosen[option] is None else chosen[option] for option, default in usual.items()}
 
 

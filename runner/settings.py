@@ -24,12 +24,14 @@ class Settings:
     dataset_checksum: str | None = None
     features: str | None = None
     features_checksum: str | None = None
-    # Training. bn_momentum: of batch normalisation; schedule: when the learning rate drops, in words.
+    # Training. bn_momentum: of batch normalisation; schedule: when the learning rate drops, in words; patience: of INCV's
+    # trainings (utils.next_learning_rate), None for the published schedule.
     architecture: str | None = None
     architecture_checksum: str | None = None
     epochs: int | None = None
     batch_size: int | None = None
     learning_rate: float | None = None
+    patience: int | None = None
     precision: str | None = None
     bn_momentum: float | str | None = None
     schedule: str | None = None

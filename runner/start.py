@@ -105,8 +105,10 @@ def start_run(plan, published, progress, schedule):
         f"{flipped} of {of_labels} {'flipped' if dataset.given is None else 'wrong'} ({files.name_of_noise(settings)}, ")
     if settings.treated_as and not path.name.startswith("Verify_Theory"):
         label_note += f"treated as {settings.treated_as}, "
+    ends_early = settings.patience and settings.method is None
+    of_epochs = f"at most {settings.epochs}" if ends_early else settings.epochs
     print(f"{path.name.split('_seed')[0]} on {len(y_noisy)} samples of {settings.dataset}, {label_note}seed "
-          f"{settings.seed}); {settings.architecture}, {settings.epochs} epochs, {settings.backend} on "
+          f"{settings.seed}); {settings.architecture}, {of_epochs} epochs, {settings.backend} on "
           f"{this_session['device']}; files in {path.parent.absolute()}", flush=True)
     return Started(settings=settings, dataset=dataset, index=index, y_noisy=y_noisy, resumed=resumed, save_checkpoint=save,
                    provenance=provenance)

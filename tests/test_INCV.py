@@ -264,6 +264,42 @@ def test_a_training_returns_the_best_or_the_last_epoch(samples, monkeypatch, kee
     assert all((index == train_index).all() and y is y_noisy for _, index, y in trained)
 
 
+def test_a_training_with_patience_ends_on_a_plateau_and_resumes_to_the_same_bytes():
+    """Each half of iteration 1 and of the last pass follows its own held-out agreement; iteration 2 repeats iteration 1."""
+    x, y = load_wine(return_X_y=True)
+    dataset = data.Dataset(x_train=((x - x.mean(axis=0)) / x.std(axis=0)).astype(np.float32), num_classes=3)
+    settings = Settings(architecture="dense", epochs=90, patience=4, iterations=2, batch_size=32, seed=0, precision="float32")
+    y_noisy, half, rates = flipped(y, 3), np.arange(178) % 2 == 0, utils.learning_rates(90, INCV.SCHEDULE)
+    checkpoints = []
+
+    def all_trainings(resumed):
+        train = INCV.Train(dataset, y_noisy, settings, console.Progress(quiet=True), resumed,
+                           lambda **arrays: checkpoints.append(arrays), passes=1)
+        found = [train(np.flatnonzero(half == number), np.flatnonzero(half != number), np.empty(0, int), iteration < 3,
+                       iteration, number + 1) for iteration in (1, 2, 3) for number in (0, 1)]
+        return found, train.history
+
+    found, history = all_trainings({})
+    of = {key: rows for key, rows in pd.DataFrame(history).groupby(["iteration", "half"])}
+    for (iteration, number), rows in of.items():
+        used, agreements = rows["learning_rate"].tolist(), rows["heldout_accuracy"].tolist()
+        assert len(used) < 60 and sorted(set(used), reverse=True) == [1e-3, 5e-4, 2.5e-4, 1e-4]
+        if iteration == 2:
+            assert used == of[1, number]["learning_rate"].tolist()
+        else:
+            assert used == [utils.next_learning_rate(agreements[:epoch], rates, 4) for epoch in range(len(used))]
+            assert utils.next_learning_rate(agreements, rates, 4) is None
+        assert rows["chosen"].tolist() == [epoch == (np.argmax(agreements) if iteration < 3 else len(used) - 1)
+                                           for epoch in range(len(used))]
+        assert rows["training_agreement"].notna().tolist() == [iteration == 1 and epoch == len(used) - 1
+                                                               for epoch in range(len(used))]
+    written = len(checkpoints)
+    for number in (3, len(of[1, 1]) - 2, len(of[1, 1]), written // 2, written - 3):
+        again, same = all_trainings({name: np.asarray(value) for name, value in checkpoints[number].items()})
+        assert same == history or pd.DataFrame(same).equals(pd.DataFrame(history))
+        assert all(np.array_equal(one, other) for one, other in zip(found, again, strict=True))
+
+
 # --- the command ------------------------------------------------------------------------------------------------------
 
 def test_the_files_of_a_run_and_their_columns(small_run):
@@ -471,6 +507,9 @@ def test_few_epochs_are_warned_of(tmp_path):
     few = run(["--dataset", "wine.npz", "--epochs", "2", "--iterations", "1"], tmp_path)
     assert "warning: 2 epochs instead of 134, the default for these data: networks that have not learned enough" in few.out
     history = pd.read_csv(next(tmp_path.glob("results/wine/given/*_history.csv")))
+    little = run(["--dataset", "wine.npz", "--patience", "2", "--iterations", "1"], tmp_path)
+    assert "warning: a patience of 2 epochs, less than a twelfth of the epochs: networks" in little.out, little.err
+    assert "at most 134 epochs" in little.out
     known = history["training_agreement"].notna()
     assert history.loc[known, ["iteration", "epoch"]].to_numpy().tolist() == [[1, 2], [1, 2]]
     assert history.loc[known, "training_agreement"].between(0, 1).all()

@@ -102,3 +102,38 @@ def test_two_operations_at_a_time_end_with_the_bytes_of_one(tmp_path):
         assert result.code == 0, result.err
         found.append({path.name: path.read_bytes() for path in (tmp_path / number / FOLDER).glob("*.csv")})
     assert len(found[0]) > 5 and found[0] == found[1]
+
+
+RATES = [4.0] * 6 + [2.0] * 3 + [1.0] * 3
+
+
+def trained(agreements, patience):
+    """Return the learning rates of a training whose epochs have these held-out agreements (the last one for all further)."""
+    used = []
+    while (rate := utils.next_learning_rate([agreements[min(e, len(agreements) - 1)] for e in range(len(used))], RATES,
+                                            patience)) is not None:
+        used.append(rate)
+    return used
+
+
+def test_a_plateau_of_the_heldout_agreement_brings_the_next_learning_rate():
+    assert trained([0.5], None) == RATES
+    # 0.6 in epoch 2, and no rise in four epochs; then two epochs of each further learning rate
+    assert trained([0.5, 0.6, 0.6, 0.4], 4) == [4.0] * 6 + [2.0] * 2 + [1.0] * 2
+    assert trained([0.5, 0.6, 0.6, 0.4], 3) == [4.0] * 5 + [2.0] * 2 + [1.0] * 2
+    assert trained([0.5, 0.6, 0.6, 0.7], 2) == [4.0] * 6 + [2.0] + [1.0]  # the rise in epoch 4 counts from there
+    # a rise in a later stage prolongs it, at most as planned
+    assert trained([0.5, 0.5, 0.5, 0.6, 0.7, 0.8, 0.9], 2) == [4.0] * 3 + [2.0] * 5 + [1.0]
+    assert trained([epoch / 20 for epoch in range(12)], 2) == RATES
+
+
+def test_the_epochs_left_are_those_without_a_further_rise():
+    assert utils.epochs_left([], RATES) == 12 and utils.epochs_left([0.5] * 3, RATES, None) == 9
+    for agreements in ([], [0.5], [0.5, 0.6, 0.6], [0.5, 0.6, 0.6, 0.6], [0.5] * 5):
+        flat = agreements + [-1.0] * 12
+        assert utils.epochs_left(agreements, RATES, 3) == len(trained(flat, 3)) - len(agreements)
+    assert 8 < utils.expected_epochs(RATES, 3) < 12
+
+
+def test_patience_grows_with_the_epochs():
+    assert [utils.patience_for(epochs) for epochs in (1, 12, 50, 67, 500)] == [3, 3, 5, 6, 42]
