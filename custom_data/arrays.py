@@ -33,7 +33,7 @@ def checksum(path, labels=None):
 
 
 class Standardised:
-    """Feature vectors x, float64 [n, d], standardised on first access; DataError if values are too large to standardise.
+    """Feature vectors x, float64 [n, d], standardised to float32 on first access; DataError if they are too large for that.
 
     num_features: d, available without importing scikit-learn, which takes longer than reading most files.
     """

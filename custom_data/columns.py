@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import numpy as np
 
-from incv.custom_data import dates
+from incv.custom_data import cells, dates
 from incv.data import DataError
 from incv.utils import listed, many
 
@@ -50,36 +50,37 @@ def kind_of_column(column, name, path, decimal=None):
     text = values.astype(str).str.strip()
     text = text[text != ""]
     if len(text):
-        unit = _common_unit(text)
-        found, how = numbers_of(text, name, path, decimal, unit)
-        odd = text[found.isna()]
-        if found.notna().mean() >= 0.9 and odd.nunique() <= 5 or (
-                found.notna().mean() >= 0.5 and odd.str.casefold().isin(MISSING).all()):
+        whole, distinct = text, cells.Distinct(text)
+        text = distinct.texts
+        unit = _common_unit(distinct)
+        found, how = numbers_of(distinct, name, path, decimal, unit)
+        odd, are_numbers = text[found.isna()], distinct.mean(found.notna())
+        if are_numbers >= 0.9 and len(odd) <= 5 or are_numbers >= 0.5 and odd.str.casefold().isin(MISSING).all():
             if len(odd):
-                how.append(f"{many(len(odd), 'cell')} {listed(sorted(map(repr, odd.unique())))} as missing")
+                how.append(f"{many(distinct.number(odd), 'cell')} {listed(sorted(map(repr, odd)))} as missing")
             separator = "," if "decimal commas" in how else "." if "commas between thousands" in how else None
             return Column("numbers", ",." if "decimal points" in how else decimal or separator, unit=unit), (
                 "read as numbers" + (f": {'; '.join(how)}" if how else "")), ""
-        order = dates.order_of(text)
+        order = dates.order_of(distinct)
         if order is not None:
             told = []
             if dates.have_short_years(text):
                 told.append("years of two digits are read as 1969 to 2068")
-            lost = dates.parsed(text, order == "day before month").isna().sum()
+            lost = distinct.number(text[dates.parsed(text, order == "day before month").isna()])
             told += [f"{many(lost, 'cell')} as missing"] if lost else []
             return (Column("dates", dayfirst=order == "day before month"),
                     "used as dates" + (f" ({order})" if order else ""), "; ".join(told))
-        words = text.str.split().str.len().mean()
-        if are_lists_of_numbers(text):
+        words, most = distinct.mean(text.str.split().str.len()), max(MAX_CATEGORIES, len(whole) / 2)
+        if are_lists_of_numbers(whole):
             raise DataError(f"{path}: column {name!r} contains lists of numbers, such as {text.iloc[0][:40]!r}: split it into "
                             f"columns, save it as x of an .npz, or --drop it")
-        if text.str.count(UNSPACED).mean() >= 8 and text.nunique() > max(MAX_CATEGORIES, len(text) / 2):
+        if len(text) > most and distinct.mean(text.str.count(UNSPACED)) >= 8:
             return Column("text", characters=True), "used as text (TF-IDF of its characters and pairs of them)", ""
-        if words >= 4 and text.nunique() > max(MAX_CATEGORIES, len(text) / 2) and share_words(text):
+        if words >= 4 and len(text) > most and share_words(whole):
             return Column("text"), "used as text (TF-IDF of its words)", ""
-        if text.nunique() > MAX_CATEGORIES:
+        if len(text) > MAX_CATEGORIES:
             return Column("categories"), "", (
-                f"used as categories: {text.nunique()} different values such as {text.iloc[0]!r}; all but the most frequent "
+                f"used as categories: {len(text)} different values such as {text.iloc[0]!r}; all but the most frequent "
                 f"{MAX_CATEGORIES - 1} share one feature")
     return Column("categories"), "", ""
 
@@ -89,21 +90,22 @@ def told(path, names, how):
     return f"{path}: {'columns' if len(names) > 1 else 'column'} {listed(list(map(repr, names)))} {how}"
 
 
-def _common_unit(text):
+def _common_unit(distinct):
     """Return the unit, such as kg, after the number in at least 90 % of the strings; None if there is none or several."""
-    unit = text.str.extract(r"\d\s*([^\W\d_]{1,5}|[^\W\d_]{1,3}/[^\W\d_]{1,3}|°[CF])$")[0]
-    return unit.dropna().iloc[0] if unit.nunique() == 1 and unit.notna().mean() >= 0.9 else None
+    unit = distinct.texts.str.extract(r"\d\s*([^\W\d_]{1,5}|[^\W\d_]{1,3}/[^\W\d_]{1,3}|°[CF])$")[0]
+    return unit.dropna().iloc[0] if unit.nunique() == 1 and distinct.mean(unit.notna()) >= 0.9 else None
 
 
-def numbers_of(text, name, path, decimal=None, unit=None):
-    """Parse strings that may be numbers in any notation. unit: from `_common_unit`.
+def numbers_of(distinct, name, path, decimal=None, unit=None):
+    """Parse strings that may be numbers in any notation. distinct: cells.Distinct; unit: from `_common_unit`.
 
-    Returns (float Series, NaN where a string is not a number; the notations found, a list of strings). DataError if commas
-    may be decimal or thousands separators and `decimal` is not given.
+    Returns (float Series of its texts, NaN where one is not a number; the notations found, a list of strings). DataError if
+    commas may be decimal or thousands separators and `decimal` is not given.
     """
     import pandas as pd
 
-    how, original, text = [], text, text.str.replace("\N{MINUS SIGN}", "-", regex=False).str.translate(NARROW)
+    how, original = [], distinct.texts
+    text = original.str.replace("\N{MINUS SIGN}", "-", regex=False).str.translate(NARROW)
     negative = text.str.extract(r"^(?:\((.*\d.*)\)|([\d.,\s]*\d)\s*-)$")  # accounting notation: (3.50) and 3.50-
     negative = negative[0].fillna(negative[1])
     if negative.notna().any():
@@ -129,7 +131,8 @@ def numbers_of(text, name, path, decimal=None, unit=None):
         only_decimal = ~commas.str.fullmatch(rf"{three}(\.\d*)?")
         only_thousands = commas.str.fullmatch(rf"{three}\.\d*|[+-]?[1-9]\d{{0,2}}(,\d{{3}}){{2,}}|{lakhs}")
         # A single such cell, or at most 1 % of the cells, may be a typing error among thousands separators.
-        unclear = only_decimal.mean() <= 0.01 or only_decimal.sum() == 1 and len(commas) > 2
+        of_decimal, of_all = distinct.number(commas[only_decimal]), distinct.number(commas)
+        unclear = of_decimal / of_all <= 0.01 or of_decimal == 1 and of_all > 2
         if decimal is None and unclear and not only_thousands.any():
             example = commas[~only_decimal].iloc[0]
             raise DataError(f"{path}: column {name!r}: is {example!r} {example.replace(',', '.')} or "
@@ -173,7 +176,7 @@ def not_used(table, keep, labels, path, decimal=None):
             if (steps == steps[0]).all() and steps[0] != 0:
                 found[name] = "counts the rows"
                 continue
-        column = column[keep]
+        column = column if keep.all() else column[keep]
         try:
             codes, distinct = pd.factorize(column, use_na_sentinel=False)
         except TypeError:
@@ -206,9 +209,9 @@ def may_count_rows(table, path):
     import pandas as pd
 
     found = {}
-    for name in table:
+    for name in table.columns[[pd.api.types.is_integer_dtype(kind) for kind in table.dtypes]]:
         column = table[name]
-        if len(column) > 2 and pd.api.types.is_integer_dtype(column) and column.is_unique and column.notna().all():
+        if len(column) > 2 and column.is_unique and column.notna().all():
             counts = int(column.max()) - int(column.min()) == len(column) - 1
             if counts or re.fullmatch(r"unnamed: \d+|id|idx|index|row|no|nr|#", str(name).strip().casefold()):
                 found[name] = (f"{path}: column {name!r} has a different whole number in each row: if it numbers or names the "
@@ -223,7 +226,7 @@ UNSPACED = r"[\u3040-\u30ff\u3400-\u9fff\u0e00-\u0e7f]"  # scripts without space
 def share_words(text):
     """Return whether any word occurs in two texts; otherwise the words are useless as features."""
     seen = set()
-    for words in text.str.lower().str.findall(WORD):
+    for words in (re.findall(WORD, each) for each in text.str.lower()):
         if not seen.isdisjoint(words):
             return True
         seen.update(words)

@@ -8,6 +8,7 @@ import warnings
 
 import numpy as np
 
+from incv.custom_data import cells
 from incv.data import DataError
 from incv.utils import many
 
@@ -29,25 +30,30 @@ def _with_century(found):
 
 
 def order_of(text):
-    """Return the order of dates, "day before month", "month before day" or "" if unambiguous; None if they are no dates."""
+    """Return the order of dates, "day before month", "month before day" or "" if unambiguous; None if they are no dates.
+
+    text: pandas.Series of strings, or the cells.Distinct of one.
+    """
     import pandas as pd
 
+    distinct = text if isinstance(text, cells.Distinct) else cells.Distinct(text)
+    text = distinct.texts
     # Not followed by further numbers, as in an IP address.
     numeric = text.str.extract(r"^(\d{1,2})[./-](\d{1,2})[./-](\d{4}|\d{2})\.?(?:[\s,T]|$)")
-    if numeric[0].notna().mean() >= 0.95:
+    if distinct.mean(numeric[0].notna()) >= 0.95:
         first, second = (pd.to_numeric(numeric[place]) for place in (0, 1))
         if min(first.min(), second.min()) >= 1 and (first.max() <= 12 or first.max() <= 31 and second.max() <= 12):
-            dots = text.str.contains(".", regex=False).mean() > 0.5
+            dots = distinct.mean(text.str.contains(".", regex=False)) > 0.5
             return "day before month" if first.max() > 12 or second.max() <= 12 and dots else "month before day"
         return None
     looks = text.str.match(r"^\d{4}[-/.]\d{1,2}([-/.]\d{1,2})?([T ]|$)") | text.str.match(
         rf"^(\d{{1,2}}\.? )?({MONTHS})[a-z]*\.?,? \d|\d{{1,2}}-({MONTHS})[a-z]*\.?-(\d{{4}}|\d{{2}})(?!\d)", case=False)
-    if looks.mean() < 0.95:
+    if distinct.mean(looks) < 0.95:
         return None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         parsed = pd.to_datetime(text, errors="coerce", format="mixed", utc=True)
-    return "" if parsed.notna().mean() >= 0.95 else None
+    return "" if distinct.mean(parsed.notna()) >= 0.95 else None
 
 
 def order_like(values, name, dayfirst):
@@ -74,8 +80,8 @@ def parsed(values, dayfirst):
     if not pd.api.types.is_datetime64_any_dtype(values):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            values = values.astype(object).map(
-                lambda value: YEAR.sub(_with_century, str(value).strip()) if value is not None and value == value else None)
+            texts = cells.mapped(values, lambda value: YEAR.sub(_with_century, str(value).strip()), None)
+            values = pd.Series(texts, index=values.index, dtype=object)
             values = pd.to_datetime(values, errors="coerce", format="mixed", dayfirst=bool(dayfirst), utc=True)
     return values.dt.as_unit("us")
 

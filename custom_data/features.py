@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import numpy as np
 
-from incv.custom_data import columns, dates
+from incv.custom_data import cells, columns, dates
 from incv.data import DataError
 from incv.utils import first_line, listed, many
 
@@ -36,7 +36,7 @@ class Features:
     notes : {how they are read: names of columns}
         Warnings about converted or reinterpreted values.
     remarks : {further remark: names of columns}
-    x : float64 array [n, d]
+    x : float32 array [n, d]
         The features of `table`, computed on first access.
     num_features : int
         d, counted without importing scikit-learn, which takes longer than reading most tables.
@@ -51,9 +51,9 @@ class Features:
         import pandas as pd
 
         self.path, self.columns, self.notes, self.remarks, self.parts = path, {}, {}, {}, {}
-        self.as_text = [name for name in table if not pd.api.types.is_numeric_dtype(table[name])]
-        for name in table:
-            self.columns[name], note, remark = columns.kind_of_column(table[name], name, path, decimal)
+        self.as_text = [name for name, kind in table.dtypes.items() if not pd.api.types.is_numeric_dtype(kind)]
+        for name, column in table.items():
+            self.columns[name], note, remark = columns.kind_of_column(column, name, path, decimal)
             for told, of_columns in ((note, self.notes), (remark, self.remarks)):
                 if told:
                     of_columns.setdefault(told, []).append(name)
@@ -113,7 +113,7 @@ class Features:
         return name in self.missing
 
     def transform(self, table, warn=None):
-        """Return the features of another table with these columns, float64 [n, d]; DataError if it lacks one.
+        """Return the features of another table with these columns, float32 [n, d]; DataError if it lacks one.
 
         warn: called with a line about each column that is empty or has categories that the fitted table does not have.
         """
@@ -153,12 +153,11 @@ class Features:
                 self.parts.setdefault(name, list(parts))
                 found |= {f"{name} ({part})": of_part for part, of_part in parts.items()}
             else:
-                texts = ["" if missing else str(value) for value, missing in zip(values, values.isna(), strict=True)]
-                found[name] = np.array(texts, dtype=object)
+                found[name] = cells.mapped(values, str, "")
                 if column.truth:  # however another file spells it
-                    found[name] = np.array([{"true": "True", "false": "False"}.get(value.strip().casefold(), value)
-                                            for value in found[name]], dtype=object)
-        return pd.DataFrame(found, index=table.index)
+                    found[name] = cells.mapped(found[name], lambda value: {"true": "True", "false": "False"}.get(
+                        value.strip().casefold(), value), "")
+        return pd.DataFrame(found, index=table.index, copy=False)  # numbers need no further memory
 
     def _numbers(self, values, name, column):
         import pandas as pd
@@ -166,15 +165,17 @@ class Features:
         if pd.api.types.is_numeric_dtype(values) or len(values.dropna()) and all(
                 isinstance(value, Decimal) for value in values.dropna()):
             return values.astype(float).to_numpy(dtype=np.float64, na_value=np.nan)
-        text = values.astype(object).where(values.notna(), "").astype(str).str.strip()
+        texts = cells.mapped(values, lambda value: str(value).strip(), "")
         if column.truth:
-            text = text.str.casefold().replace({"true": "1", "false": "0"})
-        found = columns.numbers_of(text, name, self.path, column.decimal, column.unit)[0]
-        odd = text[found.isna() & (text != "")]
-        if len(odd) and (name not in self.as_text or len(odd) > len(text) / 2 or odd.nunique() > 5 and not
-                         odd.str.casefold().isin(columns.MISSING).all()):
-            raise DataError(f"column {name!r} has {many(len(odd), 'value')} such as {odd.iloc[0]!r}, which are not numbers")
-        return found.to_numpy()
+            texts = cells.mapped(texts, lambda text: {"true": "1", "false": "0"}.get(text.casefold(), text.casefold()), "")
+        distinct = cells.Distinct(texts)
+        found = columns.numbers_of(distinct, name, self.path, column.decimal, column.unit)[0]
+        odd = distinct.texts[found.isna() & (distinct.texts != "")]
+        number = distinct.number(odd)
+        if number and (name not in self.as_text or number > len(texts) / 2 or len(odd) > 5 and not
+                       odd.str.casefold().isin(columns.MISSING).all()):
+            raise DataError(f"column {name!r} has {many(number, 'value')} such as {odd.iloc[0]!r}, which are not numbers")
+        return found.to_numpy()[distinct.codes]
 
     def _preprocessing(self, converted):
         from sklearn.compose import ColumnTransformer
@@ -186,9 +187,10 @@ class Features:
         categories, of_text = self._named("categories"), self._named("text")
         numbers = [name for name in converted if name not in (*categories, *of_text)]
         return ColumnTransformer([
-            ("numbers", make_pipeline(SimpleImputer(strategy="median", add_indicator=True), StandardScaler()), numbers),
+            ("numbers", make_pipeline(SimpleImputer(strategy="median", add_indicator=True),
+                                      StandardScaler(copy=False)), numbers),
             ("categories", OneHotEncoder(handle_unknown="infrequent_if_exist", max_categories=columns.MAX_CATEGORIES,
-                                         sparse_output=False), categories),
+                                         sparse_output=False, dtype=np.float32), categories),
             *((f"text {name}", TfidfVectorizer(
                 max_features=MAX_WORDS, min_df=2, sublinear_tf=True,
                 **{"analyzer": "char", "ngram_range": (1, 2)} if self.columns[name].characters else {}), name)
@@ -197,15 +199,15 @@ class Features:
 
 
 def scaled(preprocessing, x, path, fit=False):
-    """Apply scikit-learn's preprocessing to samples, after fitting it if `fit`; DataError if a result is not finite."""
+    """Apply scikit-learn's preprocessing, fitted to the samples if `fit`; return float32 [n, d]; DataError if not finite."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # an overflow is reported as an error below
         try:
             x = preprocessing.fit_transform(x) if fit else preprocessing.transform(x)
         except ValueError as error:
             raise DataError(f"{path}: {first_line(error)}") from None
-        finite = np.isfinite(x.astype(np.float32)).all()
-    if not finite:
+        x = x.astype(np.float32)
+    if not np.isfinite(x).all():
         raise DataError(f"{path}: {TOO_LARGE}")
     return x
 

@@ -159,9 +159,9 @@ def refuse_addresses(path, column, names, images, label):
 def addresses_in(table, path):
     """Return the warnings of the columns of a DataFrame that contain addresses of pictures, which a table does not use."""
     lines = []
-    for name in table:
+    for name in table.columns[[kind.kind not in "biuf" for kind in table.dtypes]]:
         cells = table[name].dropna()
-        if cells.dtype.kind not in "biuf" and len(cells) and cells.head(100).map(
+        if len(cells) and cells.head(100).map(
                 lambda cell: isinstance(cell, str) and is_address(cell)).mean() > 0.5:
             lines.append(f"{path}: column {name!r} contains addresses of pictures, which are not downloaded: to check "
                          f"pictures, download them and give --images DIR")

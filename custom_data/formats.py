@@ -18,6 +18,7 @@ from incv import data, utils
 from incv.custom_data import (
     alike,
     arrays,
+    cells,
     coded,
     columns,
     decisions,
@@ -74,7 +75,7 @@ class Arrays(_OneFile):
     def like(self, file):
         x = _array_like(file, self.source.facts.shape)
         custom = self.source.path is not None and x.ndim == 2
-        return (self.read()[1].transform(x, file) if custom else x).astype(np.float32), None
+        return self.read()[1].transform(x, file) if custom else x.astype(np.float32), None
 
 
 class Table(_OneFile):
@@ -91,7 +92,7 @@ class Table(_OneFile):
             raise DataError(f"{file}: a folder, but the networks were trained on a table: give a table")
         try:
             table = table_file.read_table(file, decimal=self.source.decimal, as_text=fitted.as_text, raw=[*fitted.columns])[0]
-            return fitted.transform(table, lambda note: print(f"warning: {file}: {note}")).astype(np.float32), None
+            return fitted.transform(table, lambda note: print(f"warning: {file}: {note}")), None
         except DataError as error:
             raise DataError(f"{file}: cannot be read like {path}: {str(error).removeprefix(f'{path}: ')}") from None
 
@@ -105,9 +106,8 @@ def _parted(path, label, group):
 
 def _with_features(dataset, preprocessing):
     """Return a Dataset from `_of_vectors` with its preprocessed features, float32 [n, d], and its preprocessed x_test."""
-    x_test = dataset.x_test if dataset.x_test is None else preprocessing.transform(
-        dataset.x_test, preprocessing.path).astype(np.float32)
-    return dataclasses.replace(dataset, x_train=np.ascontiguousarray(preprocessing.x, dtype=np.float32), x_test=x_test)
+    x_test = dataset.x_test if dataset.x_test is None else preprocessing.transform(dataset.x_test, preprocessing.path)
+    return dataclasses.replace(dataset, x_train=np.ascontiguousarray(preprocessing.x), x_test=x_test)
 
 
 def _array_like(file, shape):
@@ -190,21 +190,21 @@ def _table(path, label, decimal, drop, group, true_label, checksum):
     given, what = group_names.whole(table[label]), f"{path}: the labels in column {label!r}"
     if any(isinstance(value, (list, dict, np.ndarray)) for value in given):
         raise DataError(f"{what}: some are lists, not single labels: give each sample one class")
-    texts = [None if missing else str(value) for value, missing in zip(given, given.isna(), strict=True)]
-    texts = np.array(texts, dtype=object)
-    spaces = sum(text is not None and text != text.strip() for text in texts)
-    keep, kept, notes = labels.checkable(texts, what)
+    texts = cells.mapped(given, str, None)
+    spaces = int(cells.mapped(given, lambda value: str(value) != str(value).strip(), False).sum())
+    keep, of_kept, notes = labels.checkable(texts, what)
     warnings = warnings + ([f"{what}: white space around {spaces} of them is removed"] if spaces else []) + notes
-    class_names, given = labels.classes_of(labels.integers_if_all(kept.astype(np.str_)), what)
+    class_names, given = labels.classes_of(labels.integers_if_all(of_kept.astype(np.str_)), what)
     y_train = labels.truth(group_names.as_text(group_names.whole(table[true_label]))[keep], class_names,
                            f"{path}: the true labels in column {true_label!r}") if of_truth else None
     names = group_names.as_text(group_names.whole(table[group]))[keep] if of_group else None
     names = names if pattern is None else group_names.matched(names, pattern, option)
     notes = group_names.checked(names, given, class_names, f"{path}: --group {option}") if of_group else []
-    of_names = table[keep].drop(columns=list({label, *of_truth, *([] if pattern else of_group)}))  # and dropped columns
+    kept = table if keep.all() else table[keep]
+    of_names = kept.drop(columns=list({label, *of_truth, *([] if pattern else of_group)}))  # and dropped columns
     table = table.drop(columns=list({label, *drop, *of_group, *of_truth}))
     unused = columns.not_used(table, keep, given, path, decimal)
-    all_columns, table = table, table[keep].drop(columns=list(unused))
+    all_columns, table = table, kept[[name for name in table if name not in unused]]
     if not len(table.columns):
         raise DataError(f"{path}: no column except {label!r} distinguishes samples")
     fitted = features.Features(table, path, decimal)
@@ -215,9 +215,9 @@ def _table(path, label, decimal, drop, group, true_label, checksum):
     belonging = group_names.in_columns(table, given, path, samples=samples, unused=of_names)
     shown += fitted.warnings(belonging) + fitted.warnings(belonging, remarks=True) + list(belonging.values())
     if coded.MAY_BE_GROUPS not in coded.codes(belonging.values()):
-        as_text = {name: group_names.as_text(of_names[name]) for name in of_names
-                   if not pd.api.types.is_numeric_dtype(of_names[name])}
-        shown += [line for name, texts in as_text.items() if repeats.are_ids(texts) for line in repeats.in_names(
+        as_text = ((name, group_names.as_text(of_names[name])) for name, kind in of_names.dtypes.items()
+                   if not pd.api.types.is_numeric_dtype(kind))
+        shown += [line for name, texts in as_text if repeats.are_ids(texts) for line in repeats.in_names(
             texts, given, f"{path}: the values of column {name!r}", name, samples=samples)] or repeats.in_order(
                 leaks.as_numbers(used), given, path, groups=names)
     belonging = {name for name, line in belonging.items() if isinstance(line, coded.Warning)}
@@ -408,4 +408,6 @@ def _groups_of_folder(source, names, given, class_names):
 
 def _size(source, names, given, class_names, of_groups, samples=None, ids=None):
     """Return the number of samples that are left after the decisions of a source are applied."""
+    if not source.decisions:
+        return len(given)
     return int(decisions.decide(source.decisions or (), names, given, class_names, of_groups, samples, ids)[1].sum())

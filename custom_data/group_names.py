@@ -5,7 +5,7 @@ import re
 import numpy as np
 
 from incv import data
-from incv.custom_data import alike, coded, repeats
+from incv.custom_data import alike, cells, coded, repeats
 from incv.data import DataError
 from incv.utils import listed
 
@@ -19,11 +19,7 @@ NAME = "name"  # --group name:PATTERN: by the names of pictures
 
 def as_text(values):
     """Return the names of groups as text, object [n]: without white space around them, "" where one is missing."""
-    import pandas as pd
-
-    values = np.asarray(values, dtype=object)
-    texts = ["" if missing else str(value).strip() for value, missing in zip(values, pd.isna(values), strict=True)]
-    return np.array(texts, dtype=object)
+    return cells.mapped(values, lambda value: str(value).strip(), "")
 
 
 def whole(column):
@@ -98,10 +94,11 @@ def are_few(names):
 
 def majority(groups, y):
     """Return the most frequent label of each group, int [number of groups]; ties go to the smallest label."""
-    pairs, counts = np.unique(np.stack([groups, y]), axis=1, return_counts=True)
-    order = np.lexsort((-pairs[1], counts, pairs[0]))
-    last = np.r_[np.flatnonzero(np.diff(pairs[0][order])), len(order) - 1]
-    return pairs[1][order][last]
+    pairs, counts = np.unique(groups * (y.max() + 1) + y, return_counts=True)
+    groups, labels = np.divmod(pairs, y.max() + 1)
+    order = np.lexsort((-labels, counts, groups))
+    last = np.r_[np.flatnonzero(np.diff(groups[order])), len(order) - 1]
+    return labels[order][last]
 
 
 def labels_of(given):
@@ -132,9 +129,11 @@ def may_be(values, y):
         return None
     labels, sizes = majority(codes, y), np.bincount(codes)
     found, generator = (labels[codes] == y).mean(), np.random.default_rng(0)
+    if found < MOSTLY:
+        return None
     shuffled = np.mean([(majority(codes, each)[codes] == each).mean()
                         for each in (generator.permutation(y) for _ in range(SHUFFLES))])
-    if found < MOSTLY or 1 - found > (1 - shuffled) / 2 or found < shuffled + 0.05 or len(distinct) < 10 and found < 0.95:
+    if 1 - found > (1 - shuffled) / 2 or found < shuffled + 0.05 or len(distinct) < 10 and found < 0.95:
         return None
     if pd.api.types.is_numeric_dtype(values):
         before, after = labels[np.r_[1, :len(labels) - 1]], labels[np.r_[1:len(labels), len(labels) - 2]]

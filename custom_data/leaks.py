@@ -50,6 +50,8 @@ def found(table, y, class_names):
         return []
     codes = {name: _coded(table[name].iloc[some]) for name in table}
     alone = {name: each for name in table if (each := _alone(codes[name], labels, class_names))}
+    if not alone and len(codes) > MOST_COLUMNS:
+        return []
     known = _Columns(table.iloc[some[:ROWS]], labels[:ROWS])
     # Columns of few values that predict labels are no evidence that the labels can be told without them.
     copies = {name for name in alone if codes[name].max() < max(VALUES, 2 * len(class_names))}
@@ -85,8 +87,8 @@ def as_numbers(table):
         if table[name].dtype.kind in "fiub":
             found.append(table[name].to_numpy(dtype=float))
         elif (codes := _coded(table[name])).max() < 4 * VALUES:
-            found += [(codes == code).astype(float) for code in range(codes.max() + 1)]
-    return np.stack(found, axis=1) if found else np.empty((len(table), 0))
+            found += [codes == code for code in range(codes.max() + 1)]
+    return np.stack(found, axis=1, dtype=float) if found else np.empty((len(table), 0))
 
 
 def _coded(column):
@@ -358,11 +360,11 @@ def _matched(known, columns, class_names):
     Texts that are no names of classes are matched with these as well as possible. A column that agrees with the labels much
     less than the others do, by chance or as a feature does, is none of them.
     """
-    from scipy.optimize import linear_sum_assignment
-
     texts = [str(name) for name in class_names]
     values = sorted({value for name in columns for value in known.written[name].tolist()} - {""})
     if not set(values) <= set(texts):
+        from scipy.optimize import linear_sum_assignment  # slow to import
+
         agree = np.array([[sum(((known.written[name] == value) & (known.y == label)).sum() for name in columns)
                            for value in values] for label in range(len(texts))])
         texts = [values[each] for each in linear_sum_assignment(-agree)[1]]

@@ -8,6 +8,7 @@ values that were converted or reinterpreted cause a warning. No file can run cod
 """
 import dataclasses
 import difflib
+import itertools
 import re
 from pathlib import Path
 
@@ -31,6 +32,8 @@ from incv.utils import listed
 
 # {name of a format in messages: its class}. `kind_of` finds the format of a path.
 FORMATS = {"npz": formats.Arrays, "folder": formats.Folder, "list": formats.PictureList, "table": formats.Table}
+
+MOST_LINES = 50  # about columns; of more columns, those that are treated alike share one
 
 
 def facts(source, label=None, **options):
@@ -164,15 +167,35 @@ def inspect(source):
     classes = [f"{str(name)!r} {count}" for name, count in zip(dataset.class_names, counts, strict=True)]
     lines = [f"{path}: {len(dataset.given)} samples of {shape}", f"{dataset.num_classes} classes: {listed(classes, 20)}"]
     if kind == "table":
-        fitted = of_source.read()[1]
-        marked = {name for name in fitted.columns if fitted.has_missing(name)}
-        lines += [f"column {name!r}: {column.kind}" + (", with a feature that marks missing values" if name in marked else "")
-                  for name, column in fitted.columns.items()]
+        lines += _of_columns(of_source.read()[1])
     if dataset.groups is not None:
         sizes = np.bincount(group_names.numbers(dataset.groups))
         lines.append(f"groups by '{source.group}': {len(sizes)}, with {sizes.min()} to {sizes.max()} samples")
     lines += [f"warning: {warning}" for warning in dataset.warnings]
     return lines + [f"not used: {file}: {why}" for file, why in list((dataset.left_out or {}).items())[:50]]
+
+
+def _of_columns(fitted):
+    """Return the lines about the columns of features.Features: one each or, of many, one for all that are treated alike.
+
+    A line of many lists runs of columns that follow one another in the file, by the first and the last of them.
+    """
+    treated = {}
+    for place, (name, column) in enumerate(fitted.columns.items()):
+        how = f"{column.kind}{', with a feature that marks missing values' if fitted.has_missing(name) else ''}"
+        treated.setdefault(how, []).append((place, repr(name)))
+    if len(fitted.columns) <= MOST_LINES:
+        return [f"column {name}: {how}" for _, name, how in sorted(
+            (place, name, how) for how, found in treated.items() for place, name in found)]
+    lines = []
+    for how, found in treated.items():
+        runs = [[name for _, name in run] for _, run in itertools.groupby(found, lambda each, numbers=itertools.count(): (
+            each[0] - next(numbers)))]
+        shown = [part for run in runs for part in (
+            [f"{run[0]} … {run[-1]} ({len(run):,} columns)"] if len(run) > 3 else run)]
+        lines.append(f"{utils.many(len(found), 'column')}, {listed(shown, MOST_LINES)}: {how}" if len(found) > 1 else
+                     f"column {found[0][1]}: {how}")
+    return lines
 
 
 def kind_of(path, source):

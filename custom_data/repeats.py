@@ -11,7 +11,7 @@ from collections import namedtuple
 
 import numpy as np
 
-from incv.custom_data import alike, coded
+from incv.custom_data import alike, cells, coded
 
 # What groups are called; "id" and the like may be beside it, in any case: subject, Patient ID, speakerId, clip_name.
 WORDS = {"subject", "subj", "patient", "participant", "respondent", "person", "individual", "volunteer", "donor", "user",
@@ -96,6 +96,8 @@ def in_names(names, y, what, option="name", advice=TABLE, samples=None):
     samples: alike.Samples, which must be alike if their names are.
     """
     names = [str(name).strip() for name in names]
+    if len(set(names)) < len(names) / 2:  # rows of the same name
+        return []
     ending = _ending(names)
     for pattern, stems in _cuts(names, y):
         evidence = None if samples is None else samples.repeat(stems)
@@ -110,7 +112,8 @@ def in_names(names, y, what, option="name", advice=TABLE, samples=None):
 
 def are_ids(texts):
     """Return whether texts are ids or file names, not sentences, dates or quantities: without spaces, with a letter."""
-    return bool(np.mean([bool(re.fullmatch(r"\S*[^\W\d_]\S*", text)) for text in texts]) > 0.9)
+    distinct = cells.Distinct(texts)
+    return bool(distinct.mean([bool(re.fullmatch(r"\S*[^\W\d_]\S*", text)) for text in distinct.texts]) > 0.9)
 
 
 def _cuts(names, y):
@@ -122,14 +125,14 @@ def _cuts(names, y):
     if len(set(names)) < len(names) / 2:  # rows of the same name
         return
     for pattern in CUTS:
-        found = [re.fullmatch(pattern, name) for name in names]
+        found = map(re.compile(pattern).fullmatch, names)
         # A name without any number is a word: daisy_1, daisy_2 are no two of one daisy.
         stems = np.array([match[1] if match and re.search(r"\d", match[1].rpartition("/")[2]) else "" for match in found],
                          dtype=object)
         inside = stems != ""
         if not inside.any():
             continue
-        distinct, members, counts = np.unique(stems[inside].astype(str), return_inverse=True, return_counts=True)
+        counts = cells.Distinct(stems[inside]).counts
         several = counts > 1
         if several.sum() >= max(FEWEST, 1.5 * classes) and counts[several].sum() > len(names) / 2 and (
                 counts.max() < len(names) / 2):

@@ -7,6 +7,8 @@ import re
 
 import numpy as np
 
+from incv.custom_data import cells
+
 # Words that pandas reads as an empty cell: a table that it has saved has an empty cell for them.
 MISSING = {"", "#n/a", "#n/a n/a", "#na", "-1.#ind", "-1.#qnan", "-nan", "1.#ind", "1.#qnan", "<na>", "n/a", "na", "null",
            "nan", "none", "nat"}
@@ -35,7 +37,7 @@ def _of_column(column, name):
     if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column) and (
             not pd.api.types.is_complex_dtype(column)):
         return _of_numbers(column.to_numpy(dtype=float, na_value=np.nan), key)
-    codes, distinct = pd.factorize(column.astype(object).map(_text), use_na_sentinel=False)
+    codes, distinct = pd.factorize(cells.mapped(column, _text, ""))
     texts = pd.Series(distinct, dtype=object)
     numbers = pd.to_numeric(texts, errors="coerce").to_numpy(dtype=float)
     hashed = pd.util.hash_array(texts.to_numpy(dtype=object), hash_key=key, categorize=False)

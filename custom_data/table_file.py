@@ -21,6 +21,7 @@ from incv.utils import first_line, listed, many, python_command
 PARQUET = (".parquet", ".pq")
 ENDINGS = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", *PARQUET, ".feather", ".jsonl", ".ndjson", ".json")
 csv.field_size_limit(min(sys.maxsize, 2 ** 31 - 1))  # cells may contain whole articles
+AT_ONCE, ROWS = 2 ** 20, 1000  # cells and, at least, rows of a text file that are parsed at a time
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 
 
@@ -78,23 +79,26 @@ def read_table(path, label=None, decimal=None, as_text=(), raw=()):
             table = pd.DataFrame({name: _of_json(cells, as_text is True) for name, cells in table.items()})
         else:
             named = [] if as_text is True else as_text
-            text, separator = _text_of(path, [*([] if label is None else [label]), *raw, *named], notes)
+            content, separator = _content_of(path, [*([] if label is None else [label]), *raw, *named], notes)
             options = {"sep": separator, "index_col": False, "low_memory": False}
-            dtype = str if as_text is True or decimal == "," else {name: str for name in as_text}
-            table = pd.read_csv(io.StringIO(text), dtype=dtype, keep_default_na=as_text is not True, **options)
+            header = pd.read_csv(io.BytesIO(content), nrows=0, **options).columns
+            kept = {} if label is None else {
+                place: name for place, name in enumerate(header) if composed(path, name).strip() in {label, *raw}}
+            dtype = str if as_text is True or decimal == "," else {name: str for name in (*as_text, *kept.values())}
+            table = _parsed(content, len(header), dtype=dtype, keep_default_na=as_text is not True, **options)
             if decimal == "," and as_text is not True:  # numbers with dots between thousands stay text; others are plain
-                for column in set(table) - set(as_text):
+                for column in set(table) - {*as_text, *kept.values()}:
                     dotted = table[column].dropna().str.strip()
                     dotted = dotted[dotted.str.contains(".", regex=False)]
                     if not len(dotted) or not dotted.str.fullmatch(r"[+-]?[1-9]\d{0,2}(\.\d{3})+").all():
                         with contextlib.suppress(ValueError):
                             table[column] = pd.to_numeric(table[column])
+            if any(table[name].hasnans for name in kept.values()):  # which may be "NA" or "None"
+                as_it_is = _parsed(content, len(header), dtype=str, keep_default_na=False, na_values=[""], usecols=list(kept),
+                                   **options)
+                table[as_it_is.columns] = as_it_is
             if label is not None:
                 table.columns = _names(table.columns, label, path, notes)
-                as_it_is = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False, na_values=[""], **options)
-                as_it_is.columns = table.columns
-                for column in {label, *raw} & set(as_it_is):
-                    table[column] = as_it_is[column]
     except ImportError:
         raise DataError(f"{path}: to read {path.suffix.lower()}, pip install pyarrow") from None
     except DataError:
@@ -123,7 +127,7 @@ def separator_like(target, path, label):
     """Return the separator for rows of a table in a new file: the table's if both are .csv, else by the new file's name."""
     tabs = str(target).lower().endswith((".tsv", ".tsv.gz"))
     alike = not tabs and str(path).lower().endswith((".csv", ".csv.gz"))
-    return "\t" if tabs else _text_of(Path(path), [label], [])[1] if alike else ","
+    return "\t" if tabs else _content_of(Path(path), [label], [])[1] if alike else ","
 
 
 def composed(path, name):
@@ -207,8 +211,50 @@ def _decoded_bytes(column):
     return column.map(lambda value: value.decode("utf-8", "backslashreplace"), na_action="ignore")
 
 
-def _text_of(path, named, notes):
-    """Return (the text of a file without trailing separators, its separator); adds to notes what was detected.
+def _parsed(content, width, **options):
+    """Return what pandas.read_csv reads from UTF-8, bytes, in parts: at once it needs the memory of the file several times.
+
+    width: the number of columns. A column of different types in different parts is read as a whole, since its type depends on
+    all of its cells.
+    """
+    import pandas as pd
+
+    with pd.read_csv(io.BytesIO(content), chunksize=max(ROWS, AT_ONCE // width), **options) as reader:
+        parts = list(reader)
+    if not parts:
+        return pd.read_csv(io.BytesIO(content), **options)
+    if len(parts) == 1:
+        return parts[0]
+    differing = [name for name, types in zip(parts[0], zip(*(part.dtypes for part in parts), strict=True), strict=True)
+                 if len(set(types)) > 1 and not _are_floats([part[name] for part in parts])]
+    table = pd.DataFrame({name: pd.concat([part[name] for part in parts], ignore_index=True) for name in parts[0]}, copy=False)
+    if differing:
+        whole = pd.read_csv(io.BytesIO(content), **options | {"usecols": differing})
+        table[differing] = whole[differing]
+    return table
+
+
+def _are_floats(parts):
+    """Return whether parts of a column, of different types, are those of a column of floats: some have integers alone."""
+    return {part.dtype.kind for part in parts} == {"i", "f"} and all(
+        max(-int(part.min()), int(part.max())) < 2 ** 53 for part in parts if part.dtype.kind == "i")
+
+
+def _first_lines(text, most):
+    """Return at most so many lines of a text, a list, without splitting all of it."""
+    end = 0
+    for _ in range(most):
+        end = text.find("\n", end) + 1 or len(text)
+    return text[:end].splitlines(keepends=True)[:most]
+
+
+def _lines(content):
+    """Return the lines of UTF-8, bytes, one at a time: a StringIO needs four bytes for each letter."""
+    return io.TextIOWrapper(io.BytesIO(content), "utf-8", newline="\n")
+
+
+def _content_of(path, named, notes):
+    """Return (the text of a file without trailing separators, as UTF-8, its separator); adds to notes what was detected.
 
     named: the columns that the user has named, the label first.
     """
@@ -219,11 +265,11 @@ def _text_of(path, named, notes):
     if raw[:4] in (b"PK\x03\x04", b"\xd0\xcf\x11\xe0"):
         raise DataError(f"{path}: {how_to_convert(path)}")
     text = _decoded(raw, path, notes).rstrip("\x1a")
+    del raw
     text = text if "\n" in text else text.replace("\r", "\n")
     above = re.match(r"(?:[ \t]*\r?\n)*(?:\"?sep=(.)\"?[ \t]*\r?\n)?", text)  # empty lines, and Excel's line "sep=;"
     text, lines_above = _without_comments(text[above.end():], label, above[0].count("\n"), path, notes)
-    lines = text.splitlines(keepends=True)
-    sample = [line for line in lines[:200] if line.strip()]
+    sample = [line for line in _first_lines(text, 200) if line.strip()]
     if not sample:
         raise DataError(f"{path}: has no rows")
     counted = {separator: [len(row) for row in csv.reader(sample, delimiter=separator)] for separator in SEPARATORS}
@@ -244,7 +290,10 @@ def _text_of(path, named, notes):
     if twice:
         notes.append(f"{path}: several columns are called {listed(list(map(repr, twice)))}: the second is called "
                      f"{f'{twice[0]}.1'!r} here, and so on")
-    return _rectangular(_unquoted(text, separator, path, notes, lines_above), separator, path, notes, lines_above), separator
+    content = text.encode()
+    del text
+    content = _unquoted(content, separator, path, notes, lines_above)
+    return _rectangular(content, separator, path, notes, lines_above), separator
 
 
 def _without_comments(text, label, lines_above, path, notes):
@@ -298,27 +347,28 @@ def _names_inside(raw):
     return []
 
 
-def _unquoted(text, separator, path, notes, lines_above):
-    """Return the text with quotes that are ordinary characters of a field escaped.
+def _unquoted(content, separator, path, notes, lines_above):
+    """Return a text, as UTF-8, with quotes that are ordinary characters of a field escaped.
 
     Some programs never quote: a quote at the beginning of a field would then join all rows up to the next quote.
     """
-    if '"' not in text:
-        return text
+    if b'"' not in content:
+        return content
     with contextlib.suppress(csv.Error):
-        strict = csv.reader(io.StringIO(text), delimiter=separator, strict=True)
+        strict = csv.reader(_lines(content), delimiter=separator, strict=True)
         for _ in strict:
             pass
-        return text
+        return content
+    text = content.decode()
     rows = [row for row in csv.reader(io.StringIO(text), delimiter=separator) if row]
     lines = [line.split(separator) for line in re.split(r"\r?\n", text) if line]
     width, joined = len(rows[0]), [row for row in rows if any("\n" in field and any(
         line.count(separator) >= len(rows[0]) - 1 for line in field.split("\n")) for field in row)]
     if not joined or len(rows) == len(lines):
-        return text
+        return content
     if any(len(line) != width for line in lines):
         if all(len(row) == width for row in rows):  # a field of several lines, beside carelessly quoted ones
-            return text
+            return content
         place = text.find('"' + next(each for each in joined[0] if "\n" in each)[:20])
         line = lines_above + (strict.line_num if place < 0 else 1 + text[:place].count("\n"))
         raise DataError(f"{path}: line {line} has a quote that ends in another line: remove it, or write \"\" for a quote "
@@ -327,7 +377,7 @@ def _unquoted(text, separator, path, notes, lines_above):
     out = io.StringIO()
     csv.writer(out, delimiter=separator, lineterminator="\n").writerows(
         [re.sub(r'^"(.*)"$', r"\1", field) for field in line] for line in lines)
-    return out.getvalue()
+    return out.getvalue().encode()
 
 
 def _decoded(raw, path, notes):
@@ -357,12 +407,12 @@ def _decoded(raw, path, notes):
         return raw.decode(encoding, "replace")
 
 
-def _rectangular(text, separator, path, notes, lines_above):
-    """Return a text whose rows have as many fields as its header, without a separator at the end of each row.
+def _rectangular(content, separator, path, notes, lines_above):
+    """Return a text, as UTF-8, whose rows have as many fields as its header, without a separator at the end of each row.
 
     DataError for rows that cannot be assigned to columns. lines_above: how many lines of the file the text lacks.
     """
-    reader, wider, number = csv.reader(io.StringIO(text), delimiter=separator), 0, 0
+    reader, wider, number = csv.reader(_lines(content), delimiter=separator), 0, 0
     header = next(reader)
     width = len(header)
     for row in reader:
@@ -381,10 +431,10 @@ def _rectangular(text, separator, path, notes, lines_above):
         raise DataError(f"{path}: {wider} of {number} rows have one field more than the header: give that column a name, or "
                         f"remove the field")
     if not wider:
-        return text
+        return content
     notes.append(f"{path}: the separator at the end of each row is ignored")
     out, writer = io.StringIO(), None
     writer = csv.writer(out, delimiter=separator, lineterminator="\n")
-    for row in csv.reader(io.StringIO(text), delimiter=separator):
+    for row in csv.reader(_lines(content), delimiter=separator):
         writer.writerow(row[:width])
-    return out.getvalue()
+    return out.getvalue().encode()

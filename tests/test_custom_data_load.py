@@ -3,6 +3,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 from conftest import PROJECT, run, run_refused
 from examples import ROWS, X6, Y6, I, folder_of_pictures, in_file, mixed_table
 
@@ -26,6 +27,20 @@ def test_inspect_says_what_would_be_read(tmp_path, numbers):
     result = run(["--dataset", "p", "--inspect"], tmp_path, "INCV_main.py")
     assert "p: 6 samples of 8 × 8 × 3 pixels and channels" in result.out and "2 classes: 'a' 3, 'b' 3" in result.out
     assert "1500 training samples" in run(["--dataset", "digits", "--inspect"], tmp_path).out
+
+
+def test_columns_that_are_treated_alike_share_a_line_where_there_are_many(tmp_path):
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(rng.normal(size=(ROWS, 120)), columns=[f"x{i}" for i in range(120)])
+    table["x70"], table["x90"] = np.array(["red", "green"])[rng.integers(0, 2, ROWS)], 1.5
+    table.loc[3, ["x7", "x8", "x110"]] = np.nan
+    table.assign(kind=np.array(["cat", "dog"])[np.arange(ROWS) % 2]).to_csv(tmp_path / "t.csv", index=False)
+    lines = run(["--dataset", "t.csv", "--label", "kind", "--inspect"], tmp_path).out.splitlines()
+    assert lines[2:5] == [
+        "115 columns, 'x0' … 'x6' (7 columns), 'x9' … 'x69' (61 columns), 'x71' … 'x109' (38 columns), 'x111' … 'x119' "
+        "(9 columns): numbers", "3 columns, 'x7', 'x8', 'x110': numbers, with a feature that marks missing values",
+        "column 'x70': categories"]
+    assert "'x90' has a single value: not used" in lines[5] and all(line.startswith("warning: ") for line in lines[5:])
 
 
 def test_inspect_does_not_wait_for_scikit_learn(tmp_path):

@@ -315,3 +315,44 @@ def test_a_comment_among_the_rows_is_named(tmp_path):
     (tmp_path / "t.csv").write_text("# top\nlength,width,kind\n1,2,a\n# from here on by night\n3,4,b\n")
     with pytest.raises(data.DataError, match="line 4 has 1 field, the header 3: remove this comment"):
         table_file.read_table(tmp_path / "t.csv", "kind")
+
+
+@pytest.mark.parametrize("options", [{}, {"as_text": True}, {"as_text": ["late"]}, {"decimal": ","}, {"raw": ["true", "int"]}])
+def test_a_table_that_is_read_in_parts_is_that_which_is_read_at_once(tmp_path, monkeypatch, options):
+    n = 1200
+    table = pd.DataFrame({"float": np.random.default_rng(0).normal(size=n), "int": np.arange(n)})
+    late = {"gap": (np.arange(n), ""), "large": (np.full(n, 2 ** 60 + 1), "0.5"), "late": (np.arange(n), "x7"),
+            "truth": (np.arange(n) % 2 == 0, ""), "text": (np.full(n, ""), "last"), "true": (np.array(["a", "b", "NA"])[
+                np.arange(n) % 3], ""), "small": (np.full(n, 3), "18446744073709551615"), "flag": (np.full(n, ""), "True")}
+    for name, (values, last) in late.items():
+        table[name] = [*map(str, values[:-1]), last]
+    table["kind"] = ["None", "NA", "dog"] * (n // 3)
+    table.to_csv(tmp_path / "t.csv", index=False)
+    path, found = tmp_path / "t.csv", []
+    for at_once, rows in ((2 ** 20, 1000), (1, 50), (1, 397)):
+        monkeypatch.setattr(table_file, "AT_ONCE", at_once)
+        monkeypatch.setattr(table_file, "ROWS", rows)
+        found.append(table_file.read_table(path, "kind", **options))
+    for each, notes in found[1:]:
+        pd.testing.assert_frame_equal(each, found[0][0], check_exact=True)
+        assert notes == found[0][1]
+    whole = pd.read_csv(path, keep_default_na=False, dtype=str)
+    assert found[1][0]["kind"].tolist() == whole["kind"].tolist()
+
+
+def test_a_table_that_is_read_in_parts_has_the_same_features_and_warnings(tmp_path, monkeypatch):
+    rng, n = np.random.default_rng(1), 600
+    y = rng.integers(0, 2, n)
+    table = pd.DataFrame({"v": rng.normal(size=n) + y, "count": rng.integers(0, 9, n).astype(object), "unit": [
+        f"{v:.1f} kg" for v in rng.random(n)], "day": [f"2020-{m:02}-11" for m in rng.integers(1, 13, n)], "colour": np.array([
+            "red", "", "blue"])[rng.integers(0, 3, n)], "id": [f"r{i}" for i in range(n)], "kind": np.array(["a", "b"])[y]})
+    table.loc[550, "count"], table.loc[599, "unit"] = "", "?"
+    table.to_csv(tmp_path / "t.csv", index=False)
+    table.to_csv(tmp_path / "again.csv", index=False)
+    whole = load.load_dataset(tmp_path / "t.csv", "kind")
+    monkeypatch.setattr(table_file, "AT_ONCE", 1)
+    monkeypatch.setattr(table_file, "ROWS", 70)
+    parts = load.load_dataset(tmp_path / "again.csv", "kind")
+    assert np.array_equal(parts.x_train, whole.x_train) and parts.x_train.dtype == np.float32
+    assert parts.checksum == whole.checksum and parts.row_ids.tolist() == whole.row_ids.tolist()
+    assert [line.replace("again.csv", "t.csv") for line in parts.warnings] == list(whole.warnings) and len(whole.warnings) > 2
