@@ -14,7 +14,7 @@ import sys
 
 from incv import data, utils
 from incv.custom_data import decisions
-from incv.runner import checkpoint, console, files, revision, workers
+from incv.runner import checkpoint, console, files, pretrained, revision, workers
 
 
 def carry_out(script, run, planned, n_jobs=1, scheduler=None, threads=None, quiet=False, draw=None):
@@ -61,6 +61,12 @@ def carry_out(script, run, planned, n_jobs=1, scheduler=None, threads=None, quie
         message = console.explanation(error)
         progress.say(message if str(path) in message else f"{path}: {message}", file=sys.stderr)
 
+    try:
+        if any(plan.source.network is not None and not _is_refused(plan) for plan in missing):
+            pretrained.ensure(missing[0], threads, quiet)  # once, for all runs
+    except checkpoint.TimeIsUp:
+        return progress.say(f"stopped by --time_limit while features are computed: {len(missing)} of {len(planned)} runs "
+                            f"unfinished; the same command resumes")
     missing = _with_one_number_of_threads(missing, threads, n_jobs)
     at_once = min(n_jobs, len(missing))
     spread = missing and (scheduler is not None or at_once > 1)
@@ -98,6 +104,15 @@ def _is_finished(settings, path):
         with contextlib.suppress(utils.UserError), files.locked(path):
             checkpoint.remove_checkpoint(path)  # left by a kill at the very end
     return done
+
+
+def _is_refused(plan):
+    """Return whether there are files of other settings in a run's place, which it reports, and then does not start."""
+    try:
+        files.is_finished(plan.path, plan.settings)
+    except utils.UserError:
+        return True
+    return False
 
 
 def _check_before_removing(plan):
