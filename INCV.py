@@ -390,7 +390,8 @@ def run(plan, progress):
 
     write_results(plan.path, started, selection, checked, train.history)
     checkpoint.remove_checkpoint(plan.path)
-    if hint := pretrained.hint(plan.source, len(y_noisy), checked.verdict):
+    hint = pretrained.hint(plan.source, len(y_noisy), checked.verdict)
+    if hint and console.first_time(("hint", plan.path.parent)):
         progress.say(hint)
 
 

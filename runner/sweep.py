@@ -46,6 +46,11 @@ def carry_out(script, run, planned, n_jobs=1, scheduler=None, threads=None, quie
     if scheduler is not None:
         workers.check_scheduler(scheduler)
     revision.code_revision()  # of the code at the start; kept for all runs of this process
+    try:
+        if any(map(_needs_features, planned)):
+            pretrained.ensure(planned[0], threads, quiet)  # once, for all runs
+    except checkpoint.TimeIsUp:
+        return print("stopped by --time_limit while features are computed; the same command resumes", flush=True)
     if any(plan.overwrite for plan in planned):
         _check_before_removing(planned[0])
         _remove_results(planned)
@@ -61,12 +66,6 @@ def carry_out(script, run, planned, n_jobs=1, scheduler=None, threads=None, quie
         message = console.explanation(error)
         progress.say(message if str(path) in message else f"{path}: {message}", file=sys.stderr)
 
-    try:
-        if any(plan.source.network is not None and not _is_refused(plan) for plan in missing):
-            pretrained.ensure(missing[0], threads, quiet)  # once, for all runs
-    except checkpoint.TimeIsUp:
-        return progress.say(f"stopped by --time_limit while features are computed: {len(missing)} of {len(planned)} runs "
-                            f"unfinished; the same command resumes")
     missing = _with_one_number_of_threads(missing, threads, n_jobs)
     at_once = min(n_jobs, len(missing))
     spread = missing and (scheduler is not None or at_once > 1)
@@ -106,13 +105,12 @@ def _is_finished(settings, path):
     return done
 
 
-def _is_refused(plan):
-    """Return whether there are files of other settings in a run's place, which it reports, and then does not start."""
+def _needs_features(plan):
+    """Return whether a run is to be carried out that needs the features of a network (pretrained.py)."""
     try:
-        files.is_finished(plan.path, plan.settings)
+        return plan.source.network is not None and (plan.overwrite or not files.is_finished(plan.path, plan.settings))
     except utils.UserError:
-        return True
-    return False
+        return False  # there are files of other settings, which the run reports
 
 
 def _check_before_removing(plan):
