@@ -41,8 +41,11 @@ def prepared(folder):
         place = folder / "p" / "ab"[number % 2] / f"{number:03d}.png"
         place.parent.mkdir(parents=True, exist_ok=True)
         random_picture(number).save(place)
-    for name in ("a/100.png", "b/501.png"):
-        (folder / "p" / name).write_bytes((folder / "p" / name).read_bytes()[:150])
+    for name in ("a/100", "b/501"):  # whose end is missing, as only decoding finds
+        place = folder / "p" / f"{name}.jpg"
+        random_picture(0, (64, 64)).save(place)
+        place.write_bytes(place.read_bytes()[:place.stat().st_size // 2])
+        place.with_suffix(".png").unlink()
     (folder / "net.py").write_text(NETWORK)
     return folder
 
@@ -71,7 +74,7 @@ def test_a_killed_computation_resumes_to_the_same_bytes(whole, tmp_path):
 def test_images_that_cannot_be_read_have_no_vector(whole):
     found = feature_file.read(whole / TARGET)
     assert found.x.shape == (598, 5) and np.isfinite(found.x).all()
-    assert not {"a/100.png", "b/501.png"} & set(found.file) and len(set(found.file)) == 598
+    assert not {"a/100.jpg", "b/501.jpg"} & set(found.file) and len(set(found.file)) == 598
 
 
 def test_a_second_command_waits_for_the_first(whole, tmp_path):
