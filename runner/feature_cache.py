@@ -17,7 +17,7 @@ from incv import utils
 from incv.custom_data import feature_file
 from incv.runner import checkpoint, console, files, pretrained, workers
 
-BLOCK = 8  # batches
+BLOCK = 16  # batches
 
 
 def compute(request, progress):

@@ -245,7 +245,7 @@ def _changed_besides(settings, source):
     """Return the {setting: value} that a run's name contains besides the options of its script."""
     changed = {"backend": settings.backend} if settings.backend != utils.BACKENDS[0] else {}
     if source.features is not None:
-        stem = Path(source.features).stem
+        stem = Path(source.features).stem.removesuffix(f"_{source.image_size}")
         changed["features"] = re.sub(r"[^\w.-]+", "-", stem if source.network is not None else f"features_{stem}")
     if source.path is None:
         return changed

@@ -34,21 +34,21 @@ def colours():
 def no_network():
     return numpy.load("weights.npy")
 """
-GIVEN = "results/digits/given"
-QUICK = ["--dataset", "digits", "--features", "net.py:patches", "--iterations", 1, "--epochs", 3, "--quiet"]
+GIVEN = "results/pics/given"
+QUICK = ["--dataset", "pics", "--features", "net.py:patches", "--iterations", 1, "--epochs", 3, "--quiet"]
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """60 digits as pictures of 16 × 16 in digits/, others in new/, net.py; what the first command printed."""
+    """60 digits as pictures of 16 × 16 in pics/, others in new/, net.py; what the first command printed."""
     folder = tmp_path_factory.mktemp("pretrained")
     x, y, _ = digit_images()
     for number in range(70):
-        below = folder / (f"digits/d{y[number] % 3}" if number < 60 else "new")
+        below = folder / (f"pics/d{y[number] % 3}" if number < 60 else "new")
         below.mkdir(parents=True, exist_ok=True)
         Image.fromarray(x[number]).resize((16, 16)).save(below / f"{number:02d}.png")
     (folder / "net.py").write_text(NETWORKS)
-    result = run([*QUICK, "--seed", 0, 1, "--n_jobs", 2], folder)
+    result = run([*QUICK, "--seed", 0, 1], folder)
     assert result.code == 0 and result.err == "", result.err
     return folder, result
 
@@ -60,7 +60,7 @@ def copied(folder, tmp_path):
 
 
 def vectors_of(folder):
-    with np.load(folder / "results/digits/features_net_patches.npz") as found:
+    with np.load(folder / "results/pics/features_net_patches.npz") as found:
         return dict(found)
 
 
@@ -70,13 +70,20 @@ def test_a_sweep_computes_features_once_and_trains_on_them(folder):
     place, result = folder
     assert result.out.count("written: ") == 3 and "features_net_patches.npz (0.0 MB), 60 × 16 features by" in result.out
     found = vectors_of(place)
-    first = load.load_dataset(place / "digits", image_size=8).x_train / 255
+    first = load.load_dataset(place / "pics", image_size=8).x_train / 255
     assert np.allclose(found["x"], first.reshape(60, 4, 2, 4, 2).mean(axis=(2, 4)).reshape(60, 16), atol=1e-5)
     for seed in (0, 1):
         settings = json.loads((place / GIVEN / f"INCV_seed{seed}_epochs3_iterations1_features_net_patches.json").read_text())[
             "settings"]
         assert settings["features"] == "net.py:patches" and settings["architecture"] == "linear"
-        assert settings["features_checksum"] == feature_file.checksum(place / "results/digits/features_net_patches.npz")
+        assert settings["features_checksum"] == feature_file.checksum(place / "results/pics/features_net_patches.npz")
+
+
+@pytest.mark.slow
+def test_workers_train_on_the_features_that_this_process_had_computed(copied):
+    result = run([*QUICK, "--seed", 2, 3, "--n_jobs", 2], copied, fresh=True)
+    assert result.code == 0 and result.err == "" and result.out.count("reusing") == 1, result.err
+    assert len(list((copied / GIVEN).glob("*_report.html"))) == 4
 
 
 def test_robust_training_and_predictions_reuse_them(copied):
@@ -97,7 +104,7 @@ def test_robust_training_and_predictions_reuse_them(copied):
 
 def test_other_pictures_or_another_network_are_computed_again(copied):
     before = vectors_of(copied)
-    save_picture(copied / "digits" / "d0" / "new.png", (9, 9, 9), 16)
+    save_picture(copied / "pics" / "d0" / "new.png", (9, 9, 9), 16)
     result = run([*QUICK, "--seed", 5], copied)
     assert result.code == 0 and "61 × 16 features" in result.out, result.err
     (copied / "net.py").write_text(NETWORKS.replace("AveragePooling2D(2)", "MaxPooling2D(2)"))
