@@ -112,7 +112,8 @@ def applied(dataset, source, scratch=None):
     what, n = f"--features {source.features}", len(dataset.x_train)
     rows, test = _rows(found, dataset, n, what), None
     mean, scale, constant = _moments(found, what)
-    warnings = list(dataset.warnings)
+    smaller = ": --image_size N keeps more detail"  # which networks that are trained on features do not see
+    warnings = [f"{line.split(smaller)[0]}, for the report" if smaller in line else line for line in dataset.warnings]
     if found.file is None and dataset.rows is None and dataset.names is not None and not np.issubdtype(
             np.asarray(dataset.names).dtype, np.integer):
         warnings.append(f"{what}: without files, its rows are taken to be the images in the order of their names, from "

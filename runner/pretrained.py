@@ -239,6 +239,12 @@ def told(target):
 
 def _compute(request):
     """Carry out a Request in another process, which ends if this one is killed."""
+    network, known = request.network, registry.PRETRAINED.get(request.network.name)
+    if known is not None and not Path(network.file).is_file():  # there were features, but those of other images are needed
+        _downloaded(Path(network.file), known, f"--features {network.name}")
+        if _sha256(network.file) != network.checksum:
+            raise utils.UserError(f"{network.file}: not the weights that the features were computed with: put these there, or "
+                                  f"remove the features and rerun the commands")
     path = os.pathsep.join(filter(None, [str(utils.FOLDER_OF_PACKAGE), os.environ.get("PYTHONPATH")]))
     # -P: no module of the current folder comes before the libraries.
     done = subprocess.run([sys.executable, "-P", "-m", "incv.runner.feature_cache", str(os.getpid())], stderr=subprocess.PIPE,
