@@ -30,7 +30,7 @@ from numpy.typing import ArrayLike
 
 from incv import noise, utils
 from incv.checking import check, export, grouping, last_pass, report
-from incv.runner import checkpoint, console, files, options, planning, start, sweep
+from incv.runner import checkpoint, console, files, options, planning, pretrained, start, sweep
 
 # Section 5 of the paper and the published code. The digits, which the paper does not use, get a small network without
 # shortcuts, which selects better than resnet8 (docs/methods.md), and small batches. With batches of 128, an epoch on half of
@@ -415,6 +415,9 @@ def run(plan, progress):
 
     write_results(plan.path, started, selection, checked, train.history)
     checkpoint.remove_checkpoint(plan.path)
+    hint = pretrained.hint(plan.source, len(y_noisy), checked.verdict)
+    if hint and console.first_time(("hint", plan.path.parent)):
+        progress.say(hint)
 
 
 def few_epochs(facts, settings):

@@ -105,7 +105,7 @@ def _of_folder(target, plan):
         files.write_table(target, pd.DataFrame({"file": selected["sample"].to_numpy(),
                                                 "label": selected["given"].to_numpy()}))
         return
-    dataset = load.load_dataset(plan.source, scratch=plan.path.parent)
+    dataset = load.load_dataset(_without_features(plan.source), scratch=plan.path.parent)
     chosen = np.isin(dataset.names, selected["sample"].to_numpy())
     _write_arrays(target, {"x": dataset.samples[chosen], "y": dataset.class_names[dataset.given[chosen]],
                            "index": np.flatnonzero(chosen)})
@@ -213,7 +213,7 @@ def corrected(values, kept, plan):
 
     values: array [n, ...], all labels in the file.
     """
-    labels, source = values[kept], plan.source
+    labels, source = values[kept], _without_features(plan.source)
     if not source.decisions:
         return labels
     written, decided = load.load_dataset(dataclasses.replace(source, decisions=None)), load.load_dataset(source)
@@ -223,6 +223,11 @@ def corrected(values, kept, plan):
         if wanted[position] != given[position]:  # copy the label of another sample of this class
             labels[place] = values[written.names[np.flatnonzero(written.given == wanted[position])[0]]]
     return labels
+
+
+def _without_features(source):
+    """Return a source.Source of the samples themselves, all that an export needs."""
+    return dataclasses.replace(source, features=None, network=None)
 
 
 def _write_arrays(target, content):

@@ -1,4 +1,4 @@
-"""Feature vectors computed elsewhere, on which networks are trained instead of the samples themselves: --features FILE.
+"""Feature vectors in a file, on which networks are trained instead of the samples themselves: --features FILE.
 
     facts = with_features(facts, "clip.npz")          # source.Facts: the shape is that of a vector
     dataset = applied(dataset, source)                # a data.Dataset whose x_train are the vectors, standardised
@@ -6,9 +6,13 @@
 FILE is an .npy [n, d] with a row per sample in the order of the dataset, or an .npz with x [n, d] and, for images that have
 file names, `files` [n], by which rows are found; optionally x_test. The samples themselves stay what copies are found in and
 the report shows (`data.Dataset.shown`). Standardised: each column has mean 0 and standard deviation 1 over the rows of FILE.
+
+The file that --features NAME computes (runner/feature_cache.py) also has `made_from`, a text that says by which network and of
+which images, and `rows` [n], the positions of the samples, for images without file names.
 """
 import dataclasses
 import hashlib
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -24,12 +28,18 @@ IN_MEMORY = 2 ** 31  # bytes; more are standardised into a temporary file
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FeatureFile:
-    """The content of a file. x: float or int [n, d], of an .npy memory-mapped; file [n] or None; x_test [m, d] or None."""
+    """The content of a file.
+
+    x: float or int [n, d], of an .npy memory-mapped; file [n] or None; x_test [m, d] or None; rows: int [n] or None; computed:
+    whether --features NAME computed it.
+    """
 
     path: str
     x: np.ndarray
     file: np.ndarray | None = None
     x_test: np.ndarray | None = None
+    rows: np.ndarray | None = None
+    computed: bool = False
 
 
 def read(path):
@@ -37,12 +47,13 @@ def read(path):
     what = f"--features {path}"
     if not Path(path).is_file():
         raise DataError(f"{what}: no such file; give an .npy or .npz of feature vectors")
-    found = {}
+    found, computed = {}, False
     if arrays.is_npy(path):
         x = arrays.read_npy(path, mmap_mode="r")
     elif str(path).lower().endswith(".npz"):
         names = data.names_of_arrays(path)
-        found = data.read_arrays(path, [*arrays.NAMES["x"], *FILES, "x_test"])
+        computed = "made_from" in names
+        found = data.read_arrays(path, [*arrays.NAMES["x"], *FILES, "x_test", *(["rows"] if computed else [])])
         known = [name for name in arrays.NAMES["x"] if name in found]
         if not known:
             raise DataError(f"{what}: has no array x; its arrays are {utils.listed([repr(name) for name in names])}")
@@ -57,20 +68,38 @@ def read(path):
         raise DataError(f"{what}: x has {x.shape[1]} columns and x_test {x_test.shape[1]}")
     if file is not None and (file.shape != x.shape[:1] or file.dtype.kind not in "US"):
         raise DataError(f"{what}: files is {file.dtype} of shape {file.shape}; give one file name per row of x, ({len(x)},)")
-    return FeatureFile(path=str(path), x=x, file=None if file is None else file.astype(str), x_test=x_test)
+    return FeatureFile(path=str(path), x=x, file=None if file is None else file.astype(str), x_test=x_test,
+                       rows=found.get("rows"), computed=computed)
 
 
 def with_features(facts, path):
     """Return the source.Facts of a dataset whose networks are trained on the vectors in a file."""
-    found = read(path)
+    return trained_on(facts, read(path).x.shape[1])
+
+
+def trained_on(facts, width):
+    """Return the source.Facts of a dataset whose networks are trained on vectors of this length (0: not known yet)."""
     kind = "published_features" if facts.kind in data.SIZES else "features"
-    return dataclasses.replace(facts, kind=kind, shape=(found.x.shape[1],))
+    return dataclasses.replace(facts, kind=kind, shape=(width,))
 
 
 def checksum(path):
-    """Return the SHA-256 of a file."""
+    """Return what identifies a file: its SHA-256, or that of the text `made_from` if --features NAME computed it."""
+    made = made_from(path)
+    if made is not None:
+        return hashlib.sha256(made.encode()).hexdigest()
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def made_from(path):
+    """Return the text `made_from` of a file that --features NAME computed; None for other files, or none."""
+    if not zipfile.is_zipfile(path):
+        return None
+    try:
+        return str(data.read_arrays(path, ["made_from"])["made_from"])
+    except (DataError, KeyError):
+        return None
 
 
 def applied(dataset, source, scratch=None):
@@ -83,17 +112,19 @@ def applied(dataset, source, scratch=None):
     what, n = f"--features {source.features}", len(dataset.x_train)
     rows, test = _rows(found, dataset, n, what), None
     mean, scale, constant = _moments(found, what)
-    warnings = list(dataset.warnings)
+    smaller = ": --image_size N keeps more detail"  # which networks that are trained on features do not see
+    warnings = [f"{line.split(smaller)[0]}, for the report" if smaller in line else line for line in dataset.warnings]
     if found.file is None and dataset.rows is None and dataset.names is not None and not np.issubdtype(
             np.asarray(dataset.names).dtype, np.integer):
         warnings.append(f"{what}: without files, its rows are taken to be the images in the order of their names, from "
                         f"{str(dataset.names[0])!r} to {str(dataset.names[-1])!r}: if they are not, save an .npz with x and "
                         f"files")
-    if constant.any():
+    if constant.any() and not found.computed:
         warnings.append(f"{what}: {utils.many(int(constant.sum()), 'column')} of {len(constant)} with a single value (first: "
                         f"column {int(np.flatnonzero(constant)[0])}): not used")
     if dataset.x_test is not None:
-        test = _of_test(found, dataset, n)
+        test = _of_test(found if source.test_features is None else dataclasses.replace(
+            read(source.test_features), path=source.test_features), dataset, n)
         if test is None:
             warnings.append(f"{what}: has no vectors of the test data: a tenth of the samples is held out for testing")
     number = len(dataset.x_test) if test is not None else 0
@@ -125,6 +156,13 @@ def standardised(x, what):
 def _rows(found, dataset, n, what):
     """Return the row of each sample's vector, int [n]."""
     numbers = dataset.rows if dataset.rows is not None else dataset.names
+    if found.rows is not None and numbers is not None:
+        row_of = {number: row for row, number in enumerate(found.rows.tolist())}
+        missing = [number for number in np.asarray(numbers).tolist() if number not in row_of]
+        if missing:
+            raise DataError(f"{what}: {utils.many(len(missing), 'sample')} of {n} without a vector, first {missing[0]}: "
+                            f"remove this file, and rerun the same command")
+        return np.array([row_of[number] for number in np.asarray(numbers).tolist()])
     by_number = numbers is None or np.issubdtype(np.asarray(numbers).dtype, np.integer)
     with_names = dataset.names is not None and not np.issubdtype(np.asarray(dataset.names).dtype, np.integer)
     if found.file is not None and with_names:
@@ -141,8 +179,8 @@ def _rows(found, dataset, n, what):
     return np.arange(n) if numbers is None or not by_number else np.asarray(numbers)
 
 
-def _by_name(files, names, what):
-    """Return the row of each name in files, int [n]; DataError for a missing or ambiguous one."""
+def _by_name(files, names, what, repeated=False):
+    """Return the row of each name in files, int [n]; DataError for a missing one or, unless they may be, a repeated one."""
     ours = [str(name).replace("\\", "/") for name in files]
     row_of = {}
     for row, name in enumerate(ours):
@@ -152,7 +190,7 @@ def _by_name(files, names, what):
     if missing:
         raise DataError(f"{what}: {utils.many(len(missing), 'sample')} of {len(names)} without a vector, first "
                         f"{missing[0]!r}; the first name in files is {ours[0]!r}: give the names as in the dataset")
-    if twice:
+    if twice and not repeated:
         raise DataError(f"{what}: {utils.many(len(twice), 'file')} with several rows, first {twice[0]!r}: give one for each")
     return np.array([row_of[str(name)][0] for name in names])
 
@@ -166,7 +204,8 @@ def _of_test(found, dataset, n):
         raise DataError(f"--features {found.path}: x_test has {len(found.x_test)} rows, the test data {number} samples: give "
                         f"a row for each, in their order")
     if dataset.test_names is not None and found.file is not None:
-        return found.x, _by_name(found.file, dataset.test_names, f"--features {found.path}: of the test data,")
+        what = f"--features {found.path}: of the test data,"
+        return found.x, _by_name(found.file, dataset.test_names, what, repeated=found.computed)
     if dataset.names is None and len(found.x) == n + number:
         return found.x, n + np.arange(number)
     return None

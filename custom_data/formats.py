@@ -5,6 +5,8 @@
     of_source.load(scratch, quiet)   # the data.Dataset, before decisions are applied
     of_source.described()            # the same; for tables and feature vectors, without features
     of_source.like(file)             # (x float32 [n, *shape], names or None) of other samples for networks trained on these
+    of_source.stream()               # the image_stream.Stream of its images, for features
+    of_source.stream_like(file)      # the same of other images
 
 source: source.Source. All raise DataError.
 """
@@ -29,6 +31,7 @@ from incv.custom_data import (
     image_folder,
     image_list,
     image_parquet,
+    image_stream,
     labels,
     leaks,
     repeats,
@@ -78,6 +81,19 @@ class Arrays(_OneFile):
         return self.read()[1].transform(x, file) if custom else x.astype(np.float32), None
 
 
+    def stream(self):
+        dataset, preprocessing = self.read()
+        if preprocessing is not None:
+            raise DataError(f"{self.source.path}: its samples are vectors, which are features already: --features NAME is for "
+                            f"images")
+        x_test = [] if dataset.x_test is None else [dataset.x_test]
+        return image_stream.of_arrays([dataset.x_train, *x_test], {"rows": dataset.names}, dataset.pixel_max,
+                                      sum(map(len, x_test)))
+
+    def stream_like(self, file):
+        return stream_like_array(file, self.read()[0].x_train.shape[1:], self.stream().scale)
+
+
 class Table(_OneFile):
     """A table in one file (table_file.ENDINGS)."""
 
@@ -111,14 +127,14 @@ def _with_features(dataset, preprocessing):
 
 
 def _array_like(file, shape):
-    """Return the array x of an .npz, or an .npy; DataError unless its samples have this shape."""
+    """Return the array x of an .npz, or an .npy; DataError unless its samples have this shape (None: any)."""
     if not Path(file).is_file():
         raise DataError(f"{file}: no such file; give an .npz with x")
     found = arrays.read_npy(file) if arrays.is_npy(file) else read_arrays(file, ["x"]).get("x")
     if found is None:
         raise DataError(f"{file}: has no array x")
     x = arrays.samples(file, "x", found)
-    if x.shape[1:] != shape:
+    if shape is not None and x.shape[1:] != shape:
         raise DataError(f"{file}: x has shape {found.shape}; the shape must be (n, {', '.join(map(str, shape))})")
     return x
 
@@ -275,6 +291,15 @@ class Folder:
     def like(self, file):
         return _images_like(file, self.source.facts.shape)
 
+    def stream(self):
+        found, path = self._scan(), Path(self.source.path)
+        keep = _of_folder(path, found)[2]
+        files = [file for file, kept in zip(found.files, keep, strict=True) if kept]
+        return image_stream.of_files(path, files, {"files": _names_of(files)}, found.checksum)
+
+    def stream_like(self, file):
+        return _stream_like_images(file)
+
     def _scan(self):
         return image_folder.scan(str(Path(self.source.path)), self.source.image_size)
 
@@ -322,6 +347,14 @@ class PictureList:
             return image_list.pictures_like(file, self.source)
         return _images_like(file, self.source.facts.shape)
 
+    def stream(self):
+        return image_list.stream(self._pictures())
+
+    def stream_like(self, file):
+        if Path(file).is_file() and table_file.is_table(file) or image_parquet.is_parquet(file):
+            return image_list.stream_like(file, self.source)
+        return _stream_like_images(file)
+
     def _pictures(self):
         return image_list.opened(Path(self.source.path), self.source).pictures(self.source)
 
@@ -330,16 +363,48 @@ def _images_like(file, shape):
     """Return (x float32 [n, *shape], names or None) of an image, a folder of them, or an array x."""
     if str(file).endswith((".npz", ".npy")):
         return _array_like(file, shape).astype(np.float32), None
+    files = _images_below(file)
+    x, broken = image_files.decode("", files, shape)
+    if broken:
+        raise DataError(f"{files[broken[0]]}: not a readable image; fix or remove it")
+    return x.astype(np.float32), [image_files.shown(str(each)) for each in files]
+
+
+def _images_below(file):
+    """Return the paths of an image or of all images below a folder, ascending."""
     if not Path(file).exists():
         raise DataError(f"{file}: no such file or folder; give an image or a folder of images")
     files = [Path(file)] if Path(file).is_file() else sorted(
         each for each in Path(file).rglob("*") if each.suffix.lower() in image_files.IMAGE_FILES and each.is_file())
     if not files:
         raise DataError(f"{file}: no images")
-    x, broken = image_files.decode("", files, shape)
-    if broken:
-        raise DataError(f"{files[broken[0]]}: not a readable image; fix or remove it")
-    return x.astype(np.float32), [image_files.shown(str(each)) for each in files]
+    return files
+
+
+def _stream_like_images(file):
+    """Return the image_stream.Stream of an image, a folder of them, or an array x of bytes."""
+    if str(file).endswith((".npz", ".npy")):
+        return stream_like_array(file, None, 255)
+    files = list(map(str, _images_below(file)))
+    return image_stream.of_files("", files, {"files": _names_of(files)}, "")
+
+
+def stream_like_array(file, shape, scale):
+    """Return the image_stream.Stream of the array x of an .npz, or an .npy, on the scale of the dataset.
+
+    shape: of an image, None for any.
+    """
+    x = _array_like(file, shape)
+    if x.ndim != 4:
+        raise DataError(f"{file}: x has shape {x.shape}: give images, (n, height, width, channels)")
+    largest = float(np.abs(x).max())
+    if not scale / 50 < largest < 2 * scale:
+        raise DataError(f"{file}: its values reach {largest:.3g}, those of the training data {scale:.3g}: use the same scale")
+    return image_stream.of_arrays([x], {"rows": np.arange(len(x))}, scale)
+
+
+def _names_of(files):
+    return np.array([image_files.shown(file) for file in files])
 
 
 def _kind_of_images(shape):

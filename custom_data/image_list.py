@@ -15,7 +15,17 @@ from pathlib import Path
 
 import numpy as np
 
-from incv.custom_data import foreign_paths, group_names, image_files, image_parquet, json_files, labels, row_ids, table_file
+from incv.custom_data import (
+    foreign_paths,
+    group_names,
+    image_files,
+    image_parquet,
+    image_stream,
+    json_files,
+    labels,
+    row_ids,
+    table_file,
+)
 from incv.data import DataError
 from incv.utils import listed, many, python_command
 
@@ -27,8 +37,8 @@ class Pictures:
     column: of the pictures; rows: positions in the list, int [n]; rows_in_file: its length; names [n]: the pictures as named
     in the list; files: paths relative to the list's folder, None for a .parquet with pictures; given: the labels, int [n];
     y_train: the true labels, int [n], -1 for unknown ones; groups: object [n]; row_ids: of the pictures in a .parquet, object
-    [n]; shape: of a picture; checksum, warnings, left_out, shrunk: as in data.Dataset; others: the other columns of the list,
-    a DataFrame of n rows.
+    [n]; shape: of a picture; checksum, warnings, left_out, shrunk: as in data.Dataset; of_pictures: the checksum of the
+    pictures alone; others: the other columns of the list, a DataFrame of n rows.
     """
 
     path: Path
@@ -44,6 +54,7 @@ class Pictures:
     row_ids: np.ndarray | None
     shape: tuple
     checksum: str
+    of_pictures: str
     warnings: list
     left_out: dict
     shrunk: str | None
@@ -179,7 +190,7 @@ class ImageList:
                         row_ids=row_ids.numbered(digests[rows]) if named is None else None,
                         names=np.array([image_files.shown(names[row]) for row in rows], dtype=object),
                         files=None if named is None else [files[row] for row in rows], shape=scan.shape,
-                        checksum=checksum.hexdigest(), warnings=[*warnings, *scan.warnings, *told],
+                        checksum=checksum.hexdigest(), of_pictures=scan.checksum, warnings=[*warnings, *scan.warnings, *told],
                         left_out=missing | scan.left_out, shrunk=scan.shrunk, others=table[others].iloc[rows])
 
 
@@ -224,11 +235,37 @@ def decode(found, chosen, scratch=None, quiet=True):
     return image_files.decode("", chosen, found.shape, scratch, quiet, contents)
 
 
+def stream(found):
+    """Return the image_stream.Stream of Pictures."""
+    keys = {"rows": found.rows}
+    if found.files is not None:
+        return image_stream.of_files(_base(found.path), found.files, keys, found.of_pictures)
+    return image_stream.of_parquet(found.path, found.column, found.rows, keys, found.of_pictures)
+
+
 def pictures_like(file, source):
     """Return (x float32 [n, height, width, channels], names) of another list, with pictures read like those of a dataset.
 
     file: the list, with or without labels; source: source.Source of the dataset. Raises DataError.
     """
+    names, files, contents = _like(file, source)
+    x, broken = image_files.decode(_base(Path(file)), files, source.facts.shape, contents=contents)
+    if len(broken):
+        raise DataError(f"{file}: {names[broken[0]]!r} is not a readable image; fix or remove it")
+    return x.astype(np.float32), list(map(image_files.shown, names))
+
+
+def stream_like(file, source):
+    """Return the image_stream.Stream of another list; arguments as for `pictures_like`."""
+    names, files, contents = _like(file, source)
+    keys = {"files": np.array(list(map(image_files.shown, names)))}
+    if contents is None:
+        return image_stream.of_files(_base(Path(file)), files, keys, "")
+    return image_stream.of_parquet(file, opened(file, source).column, files, keys, "")
+
+
+def _like(file, source):
+    """Return (names, files, None) of another list, or (names, rows, iterator of bytes) if the pictures are in it."""
     if Path(file).suffix.lower() == ".txt" and Path(source.path).suffix.lower() != ".txt":
         source = dataclasses.replace(source, label=None)  # lines without column names: a picture and perhaps a label
     of_file = opened(file, source)
@@ -244,13 +281,9 @@ def pictures_like(file, source):
         if None in files:
             raise DataError(f"{file}: {files.count(None)} of {many(len(files), 'picture')} are missing, the first is "
                             f"{names[files.index(None)]!r}")
-        x, broken = image_files.decode(_base(Path(file)), files, source.facts.shape)
-    else:
-        names, contents = zip(*((name, content) for _, name, content in image_parquet.contents(file, column)), strict=True)
-        x, broken = image_files.decode("", range(len(names)), source.facts.shape, contents=iter(contents))
-    if len(broken):
-        raise DataError(f"{file}: {names[broken[0]]!r} is not a readable image; fix or remove it")
-    return x.astype(np.float32), list(map(image_files.shown, names))
+        return names, files, None
+    names = [name for _, name, _ in image_parquet.contents(file, column)]
+    return names, np.arange(len(names)), (content for _, _, content in image_parquet.contents(file, column))
 
 
 # --- which column names pictures --------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from incv.custom_data import (
     group_names,
     image_folder,
     image_list,
+    image_stream,
     json_files,
     table_file,
 )
@@ -47,7 +48,8 @@ def facts(source, label=None, **options):
     name = path.resolve().name if path.is_dir() else re.sub(r"(\.csv|\.tsv)?\.\w+$", "", path.resolve().name)
     name = re.sub(r"[^\w.-]+", "_", name).lstrip(".") or "data"
     found = FORMATS[kind](source).facts(name)
-    return found if source.features is None else feature_file.with_features(found, source.features)
+    return found if source.features is None or source.network is not None else feature_file.with_features(
+        found, source.features)
 
 
 def load_dataset(source, label=None, scratch=None, quiet=True, **options):
@@ -156,6 +158,27 @@ def samples_like(file, source):
     return of_source.like(file)
 
 
+def stream(source):
+    """Return the image_stream.Stream of all images of a source.Source, before decisions are applied. Raises DataError."""
+    if source.path is None:
+        return image_stream.of_published(source.facts.name, source.data_dir)
+    return FORMATS[kind_of(Path(source.path), source)](source).stream()
+
+
+def stream_of_test(source):
+    """Return the image_stream.Stream of the pictures of --test_list. source: with its facts. Raises DataError."""
+    found = image_list.read_test(source, source.facts.class_names)
+    return dataclasses.replace(image_list.stream(found), keys={"files": found.names.astype(str)})
+
+
+def stream_like(file, source):
+    """Return the image_stream.Stream of other images; arguments as for `samples_like`, with which its images are read."""
+    if source.path is None:
+        of_source = stream(source)
+        return formats.stream_like_array(file, next(of_source.images(0, None)).shape, of_source.scale)
+    return FORMATS[kind_of(Path(source.path), source)](source).stream_like(file)
+
+
 def inspect(source):
     """Return lines that describe what would be read, without training."""
     facts, path = source.facts, Path(source.path)
@@ -255,7 +278,7 @@ def what_changed(csv, source):
     import pandas as pd
 
     before = pd.read_csv(csv, dtype=str, keep_default_na=False)["y_noisy"].to_numpy(dtype=str)
-    dataset = load_dataset(source)
+    dataset = load_dataset(dataclasses.replace(source, features=None, network=None))
     now = dataset.class_names[dataset.given].astype(str)
     if len(before) != len(now):
         return f"{len(before)} samples then, {len(now)} now"

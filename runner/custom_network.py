@@ -24,25 +24,25 @@ def is_file(architecture):
     return architecture is not None and (":" in architecture or architecture.endswith(".py"))
 
 
-def find(text):
+def find(text, option="architecture"):
     """Check that a file defines a function, without running it.
 
-    text: "FILE.py:FUNCTION". Returns (the absolute path of the file, the settings of a run with this network: architecture,
-    without the folder, and architecture_checksum). Raises UserError.
+    text: "FILE.py:FUNCTION", of this option. Returns (the absolute path of the file, the settings of a run with this network:
+    architecture, without the folder, and architecture_checksum). Raises UserError.
     """
     file, _, function = text.rpartition(":")
     path = Path(file or text)
     if not path.is_file():
-        raise utils.UserError(f"--architecture {text}: {path}: no such file; give FILE.py:FUNCTION")
+        raise utils.UserError(f"--{option} {text}: {path}: no such file; give FILE.py:FUNCTION")
     try:
         body = ast.parse(path.read_bytes()).body
     except (SyntaxError, ValueError) as error:
-        raise utils.UserError(f"--architecture {text}: {path} is not Python ({str(error).splitlines()[0]})") from None
+        raise utils.UserError(f"--{option} {text}: {path} is not Python ({str(error).splitlines()[0]})") from None
     functions = [each.name for each in body if isinstance(each, ast.FunctionDef)]
     others = [ast.unparse(target) for each in body if isinstance(each, ast.Assign) for target in each.targets]
     others += [name.asname or name.name for each in body if isinstance(each, ast.ImportFrom) for name in each.names]
     if function not in functions + others:
-        raise utils.UserError(f"--architecture {text}: give FILE.py:FUNCTION; {path} defines "
+        raise utils.UserError(f"--{option} {text}: give FILE.py:FUNCTION; {path} defines "
                               f"{', '.join(functions) or 'no function'}")
     return str(path.absolute()), {"architecture": f"{path.name}:{function}", "architecture_checksum": _checksum(path)}
 

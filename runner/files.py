@@ -210,14 +210,23 @@ def remove_results(path):
 
 
 @contextlib.contextmanager
-def locked(path):
-    """Hold the run's lock file in the block; UserError if another process holds it. A lock ends with its process."""
+def locked(path, waiting=None):
+    """Hold the run's lock file in the block; UserError if another process holds it. A lock ends with its process.
+
+    waiting: print this line and wait instead.
+    """
     made = [folder for folder in path.parents if not folder.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
     place = regular(beside(path, ".lock"))
     lock = filelock.FileLock(place, timeout=0)
     try:
-        lock.acquire()
+        try:
+            lock.acquire()
+        except filelock.Timeout:
+            if waiting is None:
+                raise
+            print(waiting, flush=True)
+            lock.acquire(timeout=-1)
     except filelock.Timeout:
         raise utils.UserError(f"{path}: another run is writing these files; wait for it, or give another --seed or "
                               f"--results_dir") from None

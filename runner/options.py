@@ -4,7 +4,7 @@ import os
 
 from incv import data, noise, registry
 from incv.custom_data import image_files
-from incv.runner import custom_network, noisy_labels, revision
+from incv.runner import custom_network, noisy_labels, pretrained, revision
 
 
 class Parser(argparse.ArgumentParser):
@@ -87,9 +87,13 @@ def parser(description, defaults, custom=False):
                             "that the names are relative to (default: that of the list)")
         parser.add_argument("--classes", type=number(int, 2), metavar="N", help="for lists of pictures: use only the "
                             "first N classes, in numerical, alphabetical or, for a .parquet, its metadata's order")
-        parser.add_argument("--features", metavar="FILE.npy|FILE.npz", help="train on these feature vectors instead of "
-                            "the samples, such as those of a pretrained network: an .npy with a row per sample, in order, "
-                            "or an .npz with x and, for images, files, their names")
+        parser.add_argument("--features", metavar="NAME|FILE", help="train on feature vectors instead of the samples. For "
+                            "images, NAME: by this network of keras.applications, trained on ImageNet, whose weights are "
+                            "downloaded (its accuracy there, the time for an image of 224 x 224 on one CPU core): "
+                            f"{pretrained.in_words()}; for CPUs: {registry.FOR_CPUS}. FILE.keras, or FILE.py:FUNCTION (a "
+                            "function without arguments that returns a keras.Model): by this network, images in [0, 1] to "
+                            "vectors. FILE.npy or FILE.npz: vectors computed elsewhere, a row per sample, in order, or x "
+                            "and, for images, files, their names")
         parser.add_argument("--label_issues", action=argparse.BooleanOptionalAction, help="after INCV, predict every label by "
                             "networks trained on trusted labels, rank the label issues, and judge the list (default: for "
                             "custom datasets); without it, label issues follow from INCV's own predictions")
@@ -97,7 +101,7 @@ def parser(description, defaults, custom=False):
         parser.add_argument("--image_size", type=number(int, 4, 1024), metavar="N", help="for folders and lists of "
                             "pictures: resize images to N x N pixels "
                             f"(default: unchanged if all have one size of at most {image_files.LARGEST_AS_IT_IS}, else "
-                            f"{image_files.IMAGE_SIZE})")
+                            f"{image_files.IMAGE_SIZE}; for the network of --features {pretrained.PIXELS})")
     else:
         parser.add_argument("--dataset", default="cifar10", choices=sorted(data.SIZES), help="default: cifar10")
     patterns = [name for name in noise.PATTERNS if custom or name in noise.DRAWN]

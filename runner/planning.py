@@ -12,7 +12,7 @@ import numpy as np
 from incv import data, registry, utils
 from incv.custom_data import arrays, decisions, feature_file, load, table_file
 from incv.custom_data.source import Facts, Source
-from incv.runner import custom_network, files, noisy_labels
+from incv.runner import custom_network, files, noisy_labels, pretrained
 from incv.runner.settings import Settings
 
 # Settings that describe a run's noise or network in more detail than the options; they are the same for all scripts.
@@ -68,7 +68,9 @@ def plan(script, parser, defaults, schedule, methods=None):
         parser.error(f"--{option}: the value is empty")  # as from an unset variable of a shell
     deadline, source = None if args.time_limit is None else time.time() + 60 * args.time_limit, _source(args)
     if args.inspect:
-        sys.exit(print("\n".join(inspect(source))))
+        sys.exit(print("\n".join(inspect(source, args.features))))
+    if args.features is not None and pretrained.is_network(args.features):
+        source = pretrained.with_network(source, args.features, args.results_dir)
     noisy, ratios = _noise(args, parser, source)
     source, transition = dataclasses.replace(source, labels=noisy.pop("labels", source.labels)), noisy.pop("transition", None)
     facts, network = source.facts, None
@@ -119,6 +121,9 @@ def how_to_sweep(args):
 def _source(args):
     """Return the source.Source of --dataset."""
     features = args.features and str(Path(args.features).absolute())
+    if features:
+        pretrained.check_name(args.features)
+    features = None if features and pretrained.is_network(args.features) else features  # see pretrained.with_network
     if args.dataset not in data.SIZES:
         path = Path(args.dataset)
         of_person = args.decisions and [str(Path(file).absolute()) for file in args.decisions]
@@ -144,11 +149,13 @@ def _source(args):
     return Source(facts=facts, data_dir=args.data_dir, features=features)
 
 
-def inspect(source):
-    """Return lines that describe how a source.Source would be read."""
+def inspect(source, features=None):
+    """Return lines that describe how a source.Source would be read. features: the value of the option."""
     facts = source.facts
-    return load.inspect(source) if source.path is not None else [
-        f"{facts.name}: {facts.size} training samples of {' × '.join(map(str, facts.shape))}, {facts.num_classes} classes"]
+    if source.path is None:
+        return [f"{facts.name}: {facts.size} training samples of {' × '.join(map(str, facts.shape))}, {facts.num_classes} "
+                f"classes"]
+    return load.inspect(source) + list(filter(None, [features is None and pretrained.hint(source, facts.size)]))
 
 
 def _noise(args, parser, source):
@@ -226,7 +233,10 @@ def _settings(source, noisy, seed, threads, options, schedule):
     settings = {"dataset": facts.name, "noise_pattern": noisy["noise_pattern"], "noise_ratio": noisy["noise_ratio"],
                 "seed": seed, **options, "bn_momentum": momentum, "backend": utils.check_backend(), "threads": threads,
                 "schedule": utils.in_words(schedule), **noisy}
-    if source.features is not None:
+    if source.network is not None:
+        of_network = hashlib.sha256(source.network.made_from.encode()).hexdigest()  # as feature_file.checksum finds it
+        settings |= {"features": source.network.name, "features_checksum": of_network}
+    elif source.features is not None:
         settings |= {"features": Path(source.features).name, "features_checksum": feature_file.checksum(source.features)}
     if source.path is not None:
         settings |= {option: getattr(source, option) for option in OF_CUSTOM if option != "decisions"}
@@ -240,7 +250,8 @@ def _changed_besides(settings, source):
     """Return the {setting: value} that a run's name contains besides the options of its script."""
     changed = {"backend": settings.backend} if settings.backend != utils.BACKENDS[0] else {}
     if source.features is not None:
-        changed["features"] = re.sub(r"[^\w.-]+", "-", f"features_{Path(source.features).stem}")
+        stem = Path(source.features).stem.removesuffix(f"_{source.image_size}")
+        changed["features"] = re.sub(r"[^\w.-]+", "-", stem if source.network is not None else f"features_{stem}")
     if source.path is None:
         return changed
     changed |= {"image_size": source.image_size} if source.image_size else {}

@@ -5,7 +5,7 @@ import numpy as np
 
 from incv import registry, utils
 from incv.custom_data import load
-from incv.runner import custom_network, files
+from incv.runner import custom_network, files, pretrained
 
 
 def write_predictions(file, plan):
@@ -13,7 +13,7 @@ def write_predictions(file, plan):
     import pandas as pd
 
     settings, path, source = plan.settings, plan.path, plan.source
-    x, files_read = load.samples_like(file, source)
+    x, files_read = (None, None) if source.network else load.samples_like(file, source)
     endings = [f"_network{number + 1}.keras" for number in range(registry.METHODS[settings.method]["networks"])]
     missing = [ending for ending in endings if not files.beside(path, ending).exists()]
     if missing or not files.is_finished(path, settings):
@@ -24,6 +24,8 @@ def write_predictions(file, plan):
     note = target.with_suffix(".csv.from")
     if target.exists() and note.exists() and note.read_text() != of_what:
         raise utils.UserError(f"{target} holds the predictions of {note.read_text()}; rename {file}, or remove that file")
+    if source.network is not None:
+        x, files_read = pretrained.like(file, plan)
     utils.start_backend(settings.threads or utils.default_threads(source.facts.kind), plan.gpu_id, plan.network is None)
     import keras
 

@@ -14,7 +14,7 @@ import sys
 
 from incv import data, utils
 from incv.custom_data import decisions
-from incv.runner import checkpoint, console, files, revision, workers
+from incv.runner import checkpoint, console, files, pretrained, revision, workers
 
 
 def carry_out(script, run, planned, n_jobs=1, scheduler=None, threads=None, quiet=False, draw=None):
@@ -46,6 +46,11 @@ def carry_out(script, run, planned, n_jobs=1, scheduler=None, threads=None, quie
     if scheduler is not None:
         workers.check_scheduler(scheduler)
     revision.code_revision()  # of the code at the start; kept for all runs of this process
+    try:
+        if any(map(_needs_features, planned)):
+            pretrained.ensure(planned[0], threads, quiet)  # once, for all runs
+    except checkpoint.TimeIsUp:
+        return print("stopped by --time_limit while features are computed; the same command resumes", flush=True)
     if any(plan.overwrite for plan in planned):
         _check_before_removing(planned[0])
         _remove_results(planned)
@@ -98,6 +103,14 @@ def _is_finished(settings, path):
         with contextlib.suppress(utils.UserError), files.locked(path):
             checkpoint.remove_checkpoint(path)  # left by a kill at the very end
     return done
+
+
+def _needs_features(plan):
+    """Return whether a run is to be carried out that needs the features of a network (pretrained.py)."""
+    try:
+        return plan.source.network is not None and (plan.overwrite or not files.is_finished(plan.path, plan.settings))
+    except utils.UserError:
+        return False  # there are files of other settings, which the run reports
 
 
 def _check_before_removing(plan):

@@ -117,7 +117,7 @@ def work(script, plan, parent, code):
     ends this one, or None; code: the expected revision of the code, since an old worker may have loaded another.
     """
     said, error, plan = io.StringIO(), None, pickle.loads(plan)
-    with _one_at_a_time, _given_up_without(parent), contextlib.redirect_stdout(said):
+    with _one_at_a_time, given_up_without(parent), contextlib.redirect_stdout(said):
         os.environ["KERAS_BACKEND"] = plan.settings.backend
         try:
             if revision.code_revision() != code:
@@ -135,7 +135,7 @@ _one_at_a_time = threading.Lock()  # a backend, standard output and Keras's name
 
 
 @contextlib.contextmanager
-def _given_up_without(parent):
+def given_up_without(parent):
     """End this process at once if its parent is gone: nobody waits for it, and runs must not stay locked."""
     done = threading.Event()
 

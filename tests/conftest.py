@@ -77,9 +77,10 @@ def dataset_of(x, y_train, shift=1, flip=False, pixel_max=16):
 
 # The files whose tests take longest, in this order: started first, they leave both processes of `make test` busy to the end.
 LONGEST = ["speed", "INCV_main", "label_issues", "utils", "custom_data_formats", "runner_workers", "INCV", "checking_check",
-           "runner_sweep", "runner_checkpoint", "checking_export", "methods", "layout", "fast_path", "reporting_tables",
-           "custom_data_decisions", "runner_noisy_labels", "models", "runner_console", "runner_custom_network",
-           "checking_report", "Verify_Theory", "custom_data_arrays", "runner_predict", "registry", "runner_options"]
+           "runner_sweep", "runner_pretrained", "runner_feature_cache", "runner_checkpoint", "checking_export", "methods",
+           "layout", "fast_path", "reporting_tables", "custom_data_decisions", "runner_noisy_labels", "models",
+           "runner_console", "runner_custom_network", "checking_report", "Verify_Theory", "custom_data_arrays",
+           "runner_predict", "registry", "runner_options"]
 
 
 def pytest_collection_modifyitems(items):

@@ -80,6 +80,13 @@ def test_images_are_found_by_name_in_any_order(tmp_path):
     refused("1 image of the folder are not used, so that the order", folder, tmp_path / "f.npy")
 
 
+def test_small_pictures_in_the_report_are_no_loss_of_detail(tmp_path):
+    folder = folder_of_pictures(tmp_path, lambda image, place: image.resize((90, 70)).save(place))
+    np.savez(tmp_path / "f.npz", x=np.random.default_rng(0).normal(size=(6, 3)), files=load.load_dataset(folder).names)
+    [told] = [line for line in loaded(folder, tmp_path / "f.npz").warnings if "resized" in line]
+    assert told.endswith("resized to 32 × 32 pixels, from 70 × 90, for the report")
+
+
 @pytest.mark.parametrize("content, words", [
     (np.zeros((60, 5, 2)), "float64 of shape (60, 5, 2); give numbers of shape (n, features)"),
     (np.full((60, 5), "high"), "give numbers of shape (n, features)"), (np.zeros((60, 0)), "give numbers of shape"),
