@@ -171,7 +171,8 @@ def find_label_issues(x: Any, labels: ArrayLike, model: Any = None, *, noise_pat
         warnings.warn(f"epochs={epochs} instead of {usual}, the default for {len(given)} samples: networks that have not "
                       f"learned enough take their own errors for wrong labels", stacklevel=2)
 
-    if model is None and vectors is not None:
+    linear = model is None and vectors is not None
+    if linear:
         def model():
             from incv import models
 
@@ -197,7 +198,7 @@ def find_label_issues(x: Any, labels: ArrayLike, model: Any = None, *, noise_pat
         permutations = 99 if hasattr(model, "predict_proba") and len(given) <= 2000 else 0
     status = issue_table.status_of(selection) if selection.records else ""
     return _judged(status, given, class_names, keep, p, selection.first, groups, None if groups is not None else again,
-                  permutations, verdict.Trained.of_history(histories[0], settings.epochs < usual), coded.codes(told))
+                  permutations, verdict.Trained.of_history(histories[0], settings.epochs < usual, linear), coded.codes(told))
 
 
 def _hints(x, keep, given, class_names, groups):

@@ -55,7 +55,8 @@ def check(started, selection, train, passes, copies, split, few_epochs=False):
     judged = None
     if passes or dataset.given is not None:
         judged = verdict.verdict(y, selection.first, p, issues["issue"].to_numpy(), dataset.groups,
-                                 trained=verdict.Trained.of_history(train.history, few_epochs),
+                                 trained=verdict.Trained.of_history(
+                                     train.history, few_epochs, started.settings.architecture == "linear"),
                                  codes=coded.codes(dataset.warnings), advice=_advice(dataset))
     return Checked(issues=issues, verdict=judged, copies=copies)
 

@@ -46,9 +46,14 @@ class Trained:
     few_epochs: bool
 
     @classmethod
-    def of_history(cls, history, few_epochs):
-        """Return it of the history of an INCV.Train, or None if that has no `training_agreement`."""
+    def of_history(cls, history, few_epochs, linear=False):
+        """Return it of the history of an INCV.Train, or None if that has no `training_agreement`.
+
+        linear: whether the network is a softmax regression. It cannot predict all labels, however long it is trained: what it
+        misses counts only after fewer epochs than by default.
+        """
         found = [row["training_agreement"] for row in history if "training_agreement" in row]
+        found = [] if linear and not few_epochs else found
         return cls(agreement=float(np.mean(found)), few_epochs=few_epochs) if found else None
 
 

@@ -168,6 +168,14 @@ def test_networks_that_do_not_fit_their_training_labels_are_not_believed(checked
     assert (found["wrong"] is None) == (outcome != "use")
 
 
+def test_a_softmax_regression_is_judged_by_its_training_labels_only_after_few_epochs():
+    history = [{"epoch": 1}, {"epoch": 2, "training_agreement": 0.7}, {"epoch": 2, "training_agreement": 0.8}]
+    of = verdict.Trained.of_history
+    assert of(history, False) == verdict.Trained(agreement=0.75, few_epochs=False) and of(history[:1], True) is None
+    assert of(history, False, linear=True) is None
+    assert of(history, True, linear=True) == verdict.Trained(agreement=0.75, few_epochs=True)
+
+
 def test_no_more_labels_are_wrong_than_predictions_disagree_with(checked):
     """Passes that predict one class alone would make three quarters of the labels wrong; the first iteration knows better."""
     given, p = checked
