@@ -200,7 +200,7 @@ def _of_test(found, dataset, n):
         raise DataError(f"--features {found.path}: x_test has {len(found.x_test)} rows, the test data {number} samples: give "
                         f"a row for each, in their order")
     if dataset.test_names is not None and found.file is not None:
-        return found.x, _by_name(found.file, dataset.test_names, f"--features {found.path}: of the test data,")
+        return found.x, _by_name(found.file, dataset.test_names, f"--features {found.path}: test data")
     if dataset.names is None and len(found.x) == n + number:
         return found.x, n + np.arange(number)
     return None

@@ -8,6 +8,7 @@ import pytest
 from conftest import one_line, run, run_to_first_checkpoint
 from examples import contents, folder_of_pictures
 from PIL import Image
+from scipy.sparse import csr_matrix
 from sklearn.datasets import load_digits
 
 from incv import data
@@ -284,3 +285,10 @@ def test_from_python_features_are_trained_on_as_by_the_command_line(digit_pictur
         assert table.loc[wrong, "issue"].sum() >= 18 and table.loc[~wrong, "issue"].sum() <= 3
     with pytest.raises(data.DataError, match=r"features is float64 of shape \(199, 64\); give numbers of shape \(200, d\)"):
         find_label_issues(pictures, given, features=x[1:])
+    for strange, words in (("f.npz", "features is a str: give an array"), (csr_matrix(x), "features is a sparse matrix")):
+        with pytest.raises(data.DataError, match=words):
+            find_label_issues(pictures, given, features=strange)
+
+
+def test_networks_of_images_are_refused_for_features(digit_pictures):
+    one_line(run([*QUICK, "--architecture", "resnet8"], digit_pictures), "resnet8 is not for tables or features: use dense")
