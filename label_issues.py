@@ -289,20 +289,22 @@ def _of_classes(pred_probs, class_names):
     return np.asarray(pred_probs)
 
 
-def _samples(x):
-    """Return x, of polars or pyarrow as a DataFrame of pandas; DataError unless it has a row per sample."""
+def _samples(x, name="x"):
+    """Return x, of polars or pyarrow as a DataFrame of pandas; DataError, which calls it `name`, unless it has rows."""
     if hasattr(x, "to_pandas") and not hasattr(x, "iloc"):
         return x.to_pandas()
     if np.ndim(x) == 0 if isinstance(x, np.ndarray) else not isinstance(x, (list, tuple)) and not hasattr(x, "shape") and (
             not hasattr(x, "__array__")):
         what = "an array of a single value" if isinstance(x, np.ndarray) else f"a {type(x).__name__}"
-        raise data.DataError(f"x is {what}: give an array or a DataFrame with a row per sample")
+        raise data.DataError(f"{name} is {what}: give an array or a DataFrame with a row per sample")
     return x
 
 
 def _vectors(features, n):
     """Return `features` as an array [n, d]; DataError for anything else."""
-    found = np.asarray(_samples(features))
+    if hasattr(features, "tocsr"):
+        raise data.DataError(f"features is a sparse matrix: give features.toarray(), numbers of shape ({n}, d)")
+    found = np.asarray(_samples(features, "features"))
     if found.ndim != 2 or len(found) != n or found.dtype.kind not in "fiub":
         raise data.DataError(f"features is {found.dtype} of shape {found.shape}; give numbers of shape ({n}, d), a row per "
                              f"sample")

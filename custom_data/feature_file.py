@@ -12,6 +12,7 @@ which images, and `rows` [n], the positions of the samples, for images without f
 """
 import dataclasses
 import hashlib
+import os
 import zipfile
 from pathlib import Path
 
@@ -31,7 +32,7 @@ class FeatureFile:
     """The content of a file.
 
     x: float or int [n, d], of an .npy memory-mapped; file [n] or None; x_test [m, d] or None; rows: int [n] or None; computed:
-    whether --features NAME computed it.
+    whether --features NAME computed it; others: names of arrays that are not used, except usual names of labels.
     """
 
     path: str
@@ -40,24 +41,29 @@ class FeatureFile:
     x_test: np.ndarray | None = None
     rows: np.ndarray | None = None
     computed: bool = False
+    others: tuple = ()
 
 
-def read(path):
-    """Return the FeatureFile at a path. Raises DataError."""
-    what = f"--features {path}"
+def read(path, option="--features"):
+    """Return the FeatureFile at a path, which an option of the command line gives. Raises DataError."""
+    what = f"{option} {path}"
     if not Path(path).is_file():
-        raise DataError(f"{what}: no such file; give an .npy or .npz of feature vectors")
-    found, computed = {}, False
+        why = "not a regular file" if os.path.lexists(path) else "no such file"
+        raise DataError(f"{what}: {why}; give an .npy or .npz of feature vectors")
+    found, computed, others = {}, False, ()
     if arrays.is_npy(path):
         x = arrays.read_npy(path, mmap_mode="r")
     elif str(path).lower().endswith(".npz"):
-        names = data.names_of_arrays(path)
-        computed = "made_from" in names
-        found = data.read_arrays(path, [*arrays.NAMES["x"], *FILES, "x_test", *(["rows"] if computed else [])])
+        found = data.read_arrays(path, [*arrays.NAMES["x"], *FILES, "x_test", "rows", "made_from"])
+        names, computed = data.names_of_arrays(path), "made_from" in found
         known = [name for name in arrays.NAMES["x"] if name in found]
         if not known:
             raise DataError(f"{what}: has no array x; its arrays are {utils.listed([repr(name) for name in names])}")
-        x = found[known[0]]
+        known = [name for name in known if found[name].ndim == 2] or known[:1]
+        if len(known) > 1:
+            raise DataError(f"{what}: any of its arrays {utils.listed([repr(name) for name in known])} may be the vectors: "
+                            f"give an .npz with one of them, called x")
+        x, others = found[known[0]], tuple(name for name in names if name not in (*FILES, *arrays.USUAL))
     else:
         raise DataError(f"{what}: give an .npy (numpy.save) or an .npz (numpy.savez) of feature vectors")
     for name, array in (("x", x), ("x_test", found.get("x_test"))):
@@ -69,7 +75,7 @@ def read(path):
     if file is not None and (file.shape != x.shape[:1] or file.dtype.kind not in "US"):
         raise DataError(f"{what}: files is {file.dtype} of shape {file.shape}; give one file name per row of x, ({len(x)},)")
     return FeatureFile(path=str(path), x=x, file=None if file is None else file.astype(str), x_test=x_test,
-                       rows=found.get("rows"), computed=computed)
+                       rows=found.get("rows") if computed else None, computed=computed, others=() if computed else others)
 
 
 def with_features(facts, path):
@@ -105,20 +111,46 @@ def made_from(path):
 def applied(dataset, source, scratch=None):
     """Return a data.Dataset whose networks are trained on the feature vectors of its source.
 
-    dataset: before a subset is drawn; source: source.Source; scratch: the folder for vectors that do not fit into memory.
+    dataset: before decisions are applied or a subset is drawn; source: source.Source; scratch: the folder for vectors that
+    do not fit into memory.
     Raises DataError if a sample has no vector or several, or a vector is no vector.
     """
-    found = read(source.features)
-    what, n = f"--features {source.features}", len(dataset.x_train)
-    rows, test = _rows(found, dataset, n, what), None
-    mean, scale, constant = _moments(found, what)
+    found, rows, test, (mean, scale), warnings = _matched(dataset, source)
+    number = len(dataset.x_test) if test is not None else 0
     smaller = ": --image_size N keeps more detail"  # which networks that are trained on features do not see
-    warnings = [f"{line.split(smaller)[0]}, for the report" if smaller in line else line for line in dataset.warnings]
+    told = [f"{line.split(smaller)[0]}, for the report" if smaller in line else line for line in dataset.warnings]
+    return dataclasses.replace(
+        dataset, x_train=_standardised(found.x, rows, mean, scale, scratch), shown=dataset.x_train,
+        shown_max=dataset.pixel_max, pixel_max=1, shift=0, flip=False, warnings=[*told, *warnings],
+        x_test=None if test is None else _standardised(*test, mean, scale, scratch),
+        y_test=dataset.y_test if number else None)
+
+
+def inspected(dataset, source):
+    """Return (a line that describes the vectors, warnings). dataset: of `described`, see formats.py. Raises DataError."""
+    found, _, _, _, warnings = _matched(dataset, source)
+    by = "by the names in files" if found.file is not None else "by their order"
+    return f"--features {source.features}: {len(found.x)} rows, found {by}", warnings
+
+
+def _matched(dataset, source):
+    """Return (FeatureFile, the row of each sample, vectors of the test data or None, (mean, scale) of columns, warnings).
+
+    Raises DataError as `applied`.
+    """
+    found = read(source.features)
+    what, n = f"--features {source.features}", len(dataset.given if dataset.given is not None else dataset.x_train)
+    rows, test, warnings = _rows(found, dataset, n, what), None, []
+    mean, scale, constant = _moments(found, what)
+    if not found.computed:
+        _refuse_constant(constant, what)
     if found.file is None and dataset.rows is None and dataset.names is not None and not np.issubdtype(
             np.asarray(dataset.names).dtype, np.integer):
         warnings.append(f"{what}: without files, its rows are taken to be the images in the order of their names, from "
                         f"{str(dataset.names[0])!r} to {str(dataset.names[-1])!r}: if they are not, save an .npz with x and "
                         f"files")
+    if found.others:
+        warnings.append(f"{what}: arrays not used: {utils.listed([repr(name) for name in found.others])}")
     if constant.any() and not found.computed:
         warnings.append(f"{what}: {utils.many(int(constant.sum()), 'column')} of {len(constant)} with a single value (first: "
                         f"column {int(np.flatnonzero(constant)[0])}): not used")
@@ -127,17 +159,12 @@ def applied(dataset, source, scratch=None):
             read(source.test_features), path=source.test_features), dataset, n)
         if test is None:
             warnings.append(f"{what}: has no vectors of the test data: a tenth of the samples is held out for testing")
-    number = len(dataset.x_test) if test is not None else 0
-    return dataclasses.replace(
-        dataset, x_train=_standardised(found.x, rows, mean, scale, scratch), shown=dataset.x_train,
-        shown_max=dataset.pixel_max, pixel_max=1, shift=0, flip=False, warnings=warnings,
-        x_test=None if test is None else _standardised(*test, mean, scale, scratch),
-        y_test=dataset.y_test if number else None)
+    return found, rows, test, (mean, scale), warnings
 
 
 def like(file, source):
     """Return (vectors float32 [n, d], names or None) of other samples, for networks trained on the vectors of a source."""
-    trained, found = read(source.features), read(file)
+    trained, found = read(source.features), read(file, "--predict")
     if found.x.shape[1] != trained.x.shape[1]:
         raise DataError(f"{file}: has {found.x.shape[1]} columns, --features {source.features} {trained.x.shape[1]}: give "
                         f"vectors of the same kind")
@@ -149,7 +176,8 @@ def like(file, source):
 
 def standardised(x, what):
     """Return feature vectors, float [n, d], standardised, as float32. what: how an error begins. Raises DataError."""
-    mean, scale, _ = _moments(FeatureFile(path=what, x=x), what)
+    mean, scale, constant = _moments(FeatureFile(path=what, x=x), what)
+    _refuse_constant(constant, what)
     return _standardised(x, np.arange(len(x)), mean, scale)
 
 
@@ -169,6 +197,9 @@ def _rows(found, dataset, n, what):
         return _by_name(found.file, dataset.names, what)
     if found.file is not None:
         raise DataError(f"{what}: has file names, but these samples have none: give an array without them, in their order")
+    if with_names and found.others:
+        raise DataError(f"{what}: has no array files, and {utils.listed([repr(name) for name in found.others])} is not used: "
+                        f"call the names of the images files, or remove other arrays if its rows are in their order")
     if not by_number and dataset.left_out:
         raise DataError(f"{what}: {utils.many(len(dataset.left_out), 'image')} of the folder are not used, so that the order "
                         f"does not say whose vector a row is: save an .npz with x and files, the names in the folder")
@@ -180,31 +211,35 @@ def _rows(found, dataset, n, what):
 
 
 def _by_name(files, names, what, repeated=False):
-    """Return the row of each name in files, int [n]; DataError for a missing one or, unless they may be, a repeated one."""
-    ours = [str(name).replace("\\", "/") for name in files]
+    """Return the row of each name in files, int [n]; DataError for a missing one or, unless they may be, a repeated one.
+
+    A backslash is a slash.
+    """
+    ours, names = ([str(name).replace("\\", "/") for name in each] for each in (files, names))
     row_of = {}
     for row, name in enumerate(ours):
         row_of.setdefault(name, []).append(row)
-    twice = [name for name in dict.fromkeys(map(str, names)) if len(row_of.get(name, [])) > 1]
-    missing = [name for name in dict.fromkeys(map(str, names)) if name not in row_of]
+    twice = [name for name in dict.fromkeys(names) if len(row_of.get(name, [])) > 1]
+    missing = [name for name in dict.fromkeys(names) if name not in row_of]
     if missing:
         raise DataError(f"{what}: {utils.many(len(missing), 'sample')} of {len(names)} without a vector, first "
                         f"{missing[0]!r}; the first name in files is {ours[0]!r}: give the names as in the dataset")
     if twice and not repeated:
         raise DataError(f"{what}: {utils.many(len(twice), 'file')} with several rows, first {twice[0]!r}: give one for each")
-    return np.array([row_of[str(name)][0] for name in names])
+    return np.array([row_of[name][0] for name in names])
 
 
 def _of_test(found, dataset, n):
     """Return (array, rows) of the vectors of the test data, None if the file has none."""
     number = len(dataset.x_test)
     if found.x_test is not None and len(found.x_test) == number:
+        _moments(FeatureFile(path=found.path, x=found.x_test), f"--features {found.path}: x_test")
         return found.x_test, np.arange(number)
     if found.x_test is not None:
         raise DataError(f"--features {found.path}: x_test has {len(found.x_test)} rows, the test data {number} samples: give "
                         f"a row for each, in their order")
     if dataset.test_names is not None and found.file is not None:
-        what = f"--features {found.path}: of the test data,"
+        what = f"--features {found.path}: test data"
         return found.x, _by_name(found.file, dataset.test_names, what, repeated=found.computed)
     if dataset.names is None and len(found.x) == n + number:
         return found.x, n + np.arange(number)
@@ -230,6 +265,12 @@ def _moments(found, what):
     return mean + shift, np.where(constant | (scale == 0), 1.0, scale), constant
 
 
+def _refuse_constant(constant, what):
+    """Raise DataError if no column tells samples apart. constant: bool [d]."""
+    if constant.all():
+        raise DataError(f"{what}: all rows are equal: compute the features again")
+
+
 def _standardised(x, rows, mean, scale, scratch=None):
     """Return rows of x, standardised, float32 [number, d]."""
     shape = (len(rows), x.shape[1])
@@ -237,5 +278,9 @@ def _standardised(x, rows, mean, scale, scratch=None):
     out = data.in_a_file(shape, scratch, np.float32) if large else np.empty(shape, dtype=np.float32)
     for start in range(0, len(rows), CHUNK):
         chosen = rows[start:start + CHUNK]
-        out[start:start + CHUNK] = (np.asarray(x[chosen], dtype=np.float64) - mean) / scale
+        values = (np.asarray(x[chosen], dtype=np.float64) - mean) / scale
+        if np.abs(values).max() > 1e30:
+            raise DataError(f"feature vectors are as far as {np.abs(values).max():.3g} standard deviations from those trained "
+                            f"on: give vectors of the same kind")
+        out[start:start + CHUNK] = values
     return out

@@ -76,8 +76,8 @@ def load_dataset(source, label=None, scratch=None, quiet=True, **options):
     """
     source = _as_source(source, label, options)
     dataset = FORMATS[kind_of(Path(source.path), source)](source).load(scratch, quiet)
-    dataset = _with_test(_decided(source, dataset), source)
-    return dataset if source.features is None else feature_file.applied(dataset, source, scratch)
+    dataset = _with_test(dataset, source)
+    return _decided(source, dataset if source.features is None else feature_file.applied(dataset, source, scratch))
 
 
 def _with_test(dataset, source):
@@ -184,17 +184,22 @@ def inspect(source):
     facts, path = source.facts, Path(source.path)
     kind = kind_of(path, source)
     of_source = FORMATS[kind](source)
-    dataset = _with_test(_decided(source, of_source.described()), source)
+    undecided = _with_test(of_source.described(), source)
+    dataset = _decided(source, undecided)
     shape = " × ".join(map(str, facts.shape)) + (" pixels and channels" if len(facts.shape) == 3 else " features")
     counts = np.bincount(dataset.given, minlength=dataset.num_classes)
     classes = [f"{str(name)!r} {count}" for name, count in zip(dataset.class_names, counts, strict=True)]
     lines = [f"{path}: {len(dataset.given)} samples of {shape}", f"{dataset.num_classes} classes: {listed(classes, 20)}"]
     if kind == "table":
         lines += _of_columns(of_source.read()[1])
+    warnings = [*dataset.warnings]
+    if source.features is not None:
+        line, more = feature_file.inspected(undecided, source)
+        lines, warnings = [*lines, line], [*warnings, *more]
     if dataset.groups is not None:
         sizes = np.bincount(group_names.numbers(dataset.groups))
         lines.append(f"groups by '{source.group}': {len(sizes)}, with {sizes.min()} to {sizes.max()} samples")
-    lines += [f"warning: {warning}" for warning in dataset.warnings]
+    lines += [f"warning: {warning}" for warning in warnings]
     return lines + [f"not used: {file}: {why}" for file, why in list((dataset.left_out or {}).items())[:50]]
 
 

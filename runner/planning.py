@@ -83,7 +83,7 @@ def plan(script, parser, defaults, schedule, methods=None):
         args.architecture, noisy["architecture_checksum"] = found["architecture"], found["architecture_checksum"]
     elif args.architecture and registry.ARCHITECTURES[args.architecture] != kind:
         fitting = [name for name, of_name in registry.ARCHITECTURES.items() if of_name == kind]
-        parser.error(f"--architecture {args.architecture} is not for {'tables' if kind == 'table' else kind}: use "
+        parser.error(f"--architecture {args.architecture} is not for {'tables or features' if kind == 'table' else kind}: use "
                      f"{' or '.join(fitting)}")
     if args.subset is not None and not 2 * num_classes <= args.subset <= size:
         parser.error(f"--subset {args.subset}: {args.dataset} has {size} training samples in {num_classes} classes; "

@@ -76,8 +76,8 @@ def start_run(plan, published, progress, schedule):
             raise utils.UserError(f"{source.path}: changed since the command started; rerun the same command")
         classes = utils.listed([repr(str(name)) for name in dataset.class_names], 8)
         progress.say(f"{dataset.num_classes} classes: {classes}")
-        for warning in dataset.warnings if console.first_time(("warnings", path.parent)) else ():
-            progress.say(f"warning: {warning}")
+    for warning in dataset.warnings if console.first_time(("warnings", path.parent)) else ():
+        progress.say(f"warning: {warning}")
     if source.features is not None and feature_file.checksum(source.features) != settings.features_checksum:
         raise utils.UserError(f"{source.features}: changed since the command started; rerun the same command")
     dataset, index, y_noisy = noisy_labels.load(settings, dataset, source.labels, plan.transition)

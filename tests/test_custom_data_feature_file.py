@@ -8,6 +8,7 @@ import pytest
 from conftest import one_line, run, run_to_first_checkpoint
 from examples import contents, folder_of_pictures
 from PIL import Image
+from scipy.sparse import csr_matrix
 from sklearn.datasets import load_digits
 
 from incv import data
@@ -76,6 +77,9 @@ def test_images_are_found_by_name_in_any_order(tmp_path):
     assert np.allclose(by_order.x_train, standardised(vectors), atol=1e-5)
     assert any("images in the order of their names, from 'a/0.png' to 'b/5.png'" in line for line in by_order.warnings)
     assert not any("order of their names" in line for line in loaded(folder, tmp_path / "f.npz").warnings)
+    pd.DataFrame({"sample": names[:1], "given": "a", "decision": "drop"}).to_csv(tmp_path / "decided.csv", index=False)
+    dropped = loaded(folder, tmp_path / "f.npy", decisions=[str(tmp_path / "decided.csv")])
+    assert np.allclose(dropped.x_train, standardised(vectors)[1:], atol=1e-5) and dropped.names[0] == names[1]
     (folder / names[0]).write_bytes(b"broken")
     refused("1 image of the folder are not used, so that the order", folder, tmp_path / "f.npy")
 
@@ -85,13 +89,43 @@ def test_small_pictures_in_the_report_are_no_loss_of_detail(tmp_path):
     np.savez(tmp_path / "f.npz", x=np.random.default_rng(0).normal(size=(6, 3)), files=load.load_dataset(folder).names)
     [told] = [line for line in loaded(folder, tmp_path / "f.npz").warnings if "resized" in line]
     assert told.endswith("resized to 32 × 32 pixels, from 70 × 90, for the report")
+def test_names_of_a_list_with_backslashes_are_found(tmp_path):
+    folder_of_pictures(tmp_path / "pictures")
+    names = sorted(str(file.relative_to(tmp_path)) for file in (tmp_path / "pictures").rglob("*.png"))
+    pd.DataFrame({"file": [name.replace("/", "\\") for name in names], "kind": [name.split("/")[-2] for name in names]}
+                 ).to_csv(tmp_path / "list.csv", index=False)
+    vectors = np.random.default_rng(0).normal(size=(len(names), 3))
+    for files in (names, [name.replace("/", "\\") for name in names]):
+        np.savez(tmp_path / "f.npz", x=vectors[::-1], files=files[::-1])
+        assert np.allclose(loaded(tmp_path / "list.csv", tmp_path / "f.npz", label="kind").x_train, standardised(vectors),
+                           atol=1e-5)
+
+
+def test_names_in_an_array_of_another_name_are_not_ignored(tmp_path, table):
+    folder = folder_of_pictures(tmp_path / "pictures")
+    number = len(load.load_dataset(folder).names)
+    np.savez(tmp_path / "f.npz", x=VECTORS[:number], filename=np.arange(number).astype(str))
+    refused("has no array files, and 'filename' is not used", folder, tmp_path / "f.npz")
+    np.savez(tmp_path / "g.npz", x=VECTORS, ids=np.arange(60))
+    assert any("arrays not used: 'ids'" in line for line in loaded(table, tmp_path / "g.npz", label="kind").warnings)
+
+
+def test_inspect_finds_the_vectors(tmp_path):
+    folder = folder_of_pictures(tmp_path / "pictures")
+    names = np.array([str(name) for name in load.load_dataset(folder).names])
+    np.savez(tmp_path / "f.npz", x=VECTORS[:len(names)], files=names)
+    np.save(tmp_path / "short.npy", VECTORS[:2])
+    inspect = ["--dataset", folder, "--inspect", "--features"]
+    result = run([*inspect, "f.npz"], tmp_path)
+    assert result.code == 0 and f"f.npz: {len(names)} rows, found by the names in files" in result.out
+    one_line(run([*inspect, "short.npy"], tmp_path), f"has 2 rows, the dataset {len(names)} samples")
 
 
 @pytest.mark.parametrize("content, words", [
     (np.zeros((60, 5, 2)), "float64 of shape (60, 5, 2); give numbers of shape (n, features)"),
     (np.full((60, 5), "high"), "give numbers of shape (n, features)"), (np.zeros((60, 0)), "give numbers of shape"),
     (np.where(np.arange(300).reshape(60, 5) == 51, np.nan, VECTORS), "row 10 has NaN or infinite values"),
-    (VECTORS.astype(float) * 1e40, "numbers as large as")])
+    (VECTORS.astype(float) * 1e40, "numbers as large as"), (np.zeros((60, 5)), "all rows are equal")])
 def test_what_are_no_vectors_is_refused(table, content, words):
     np.save(table.with_name("g.npy"), content)
     refused(words, table, table.with_name("g.npy"), label="kind")
@@ -102,8 +136,28 @@ def test_other_files_are_refused(table):
     refused("has no array x; its arrays are 'vectors'", table, table.with_name("g.npz"), label="kind")
     np.savez(table.with_name("h.npz"), x=VECTORS, files=np.arange(60).astype(str))
     refused("has file names, but these samples have none", table, table.with_name("h.npz"), label="kind")
+    np.savez(table.with_name("both.npz"), x=VECTORS, features=VECTORS)
+    refused("any of its arrays 'x', 'features' may be the vectors", table, table.with_name("both.npz"), label="kind")
     refused("no such file", table, table.with_name("none.npy"), label="kind")
+    table.with_name("folder.npy").mkdir()
+    refused("not a regular file", table, table.with_name("folder.npy"), label="kind")
     refused("give an .npy (numpy.save) or an .npz", table, table, label="kind")
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x03\x04 cut", b"\x80\x04K\x01.", b"\x93NUMPY\x01\x00"])
+def test_what_is_no_npz_is_refused_in_one_line(table, content):
+    table.with_name("bad.npz").write_bytes(content)
+    refused("save plain arrays with numpy.savez", table, table.with_name("bad.npz"), label="kind")
+    shutil.copy(table.with_name("f.npy"), table.with_name("array.npz"))
+    refused("save plain arrays with numpy.savez", table, table.with_name("array.npz"), label="kind")
+
+
+def test_vectors_of_test_data_are_checked(tmp_path):
+    np.savez(tmp_path / "d.npz", x=VECTORS, y=np.arange(60) % 2, x_test=VECTORS[:4], y_test=np.arange(4) % 2)
+    np.savez(tmp_path / "f.npz", x=VECTORS, x_test=np.full((4, 5), np.nan))
+    refused("f.npz: x_test: row 0 has NaN", tmp_path / "d.npz", tmp_path / "f.npz")
+    np.savez(tmp_path / "f.npz", x=VECTORS * 1e-20, x_test=np.full((4, 5), 1e20))
+    refused("standard deviations from those trained on", tmp_path / "d.npz", tmp_path / "f.npz")
 
 
 def test_a_column_of_one_value_is_not_used_and_told(table):
@@ -200,6 +254,7 @@ def test_networks_trained_on_features_predict_from_features(run_on_features):
     assert predicted["file"].tolist() == [f"new{number}.png" for number in range(7)] and (predicted["label"] == y).sum() >= 6
     np.save(folder / "narrow.npy", np.zeros((3, 2)))
     one_line(run([*command, "--predict", "narrow.npy"], folder, "INCV_main.py"), "narrow.npy: has 2 columns, --features", "64")
+    one_line(run([*command, "--predict", "pictures"], folder, "INCV_main.py"), "--predict", "give an .npy or .npz of feature")
 
 
 def test_a_run_on_features_resumes_to_the_same_bytes(run_on_features, tmp_path):
@@ -235,3 +290,10 @@ def test_from_python_features_are_trained_on_as_by_the_command_line(digit_pictur
         assert table.loc[wrong, "issue"].sum() >= 18 and table.loc[~wrong, "issue"].sum() <= 3
     with pytest.raises(data.DataError, match=r"features is float64 of shape \(199, 64\); give numbers of shape \(200, d\)"):
         find_label_issues(pictures, given, features=x[1:])
+    for strange, words in (("f.npz", "features is a str: give an array"), (csr_matrix(x), "features is a sparse matrix")):
+        with pytest.raises(data.DataError, match=words):
+            find_label_issues(pictures, given, features=strange)
+
+
+def test_networks_of_images_are_refused_for_features(digit_pictures):
+    one_line(run([*QUICK, "--architecture", "resnet8"], digit_pictures), "resnet8 is not for tables or features: use dense")
