@@ -52,18 +52,19 @@ function make(tag, attributes = {}, ...content) {
 }
 
 const button = (text, letter, act) => {
-  const made = make("button", {type: "button"}, text, " ", make("kbd", {"aria-hidden": "true"}, letter));
+  const made = make("button", {type: "button"}, text, ...(letter ? [" ", make("kbd", {"aria-hidden": "true"}, letter)] : []));
   made.addEventListener("click", act);
   return made;
 };
 
 const name = text => make("bdi", {}, text); // keeps the direction of a name to itself
+const titleOf = card => /^\d+$/.test(card.name) && kind === "samples" ? `sample ${card.name}` : card.name;
 
 let saying;
 function say(text) {
   at("said").textContent = text;
   clearTimeout(saying);
-  saying = setTimeout(() => { at("said").textContent = ""; }, 5000);
+  saying = setTimeout(() => { at("said").textContent = ""; }, 4000);
 }
 
 // --- cards ------------------------------------------------------------------------------------------------------------
@@ -91,7 +92,8 @@ function draw(item) {
   near.unobserve(item);
   if (item.firstChild) return;
   const number = Number(item.dataset.number), card = cards()[number];
-  const facts = make("div", {}, make("h3", {}, `${number + 1} of ${cards().length} · `, name(card.name)),
+  const facts = make("div", {}, make("h3", {}, make("span", {}, `${number + 1} of ${cards().length} · `, name(titleOf(card))),
+    make("span", {class: "decided"})),
     make("p", {class: "labels"}, make("small", {class: "faint"}, "given "), make("bdi", {class: "given"}, givenOf(card)),
       " → ", make("small", {class: "faint"}, "suggested "), make("bdi", {class: "suggested"}, names[card.suggested])));
   if (card.p) facts.append(bars(card));
@@ -103,8 +105,8 @@ function draw(item) {
   facts.append(make("small", {class: "faint"}, more.join(" · ")));
   const picture = pictureOf(card);
   item.append(...(picture ? [picture] : []), facts, make("div", {class: "deciding"}));
-  for (const child of picture ? [] : item.children) child.classList.add("plain");
-  if (card.values || card.texts) item.append(valuesOf(card));
+  if (!picture) item.classList.add(card.values ? "rows" : "bare");
+  if (card.values) item.append(valuesOf(card));
   drawDecision(item);
 }
 
@@ -114,7 +116,7 @@ function bars(card) {
     const filled = make("i");
     filled.style.width = `${100 * p}%`;
     found.append(name(label), make("span", {class: `bar ${of}`, "aria-hidden": "true"}, filled),
-      make("span", {}, `p = ${p.toFixed(3)}`));
+      make("span", {}, p < 0.001 ? "p < 0.001" : `p = ${p.toFixed(3)}`));
   }
   return found;
 }
@@ -139,7 +141,7 @@ function lineOf(card) {
 }
 
 function valuesOf(card) {
-  const place = make("div", {class: "plain"});
+  const place = make("div", {class: "row-values"});
   for (const [column, text] of card.texts || []) place.append(make("p", {class: "long"}, make("b", {}, `${column}: `), name(text)));
   const header = ["", "value", `median of ${givenOf(card)}`, `of ${names[card.suggested]}`];
   const tableOf = values => make("div", {class: "scroll"}, make("table", {class: "values"},
@@ -163,7 +165,7 @@ function drawDecision(item) {
   const number = Number(item.dataset.number), card = cards()[number], decision = decisionOf(number);
   item.classList.remove("keep", "drop", "relabel");
   if (decision !== undefined) item.classList.add(typeof decision === "number" ? "relabel" : decision);
-  item.setAttribute("aria-label", `${number + 1} of ${cards().length}: ${card.name}, given ${givenOf(card)}, suggested ` +
+  item.setAttribute("aria-label", `${number + 1} of ${cards().length}: ${titleOf(card)}, given ${givenOf(card)}, suggested ` +
     `${names[card.suggested]}, ${inWords(decision)}`);
   const place = item.querySelector(".deciding");
   if (!place) return;
@@ -172,9 +174,9 @@ function drawDecision(item) {
   place.replaceChildren(
     button(make("span", {}, name(names[card.suggested]), " is right"), "Enter", act(card.suggested)),
     button(make("span", {}, "Keep ", name(givenOf(card))), "K", act(KEEP)), button("Drop", "D", act(DROP)),
-    button("Another class", "/", () => choose(number)),
-    make("span", {class: "decided"}, decision === undefined ? "" : icon, decision === undefined ? "" : name(inWords(decision)),
-      decision !== undefined && ownOf(number) === undefined ? " (its group)" : ""));
+    button("Another class", "/", () => choose(number)));
+  item.querySelector(".decided").replaceChildren(decision === undefined ? "" : icon, decision === undefined ? "" : name(inWords(decision)),
+    decision !== undefined && ownOf(number) === undefined ? " (its group)" : "");
   if (state.finished && card.true !== undefined) {
     place.append(make("span", {}, "true label: ", name(names[card.true] ?? "another class")));
   }
@@ -215,7 +217,7 @@ function decide(changes, number) {
   state.undo.push(changes.map(([of, each]) => [of, each, state[of][each] ?? null]));
   apply(changes);
   if (number !== undefined) {
-    say(`${cards()[number].name}: ${inWords(decisionOf(number))}`);
+    say(`${titleOf(cards()[number])}: ${inWords(decisionOf(number))}`);
     const place = shown.indexOf(number), next = [...shown.slice(place + 1), ...shown.slice(0, place)].find(each => !isDecided(each));
     go(next ?? number);
   }
@@ -235,7 +237,7 @@ function undo() {
   if (!step) return say("Nothing to undo");
   if (step[0][0] !== kind) showKind(step[0][0]);
   apply(step);
-  say(step.length > 1 ? `${step.length} decisions undone` : `${cards()[step[0][1]].name}: ${inWords(decisionOf(step[0][1]))} again`);
+  say(step.length > 1 ? `${step.length} decisions undone` : `${titleOf(cards()[step[0][1]])}: ${inWords(decisionOf(step[0][1]))} again`);
   if (shown.includes(step[0][1])) go(step[0][1]);
 }
 
@@ -352,7 +354,7 @@ function clearFilters() {
 
 function download(of) {
   const list = data[of], field = decision => decision === undefined ? "" : data.classes[decision]?.field ?? decision;
-  const lines = [list.header, ...list.cards.map((card, number) => card.line + field(state[of][number]))];
+  const lines = [list.header, ...list.cards.map((card, number) => card.csv + field(state[of][number]))];
   const address = URL.createObjectURL(new Blob([lines.join("\n") + "\n"], {type: "text/csv"}));
   const link = make("a", {href: address, download: list.file});
   link.click();
@@ -393,7 +395,7 @@ async function load(file) {
   const rows = parse(new TextDecoder(encoding).decode(bytes));
   if (!rows.length || rows[0].decision === undefined) return say(`${file.name} has no column decision: give a list of label issues`);
   const of = rows[0].sample === undefined && rows[0].group !== undefined && data.groups ? "groups" : "samples";
-  const list = data[of], ours = parse([list.header, ...list.cards.map(card => card.line)].join("\n"));
+  const list = data[of], ours = parse([list.header, ...list.cards.map(card => card.csv)].join("\n"));
   const numbers = new Map(ours.map((row, number) => [identity(row), number]));
   const changes = [], filled = rows.filter(row => row.decision);
   for (const row of filled) {

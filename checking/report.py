@@ -99,7 +99,7 @@ def content(plan, listed, by_group, class_names, shown, started):
     dict
         checksum: of the run; classes: the name of each, and its field in a list's column decision; reserved: classes that are
         named like a decision; samples, groups (None without): file (the name of a list with decisions), header and, for each
-        card, line (of the list, without its decision) and what `cards.of` and `_facts` return; shared: of `cards.of`; command:
+        card, csv (its line of the list, without its decision) and what `cards.of` and `_facts` return; shared: of `cards.of`; command:
         what is before and after the names of the lists in the next command, None for published datasets; truth: whether
         the cards have `true`, the number of the true class (-1: another one).
     """
@@ -145,7 +145,7 @@ def _facts(row, number):
 def _list(name, table, found):
     """Return a list for report.js. name: of its file; table: the list, a DataFrame; found: a dict for each row."""
     header, *rows = _fields(decisions.for_spreadsheets(table))
-    return {"file": name, "header": _line(header), "cards": [{"line": _line(row)} | card
+    return {"file": name, "header": _line(header), "cards": [{"csv": _line(row)} | card
                                                              for row, card in zip(rows, found, strict=True)]}
 
 
@@ -224,7 +224,6 @@ def page(title, provenance, listed, counts, class_names, found, iterations, copi
     import jinja2
 
     def rows(table, most=MOST):
-        table = table.assign(status=table["status"].replace("candidate", "undecided")) if "status" in table else table
         return table.head(most).to_dict("records")
 
     folder = Path(__file__).parent
