@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from incv.custom_data import group_names, image_files, load
+from incv.data import DataError
 
 SIDE, LARGEST = 160, 4096  # of a picture: pixels a side, bytes
 LOSSLESS = 48  # pixels a side up to which a picture is kept exactly, if it fits
@@ -40,7 +41,7 @@ def of(source, dataset, given, suggested, positions):
         picture (the URL of its data) and small (whether it is to be enlarged without blur), values ([[number of the column,
         text]]) and texts, or line (list of float).
     """
-    kind = "published" if source.path is None else load.kind_of(Path(source.path), source)
+    kind = "published" if source.path is None or _has_changed(source, dataset) else load.kind_of(Path(source.path), source)
     if kind == "table":
         return _of_table(source, dataset, given, suggested, positions)
     if dataset.samples.ndim == 2:
@@ -49,11 +50,20 @@ def of(source, dataset, given, suggested, positions):
     found = {int(position): pixels(dataset.samples[position], dataset.samples_max) for position in positions}
     if kind in ("folder", "list"):
         for position, content in load.FORMATS[kind](source).originals(dataset, positions.tolist()):
-            try:
-                found[position] = image_files.preview(content(), SIDE)
-            except (OSError, ValueError, SyntaxError):
-                continue  # the file is gone: as the networks saw it
+            found[position] = image_files.preview(content(), SIDE)
     return {}, [picture(found[position], kind in ("npz", "published")) for position in positions.tolist()]
+
+
+def _has_changed(source, dataset):
+    """Return whether the files of a custom dataset have changed since it was read; a message says so."""
+    try:
+        changed = load.facts(source).checksum != dataset.checksum
+    except (DataError, OSError):
+        changed = True
+    if changed:
+        print(f"{source.path}: changed while the run was under way: the report shows samples as the networks saw them",
+              flush=True)
+    return changed
 
 
 # --- pictures ---------------------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 "use strict";
-// The script of a run's report (report.html.jinja): it draws a card for each label issue, keeps what a person decides, and writes
-// the lists that --decisions reads. Whatever comes from the data becomes text in the page, never HTML.
+// The script of a run's report (report.html.jinja): it draws a card for each label issue, keeps what a person decides, and
+// writes the lists that --decisions reads. Whatever comes from the data becomes text in the page, never HTML.
 
 const KEEP = "keep", DROP = "drop";
 const data = JSON.parse(document.getElementById("data").textContent); // report.content
@@ -72,7 +72,8 @@ function say(text) {
 const cards = () => data[kind].cards;
 const givenOf = card => card.given_text ?? names[card.given];
 const ownOf = number => state[kind][number];
-const decisionOf = number => ownOf(number) ?? (kind === "samples" ? state.groups[groupNumber.get(cards()[number].group)] : undefined);
+const ofGroup = number => kind === "samples" ? state.groups[groupNumber.get(cards()[number].group)] : undefined;
+const decisionOf = number => ownOf(number) ?? ofGroup(number);
 const isDecided = number => decisionOf(number) !== undefined;
 
 function inWords(decision) {
@@ -80,9 +81,8 @@ function inWords(decision) {
     : `relabelled: ${names[decision]}`;
 }
 
-function element(number) {
-  return at("cards").querySelector(`[data-number="${number}"]`);
-}
+const items = new Map(); // {number of a card that is shown: its element}
+const element = number => items.get(number);
 
 const near = new IntersectionObserver(entries => {
   for (const entry of entries) if (entry.isIntersecting) draw(entry.target);
@@ -123,26 +123,32 @@ function bars(card) {
 
 function pictureOf(card) {
   if (card.picture) {
-    return make("div", {class: card.small ? "shown small" : "shown"}, make("img", {src: card.picture, alt: `picture of ${card.name}`}));
+    const image = make("img", {src: card.picture, alt: `picture of ${card.name}`});
+    return make("div", {class: card.small ? "shown small" : "shown"}, image);
   }
   return card.line ? make("div", {class: "shown"}, lineOf(card)) : null;
 }
 
 function lineOf(card) {
-  const lines = [[data.shared.medians[card.given], "of-given"], [data.shared.medians[card.suggested], "of-suggested"], [card.line, ""]];
+  const median = data.shared.medians;
+  const lines = [[median[card.given], "of-given"], [median[card.suggested], "of-suggested"], [card.line, ""]];
   const all = lines.flatMap(([line]) => line), low = Math.min(...all), high = Math.max(...all, low + 1e-9);
   const plot = make("svg", {class: "plot", viewBox: "0 0 100 100", preserveAspectRatio: "none", role: "img",
     "aria-label": "the values of the sample, with the medians of both classes"});
   for (const [line, of] of lines) {
-    const points = line.map((value, place) => `${(100 * place) / Math.max(1, line.length - 1)},${95 - (90 * (value - low)) / (high - low)}`);
+    const step = 100 / Math.max(1, line.length - 1);
+    const points = line.map((value, place) => [step * place, 95 - (90 * (value - low)) / (high - low)]);
     plot.append(make("polyline", {class: of, points: points.join(" ")}));
   }
-  return make("div", {}, plot, make("small", {class: "faint"}, "dotted: median of the given class, dashed: of the suggested one"));
+  const told = "dotted: median of the given class, dashed: of the suggested one";
+  return make("div", {}, plot, make("small", {class: "faint"}, told));
 }
 
 function valuesOf(card) {
   const place = make("div", {class: "row-values"});
-  for (const [column, text] of card.texts || []) place.append(make("p", {class: "long"}, make("b", {}, `${column}: `), name(text)));
+  for (const [column, text] of card.texts || []) {
+    place.append(make("p", {class: "long"}, make("b", {}, `${column}: `), name(text)));
+  }
   const header = ["", "value", `median of ${givenOf(card)}`, `of ${names[card.suggested]}`];
   const tableOf = values => make("div", {class: "scroll"}, make("table", {class: "values"},
     make("thead", {}, make("tr", {}, ...header.map(text => make("th", {scope: "col"}, name(text))))),
@@ -170,13 +176,13 @@ function drawDecision(item) {
   const place = item.querySelector(".deciding");
   if (!place) return;
   const act = made => () => decide([[kind, number, made]], number);
-  const icon = decision === undefined ? "" : decision === KEEP ? "✓ " : decision === DROP ? "✕ " : "→ ";
+  const icon = decision === KEEP ? "✓ " : decision === DROP ? "✕ " : "→ ";
   place.replaceChildren(
     button(make("span", {}, name(names[card.suggested]), " is right"), "Enter", act(card.suggested)),
     button(make("span", {}, "Keep ", name(givenOf(card))), "K", act(KEEP)), button("Drop", "D", act(DROP)),
     button("Another class", "/", () => choose(number)));
-  item.querySelector(".decided").replaceChildren(decision === undefined ? "" : icon, decision === undefined ? "" : name(inWords(decision)),
-    decision !== undefined && ownOf(number) === undefined ? " (its group)" : "");
+  item.querySelector(".decided").replaceChildren(...(decision === undefined ? [] : [
+    icon, name(inWords(decision)), ownOf(number) === undefined ? " (its group)" : ""]));
   if (state.finished && card.true !== undefined) {
     place.append(make("span", {}, "true label: ", name(names[card.true] ?? "another class")));
   }
@@ -211,15 +217,16 @@ function choose(number) {
 
 // Make changes, [[kind, number of the card, decision]], as one step; then go to the next undecided card after `number`.
 function decide(changes, number) {
-  changes = changes.map(([of, each, decision]) => [of, each, of === "samples" && decision === data.samples.cards[each].given ? KEEP : decision]);
+  const isGiven = (of, each, decision) => of === "samples" && decision === data.samples.cards[each].given;
+  changes = changes.map(([of, each, decision]) => [of, each, isGiven(of, each, decision) ? KEEP : decision]);
   const barred = changes.find(([, , decision]) => data.reserved.includes(names[decision] ?? decision));
-  if (barred) return say(`A class is called ${names[barred[2]] ?? barred[2]}: rename it, or this decision cannot be told from it`);
+  if (barred) return say(`A class is called ${names[barred[2]] ?? barred[2]}, as a decision is: rename the class`);
   state.undo.push(changes.map(([of, each]) => [of, each, state[of][each] ?? null]));
   apply(changes);
   if (number !== undefined) {
     say(`${titleOf(cards()[number])}: ${inWords(decisionOf(number))}`);
-    const place = shown.indexOf(number), next = [...shown.slice(place + 1), ...shown.slice(0, place)].find(each => !isDecided(each));
-    go(next ?? number);
+    const place = shown.indexOf(number), others = [...shown.slice(place + 1), ...shown.slice(0, place)];
+    go(others.find(each => !isDecided(each)) ?? number);
   }
 }
 
@@ -237,8 +244,9 @@ function undo() {
   if (!step) return say("Nothing to undo");
   if (step[0][0] !== kind) showKind(step[0][0]);
   apply(step);
-  say(step.length > 1 ? `${step.length} decisions undone` : `${titleOf(cards()[step[0][1]])}: ${inWords(decisionOf(step[0][1]))} again`);
-  if (shown.includes(step[0][1])) go(step[0][1]);
+  const [, first] = step[0];
+  say(step.length > 1 ? `${step.length} decisions undone` : `${titleOf(cards()[first])}: ${inWords(decisionOf(first))} again`);
+  if (shown.includes(first)) go(first);
 }
 
 // Draw what decisions change: of these cards, or of all.
@@ -286,7 +294,8 @@ function show() {
   const decided = at("of-decided").value;
   shown = cards().map((_, number) => number).filter(number => {
     const card = cards()[number];
-    return (!wanted.given || givenOf(card) === wanted.given) && (!wanted.suggested || names[card.suggested] === wanted.suggested) &&
+    return (!wanted.given || givenOf(card) === wanted.given) &&
+      (!wanted.suggested || names[card.suggested] === wanted.suggested) &&
       (!wanted.status || card.status === wanted.status) && (!decided || isDecided(number) === (decided === "yes")) &&
       card.name.toLowerCase().includes(text);
   });
@@ -294,7 +303,9 @@ function show() {
   const order = new Intl.Collator(undefined, {numeric: true});
   if (by) shown.sort((one, other) => order.compare(by(cards()[one]), by(cards()[other])) || one - other);
   near.disconnect();
-  at("cards").replaceChildren(...shown.map(number => make("li", {class: "card", tabindex: "-1", "data-number": number})));
+  items.clear();
+  for (const number of shown) items.set(number, make("li", {class: "card", tabindex: "-1", "data-number": number}));
+  at("cards").replaceChildren(...items.values());
   for (const item of at("cards").children) near.observe(item);
   const what = kind === "groups" ? "groups" : "label issues";
   at("found").textContent = !shown.length ? `None of ${cards().length} ${what} is like this: press Show all.`
@@ -304,11 +315,13 @@ function show() {
 }
 
 function select(number) {
-  at("cards").querySelector(".current")?.classList.remove("current");
+  const before = element(current), item = element(number);
+  if (before) {
+    before.classList.remove("current");
+    before.tabIndex = -1;
+  }
   current = number;
-  const item = number === undefined ? null : element(number);
   if (!item) return null;
-  for (const each of at("cards").querySelectorAll("[tabindex='0']")) each.tabIndex = -1;
   item.classList.add("current");
   item.tabIndex = 0;
   return item;
@@ -320,11 +333,12 @@ function go(number) {
   draw(item);
   item.focus({preventScroll: true});
   const box = item.getBoundingClientRect();
-  if (box.top < at("review").querySelector(".tools").offsetHeight || box.bottom > innerHeight) item.scrollIntoView({block: "center"});
+  const top = at("review").querySelector(".tools").offsetHeight;
+  if (box.top < top || box.bottom > innerHeight) item.scrollIntoView({block: "center"});
 }
 
 function isInView(number) {
-  const box = number === undefined ? undefined : element(number)?.getBoundingClientRect();
+  const box = element(number)?.getBoundingClientRect();
   return box !== undefined && box.bottom > 0 && box.top < innerHeight;
 }
 
@@ -365,7 +379,8 @@ function download(of) {
 
 function parse(text) {
   const header = text.slice(0, text.search(/[\r\n]|$/));
-  const separator = [",", ";", "\t"].reduce((best, each) => header.split(each).length > header.split(best).length ? each : best);
+  const parts = separator => header.split(separator).length;
+  const separator = [",", ";", "\t"].reduce((best, each) => parts(each) > parts(best) ? each : best);
   const rows = [[""]];
   let quoted = false;
   for (let place = 0; place < text.length; place++) {
@@ -391,9 +406,9 @@ function decisionIn(text) {
 
 async function load(file) {
   const bytes = new Uint8Array(await file.arrayBuffer());
-  const encoding = bytes[0] === 255 && bytes[1] === 254 ? "utf-16le" : bytes[0] === 254 && bytes[1] === 255 ? "utf-16be" : "utf-8";
+  const encoding = {"255 254": "utf-16le", "254 255": "utf-16be"}[`${bytes[0]} ${bytes[1]}`] ?? "utf-8";
   const rows = parse(new TextDecoder(encoding).decode(bytes));
-  if (!rows.length || rows[0].decision === undefined) return say(`${file.name} has no column decision: give a list of label issues`);
+  if (rows[0]?.decision === undefined) return say(`${file.name} has no column decision: give a list of label issues`);
   const of = rows[0].sample === undefined && rows[0].group !== undefined && data.groups ? "groups" : "samples";
   const list = data[of], ours = parse([list.header, ...list.cards.map(card => card.csv)].join("\n"));
   const numbers = new Map(ours.map((row, number) => [identity(row), number]));
@@ -404,9 +419,10 @@ async function load(file) {
   }
   if (changes.length) decide(changes);
   const lost = filled.length - changes.length;
-  say(`${changes.length} decisions loaded` + (lost ? `; ${lost} not: these samples are not on this page, or no class has this name` : ""));
+  say(`${changes.length} decisions loaded${lost ? `, ${lost} not` : ""}`);
   if (lost) {
-    at("trouble").textContent = `${lost} of the decisions in ${file.name} are not on this page and will not be in its download: give that file to --decisions, too, or correct it.`;
+    at("trouble").textContent = `${lost} of the decisions in ${file.name} are about samples that are not on this page, or ` +
+      "name no class. They will not be in its download: correct that file, or give it to --decisions, too.";
     at("trouble").hidden = false;
   }
 }
@@ -424,8 +440,8 @@ function finish() {
     : (decision === KEEP ? card.given : decision) === card.true).length;
   const suggested = known.filter(([card]) => card.suggested === card.true).length;
   const percent = number => `${number} (${Math.round((100 * number) / Math.max(1, known.length))} %)`;
-  state.finished = `Of your ${known.length} decisions, ${percent(right)} are right. Had you accepted every suggestion, it would be ` +
-    `${percent(suggested)}. A label that was dropped counts as right if it was wrong.`;
+  state.finished = `Of your ${known.length} decisions, ${percent(right)} are right. Had you accepted every suggestion, it ` +
+    `would be ${percent(suggested)}. A label that was dropped counts as right if it was wrong.`;
   save();
   refresh();
 }
@@ -467,7 +483,7 @@ function start() {
   at("next").hidden = !data.command;
   if (!storage) save();
   if (data.reserved.length) {
-    at("trouble").textContent = `A class is called ${data.reserved.join(" and ")}, as a decision is: rename the class, and run again.`;
+    at("trouble").textContent = `A class is called ${data.reserved.join(" and ")}, as a decision is: rename the class first.`;
     at("trouble").hidden = false;
   }
   const byGroup = data.groups && data.samples.cards.length && data.samples.cards.every(card => card.group !== undefined);

@@ -99,9 +99,9 @@ def content(plan, listed, by_group, class_names, shown, started):
     dict
         checksum: of the run; classes: the name of each, and its field in a list's column decision; reserved: classes that are
         named like a decision; samples, groups (None without): file (the name of a list with decisions), header and, for each
-        card, csv (its line of the list, without its decision) and what `cards.of` and `_facts` return; shared: of `cards.of`; command:
-        what is before and after the names of the lists in the next command, None for published datasets; truth: whether
-        the cards have `true`, the number of the true class (-1: another one).
+        card, csv (its line of the list, without its decision) and what `cards.of` and `_facts` return; shared: of `cards.of`;
+        command: what is before and after the names of the lists in the next command, None for published datasets; truth:
+        whether the cards have `true`, the number of the true class (-1: another one).
     """
     settings, path, dataset = started.settings, plan.path, started.dataset
     names = [_text(name) for name in class_names]
