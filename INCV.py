@@ -424,7 +424,7 @@ def tell_iteration(started, progress, record, select):
 
 
 def write_results(plan, started, selection, checked, history):
-    """Write the files of a run (planning.Plan, start.Started, check.Checked); its JSON, by which it is finished, comes last."""
+    """Write the files of a run (planning.Plan, start.Started, check.Checked), at last the JSON by which it is finished."""
     import pandas as pd
 
     from incv.reporting import figures

@@ -61,12 +61,15 @@ def write(plan, checked, started, provenance):
     def shown(positions):
         return cards.of(plan.source, dataset, given, suggested[positions], positions)
 
+    def pictures(positions):
+        return shown(positions)[1] if dataset.samples.ndim == 4 and len(positions) else []
+
     copies = issue_table.contradictions(table, checked.copies)
-    found = content(plan, listed, by_group, class_names, shown, started)
+    of_copies = [card["picture"] for card in pictures(copies.index.to_numpy()[:MOST_COPIES])]
+    found = content(plan, listed, by_group, class_names, shown, pictures, started)
     files.write_text(files.beside(path, "_report.html"), page(
         title, provenance, listed, np.bincount(given, minlength=dataset.num_classes), class_names, found,
-        files.beside(path, ".png").read_bytes(), copies, by_group,
-        [each.get("picture") for each in shown(copies.index.to_numpy()[:MOST_COPIES])[1]]))
+        files.beside(path, ".png").read_bytes(), copies, by_group, of_copies))
 
 
 def _write_list(file, listed):
@@ -79,7 +82,7 @@ def _write_list(file, listed):
 
 # --- what the script reads --------------------------------------------------------------------------------------------
 
-def content(plan, listed, by_group, class_names, shown, started):
+def content(plan, listed, by_group, class_names, shown, pictures, started):
     """Return what report.js reads, a dict for JSON.
 
     Parameters
@@ -90,8 +93,8 @@ def content(plan, listed, by_group, class_names, shown, started):
     by_group : pandas.DataFrame or None
         The list of groups, likewise; its index is the position of the worst sample.
     class_names : array [num_classes]
-    shown : callable
-        ``shown(positions)`` returns what `cards.of` returns.
+    shown, pictures : callable
+        ``shown(positions)`` returns what `cards.of` returns, ``pictures(positions)`` the pictures in it, [] if there are none.
     started : start.Started
 
     Returns
@@ -108,7 +111,7 @@ def content(plan, listed, by_group, class_names, shown, started):
     fields = _fields(decisions.for_spreadsheets(_frame({"given": names})))[1:]
     number = {name: place for place, name in enumerate(class_names.tolist())}
     of_page = listed.head(MOST)
-    shared, each = shown(of_page.index.to_numpy())
+    shared, each = shown(of_page.index.to_numpy()) if len(of_page) else ({}, [])
     samples = [_facts(row, number) | card for row, card in zip(of_page.to_dict("records"), each, strict=True)]
     if dataset.y_train is not None:
         for card, position in zip(samples, of_page.index, strict=True):
@@ -121,11 +124,10 @@ def content(plan, listed, by_group, class_names, shown, started):
              "shared": shared, "command": _command(plan), "truth": any("true" in card for card in samples)}
     if by_group is not None and len(by_group):
         of_page = by_group.head(MOST)
-        pictures = [{name: card[name] for name in ("picture", "small") if name in card}
-                    for card in shown(of_page.index.to_numpy())[1]]
+        of_groups = pictures(of_page.index.to_numpy()) or [{}] * len(of_page)
         number |= {str(name): place for name, place in number.items()}  # the suggested class of a group is a text
         found["groups"] = _list(f"{settings.dataset}_{path.name}_groups_decided.csv", of_page, [
-            _facts(row, number) | card for row, card in zip(of_page.to_dict("records"), pictures, strict=True)])
+            _facts(row, number) | card for row, card in zip(of_page.to_dict("records"), of_groups, strict=True)])
     return found
 
 
@@ -218,8 +220,8 @@ def page(title, provenance, listed, counts, class_names, found, iterations, copi
         The PNG of the selection by iteration.
     copies : pandas.DataFrame, optional
         Of `issue_table.contradictions`.
-    pictures : list of str or None
-        The pictures of the first copies, for images.
+    pictures : list of str
+        The pictures of the first copies, if samples are images.
     """
     import jinja2
 
@@ -240,7 +242,7 @@ def page(title, provenance, listed, counts, class_names, found, iterations, copi
         copies=[] if copies is None else rows(copies, MOST_COPIES), number_of_copies=0 if copies is None else len(copies),
         groups=[] if by_group is None else rows(by_group), number_of_groups=0 if by_group is None else len(by_group),
         margin=last_pass.MARGIN, seldom=verdict.RIGHT, pictures=pictures, many=utils.many,
-        pictures_in=any("picture" in card for card in found["samples"]["cards"]) or any(pictures),
+        pictures_in=any("picture" in card for card in found["samples"]["cards"]),
         chart=base64.b64encode(iterations).decode(), script=(folder / "report.js").read_text("utf-8"), data=as_script(found),
         hash_of=lambda text: base64.b64encode(hashlib.sha256(str(text).encode()).digest()).decode())
 
