@@ -6,6 +6,7 @@ Pictures are those of the original files, at up to SIDE pixels, not those that n
 """
 import base64
 import io
+import itertools
 from collections import Counter
 from pathlib import Path
 
@@ -160,8 +161,8 @@ def _lines(x, given, num_classes, positions):
     varies = deviation[deviation > 0]
     if len(varies) and varies.max() > 10 * varies.min():
         x = (x - x.mean(axis=0)) / np.where(deviation > 0, deviation, 1)
-    parts = np.array_split(np.arange(x.shape[1]), min(POINTS, x.shape[1]))
-    x = np.stack([x[:, part].mean(axis=1) for part in parts], axis=1)
+    ends = np.linspace(0, x.shape[1], min(POINTS, x.shape[1]) + 1).astype(int)
+    x = np.stack([x[:, start:end].mean(axis=1) for start, end in itertools.pairwise(ends)], axis=1)
     medians = [np.median(x[given == label], axis=0) if (given == label).any() else np.zeros(x.shape[1])
                for label in range(num_classes)]
     return {"medians": list(map(_rounded, medians))}, [{"line": _rounded(x[position])} for position in positions]
