@@ -413,7 +413,7 @@ def run(plan, progress):
         progress.say(f"verdict: {checked.verdict['sentence']}")
     progress.say(utils.many(int(checked.issues["issue"].sum()), "label issue"))
 
-    write_results(plan.path, started, selection, checked, train.history)
+    write_results(plan, started, selection, checked, train.history)
     checkpoint.remove_checkpoint(plan.path)
     hint = pretrained.hint(plan.source, len(y_noisy), checked.verdict)
     if hint and console.first_time(("hint", plan.path.parent)):
@@ -455,13 +455,13 @@ def tell_iteration(started, progress, record, select):
                  f"{record['estimated_noise_ratio']:.3f}{truth}")
 
 
-def write_results(path, started, selection, checked, history):
-    """Write the files of a run (start.Started, check.Checked); the JSON, by which a run counts as finished, comes last."""
+def write_results(plan, started, selection, checked, history):
+    """Write the files of a run (planning.Plan, start.Started, check.Checked), at last the JSON by which it is finished."""
     import pandas as pd
 
     from incv.reporting import figures
 
-    dataset, provenance = started.dataset, started.provenance()
+    path, dataset, provenance = plan.path, started.dataset, started.provenance()
     settings = provenance["settings"]
     named = (lambda labels: labels) if dataset.class_names is None else dataset.class_names.__getitem__
     y = "" if dataset.y_train is None else dataset.y_train
@@ -483,7 +483,7 @@ def write_results(path, started, selection, checked, history):
     if dataset.left_out:
         files.write_table(files.beside(path, "_left_out.csv"), pd.DataFrame(
             {"file": dataset.left_out.keys(), "why": dataset.left_out.values()}))
-    report.write(path, checked, started, provenance)
+    report.write(plan, checked, started, provenance)
     files.write_json(path, provenance)
     listed = "_groups.csv, _label_issues.csv" if "group" in checked.issues else "_label_issues.csv"
     print(f"written: {path}.csv, .json, .png, _history.csv, _history.png, _out_of_fold.csv, {listed}, _classes.png\n"

@@ -1,10 +1,8 @@
 """Figures of label issues: the worst images, and the issues by class."""
-import io
-
 import matplotlib.pyplot as plt  # noqa: E402
 import numpy as np
-from PIL import Image
 
+from incv.checking import cards
 from incv.reporting import figures
 
 COLUMNS, ROWS = 8, 5  # of the contact sheet
@@ -24,7 +22,7 @@ def contact_sheet(x, positions, worst, pixel_max, title, file):
     sheet = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(0, height))
     sheet.axis("off")
     for number, (position, row) in enumerate(zip(positions[:shown], worst.itertuples(), strict=False)):
-        image = _pixels(x[position], pixel_max)
+        image = cards.pixels(x[position], pixel_max)
         x_middle, y_bottom = 1.6 * (number % COLUMNS) + 0.8, 1.9 * (rows - 1 - number // COLUMNS) + 0.05
         half_width, half_height = 0.72 * np.array(image.shape[1::-1]) / max(image.shape[:2])
         sheet.imshow(image, cmap="gray", vmin=0, vmax=255, aspect="auto",
@@ -35,22 +33,6 @@ def contact_sheet(x, positions, worst, pixel_max, title, file):
     sheet.text(width / 2, height - 0.1, f"{title}: given → suggested label, worst first", fontsize=10, ha="center", va="top",
                parse_math=False)
     figures.save(figure, file)
-
-
-def thumbnail(image, pixel_max):
-    """Return an image [height, width, channels] as the bytes of a small PNG."""
-    file, picture = io.BytesIO(), Image.fromarray(_pixels(image, pixel_max))
-    picture.thumbnail((96, 96))
-    picture.save(file, "png")
-    return file.getvalue()
-
-
-def _pixels(image, pixel_max):
-    """Return an image as uint8 [height, width] or [height, width, 3]; pixel_max: the pixel value that means 1.0."""
-    image = np.asarray(image, dtype=float) / pixel_max
-    image = image - min(0.0, image.min())
-    image = image[..., :3] if image.shape[-1] >= 3 else image[..., 0]
-    return np.rint(255 * np.clip(image / max(1.0, image.max()), 0, 1)).astype(np.uint8)
 
 
 def classes(class_names, wrong, estimate, title, file):

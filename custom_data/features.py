@@ -108,6 +108,10 @@ class Features:
         origin = {name: column for name, column in origin.items() if self.columns[column].kind != "text"}
         return converted[[*origin]], origin
 
+    def as_numbers(self, table):
+        """Return the columns of numbers of a table with these columns, a DataFrame of floats, NaN for missing values."""
+        return self._converted(table)[self._named("numbers")]
+
     def has_missing(self, name):
         """Return whether a feature marks the missing values of a column of numbers."""
         return name in self.missing

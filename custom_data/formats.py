@@ -7,6 +7,7 @@
     of_source.like(file)             # (x float32 [n, *shape], names or None) of other samples for networks trained on these
     of_source.stream()               # the image_stream.Stream of its images, for features
     of_source.stream_like(file)      # the same of other images
+    of_source.originals(...)         # what a person knows samples by: see each class
 
 source: source.Source. All raise DataError.
 """
@@ -80,7 +81,6 @@ class Arrays(_OneFile):
         custom = self.source.path is not None and x.ndim == 2
         return self.read()[1].transform(x, file) if custom else x.astype(np.float32), None
 
-
     def stream(self):
         dataset, preprocessing = self.read()
         if preprocessing is not None:
@@ -92,6 +92,10 @@ class Arrays(_OneFile):
 
     def stream_like(self, file):
         return stream_like_array(file, self.read()[0].x_train.shape[1:], self.stream().scale)
+
+    def originals(self):
+        """Return x of the whole file, as it is, [rows in the file, ...]."""
+        return arrays.samples(self.source.path, "x", arrays.find(self.source.path, self.source.labels)[0]["x"])
 
 
 class Table(_OneFile):
@@ -111,6 +115,17 @@ class Table(_OneFile):
             return fitted.transform(table, lambda note: print(f"warning: {file}: {note}")), None
         except DataError as error:
             raise DataError(f"{file}: cannot be read like {path}: {str(error).removeprefix(f'{path}: ')}") from None
+
+
+    def originals(self):
+        """Return (the table as it is written, its columns of numbers as floats, both DataFrames; {column: its kind})."""
+        source, fitted = self.source, self.read()[1]
+        of_group, of_truth = _parted(source.path, source.label, source.group)[:1], [source.true_label]
+        as_text, of_truth = [list(filter(None, names)) for names in ([*of_group, *of_truth], of_truth)]
+        texts = table_file.read_table(source.path, as_text=True, raw=[source.label])[0]
+        table = table_file.read_table(source.path, source.label, source.decimal, as_text, raw=of_truth)[0]
+        kinds = {name: column.kind for name, column in fitted.columns.items()}
+        return texts, fitted.as_numbers(table), kinds
 
 
 def _parted(path, label, group):
@@ -300,6 +315,13 @@ class Folder:
     def stream_like(self, file):
         return _stream_like_images(file)
 
+    def originals(self, dataset, positions):
+        """Yield (position, function that returns the bytes of the image file) of samples."""
+        files = {image_files.shown(file): file for file in self._scan().files}
+        for position in positions:
+            yield position, functools.partial(image_files.content_of,
+                                              Path(self.source.path) / files[dataset.names[position]])
+
     def _scan(self):
         return image_folder.scan(str(Path(self.source.path)), self.source.image_size)
 
@@ -354,6 +376,12 @@ class PictureList:
         if Path(file).is_file() and table_file.is_table(file) or image_parquet.is_parquet(file):
             return image_list.stream_like(file, self.source)
         return _stream_like_images(file)
+
+    def originals(self, dataset, positions):
+        """Yield (position, function that returns the bytes of the picture) of samples, in any order."""
+        rows = {int(dataset.rows[position]): position for position in positions}
+        for row, content in image_list.contents(self._pictures(), rows):
+            yield rows[row], content
 
     def _pictures(self):
         return image_list.opened(Path(self.source.path), self.source).pictures(self.source)

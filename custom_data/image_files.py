@@ -170,17 +170,36 @@ def shown(name):
 
 def pixels(file, shape):
     """Return an image file, or its bytes, as uint8 [height, width, channels], as a viewer shows it: EXIF applied, on white."""
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     content = file if isinstance(file, bytes) else content_of(file)
     with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-        image = ImageOps.exif_transpose(image)
-        if image.has_transparency_data:
-            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
-        image = image.convert("L" if shape[2] == 1 else "RGB")
+        image = _as_viewed(image).convert("L" if shape[2] == 1 else "RGB")
         if image.size != (shape[1], shape[0]):
             image = image.resize((shape[1], shape[0]), Image.Resampling.BILINEAR)
         return np.asarray(image, dtype=np.uint8).reshape(shape)
+
+
+def preview(content, side):
+    """Return the bytes of an image file as a PIL.Image of at most `side` pixels a side, as a viewer shows it."""
+    from PIL import Image
+
+    with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+        image.draft(None, (2 * side, 2 * side))  # a JPEG's decoder can skip pixels
+        image = _as_viewed(image)
+        image = image if image.mode == "L" else image.convert("RGB")
+        image.thumbnail((side, side))
+        return image
+
+
+def _as_viewed(image):
+    """Return an opened image, rotated as its EXIF data say, transparent parts on white."""
+    from PIL import Image, ImageOps
+
+    image = ImageOps.exif_transpose(image)
+    if image.has_transparency_data:
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
+    return image
 
 
 def decode(folder, files, shape, scratch=None, quiet=True, contents=None):

@@ -243,6 +243,17 @@ def stream(found):
     return image_stream.of_parquet(found.path, found.column, found.rows, keys, found.of_pictures)
 
 
+def contents(found, rows):
+    """Yield (row, function that returns the bytes of its picture) of rows of a list of pictures. found: Pictures."""
+    if found.files is None:
+        for row, _, content in image_parquet.contents(found.path, found.column, set(rows)):
+            yield row, lambda content=content: content
+        return
+    place = {row: number for number, row in enumerate(found.rows.tolist())}
+    for row in rows:
+        yield row, functools.partial(image_files.content_of, _base(found.path) / found.files[place[row]])
+
+
 def pictures_like(file, source):
     """Return (x float32 [n, height, width, channels], names) of another list, with pictures read like those of a dataset.
 

@@ -3,6 +3,7 @@ import dataclasses
 import hashlib
 import itertools
 import re
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -18,6 +19,7 @@ from incv.runner.settings import Settings
 # Settings that describe a run's noise or network in more detail than the options; they are the same for all scripts.
 DETAILS = ("noise_pattern", "noise_ratio", "label_set", "labels_checksum", "noise_checksum", "treated_as",
            "architecture_checksum")
+NOT_REPEATED = {"--export", "--overwrite", "--quiet", "--n_jobs", "--scheduler", "--time_limit"}  # `command_of`
 OF_CUSTOM = ("label", "image_size", "drop", "decimal", "decisions", "group", "images", "true_label", "classes", "test_list",
              "test_images")
 
@@ -29,7 +31,7 @@ class Plan:
     path: of its files, without an ending (`files.result_path`); results_dir: contains the path; deadline: seconds since 1970
     (`checkpoint.check_time`); overwrite: whether an unfinished run of other settings may be replaced; transition: of a noise
     pattern in a file (noisy_labels.py), float [c, c]; network: the file of a custom network (custom_network.py); selection:
-    path of the INCV run of --selection.
+    path of the INCV run of --selection; command: what repeats the run (`command_of`).
     """
 
     settings: Settings
@@ -42,6 +44,7 @@ class Plan:
     transition: np.ndarray | None = None
     network: str | None = None
     selection: Path | None = None
+    command: str = ""
 
 
 # --- from options to runs ---------------------------------------------------------------------------------------------
@@ -109,8 +112,27 @@ def plan(script, parser, defaults, schedule, methods=None):
                                  schedule, args.results_dir)
         files.check_writable(path.parent)
         planned.append(Plan(settings=settings, path=path, source=source, results_dir=args.results_dir, gpu_id=args.gpu_id,
-                            deadline=deadline, overwrite=args.overwrite, transition=transition, network=network))
+                            deadline=deadline, overwrite=args.overwrite, transition=transition, network=network,
+                            command=command_of(sys.argv, seed, ratio)))
     return args, planned
+
+
+def command_of(argv, seed, ratio):
+    """Return the command line of one run of a command, its decisions last, without options that change no result.
+
+    argv: as in `sys.argv`; seed, ratio: of the run, which replace those of several.
+    """
+    as_module = getattr(sys.modules["__main__"], "__spec__", None) is not None
+    words, options = ["python", *(["-m", f"incv.{Path(argv[0]).stem}"] if as_module else [argv[0]])], []
+    for word in argv[1:]:
+        options += [[]] if word.startswith("--") or not options else []
+        options[-1].append(word)
+    alone = {"--seed": seed, "--noise_ratio": ratio}
+    for option in sorted(options, key=lambda option: option[0] == "--decisions"):
+        name = option[0].partition("=")[0]
+        if name not in NOT_REPEATED:
+            words += [name, str(alone[name])] if name in alone else option
+    return shlex.join(words)
 
 
 def how_to_sweep(args):

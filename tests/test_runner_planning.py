@@ -50,3 +50,13 @@ def test_human_labels_need_their_file(tmp_path):
     run_refused(["--noise_pattern", "human", "--labels", "x.npz", "--dataset", "digits"], tmp_path, "cifar100")
     run_refused(["--noise_pattern", "human", "--labels", "x.npz"], tmp_path, "x.npz")
     run_refused(["--labels", "x.npz"], tmp_path, "--noise_pattern human")
+
+
+def test_the_command_that_repeats_a_run():
+    """Of one run of several, with its decisions last, and without what changes no result."""
+    argv = ["INCV.py", "--dataset", "my photos", "--decisions", "1.csv", "2.csv", "--seed", "3", "4", "--quiet", "--export",
+            "c.csv", "--epochs=5", "--group", "name:a b"]
+    assert planning.command_of(argv, 4, None).removeprefix("python ").removeprefix("-m ").split(" ", 1)[1] == (
+        "--dataset 'my photos' --seed 4 --epochs=5 --group 'name:a b' --decisions 1.csv 2.csv")
+    command = planning.command_of(["INCV.py", "--noise_ratio", "0.2", "0.5", "--overwrite"], 0, 0.5)
+    assert command.endswith(" --noise_ratio 0.5")
