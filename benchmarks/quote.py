@@ -115,7 +115,7 @@ def quoted():
         "selections": tables.markdown(["dataset", "noise", "settings", "LP", "LR", "seeds"], tables.selections(found)),
         **{name: written(file) for name, file in (
             ("throughput", "throughput.md"), ("label issues", "label_issues.md"), ("epochs", "epochs.md"),
-            ("random features", "label_issues_random.md"), ("groups", "groups.md"))}}
+            ("random features", "label_issues_random.md"), ("groups", "groups.md"), ("coverage", "coverage.md"))}}
 
 
 def written(file):

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from incv import noise
-from incv.checking import grouping, issue_table, last_pass, verdict
+from incv.checking import estimates, grouping, issue_table, last_pass
 from incv.custom_data import decisions
 from incv.runner import files
 
@@ -100,6 +100,7 @@ def page(title, provenance, worst, counts, pictures, thumbnail=None, contradicto
         of_class = worst[worst["given"] == name]
         classes.append({"name": name, "samples": number, "issues": len(of_class),
                         "rows": rows(of_class.head(MOST_OF_A_CLASS))})
+    margin = round((provenance.get("verdict") or {}).get("least_margin", last_pass.MARGIN), 2)
     as_json = provenance | {"settings": provenance["settings"].to_json()}
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True)
     return environment.get_template("report.html.jinja").render(
@@ -111,7 +112,7 @@ def page(title, provenance, worst, counts, pictures, thumbnail=None, contradicto
         copies=[] if contradictory is None else rows(contradictory.head(MOST_IN_ALL)),
         number_of_copies=0 if contradictory is None else len(contradictory),
         groups=[] if by_group is None else rows(by_group.head(MOST_IN_ALL)),
-        number_of_groups=0 if by_group is None else len(by_group), margin=last_pass.MARGIN, seldom=verdict.RIGHT,
+        number_of_groups=0 if by_group is None else len(by_group), margin=margin, seldom=estimates.RIGHT,
         pictures={name: _base64(png) for name, png in pictures.items()})
 
 
