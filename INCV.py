@@ -78,7 +78,7 @@ class Selection:
 
 def incv(y_noisy: ArrayLike, num_classes: int, noise_pattern: str, *, train: Callable[..., np.ndarray], iterations: int = 4,
          seed: int = 0, after_iteration: Callable | None = None, split: Callable = utils.halves,
-         trusted: np.ndarray | None = None, groups: np.ndarray | None = None) -> Selection:
+         trusted: np.ndarray | None = None, groups: np.ndarray | None = None, n_jobs: int | None = None) -> Selection:
     """Select the samples whose labels can be trusted (Algorithm 1).
 
     S is the set of selected samples, C the set of candidates, at first all samples. Each iteration
@@ -133,6 +133,8 @@ def incv(y_noisy: ArrayLike, num_classes: int, noise_pattern: str, *, train: Cal
     groups : int array [n], optional
         Samples with the same number belong together: no network is trained on a selected sample whose group it predicts.
         `split` must not divide them.
+    n_jobs : int, optional
+        How many of an iteration's two trainings run at the same time (`utils.in_parallel`).
 
     Returns
     -------
@@ -160,10 +162,12 @@ def incv(y_noisy: ArrayLike, num_classes: int, noise_pattern: str, *, train: Cal
         removed = np.flatnonzero(~select & ~candidate)  # no network is trained on these: both halves' networks predict them
         out_of_fold[removed] = 0
         agree, remove = np.zeros_like(select), np.zeros_like(select)
+        trainings = []
         for half, (part, held_out) in enumerate([(one, other), (other, one)], start=1):
             joining = select if groups is None else select & ~np.isin(groups, groups[held_out])
             train_index = np.union1d(np.flatnonzero(joining), part)
-            returned = train(train_index, held_out, removed, keep_best, iteration, half)
+            trainings.append((train_index, held_out, removed, keep_best, iteration, half))
+        for (_, held_out, *_), returned in zip(trainings, utils.in_parallel(train, trainings, n_jobs), strict=True):
             probabilities, of_removed = np.split(
                 checked_probabilities(returned, len(held_out) + len(removed), num_classes), [len(held_out)])
             out_of_fold[held_out] = probabilities
@@ -260,8 +264,8 @@ class Train:
         ``save_checkpoint(**arrays)`` is called after each epoch.
     network : keras.Model, optional
         Ends in logits; by default the network that the settings name.
-    passes : int
-        How many last passes (checking/last_pass.py) follow the iterations.
+    last_trainings : int
+        How many trainings of last passes (checking/last_pass.py) follow the iterations.
 
     Attributes
     ----------
@@ -270,7 +274,7 @@ class Train:
         training_agreement, the fraction of the labels trained on that the network predicts, un-augmented.
     """
 
-    def __init__(self, dataset, y_noisy, settings, progress, resumed, save_checkpoint, network=None, passes=0):
+    def __init__(self, dataset, y_noisy, settings, progress, resumed, save_checkpoint, network=None, last_trainings=0):
         from incv import fast_path, training
         from incv.runner import networks
 
@@ -280,7 +284,7 @@ class Train:
         self.trainer, self.predictor = training.make_trainer(network, dataset.pixel_max)
         self.initial_state = training.get_state(self.trainer)
         self.dataset, self.y_noisy, self.settings, self.progress = dataset, y_noisy, settings, progress
-        self.passes = passes
+        self.called, self.last_trainings = 0, last_trainings
         self.resumed, self.save_checkpoint = resumed, save_checkpoint
         self.finished = [resumed[name] for name in sorted(resumed) if name.startswith("finished")]
         self.history = json.loads(str(resumed.get("history", "[]")))
@@ -290,7 +294,8 @@ class Train:
         from incv import training
 
         dataset, y_noisy, settings = self.dataset, self.y_noisy, self.settings
-        x, number = dataset.x_train, 2 * (iteration - 1) + half - 1
+        x, number = dataset.x_train, self.called
+        self.called += 1
         if number < len(self.finished):
             return self.finished[number]
         state, start, best, chosen, accuracy = self.initial_state, 0, -1.0, np.empty(0), math.nan
@@ -300,16 +305,18 @@ class Train:
         rates, patience, usual = self._plan(iteration, half)
         agreements = [row["heldout_accuracy"] for row in self.history if (row["iteration"], row["half"]) == (iteration, half)]
         y_heldout = None if dataset.y_train is None else dataset.y_train[held_out]
-        iterations, which = settings.iterations, f"last pass {iteration - settings.iterations}/{self.passes}"
-        which = f"iter {iteration}/{iterations}" if iteration <= iterations else which
+        which, passed = f"iter {iteration}/{settings.iterations} half {half}/2", iteration - settings.iterations
+        if passed > 0:
+            which = f"last pass {passed}/{last_pass.PASSES + 1} " + (
+                f"half {half}/2" if passed <= last_pass.PASSES else f"fold {half}/{last_pass.FOLDS}")
 
         def show(epoch, done, loss, end_of_epoch=False):
             trained = epoch + done / len(train_index)
             expected = max(usual, trained + utils.epochs_left(agreements, rates, patience))
             of = f"/{len(rates)}" if patience is None else ""
-            fraction = (number + trained / expected) / (2 * (iterations + self.passes))
-            self.progress.show(fraction, f"{which} half {half}/2 epoch {epoch + 1}{of} loss {loss:.3f} held-out acc "
-                               f"{accuracy:.3f}", end_of_epoch)
+            fraction = (number + trained / expected) / (2 * settings.iterations + self.last_trainings)
+            self.progress.show(fraction, f"{which} epoch {epoch + 1}{of} loss {loss:.3f} held-out acc {accuracy:.3f}",
+                               end_of_epoch)
 
         def train_epoch(epoch, learning_rate):
             return training.train_epoch(
@@ -318,7 +325,7 @@ class Train:
 
         for epoch, learning_rate, means in training.fit(
                 self.trainer, len(rates), utils.schedule(SCHEDULE, settings), train_epoch, start, state,
-                where=f"{which}, half {half}, ", rate=lambda epoch: utils.next_learning_rate(agreements, rates, patience)):
+                where=f"{which}, ", rate=lambda epoch: utils.next_learning_rate(agreements, rates, patience)):
             probabilities = training.predict(self.predictor, x, held_out)
             found = noise.heldout_accuracies(probabilities.argmax(axis=1), y_noisy[held_out], y_heldout)
             accuracy = found["heldout_accuracy"]
@@ -333,7 +340,7 @@ class Train:
                 for row in self.history:
                     if (row["iteration"], row["half"]) == (iteration, half):
                         row["chosen"] = row is self.history[-1]
-            if self.passes and iteration == 1 and at_end:
+            if self.last_trainings and iteration == 1 and at_end:
                 of_training = training.predict(self.predictor, x, train_index).argmax(axis=1)
                 self.history[-1]["training_agreement"] = float((of_training == y_noisy[train_index]).mean())
             if not at_end:
@@ -388,17 +395,18 @@ def run(plan, progress):
     """Carry out one run (planning.Plan): start, select, check, write."""
     started = start.start_run(plan, {"dataset": "cifar10", **PUBLISHED, "bn_momentum": 0.99}, progress, SCHEDULE)
     settings, dataset, y_noisy = started.settings, started.dataset, started.y_noisy
-    passes = last_pass.PASSES if settings.label_issues else 0
+    last_trainings = last_pass.TRAININGS if settings.label_issues else 0
     tell_where_it_resumes(started.resumed, settings.iterations)
-    few = few_epochs(plan.source.facts, settings) if passes else ""
+    few = few_epochs(plan.source.facts, settings) if settings.label_issues else ""
     if few:
         progress.say(f"warning: {few}")
 
     copies, split, units = None, utils.halves, None
-    if passes:
+    if settings.label_issues:
         copies = last_pass.copies(dataset.samples)
         split, units = grouping.how_to_split(y_noisy, copies, dataset.groups)
-    train = Train(dataset, y_noisy, settings, progress, started.resumed, started.save_checkpoint, passes=passes)
+    train = Train(dataset, y_noisy, settings, progress, started.resumed, started.save_checkpoint,
+                  last_trainings=last_trainings)
     selection = incv(
         y_noisy, dataset.num_classes, noise.treated_as(settings), train=train, iterations=settings.iterations,
         seed=settings.seed, after_iteration=functools.partial(tell_iteration, started, progress),
@@ -408,7 +416,7 @@ def run(plan, progress):
     if selection.early:
         print(f"ended early: {selection.early}")
 
-    checked = check.check(started, selection, train, passes, copies, split, bool(few))
+    checked = check.check(started, selection, train, copies, split, bool(few))
     if checked.verdict:
         progress.say(f"verdict: {checked.verdict['sentence']}")
     progress.say(utils.many(int(checked.issues["issue"].sum()), "label issue"))
@@ -438,10 +446,12 @@ def tell_where_it_resumes(resumed, iterations):
     if not resumed:
         return
     done = sum(name.startswith("finished") for name in resumed)
-    passed = done // 2 - iterations
+    passed, half = done // 2 - iterations, f"half {done % 2 + 1}"
     where = f"iteration {done // 2 + 1}" if passed < 0 else f"last pass {passed + 1}"
+    if passed >= last_pass.PASSES:
+        where, half = f"last pass {last_pass.PASSES + 1}", f"fold {done - 2 * (iterations + last_pass.PASSES) + 1}"
     print(f"resuming after {done} finished trainings" if "epoch" not in resumed else
-          f"resuming at {where}, half {done % 2 + 1}, epoch {int(resumed['epoch']) + 1}", flush=True)
+          f"resuming at {where}, {half}, epoch {int(resumed['epoch']) + 1}", flush=True)
 
 
 def tell_iteration(started, progress, record, select):

@@ -388,7 +388,7 @@ def fraction_before(plan):
         if plan.selection is not None:
             return 0
         rates = utils.learning_rates(settings.incv_epochs, utils.schedule(INCV.SCHEDULE, settings))
-        passes = last_pass.PASSES if settings.label_issues else 0
+        passes = last_pass.PASSES + last_pass.FOLDS - 1 if settings.label_issues else 0  # in trainings on all samples
         of_incv = utils.expected_epochs(rates, settings.patience) * (settings.iterations + passes)
         return of_incv / (of_incv + 1.5 * settings.epochs)
     return 0.5 if settings.transition == "estimated" else 0

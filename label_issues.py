@@ -8,6 +8,7 @@
     from incv import NoisyLabelClassifier
     classifier = NoisyLabelClassifier(LogisticRegression()).fit(x, labels)      # trained without the label issues
 """
+import functools
 import itertools
 import re
 import warnings
@@ -46,12 +47,14 @@ CONFIRMED, LIKELY_CONFIRMED = 0.995, 0.95
 
 def find_label_issues(x: Any, labels: ArrayLike, model: Any = None, *, noise_pattern: str = "sym", iterations: int = 2,
                       epochs: int | None = None, batch_size: int | None = None, seed: int = 0, quiet: bool = True,
-                      passes: int = last_pass.PASSES, features: ArrayLike | None = None, pred_probs: ArrayLike | None = None,
-                      groups: ArrayLike | None = None, permutations: int | None = None) -> pd.DataFrame:
-    """Find label issues by iterative noisy cross-validation (section 4) and a last pass over all samples.
+                      features: ArrayLike | None = None, pred_probs: ArrayLike | None = None,
+                      groups: ArrayLike | None = None, permutations: int | None = None,
+                      n_jobs: int | None = None) -> pd.DataFrame:
+    """Find label issues by iterative noisy cross-validation (section 4) and last passes over all samples.
 
-    INCV selects samples; models trained on the selected samples of one half then predict all samples of the other half
-    (`last_pass.out_of_fold`). Exact copies stay in one half; halves are stratified by label.
+    INCV selects samples; models trained on selected and other trusted samples of one part then predict all samples of another
+    part (`last_pass.out_of_fold`, `last_pass.combined`): twelve trainings. Exact copies stay in one part; parts are
+    stratified by label.
 
     Parameters
     ----------
@@ -73,8 +76,6 @@ def find_label_issues(x: Any, labels: ArrayLike, model: Any = None, *, noise_pat
         (`utils.next_learning_rate`).
     quiet : bool
         Whether to hide progress.
-    passes : int
-        The number of last passes whose probabilities are averaged.
     features : float array [n, d], optional
         Feature vectors of the samples, such as those of a pretrained network. The model is trained on them; by default it is
         a softmax regression (`models.linear`) on standardised features, as with the command line's --features. Copies are
@@ -91,15 +92,18 @@ def find_label_issues(x: Any, labels: ArrayLike, model: Any = None, *, noise_pat
     permutations : int, optional
         How often, at most, everything is repeated with permuted labels if the first iteration does not show whether labels can
         be checked (`verdict.verdict`). By default 99 for a classifier and at most 2,000 samples, else 0; with groups always 0.
+    n_jobs : int, optional
+        How many trainings of a classifier run at the same time (joblib; -1: as many as cores). The result is the same.
 
     Returns
     -------
     pandas.DataFrame
         n rows in the order of x: sample (position), given, suggested (the most probable label), p_given, p_suggested (their
-        out-of-fold probabilities, `last_pass.averaged`), status ("selected", "removed" or "candidate" by INCV; "not checked"
+        out-of-fold probabilities, `last_pass.combined`), status ("selected", "removed" or "candidate" by INCV; "not checked"
         for a missing label or the only sample of a class; "" with pred_probs), issue (whether it is a label issue), margin
         (the logarithm of the largest probability of another class over p_given, `last_pass.margins`). Label issues have a
-        margin above 0.5; without groups, there are no more than labels that can be wrong (`verdict.largest_noise_ratio`).
+        margin above 0.5, or less where models differ (the verdict's least_margin); without groups, there are no more than
+        labels that can be wrong (the upper end of the verdict's interval).
         Sort by margin to see the worst first. With groups, also group and group_margin (their mean margin): sort by
         group_margin first if the samples of a group have one label.
         ``attrs["verdict"]`` says whether the list can be used (`verdict.verdict`).
@@ -113,7 +117,7 @@ def find_label_issues(x: Any, labels: ArrayLike, model: Any = None, *, noise_pat
     """
     if noise_pattern not in noise.DRAWN:
         raise ValueError(f"noise_pattern={noise_pattern!r}: use one of {', '.join(map(repr, noise.DRAWN))}")
-    for name, value in (("iterations", iterations), ("epochs", epochs), ("batch_size", batch_size), ("passes", passes)):
+    for name, value in (("iterations", iterations), ("epochs", epochs), ("batch_size", batch_size)):
         by_default = value is None and name in ("epochs", "batch_size")
         if not by_default and (not isinstance(value, (int, np.integer)) or value < 1):
             raise ValueError(f"{name}={value!r}: give a whole number of at least 1")
@@ -148,12 +152,13 @@ def find_label_issues(x: Any, labels: ArrayLike, model: Any = None, *, noise_pat
     if pred_probs is not None:
         p = _checked_probabilities(_of_classes(pred_probs, class_names), n, len(class_names))[rows]
         told += _check_columns(p, given, class_names)
-        table = _judged("", given, class_names, keep, p[None], p, groups, codes=coded.codes(told))
+        predicted = last_pass.Predicted(y=given, p=last_pass.level(given, p), last=p, first=p)
+        table = _judged(predicted, "", class_names, keep, groups, codes=coded.codes(told))
         found = table.attrs["verdict"]
         if found["outcome"] == verdict.USE and found["wrong_low"] == 0 and found["agreement"] > LIKELY_CONFIRMED:
             told = [_in_sample(found["agreement"])]
             warnings.warn(told[0], stacklevel=2)
-            table = _judged("", given, class_names, keep, p[None], p, groups, codes=coded.codes(told))
+            table = _judged(predicted, "", class_names, keep, groups, codes=coded.codes(told))
         return table
     vectors = None if features is None else _vectors(features, n)
     copies, epochs_for = last_pass.copies(vectors[rows] if x is None else x), INCV.EPOCHS["small"]
@@ -179,26 +184,30 @@ def find_label_issues(x: Any, labels: ArrayLike, model: Any = None, *, noise_pat
             return models.linear(x.shape[1:], c, seed=utils.rng(seed, "weights").integers(2 ** 32))
 
     def checked(given, quiet):
-        """Return (INCV.Selection, the probabilities of the last passes) for labels."""
-        train = _train_of(model, x, given, class_names, settings, passes, quiet)
+        """Return (INCV.Selection, the probabilities of the passes on halves, train, split) for labels."""
+        train = _train_of(model, x, given, class_names, settings, quiet)
         histories.append(getattr(train, "history", []))
         split, units = grouping.how_to_split(given, copies, names)
         selection = INCV.incv(given, c, noise_pattern, train=train, iterations=iterations, seed=seed, split=split,
-                              groups=units)
-        return selection, last_pass.out_of_fold(given, c, selection.select, train, seed, iterations + 1, split, passes)
+                              groups=units, n_jobs=n_jobs)
+        return selection, last_pass.out_of_fold(given, c, selection.select, train, seed, iterations + 1, split,
+                                                n_jobs=n_jobs), train, split
 
     def again(number):
         bar.show((number - 1) / permutations, f"labels permuted, run {number} of at most {permutations}", True)
         permuted = utils.rng(seed, "permuted labels", number).permutation(given)
         return permuted, checked(permuted, True)[1]
 
-    selection, p = checked(given, quiet)
+    selection, passes, train, split = checked(given, quiet)
+    predicted = last_pass.combined(given, passes, selection.first, train, seed, iterations + 1 + last_pass.PASSES, split,
+                                   n_jobs=n_jobs)
     bar = console.Progress(quiet)
     if permutations is None:
         permutations = 99 if hasattr(model, "predict_proba") and len(given) <= 2000 else 0
     status = issue_table.status_of(selection) if selection.records else ""
-    return _judged(status, given, class_names, keep, p, selection.first, groups, None if groups is not None else again,
-                  permutations, verdict.Trained.of_history(histories[0], settings.epochs < usual, linear), coded.codes(told))
+    test = None if groups is not None else functools.partial(verdict.permutation_test, given, passes, again, permutations)
+    return _judged(predicted, status, class_names, keep, groups, test,
+                   verdict.Trained.of_history(histories[0], settings.epochs < usual, linear), coded.codes(told))
 
 
 def _hints(x, keep, given, class_names, groups):
@@ -248,15 +257,15 @@ def _groups_in(frame, named, texts, given, samples):
             of_name, given, f"x: the names in {name}", advice=repeats.PYTHON, samples=samples)]
 
 
-def _judged(status, given, class_names, keep, p, first, groups=None, again=None, permutations=0, trained=None, codes=()):
+def _judged(predicted, status, class_names, keep, groups=None, test=None, trained=None, codes=()):
     """Return the DataFrame of `find_label_issues`.
 
-    status: of the samples kept; p: float [passes, number kept, num_classes]; first: float [number kept, num_classes];
-    groups: of all samples, or None; again, permutations, trained, codes: for `verdict.verdict`.
+    predicted (last_pass.Predicted), status: of the samples kept; groups: of all samples, or None; test, trained, codes: for
+    `verdict.verdict`.
     """
     names = None if groups is None else groups[keep]
-    table = issue_table.by_last_passes(given, class_names, np.flatnonzero(keep), status, p, first, groups=names)
-    found = verdict.verdict(given, first, p, table["issue"].to_numpy(), names, again, permutations, trained, codes)
+    table = issue_table.by_last_passes(predicted, class_names, np.flatnonzero(keep), status, groups=names)
+    found = verdict.verdict(predicted, table["issue"].to_numpy(), names, test, trained, codes)
     if not keep.all():
         table = table.set_index("sample").reindex(range(len(keep))).rename_axis("sample").reset_index()
         table.loc[~keep, "status"], table["issue"] = "not checked", table["issue"].eq(True)
@@ -383,14 +392,14 @@ def _in_sample(agreement):
                          coded.IN_SAMPLE)
 
 
-def _train_of(model, x, given, class_names, settings, passes, quiet):
+def _train_of(model, x, given, class_names, settings, quiet):
     """Return the `train` function of `INCV.incv` for a model, as `find_label_issues` takes it."""
     if hasattr(model, "predict_proba") and not isinstance(model, type):
         return _classifier_train(model, x, given, class_names)
     if hasattr(model, "fit") or not callable(model):  # a class, a classifier without probabilities, a Keras model itself
         raise data.DataError("model must be a scikit-learn classifier with predict_proba, or a function without arguments "
                              "that builds a keras.Model (not the model itself)")
-    return _keras_train(model, np.asarray(x), given, len(class_names), settings, passes, quiet)
+    return _keras_train(model, np.asarray(x), given, len(class_names), settings, quiet)
 
 
 def _classifier_train(classifier, x, given, class_names):
@@ -449,7 +458,7 @@ def _for_integers(classifier, class_names):
     return fresh
 
 
-def _keras_train(build, x, given, num_classes, settings, passes, quiet):
+def _keras_train(build, x, given, num_classes, settings, quiet):
     import keras
 
     if x.dtype.kind not in "fiub":
@@ -465,7 +474,8 @@ def _keras_train(build, x, given, num_classes, settings, passes, quiet):
         raise data.DataError(f"the model takes samples of shape {network.input_shape[1:]} and has {network.output_shape[-1]} "
                              f"classes; the samples have shape {x.shape[1:]} and {num_classes} classes")
     dataset = data.Dataset(x_train=x, num_classes=num_classes)
-    return INCV.Train(dataset, given, settings, console.Progress(quiet), {}, lambda **_: None, network, passes)
+    return INCV.Train(dataset, given, settings, console.Progress(quiet), {}, lambda **_: None, network,
+                      last_pass.TRAININGS)
 
 
 def with_logits(model):
@@ -489,7 +499,7 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):
     """A scikit-learn classifier for noisy labels: find the label issues, then train on the other samples.
 
     If the verdict is that only the top of the list can be used, or none of it, only these samples are left out. The verdict
-    uses no runs with permuted labels: a fit trains the estimator once, and eight times on a half or less.
+    uses no runs with permuted labels: a fit trains the estimator once, and twelve times on fewer samples.
 
     Parameters
     ----------

@@ -63,6 +63,13 @@ def halves(positions, generator):
 
 # --- schedule ---------------------------------------------------------------------------------------------------------
 
+def in_parallel(function, calls, n_jobs=None):
+    """Return [function(*each) for each in calls], n_jobs calls at the same time (of joblib: None is 1, -1 all cores)."""
+    import joblib
+
+    return joblib.Parallel(n_jobs=n_jobs)(joblib.delayed(function)(*each) for each in calls)
+
+
 def momentum_for(samples):
     """Return the momentum of batch normalisation for a training set: 0.99 as published, 0.9 below 10,000 samples.
 

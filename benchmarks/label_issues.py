@@ -211,7 +211,7 @@ def by_ours(x, given, model, pattern, seed, permutations=None):
     """Return (label issues bool [n], ranking float [n], trainings, verdict)."""
     samples = {"x": x, "model": model} if model != "head" else {"x": None, "features": x}
     table = find_label_issues(**samples, labels=given, noise_pattern=pattern, seed=seed, permutations=permutations)
-    return table["issue"].to_numpy(), table["margin"].to_numpy(), 8, table.attrs["verdict"]
+    return table["issue"].to_numpy(), table["margin"].to_numpy(), 12, table.attrs["verdict"]
 
 
 def by_cleanlab(x, given, model, seed):

@@ -136,7 +136,7 @@ def quoted():
         **{name: written(file) for name, file in (
             ("throughput", "throughput.md"), ("label issues", "label_issues.md"), ("epochs", "epochs.md"),
             ("random features", "label_issues_random.md"), ("features", "label_issues_features.md"),
-            ("heads", "label_issues_heads.md"), ("groups", "groups.md"))}}
+            ("heads", "label_issues_heads.md"), ("groups", "groups.md"), ("coverage", "coverage.md"))}}
 
 
 def written(file):

@@ -20,7 +20,7 @@ class Checked:
     copies: np.ndarray | None
 
 
-def check(started, selection, train, passes, copies, split, few_epochs=False):
+def check(started, selection, train, copies, split, few_epochs=False):
     """Return `Checked` for a run.
 
     Parameters
@@ -28,9 +28,8 @@ def check(started, selection, train, passes, copies, split, few_epochs=False):
     started : start.Started
     selection : INCV.Selection
     train : callable
-        As for `INCV.incv`; called with further iterations.
-    passes : int
-        The number of last passes; with 0, label issues follow from the selection alone.
+        As for `INCV.incv`; called with further iterations. Without settings.label_issues it is not called: label issues then
+        follow from the selection alone.
     copies : int array [n] or None
         Of `last_pass.copies`.
     split : callable
@@ -40,23 +39,27 @@ def check(started, selection, train, passes, copies, split, few_epochs=False):
     """
     dataset, y, settings = started.dataset, started.y_noisy, started.settings
     names = started.index if dataset.names is None else dataset.names
-    if passes:
-        p = last_pass.out_of_fold(y, dataset.num_classes, selection.select, train, settings.seed, settings.iterations + 1,
-                                  split, passes, dataset.trusted)
-        issues = issue_table.by_last_passes(y, dataset.class_names, names, issue_table.status_of(selection), p,
-                                            selection.first, dataset.trusted, dataset.groups)
+    if settings.label_issues:
+        seed, iteration = settings.seed, settings.iterations + 1
+        passes = last_pass.out_of_fold(y, dataset.num_classes, selection.select, train, seed, iteration, split,
+                                       dataset.trusted)
+        predicted = last_pass.combined(y, passes, selection.first, train, seed, iteration + last_pass.PASSES, split,
+                                       dataset.trusted)
+        issues = issue_table.by_last_passes(predicted, dataset.class_names, names, issue_table.status_of(selection),
+                                            dataset.trusted, dataset.groups)
     else:
-        p = selection.out_of_fold[None]
+        p = np.where(np.isnan(selection.out_of_fold), np.eye(dataset.num_classes)[y], selection.out_of_fold)
+        predicted = last_pass.Predicted(y=y, p=p, last=selection.out_of_fold, first=selection.first)
         issues = issue_table.by_selection(y, dataset.class_names, names, selection, dataset.trusted)
     if dataset.rows is not None:
         issues.insert(1, "row", dataset.rows)
     if dataset.row_ids is not None:
         issues["row_id"] = dataset.row_ids
     judged = None
-    if passes or dataset.given is not None:
-        judged = verdict.verdict(y, selection.first, p, issues["issue"].to_numpy(), dataset.groups,
+    if settings.label_issues or dataset.given is not None:
+        judged = verdict.verdict(predicted, issues["issue"].to_numpy(), dataset.groups,
                                  trained=verdict.Trained.of_history(
-                                     train.history, few_epochs, started.settings.architecture == "linear"),
+                                     train.history, few_epochs, settings.architecture == "linear"),
                                  codes=coded.codes(dataset.warnings), advice=_advice(dataset))
     return Checked(issues=issues, verdict=judged, copies=copies)
 

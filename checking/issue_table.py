@@ -1,32 +1,30 @@
 """The label issues of a run as a table, worst first."""
 import numpy as np
 
-from incv.checking import grouping, last_pass, verdict
+from incv.checking import grouping, last_pass
 from incv.custom_data import group_names
 
 
-def by_last_passes(given, class_names, names, status, passes, first, trusted=None, groups=None):
+def by_last_passes(predicted, class_names, names, status, trusted=None, groups=None):
     """Return the DataFrame of all samples that `label_issues.find_label_issues` describes.
 
     Parameters
     ----------
-    given : int array [n]
+    predicted : last_pass.Predicted
+        Without groups, there are no more label issues than labels that are estimated to be wrong; rows of groups say too
+        little about their number.
     class_names : array [num_classes], or None for the integers themselves
     names : array [n]
     status : str array [n], or one for all
         Of `status_of`.
-    passes, first : float arrays [passes, n, num_classes], [n, num_classes]
-        The probabilities of the last passes and of INCV's first iteration (`last_pass.averaged`). Without groups, there are no
-        more label issues than labels that can be wrong (`verdict.largest_noise_ratio`); rows of groups say too little about
-        their number.
     trusted : bool array [n], optional
         The samples whose labels a person confirmed: no label issues.
     groups : array [n], optional
         The names of groups (group_names.py), which add the columns group and group_margin.
     """
-    p = last_pass.averaged(passes, first)
-    ratio = verdict.largest_noise_ratio(given, p, last_pass.consistency(passes)) if groups is None else 1
-    table = _table(given, class_names, names, status, p, last_pass.issues(given, p, ratio), trusted)
+    given, p, ratio = predicted.y, predicted.p, predicted.estimate.high if groups is None else 1
+    issue = last_pass.issues(given, p, ratio, predicted.consistency)
+    table = _table(given, class_names, names, status, p, issue, trusted)
     table["margin"] = last_pass.margins(given, p)
     return table if groups is None else grouping.with_margins(table, groups)
 

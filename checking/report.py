@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from incv import noise, utils
-from incv.checking import cards, grouping, issue_table, last_pass, verdict
+from incv.checking import cards, estimates, grouping, issue_table, last_pass
 from incv.custom_data import decisions, image_list, table_file
 from incv.runner import files
 
@@ -232,6 +232,7 @@ def page(title, provenance, listed, counts, class_names, found, iterations, copi
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(folder), autoescape=True)
     as_json = {name: value for name, value in provenance.items() if name not in NOT_ON_THE_PAGE}
     judged = provenance.get("verdict")
+    margin = round((judged or {}).get("least_margin", last_pass.MARGIN), 2)
     return environment.get_template("report.html.jinja").render(
         title=title, number=len(listed), rows=rows(listed), settings=provenance["settings"], samples=provenance["samples"],
         iterations=len(provenance["iterations"]), last=provenance["iterations"][-1],
@@ -241,7 +242,7 @@ def page(title, provenance, listed, counts, class_names, found, iterations, copi
         classes=_by_class(listed, counts, class_names), confusion=_confusion(listed, class_names), most=MOST,
         copies=[] if copies is None else rows(copies, MOST_COPIES), number_of_copies=0 if copies is None else len(copies),
         groups=[] if by_group is None else rows(by_group), number_of_groups=0 if by_group is None else len(by_group),
-        margin=last_pass.MARGIN, seldom=verdict.RIGHT, pictures=pictures, many=utils.many,
+        margin=margin, seldom=estimates.RIGHT, pictures=pictures, many=utils.many,
         pictures_in=any("picture" in card for card in found["samples"]["cards"]),
         chart=base64.b64encode(iterations).decode(), script=(folder / "report.js").read_text("utf-8"), data=as_script(found),
         hash_of=lambda text: base64.b64encode(hashlib.sha256(str(text).encode()).digest()).decode())

@@ -86,8 +86,9 @@ def history(table, by, settings, file):
     """Draw what the networks of one run predict for held-out samples, by epoch: clean labels first, wrong labels later.
 
     table: DataFrame, the run's _history.csv; by: the column with one panel per value, "iteration" (the last passes follow) or
-    "half"; settings: of the run. Lines are solid for half 1 and dashed for half 2; a dot marks the epoch whose network
-    predicted, dotted vertical lines the drops of the learning rate.
+    "half"; settings: of the run. Lines are solid for half 1 and dashed for half 2, and of two more kinds for the third and
+    fourth fold of the last pass; a dot marks the epoch whose network predicted, dotted vertical lines the drops of the
+    learning rate.
     """
     numbers = sorted(table[by].unique()) if len(table) else []
     columns = max(1, min(4, len(numbers)))
@@ -102,7 +103,7 @@ def history(table, by, settings, file):
             for column, (name, color) in CURVES.items():
                 if column in training and training[column].notna().any():
                     line, = panel.plot(training["epoch"], training[column], color=color, lw=1.2,
-                                       ls="--" if half == 2 and by != "half" else "-")
+                                       ls=("-", "--", "-.", ":")[half - 1] if by != "half" else "-")
                     handles.setdefault(name, line)
             if "chosen" in training:
                 chosen = training[training["chosen"].astype(bool)]

@@ -274,7 +274,7 @@ def test_a_training_with_patience_ends_on_a_plateau_and_resumes_to_the_same_byte
 
     def all_trainings(resumed):
         train = INCV.Train(dataset, y_noisy, settings, console.Progress(quiet=True), resumed,
-                           lambda **arrays: checkpoints.append(arrays), passes=1)
+                           lambda **arrays: checkpoints.append(arrays), last_trainings=2)
         found = [train(np.flatnonzero(half == number), np.flatnonzero(half != number), np.empty(0, int), iteration < 3,
                        iteration, number + 1) for iteration in (1, 2, 3) for number in (0, 1)]
         return found, train.history

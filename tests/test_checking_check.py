@@ -16,19 +16,22 @@ def test_every_label_is_predicted_and_judged(wine_run):
     every = pd.read_csv(f"{base}_out_of_fold.csv")
     listed = pd.read_csv(f"{base}_label_issues.csv")
     assert len(every) == 180 and every["p_given"].notna().all()
-    assert (every["margin"][every["issue"]] > last_pass.MARGIN).all() and len(listed) == every["issue"].sum()
+    assert len(listed) == every["issue"].sum()
     assert listed["margin"].is_monotonic_decreasing and listed["decision"].isna().all()
     wrong = truth != every["given"]
     assert wrong[every["issue"]].mean() > 0.7 and every["issue"][wrong].mean() > 0.8
     found = json.loads(base.with_name(f"{base.name}.json").read_text())
     judged = found["verdict"]
+    assert 0 < judged["least_margin"] <= last_pass.MARGIN and every["margin"][every["issue"]].min() > judged["least_margin"]
     assert judged["outcome"] == "use" and judged["wrong_low"] <= wrong.sum() <= judged["wrong_high"]
     assert judged["issues"] == judged["top"] == found["label_issues"] == len(listed)
     lines = result.out.splitlines()
     assert lines.index(f"verdict: {judged['sentence']}") == lines.index(f"{len(listed)} label issues") - 1
     page = base.with_name(f"{base.name}_report.html").read_text()
     assert page.index("can be used") < page.index("label issues, worst first".capitalize())
-    assert pd.read_csv(f"{base}_history.csv")["iteration"].unique().tolist() == [1, 2, 3, 4]
+    trainings = pd.read_csv(f"{base}_history.csv").groupby(["iteration", "half"]).size()
+    assert trainings.index.tolist() == [(i, part) for i in range(1, 6) for part in range(1, 5 if i == 5 else 3)]
+    assert (trainings == 40).all()
 
 
 def test_copies_with_different_labels_are_a_table_of_the_report(wine_run):
@@ -87,13 +90,18 @@ def test_killed_in_a_last_pass_it_ends_with_the_same_bytes(tmp_path):
         (tmp_path / name).mkdir()
         np.savez(tmp_path / name / "a.npz", x=x, y=y)
     command = ["--dataset", "a.npz", "--epochs", 6, "--iterations", 1]
-    assert run([*command, "--quiet"], tmp_path / "whole").code == 0
-    process = start(command, tmp_path / "broken")
-    assert any("last pass 2/2 half 1/2 epoch 3/6" in line for line in process.stdout)
-    process.kill()
-    process.communicate()
-    again = run(command, tmp_path / "broken")
-    assert again.code == 0 and "resuming at last pass 2, half 1, epoch" in again.out, again.out + again.err
+    whole = run(command, tmp_path / "whole")
+    left = [line for line in whole.out.splitlines() if " epoch " in line]
+    assert whole.code == 0 and len(left) == 10 * 6 and left[-1].startswith("last pass 3/3 fold 4/4 epoch 6/6"), whole.err
+    for shown, said in (("last pass 2/3 half 1/2 epoch 3/6", "resuming at last pass 2, half 1, epoch"),
+                        ("last pass 3/3 fold 3/4 epoch 3/6", "resuming at last pass 3, fold 3, epoch")):
+        process = start(command, tmp_path / "broken")
+        assert any(shown in line for line in process.stdout)
+        process.kill()
+        process.communicate()
+        again = run([*command, "--time_limit", 0], tmp_path / "broken")
+        assert again.code == 0 and said in again.out, again.out + again.err
+    assert run(command, tmp_path / "broken").code == 0
     whole, broken = ({path.name: path.read_bytes() for path in (tmp_path / name / "results").rglob("*.csv")}
                      for name in ("whole", "broken"))
     assert whole == broken and len(whole) == 4

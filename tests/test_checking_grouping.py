@@ -47,6 +47,7 @@ def test_no_model_is_trained_on_a_group_that_it_predicts():
         return KNeighborsClassifier(3).fit(x[train_index], y[train_index]).predict_proba(x[np.r_[held_out, removed]])
 
     selection = INCV.incv(y, 2, "sym", train=train, iterations=3, split=split, groups=units)
-    last_pass.out_of_fold(y, 2, selection.select, train, 0, 4, split)
-    assert [iteration for iteration, _ in calls] == [1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
+    passes = last_pass.out_of_fold(y, 2, selection.select, train, 0, 4, split)
+    last_pass.combined(y, passes, selection.first, train, 0, 6, split)
+    assert [iteration for iteration, _ in calls] == [1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 6, 6]
     assert len(calls[2][1]) > len(calls[0][1])  # selected samples of other groups join

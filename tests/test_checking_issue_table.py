@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from incv import INCV
-from incv.checking import issue_table
+from incv.checking import issue_table, last_pass
 from incv.checking.issue_table import by_last_passes, by_selection, status_of, worst_first
 
 
@@ -21,12 +21,10 @@ def test_the_list_by_hand():
     worst = worst_first(table)
     assert worst["sample"].tolist() == ["c", "b", "e"] and worst["suggested"].tolist() == ["no", "yes", "yes"]
     assert worst["p_given"].tolist() == [.01, .2, .45] and worst["p_suggested"].tolist() == [.99, .8, .55]
-    # With two passes that differ on one of five samples, the first iteration has a weight of a fifth.
-    other = p.copy()
-    other[4] = [.55, .45]
-    table = by_last_passes(given, np.array(["no", "yes"]), list("abcde"), status_of(selection), np.array([p, other]), first)
-    assert np.allclose(table["p_given"], 0.8 * np.array([.9, .2, .01, .7, .5]) + 0.1)
-    assert np.allclose(table["margin"][2], np.log((0.8 * .99 + 0.1 + 0.01) / (0.8 * .01 + 0.1 + 0.01)))
+    predicted = last_pass.Predicted(y=given, p=p, last=p, first=first, consistency=0.8)
+    table = by_last_passes(predicted, np.array(["no", "yes"]), list("abcde"), status_of(selection))
+    assert table["p_given"].tolist() == [.9, .2, .01, .7, .45]
+    assert np.allclose(table["margin"][2], np.log((.99 + 0.001) / (.01 + 0.001)))
 
 
 def test_the_samples_of_the_worst_group_come_first():
@@ -35,7 +33,8 @@ def test_the_samples_of_the_worst_group_come_first():
     given, group = np.array([1, 1, 0, 0, 0, 0, 0, 0]), np.array(["a", "a", "b", "b", "c", "c", None, "d"], dtype=object)
 
     def listed(given):
-        table = issue_table.by_last_passes(given, None, np.arange(8), "removed", p[None], p, groups=group)
+        predicted = last_pass.Predicted(y=given, p=p, last=p, first=p)
+        table = issue_table.by_last_passes(predicted, None, np.arange(8), "removed", groups=group)
         return table, issue_table.worst_first(table)["sample"].tolist()
 
     table, samples = listed(given)

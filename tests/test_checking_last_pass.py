@@ -1,11 +1,13 @@
-"""The last pass by hand: halves, copies, out-of-fold predictions, margins, issues."""
+"""The last passes by hand: halves, copies, folds, levels, margins, issues."""
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.sparse import csr_array
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.naive_bayes import GaussianNB
 from sklearn.preprocessing import OneHotEncoder
 
+from incv import label_issues
 from incv.checking import grouping, last_pass
 from incv.label_issues import find_label_issues
 
@@ -48,34 +50,78 @@ def test_rows_of_few_categories_are_no_copies_of_each_other():
     assert len(set(groups[:11])) == 11 and len(set(groups[11:21])) == 1 and len(set(groups)) == 13
 
 
-def test_the_last_pass_trains_on_trusted_samples_of_the_other_half():
-    """A model that gives each class as often as it is in its training samples: trusted ones of the other half."""
-    y, selected, asked = np.array([0, 0, 0, 1, 1, 1, 1, 1]), np.array([1, 1, 0, 1, 1, 1, 0, 1], dtype=bool), []
-
+def frequencies(y, classes, asked):
+    """Return a `train` that predicts each class as often as it is in its training samples, and remembers its calls."""
     def train(train_index, held_out, removed, keep_best, iteration, half):
         asked.append((train_index, held_out, iteration, half))
-        assert len(removed) == 0 and not keep_best
-        return np.tile(np.bincount(y[train_index], minlength=2) / len(train_index), (len(held_out), 1))
+        assert len(removed) == 0 and not keep_best and not set(train_index) & set(held_out)
+        return np.tile(np.bincount(y[train_index], minlength=classes) / len(train_index), (len(held_out), 1))
+    return train
 
+
+def test_the_passes_train_on_trusted_samples_of_the_other_half():
+    y, selected, asked = np.array([0, 0, 0, 1, 1, 1, 1, 1]), np.array([1, 1, 0, 1, 1, 1, 0, 1], dtype=bool), []
     split, _ = grouping.how_to_split(y, np.arange(8))
-    p = last_pass.out_of_fold(y, 2, selected, train, 1, 3, split, passes=2)
-    for train_index, held_out, _, _ in asked:
-        assert not set(train_index) & set(held_out)
+    p = last_pass.out_of_fold(y, 2, selected, frequencies(y, 2, asked), 1, 3, split)
     first = [each for each in asked if each[2] == 3]
     assert all(selected[train_index].all() for train_index, *_ in first)
     assert p.shape == (2, 8, 2) and p.sum(axis=2).ravel() == pytest.approx(np.ones(16))
     assert {each[2] for each in asked} <= {3, 4}
 
 
-def test_margins_issues_and_averages_by_hand():
+def test_the_last_pass_trains_on_three_folds_and_predicts_the_fourth():
+    """Copies stay in one fold, samples that a person confirmed are trusted, those that are probably wrong are not."""
+    y, groups, asked = np.repeat([0, 1], 20), np.arange(40) - np.arange(40) % 2, []
+    wrong, confirmed = np.isin(np.arange(40), (0, 21, 30)), np.arange(40) == 30
+    passes = np.tile(np.where(np.eye(2)[np.where(wrong, 1 - y, y)] == 1, 0.99, 0.01), (2, 1, 1))
+    split, _ = grouping.how_to_split(y, groups)
+    predicted = last_pass.combined(y, passes, passes[0], frequencies(y, 2, asked), 0, 5, split, confirmed)
+    assert [(iteration, half) for *_, iteration, half in asked] == [(5, 1), (5, 2), (5, 3), (5, 4)]
+    assert sorted(np.concatenate([held_out for _, held_out, *_ in asked])) == list(range(40))
+    for train_index, held_out, *_ in asked:
+        assert len(held_out) in (8, 10, 12) and not set(groups[train_index]) & set(groups[held_out])
+        assert set(train_index) == set(range(40)) - set(held_out) - {0, 21}
+    assert predicted.p.sum(axis=1) == pytest.approx(np.ones(40)) and 0 <= predicted.consistency <= 1
+
+
+def test_a_class_that_three_folds_lack_has_no_probability_in_the_fourth():
+    y = np.r_[np.repeat([0, 1], 20), 2]
+    x = np.c_[y, np.random.default_rng(0).normal(size=41)]
+    train = label_issues._classifier_train(GaussianNB(), x, y, np.arange(3))
+    passes = np.tile(np.where(np.eye(3)[y] == 1, 0.98, 0.01), (2, 1, 1))
+    split, _ = grouping.how_to_split(y, np.arange(41))
+    predicted = last_pass.combined(y, passes, passes[0], train, 0, 5, split)
+    assert predicted.last[40, 2] == 0 and predicted.last.sum(axis=1) == pytest.approx(np.ones(41))
+    assert np.isfinite(predicted.p).all()
+
+
+def test_levels_weights_and_margins_by_hand():
+    y, p = np.array([0, 0, 1, 1]), np.array([[.8, .2], [.4, .6], [.5, .5], [.9, .1]])
+    of_0, of_1 = (.8 ** 2 + .4 ** 2) / (.8 + .4), (.5 ** 2 + .1 ** 2) / (.5 + .1)
+    expected = p / [of_0, of_1]
+    assert last_pass.level(y, p) == pytest.approx(expected / expected.sum(axis=1, keepdims=True))
+    missing = last_pass.level(y, np.c_[p, np.zeros(4)])  # a class that no sample is labelled with
+    assert missing[:, :2] == pytest.approx(last_pass.level(y, p)) and not missing[:, 2].any()
+
     y, p = np.array([0, 2, 0, 1]), np.array([[.2, .5, .3], [.1, .1, .8], [0, .6, .4], [.5, .3, .2]])
-    assert last_pass.margins(y, p) == pytest.approx(np.log([.51 / .21, .11 / .81, .61 / .01, .51 / .31]))
-    assert last_pass.issues(y, p, ratio=1).tolist() == [True, False, True, False]  # .5 / .3 is too little
+    assert last_pass.margins(y, p) == pytest.approx(np.log([.501 / .201, .101 / .801, .601 / .001, .501 / .301]))
+    assert last_pass.issues(y, p, ratio=1).tolist() == [True, False, True, True]
     assert last_pass.issues(y, p, ratio=0.25).tolist() == [False, False, True, False]  # one in four, the worst
-    # Two passes that differ on one of four samples: the first iteration has a weight of a quarter.
-    other, first = p.copy(), np.tile([.2, .2, .6], (4, 1))
-    other[3], first[0] = [.3, .5, .2], np.nan
-    averaged = last_pass.averaged(np.array([p, other]), first)
-    assert averaged[1] == pytest.approx(0.75 * p[1] + 0.25 * first[1]) and averaged[0] == pytest.approx(p[0])
-    assert averaged[3] == pytest.approx(0.75 * np.array([.4, .4, .2]) + 0.25 * first[3])
-    assert last_pass.averaged(p[None], first) == pytest.approx(p)
+    p[3] = [.4, .3, .3]  # too little, unless the passes and the folds differ on a fifth of the samples
+    assert last_pass.issues(y, p, ratio=1).tolist() == [True, False, True, False]
+    assert last_pass.issues(y, p, ratio=1, consistency=0.75).tolist() == [True, False, True, True]
+    assert [last_pass.least_margin(each) for each in (None, 1, 0.75, 0.3)] == [0.5, 0.5, 0.25, 0]
+
+
+def test_the_passes_the_first_iteration_and_the_folds_are_mixed_by_how_much_they_differ():
+    """Two passes that differ on one of ten samples, and folds that differ from their mean on one of ten."""
+    y = np.arange(10) % 2
+    one, first = np.where(np.eye(2)[y] == 1, 0.9, 0.1), np.full((10, 2), 0.5)
+    other, folds = one.copy(), one.copy()
+    other[0], folds[1], first[9] = [.2, .8], [.7, .3], np.nan
+    split, _ = grouping.how_to_split(y, np.arange(10))
+    found = last_pass.combined(y, np.array([one, other]), first, lambda _, part, *__: folds[part], 0, 5, split)
+    mean = (one + other) / 2
+    mixed = np.where(np.isnan(first), mean, 0.8 * mean + 0.2 * first)
+    assert found.consistency == 0.9 and found.p == pytest.approx(last_pass.level(y, folds / 2 + mixed / 2))
+    assert (found.last == folds).all() and found.first is first

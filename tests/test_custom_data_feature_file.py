@@ -280,6 +280,20 @@ def test_features_that_have_changed_are_another_run(run_on_features, tmp_path):
     assert contents(tmp_path / "copy" / "results") == before
 
 
+def test_the_list_from_python_is_that_of_the_command_line(run_on_features):
+    folder, _ = run_on_features
+    with np.load(folder / "f.npz") as found:
+        order = np.argsort(found["files"])
+        x, given = found["x"][order], np.array([int(name[0]) for name in found["files"][order]])
+    table = find_label_issues(None, given, features=x, iterations=1)
+    written = pd.read_csv(folder / "results/pictures/given/INCV_seed0_iterations1_features_f_out_of_fold.csv")
+    assert (written["given"] == table["given"]).all() and (written["issue"] == table["issue"]).all()
+    assert np.allclose(written["margin"], table["margin"], atol=1e-4)
+    assert written["status"].equals(table["status"])
+    name = "results/pictures/given/INCV_seed0_iterations1_features_f.json"
+    assert pd.read_json(folder / name, typ="series")["verdict"]["sentence"] == table.attrs["verdict"]["sentence"]
+
+
 def test_from_python_features_are_trained_on_as_by_the_command_line(digit_pictures):
     with np.load(digit_pictures / "f.npz") as found:
         x, given = found["x"], np.array([int(name[0]) for name in found["files"]])
