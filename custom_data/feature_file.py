@@ -112,8 +112,7 @@ def applied(dataset, source, scratch=None):
     what, n = f"--features {source.features}", len(dataset.x_train)
     rows, test = _rows(found, dataset, n, what), None
     mean, scale, constant = _moments(found, what)
-    smaller = ": --image_size N keeps more detail"  # which networks that are trained on features do not see
-    warnings = [f"{line.split(smaller)[0]}, for the report" if smaller in line else line for line in dataset.warnings]
+    warnings = [shown_only(line) for line in dataset.warnings]
     if found.file is None and dataset.rows is None and dataset.names is not None and not np.issubdtype(
             np.asarray(dataset.names).dtype, np.integer):
         warnings.append(f"{what}: without files, its rows are taken to be the images in the order of their names, from "
@@ -133,6 +132,12 @@ def applied(dataset, source, scratch=None):
         shown_max=dataset.pixel_max, pixel_max=1, shift=0, flip=False, warnings=warnings,
         x_test=None if test is None else _standardised(*test, mean, scale, scratch),
         y_test=dataset.y_test if number else None)
+
+
+def shown_only(warning):
+    """Return a warning about images without the advice to enlarge those that networks trained on features do not see."""
+    smaller = ": --image_size N keeps more detail"
+    return f"{warning.split(smaller)[0]}, for the report" if smaller in warning else warning
 
 
 def like(file, source):
