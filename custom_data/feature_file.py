@@ -117,8 +117,7 @@ def applied(dataset, source, scratch=None):
     """
     found, rows, test, (mean, scale), warnings = _matched(dataset, source)
     number = len(dataset.x_test) if test is not None else 0
-    smaller = ": --image_size N keeps more detail"  # which networks that are trained on features do not see
-    told = [f"{line.split(smaller)[0]}, for the report" if smaller in line else line for line in dataset.warnings]
+    told = [shown_only(line) for line in dataset.warnings]
     return dataclasses.replace(
         dataset, x_train=_standardised(found.x, rows, mean, scale, scratch), shown=dataset.x_train,
         shown_max=dataset.pixel_max, pixel_max=1, shift=0, flip=False, warnings=[*told, *warnings],
@@ -160,6 +159,12 @@ def _matched(dataset, source):
         if test is None:
             warnings.append(f"{what}: has no vectors of the test data: a tenth of the samples is held out for testing")
     return found, rows, test, (mean, scale), warnings
+
+
+def shown_only(warning):
+    """Return a warning about images without the advice to enlarge those that networks trained on features do not see."""
+    smaller = ": --image_size N keeps more detail"
+    return f"{warning.split(smaller)[0]}, for the report" if smaller in warning else warning
 
 
 def like(file, source):

@@ -10,6 +10,7 @@ import os
 import pickle
 import signal
 import sys
+import time
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from incv.custom_data import feature_file
 from incv.runner import checkpoint, console, files, pretrained, workers
 
 BLOCK = 16  # batches
+SECONDS = 20  # after which a slow network ends a block
 
 
 def compute(request, progress):
@@ -49,17 +51,17 @@ def _append(request, network, progress, batch):
     with open(rows, "r+b" if done else "wb") as file:
         file.truncate(4 * done * network.width)
         file.seek(0, os.SEEK_END)
-        images, block = stream.images(done, network.shape), []
+        images, block, written = stream.images(done, network.shape), [], time.monotonic()
         while batch_of_images := list(itertools.islice(images, batch)):
             progress.show(done / stream.number, f"features by {name}, image {done} of {stream.number}", False)
             block.append(_vectors(request, network, batch_of_images, batch, done))
             done += len(batch_of_images)
-            if len(block) == BLOCK or done == stream.number:
+            if len(block) == BLOCK or done == stream.number or time.monotonic() - written >= SECONDS:
                 file.write(np.concatenate(block).tobytes())
                 file.flush()
                 os.fsync(file.fileno())
                 files.write_text(record, json.dumps({"made_from": request.made_from, "width": network.width, "done": done}))
-                block = []
+                block, written = [], time.monotonic()
                 checkpoint.check_time(request.deadline if done < stream.number else None)
 
 
@@ -109,7 +111,7 @@ def _finish(request, width):
     files.write_whole(target, lambda file: np.savez(file, **content))
     for part in (files.beside(target, ".done"), rows):
         part.unlink(missing_ok=True)
-    return number
+    return int(read[:number].sum())
 
 
 def main():

@@ -177,7 +177,9 @@ def inspect(source, features=None):
     if source.path is None:
         return [f"{facts.name}: {facts.size} training samples of {' × '.join(map(str, facts.shape))}, {facts.num_classes} "
                 f"classes"]
-    return load.inspect(source) + list(filter(None, [features is None and pretrained.hint(source, facts.size)]))
+    if features is not None:
+        return [feature_file.shown_only(line) for line in load.inspect(source)]
+    return load.inspect(source) + list(filter(None, [pretrained.hint(source, facts.size)]))
 
 
 def _noise(args, parser, source):

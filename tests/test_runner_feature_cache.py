@@ -1,5 +1,6 @@
 """Features are computed in blocks: a kill costs one block, and the bytes are those of an unbroken computation."""
 import signal
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -67,8 +68,34 @@ def test_a_killed_computation_resumes_to_the_same_bytes(whole, tmp_path):
     assert str(-signal.SIGKILL) in result.err and not (folder / TARGET).exists()
     result = run(COMMAND, folder)
     assert result.code == 0 and "resuming after 512 of 600 images" in result.out, result.out
+    assert "598 × 5 features" in result.out, result.out
     assert (folder / TARGET).read_bytes() == (whole / TARGET).read_bytes()
     assert [file.name for file in (folder / "results/p").iterdir() if file.is_file()] == ["features_net_net.npz"]
+
+
+@pytest.mark.parametrize("seconds, kept", [(0, 8), (1000, 0)])
+def test_a_slow_network_is_interrupted_at_the_loss_of_seconds_not_of_a_block(seconds, kept, tmp_path, monkeypatch):
+    from incv.runner import feature_cache
+
+    class Network:
+        shape, width, calls = (2, 2, 3), 5, 0
+
+        def fitting(self, images):
+            return images
+
+        def __call__(self, images):
+            self.calls += 1
+            if self.calls == 3:
+                raise KeyboardInterrupt
+            return np.ones((len(images), 5), dtype=np.float32)
+
+    monkeypatch.setattr(feature_cache, "SECONDS", seconds)
+    stream = SimpleNamespace(number=40, scale=255, images=lambda first, shape: iter(np.zeros((40 - first, *shape))))
+    request = SimpleNamespace(stream=stream, target=tmp_path / "f.npz", network=SimpleNamespace(name="net"), made_from="a",
+                              strict=False, deadline=None)
+    with pytest.raises(KeyboardInterrupt):
+        feature_cache._append(request, Network(), SimpleNamespace(show=lambda *where: None), 4)
+    assert feature_cache._done(files.beside(request.target, ".rows"), files.beside(request.target, ".done"), "a", 5) == kept
 
 
 def test_images_that_cannot_be_read_have_no_vector(whole):

@@ -216,6 +216,12 @@ def test_runs_on_photos_from_scratch_are_told_of_features(tmp_path):
     assert not pretrained.hint(Source(path=str(small), facts=load.facts(small)), 6, nothing)
 
 
+def test_inspect_does_not_advise_a_larger_image_size_with_features(tmp_path):
+    folder = folder_of_pictures(tmp_path, lambda image, place: image.resize((90, 70)).save(place))
+    result = run(["--dataset", folder, "--inspect", "--features", "MobileNetV2"], tmp_path)
+    assert result.out.splitlines()[-1].endswith("6 images resized to 32 × 32 pixels, from 70 × 90, for the report"), result.err
+
+
 def test_the_recommended_network_is_the_most_accurate_of_the_cheap_ones():
     cheap = {name: each.accuracy for name, each in registry.PRETRAINED.items() if each.milliseconds <= 20}
     assert max(cheap, key=cheap.get) == registry.FOR_CPUS
