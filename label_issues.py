@@ -93,7 +93,8 @@ def find_label_issues(x: Any, labels: ArrayLike, model: Any = None, *, noise_pat
         How often, at most, everything is repeated with permuted labels if the first iteration does not show whether labels can
         be checked (`verdict.verdict`). By default 99 for a classifier and at most 2,000 samples, else 0; with groups always 0.
     n_jobs : int, optional
-        How many trainings of a classifier run at the same time (joblib; -1: as many as cores). The result is the same.
+        How many trainings of a classifier run at the same time, in processes of joblib (-1: as many as cores). The result is
+        the same.
 
     Returns
     -------
@@ -125,6 +126,9 @@ def find_label_issues(x: Any, labels: ArrayLike, model: Any = None, *, noise_pat
         raise ValueError(f"seed={seed!r}: give a whole number of at least 0")
     if permutations is not None and (not isinstance(permutations, (int, np.integer)) or permutations < 0):
         raise ValueError(f"permutations={permutations!r}: give a whole number")
+    if n_jobs is not None and (not isinstance(n_jobs, (int, np.integer)) or n_jobs == 0):
+        raise ValueError(f"n_jobs={n_jobs!r}: give a whole number, -1 for all cores")
+    n_jobs = n_jobs if hasattr(model, "predict_proba") else None  # a Keras model is not trained in several processes
     without_x = x is None and (pred_probs is not None or features is not None)
     labels, x = _labels(labels), x if without_x else _samples(x)
     n = len(labels) if x is None else x.shape[0] if hasattr(x, "shape") else len(x)

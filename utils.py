@@ -64,7 +64,9 @@ def halves(positions, generator):
 # --- schedule ---------------------------------------------------------------------------------------------------------
 
 def in_parallel(function, calls, n_jobs=None):
-    """Return [function(*each) for each in calls], n_jobs calls at the same time (of joblib: None is 1, -1 all cores)."""
+    """Return [function(*each) for each in calls]; n_jobs calls at the same time, in processes of joblib (-1: all cores)."""
+    if n_jobs in (None, 1):
+        return [function(*each) for each in calls]
     import joblib
 
     return joblib.Parallel(n_jobs=n_jobs)(joblib.delayed(function)(*each) for each in calls)

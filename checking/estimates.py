@@ -79,8 +79,7 @@ class Agreement:
         others[rows, predicted] = 0
         others = others.sum(axis=1)  # 1 - the largest, to the last bit
         least = others[others > 0].min(initial=1) / 2  # of predictions that leave nothing to others: less than any other
-        sure = np.log(p[rows, predicted]) - np.log(np.maximum(others, least))
-        self.sure = sure
+        self.sure = np.log(p[rows, predicted]) - np.log(np.maximum(others, least))
         order = np.argsort(self.sure, kind="stable")
         starts = np.unique(np.linspace(0, len(order), min(BINS, len(order)), endpoint=False).astype(int))
         agree = predicted == y
