@@ -24,7 +24,7 @@ IN_MEMORY = 2 ** 31  # bytes; more are standardised into a temporary file
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FeatureFile:
-    """The content of a file. x: float or int [n, d], of an .npy memory-mapped; file [n] or None; x_test [m, d] or None."""
+    """The content of a file. x: float or int [n, d], memory-mapped if it is a large .npy; file [n] or None; x_test [m, d]."""
 
     path: str
     x: np.ndarray
@@ -39,7 +39,7 @@ def read(path):
         raise DataError(f"{what}: no such file; give an .npy or .npz of feature vectors")
     found = {}
     if arrays.is_npy(path):
-        x = arrays.read_npy(path, mmap_mode="r")
+        x = arrays.read_npy(path, may_map=True)
     elif str(path).lower().endswith(".npz"):
         names = data.names_of_arrays(path)
         found = data.read_arrays(path, [*arrays.NAMES["x"], *FILES, "x_test"])

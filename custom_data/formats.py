@@ -72,6 +72,10 @@ class Arrays(_OneFile):
         source = self.source
         return _npz(str(source.path), source.labels, source.group, arrays.checksum(source.path, source.labels))
 
+    def load(self, scratch, quiet):
+        dataset = super().load(scratch, quiet)
+        return dataset if scratch is None else dataclasses.replace(dataset, x_train=arrays.apart(dataset.x_train, scratch))
+
     def like(self, file):
         x = _array_like(file, self.source.facts.shape)
         custom = self.source.path is not None and x.ndim == 2

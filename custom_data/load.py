@@ -58,7 +58,7 @@ def load_dataset(source, label=None, scratch=None, quiet=True, **options):
     source, label, options
         As for `facts`.
     scratch : path, optional
-        The folder for images that do not fit into memory.
+        The folder for images that do not fit into memory, and for a copy of a large .npy.
     quiet : bool
         Whether to hide progress while images are read.
 
