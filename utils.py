@@ -7,8 +7,10 @@ import importlib.util
 import math
 import os
 import shlex
+import shutil
 import subprocess
 import sys
+import tempfile
 import warnings
 import zlib
 from pathlib import Path
@@ -37,6 +39,32 @@ def many(number, noun):
 
 def listed(names, most=12):
     return ", ".join(map(str, names[:most])) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+PARTS = ".incv-*.part"  # folders of files that are being written
+
+
+@contextlib.contextmanager
+def writing(path):
+    """Yield the path of a file to write in the block, which then replaces the one at `path`: complete or not at all.
+
+    It is in a temporary folder beside it, so that no other file is touched; links are replaced, not followed. Errors name
+    `path`.
+    """
+    path, folder = Path(path), None
+    try:
+        folder = tempfile.mkdtemp(dir=path.parent, **dict(zip(("prefix", "suffix"), PARTS.split("*"), strict=True)))
+        yield Path(folder, path.name)
+        os.replace(Path(folder, path.name), path)
+    except OSError as error:
+        if error.filename is None or folder is None or str(error.filename).startswith(folder):
+            error.filename, error.filename2 = str(path), None
+        raise
+    finally:
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 # --- random draws -----------------------------------------------------------------------------------------------------

@@ -36,12 +36,23 @@ def check(target, planned):
         raise utils.UserError(f"--export {target}: the command reads this file; give another place")
     if source.is_dir() and _is_list(source, planned[0].source) and source.resolve() in target.resolve().parents:
         raise utils.UserError(f"--export {target}: the files of this folder are the dataset; give another place")
-    if target.resolve() in [file.resolve() for file in files.files_of(planned[0].path)]:
-        raise utils.UserError(f"--export {target}: this is a file of the run itself; give another place")
-    if target.is_file() and decisions.is_list(target):
-        raise utils.UserError(f"--export {target}: this is a list of label issues, for decisions; give another place")
+    if files.is_named_like_a_run(target.resolve()) or files.is_named_like_a_run(target):
+        raise utils.UserError(f"--export {target}: this is the name of a file of a run; give another place")
+    if target.is_file() and not _has_head_of(source, target):  # the same table, exported before, may have any columns
+        if decisions.is_list(target):
+            raise utils.UserError(f"--export {target}: this is a list of label issues, for decisions; give another place")
+        if files.is_written_by_a_run(target):
+            raise utils.UserError(f"--export {target}: this is a result of a run; give another place")
     if target.suffix == ".npz" and source.suffix.lower() == ".npz":
         data.read_arrays(source)  # all its arrays are exported
+
+
+def _has_head_of(source, target):
+    """Return whether two files begin with the same line."""
+    if not source.is_file():
+        return False
+    with open(source, "rb") as one, open(target, "rb") as other:
+        return one.readline(100_000).strip() == other.readline(100_000).strip()
 
 
 def write(target, plan):

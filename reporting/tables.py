@@ -228,7 +228,7 @@ def write_accuracies(results_dir):
                            ("table.md", accuracy_markdown(table))):
             file = Path(results_dir) / name
             if is_ours(file, table):
-                files.write_whole(file, lambda out, text=text: out.write(text.encode()), shared=True)
+                files.write_whole(file, lambda out, text=text: out.write(text.encode()))
             else:
                 kept.append(str(file))
     if kept:
@@ -269,7 +269,7 @@ def draw_methods(found, results_dir):
                                           for method, of_method in of_noise.groupby("method", sort=False)}
                              for noise_name, of_noise in shown.groupby("noise", sort=False)}
                 files.write_whole(Path(results_dir) / dataset / f"INCV_main_methods{common}{own}.png", functools.partial(
-                    figures.compared_methods, histories, " ".join([dataset, *(common + own).split("_")[1:]])), shared=True)
+                    figures.compared_methods, histories, " ".join([dataset, *(common + own).split("_")[1:]])))
 
 
 # --- selections (section 4 of the paper) ------------------------------------------------------------------------------
@@ -354,8 +354,7 @@ def draw_theory(folder, settings_name):
         own = any(run.transition is not None for of_ratio in found.values() for run in of_ratio)
         for kind, draw in (("curves", figures.theory_curves), ("confusion", figures.confusion_matrices))[own:]:
             file = folder / f"Verify_Theory_{kind}{settings_name}.png"
-            files.write_whole(file, lambda out, draw=draw: draw(found, folder.parent.name, folder.name, settings_name, out),
-                              shared=True)
+            files.write_whole(file, lambda out, draw=draw: draw(found, folder.parent.name, folder.name, settings_name, out))
 
 
 def differences_from_theory(folder, settings_name):

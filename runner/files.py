@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import zlib
 from pathlib import Path
 
@@ -16,6 +17,14 @@ from incv.runner import revision
 from incv.runner.settings import Settings
 
 CHECKED = (".csv", "_index.csv", "_out_of_fold.csv", "_network1.keras", "_network2.keras")  # files that later commands read
+
+SCRIPTS = ("INCV", "INCV_main", "Verify_Theory")
+# The first columns of their CSVs, and of table.csv; all columns of the short ones.
+HEADS = [head.split(",") for head in (
+    "y,y_noisy,select", "index,y,y_noisy,y_pred", "iteration,half,epoch,learning_rate", "half,epoch,learning_rate",
+    "epoch,learning_rate,keep", "sample,given,suggested,p_given",
+    "sample,row,given,suggested,p_given", "group,given,suggested", "dataset,noise,method,accuracy")]
+WHOLE_HEADS = [["index"], ["file", "why"]]
 
 
 class OtherVersion(utils.UserError):
@@ -81,6 +90,19 @@ def files_of(path):
     return [*(beside(path, ending) for ending in endings), *predictions]
 
 
+def is_named_like_a_run(file):
+    """Return whether a file has a name of those that runs write, of any settings and seed."""
+    return re.match(rf"({'|'.join(SCRIPTS)})_(seed\d|curves|confusion|methods)", Path(file).name, re.I) is not None
+
+
+def is_written_by_a_run(file):
+    """Return whether a CSV, whatever its name, has the columns of one that runs write."""
+    with open(file, encoding="utf-8-sig", errors="replace") as lines:
+        columns = next(csv.reader([lines.readline(100_000).replace("\0", "").strip()]), []) or [""]
+    return any(columns[:len(head)] == head for head in HEADS) or columns in WHOLE_HEADS or (
+        columns[columns[0] == "file":][:1] == ["label"] and re.match(r"p\d+$|p\(", columns[-1]) is not None)
+
+
 # --- files ------------------------------------------------------------------------------------------------------------
 
 def regular(file):
@@ -100,25 +122,24 @@ def check_writable(folder):
         raise utils.UserError(f"{folder}: {existing} cannot be written to; give another --results_dir")
 
 
-def write_whole(path, write, shared=False):
+def write_whole(path, write):
     """Write a file atomically by write(open binary file): complete or not at all, even if the process is killed.
 
-    shared: whether several processes may write it at a time, without the lock of a run; the last one wins. Links are
-    replaced, not followed.
+    If several processes write it at a time, the last one wins.
     """
-    partial = beside(path, f".{os.getpid()}.part" if shared else ".part")
-    try:
-        partial.unlink(missing_ok=True)
-        with open(partial, "xb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except OSError as error:
-        error.filename = error.filename or str(path)
-        raise
-    finally:
-        partial.unlink(missing_ok=True)
+    with utils.writing(path) as partial, open(partial, "xb") as file:
+        write(file)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _remove_parts(path):
+    """Remove the files of a run that a killed process was writing; the run must be locked."""
+    own = {file.name for file in files_of(path)} | {f"{path.name}.checkpoint.new"}
+    for folder in path.parent.glob(utils.PARTS):
+        with contextlib.suppress(OSError):  # that of another run, and gone meanwhile
+            if not folder.is_symlink() and own & set(os.listdir(folder)):
+                shutil.rmtree(folder)
 
 
 def write_text(path, text):
@@ -225,6 +246,7 @@ def locked(path):
         raise utils.UserError(f"{place}: cannot be locked ({getattr(error, 'strerror', None) or error}), as on some network "
                               f"file systems; give another --results_dir") from None
     try:
+        _remove_parts(path)
         yield
     finally:
         with contextlib.suppress(OSError):  # Windows cannot remove an open file; there, releasing the lock removes it

@@ -1,5 +1,5 @@
 """A run that is killed, interrupted or out of time goes on from its checkpoint and ends with the same bytes."""
-import os
+import glob
 import re
 import resource
 import shutil
@@ -36,7 +36,7 @@ def kill(process):
 
 def wait_for_file(process, path):
     """Return (nothing read) as soon as the file is there; a writer that is quicker than one look is waited for again."""
-    while not os.path.exists(path):
+    while not glob.glob(str(path)):
         assert process.poll() is None, f"{path} never appeared"
     return []
 
@@ -61,7 +61,8 @@ def test_killed_five_times(unbroken, unbroken_history, tmp_path):
 
     killed(lambda process: time.sleep(3), fresh=True)  # while the backend starts
     killed(lambda process: in_an_epoch(process, 3, 0.5))
-    killed(lambda process: wait_for_file(process, f"{base}.checkpoint.new.part"))  # a checkpoint is being written
+    # a checkpoint is being written
+    killed(lambda process: wait_for_file(process, f"{base.parent}/.incv-*/{LONG_NAME}.checkpoint.new"))
     killed(lambda process: wait_for_epoch(process, 40))  # in the second iteration
     killed(lambda process: wait_for_file(process, f"{base}.csv"))  # results are being written
     last = run(LONG, tmp_path)

@@ -97,11 +97,28 @@ def test_a_pipe_in_the_place_of_a_result_is_not_opened(quick_copy, ending):
         assert result.code == 2 and f"{file.name}: not a regular file; remove it" in result.err and "Trace" not in result.err
 
 
-def test_a_link_in_the_place_of_an_incomplete_file_is_not_followed(tmp_path):
+def test_writing_touches_no_other_file(tmp_path):
+    """Neither what is called like an incomplete file, nor what a link leads to; the file has the usual permissions."""
     (tmp_path / "precious").write_text("mine")
-    (tmp_path / "run.csv.part").symlink_to(tmp_path / "precious")
+    (tmp_path / "run.csv").symlink_to(tmp_path / "precious")
+    (tmp_path / "run.csv.part").write_text("mine too")
     files.write_text(tmp_path / "run.csv", "a,b\n")
-    assert (tmp_path / "precious").read_text() == "mine" and (tmp_path / "run.csv").read_text() == "a,b\n"
+    assert (tmp_path / "precious").read_text() == "mine" and (tmp_path / "run.csv.part").read_text() == "mine too"
+    assert (tmp_path / "run.csv").read_text() == "a,b\n" and not (tmp_path / "run.csv").is_symlink()
+    assert (tmp_path / "run.csv").stat().st_mode == (tmp_path / "precious").stat().st_mode
+    with pytest.raises(OSError) as error:
+        files.write_text(tmp_path / "none" / "run.csv", "a,b\n")
+    assert error.value.filename == str(tmp_path / "none" / "run.csv")
+    assert len(os.listdir(tmp_path)) == 3
+
+
+def test_what_a_killed_process_was_writing_is_removed_with_the_next_lock(tmp_path):
+    for name in ("run.csv", "run.checkpoint.new", "run_epochs2.csv"):  # the last one is another run's
+        (tmp_path / f".incv-{name}.part").mkdir()
+        (tmp_path / f".incv-{name}.part" / name).write_text("half")
+    with files.locked(tmp_path / "run"):
+        pass
+    assert os.listdir(tmp_path) == [".incv-run_epochs2.csv.part"]
 
 
 def test_a_lock_that_is_no_file(tmp_path):
