@@ -41,6 +41,12 @@ def listed(names, most=12):
     return ", ".join(map(str, names[:most])) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
+def check_whole(name, value, least):
+    """Raise ValueError unless the value of an argument is a whole number from `least` on. True and False are none."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or value < least:
+        raise ValueError(f"{name}={value!r}: give a whole number of at least {least}")
+
+
 # --- files ------------------------------------------------------------------------------------------------------------
 
 PARTS = ".incv-*.part"  # folders of files that are being written
