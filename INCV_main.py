@@ -243,15 +243,15 @@ def plan_of_incv(plan):
 
 def select(plan, progress):
     """Return INCV's (select, candidate, estimated noise ratio), of a finished result or a new run, and its labels as text."""
-    import pandas as pd
-
     if plan.selection is None:
         path = _path_of_finished(plan, progress)
     else:
         path = plan.selection
         print(f"reusing {path}.csv{files.how_written(path)}", flush=True)
-    table = pd.read_csv(files.checked(path), dtype=str, keep_default_na=False)
-    select, candidate = ((table[column] == "True").to_numpy() for column in ("select", "candidate"))
+    table = files.read_csv(path, {"y_noisy": str, "select": bool, "candidate": bool, "eval_ratio": files.Fraction})
+    if plan.selection is not None and files.checksum(files.csv_of(path)) != plan.settings.selection_checksum:
+        raise utils.UserError(f"{path}.csv: changed since the command started; rerun the same command")
+    select, candidate = (table[column].to_numpy() for column in ("select", "candidate"))
     return (select, candidate, float(table["eval_ratio"][0])), table["y_noisy"].to_numpy(dtype=str)
 
 

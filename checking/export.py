@@ -76,11 +76,11 @@ def _of_published(target, plan):
     """Write the selected samples of a published dataset: position and label, in an .npz pixels too."""
     import pandas as pd
 
-    result = pd.read_csv(files.checked(plan.path), usecols=["y_noisy", "select"])
+    result = files.read_csv(plan.path, {"y_noisy": int, "select": bool})
     kept = np.flatnonzero(result["select"].to_numpy())
     labels = result["y_noisy"].to_numpy()[kept]
     if plan.settings.subset:
-        kept = pd.read_csv(files.checked(plan.path, "_index.csv"))["index"].to_numpy()[kept]
+        kept = files.read_csv(plan.path, {"index": int}, "_index.csv")["index"].to_numpy()[kept]
     if target.suffix == ".csv":
         files.write_table(target, pd.DataFrame({"index": kept, "label": labels}))
         return
@@ -148,17 +148,23 @@ FORMATS = {"npz": _of_arrays, "folder": _of_folder, "table": _of_table, "list": 
 
 def _selected(plan):
     """Return the rows of the selected samples in a finished run's list of all samples, a DataFrame of text."""
-    every = decisions.read_issues(files.checked(plan.path, "_out_of_fold.csv"))
+    every = _every_sample(plan)
     return every[every["status"] == "selected"]
+
+
+def _every_sample(plan):
+    """Return a finished run's list of all samples, a DataFrame of text but for `issue`, bool."""
+    text = dict.fromkeys(("sample", "given", "suggested", "status"), str)
+    return decisions.restored(files.read_csv(plan.path, text | {"issue": bool}, "_out_of_fold.csv"))
 
 
 def issues_among_selected(plan):
     """Return a note about label issues among the selected samples of a finished run, or ""."""
     if not files.beside(plan.path, "_out_of_fold.csv").exists():
         return ""
-    every = decisions.read_issues(files.checked(plan.path, "_out_of_fold.csv"))
+    every = _every_sample(plan)
     selected = every[every["status"] == "selected"]
-    issues = int((selected["issue"].astype(str) == "True").sum())
+    issues = int(selected["issue"].sum())
     told = f", {utils.many(issues, 'label issue')} among them: decide about these first" if issues else ""
     return f" ({len(selected)} of {utils.many(len(every), 'sample')}{told})"
 

@@ -39,7 +39,11 @@ def read_issues(file):
     """Read a list of label issues (_label_issues.csv) or the out-of-fold table into a DataFrame with the original names."""
     import pandas as pd
 
-    table = pd.read_csv(file, dtype={"sample": str, "given": str, "suggested": str}, keep_default_na=False)
+    return restored(pd.read_csv(file, dtype={"sample": str, "given": str, "suggested": str}, keep_default_na=False))
+
+
+def restored(table):
+    """Return a table of `for_spreadsheets` with the original names of samples and classes."""
     for column in ("sample", "given", "suggested"):
         table[column] = table[column].str.removeprefix("'")
     return table

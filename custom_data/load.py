@@ -250,11 +250,8 @@ def _as_source(source, label, options):
     return source if isinstance(source, Source) else Source(path=str(source), label=label, **options)
 
 
-def what_changed(csv, source):
-    """Return how the data of a source differ from those of an earlier run, judged by the y_noisy in its CSV."""
-    import pandas as pd
-
-    before = pd.read_csv(csv, dtype=str, keep_default_na=False)["y_noisy"].to_numpy(dtype=str)
+def what_changed(before, source):
+    """Return how the data of a source differ from those of an earlier run, judged by its labels, str [n]."""
     dataset = load_dataset(source)
     now = dataset.class_names[dataset.given].astype(str)
     if len(before) != len(now):

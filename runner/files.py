@@ -11,11 +11,13 @@ import zlib
 from pathlib import Path
 
 import filelock
+import numpy as np
 
 from incv import utils
 from incv.runner import revision
 from incv.runner.settings import Settings
 
+REPEAT = "restore it, or repeat the command that wrote it, with --overwrite"
 CHECKED = (".csv", "_index.csv", "_out_of_fold.csv", "_network1.keras", "_network2.keras")  # files that later commands read
 
 SCRIPTS = ("INCV", "INCV_main", "Verify_Theory")
@@ -185,6 +187,53 @@ def checksum(file):
     """Return the SHA-256 of a file's content, for a .gz of the uncompressed content."""
     with (gzip.open if file.suffix == ".gz" else open)(file, "rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+class Fraction(float):
+    """A number from 0 to 1: what a column may hold (`read_csv`)."""
+
+
+def read_csv(path, columns, ending=".csv"):
+    """Return the CSV of a finished run as a DataFrame, after comparing it with the checksum in the run's JSON (`checked`).
+
+    columns: for `parse_csv`. UserError for a file that is missing, changed, or not as a run writes it, wherever it was made.
+    """
+    file = checked(path, ending)
+    table, provenance = parse_csv(file, columns), read_json(path)
+    settings = provenance["settings"]
+    rows = settings.epochs if settings.method else provenance.get("samples") if settings.iterations else None
+    if rows is not None and rows != len(table):
+        raise utils.UserError(f"{file}: has {utils.many(len(table), 'row')}, but its run {rows}; {REPEAT}")
+    return table
+
+
+def parse_csv(file, columns):
+    """Return the CSV of a run, compressed or not, as a DataFrame of its columns; UserError if it is not as a run writes it.
+
+    columns: {name: str, bool, int (from 0 on), float (finite) or Fraction}, those that it must have. Others hold numbers, NaN
+    where a cell is empty, or text.
+    """
+    import pandas as pd
+
+    types = {str: str, bool: bool, int: np.int64, float: str, Fraction: str}  # as text, a number is read to its last bit
+    try:
+        names = pd.read_csv(regular(file), nrows=0).columns
+        table = pd.read_csv(file, dtype={name: types[kind] for name, kind in columns.items()}, keep_default_na=False,
+                            na_values={name: [""] for name in names if columns.get(name) in (None, bool, int)})
+        if not len(table):
+            raise ValueError("no rows")
+        for name, kind in columns.items():
+            table[name] = table[name].astype(np.float64) if kind in (float, Fraction) else table[name]
+            least, most = table[name].min(), table[name].max()
+            if kind in (int, float, Fraction) and not np.isfinite(table[name]).all() or (
+                    kind in (int, Fraction) and least < 0 or kind is Fraction and most > 1):
+                raise ValueError(f"{name} from {least} to {most}")
+    except FileNotFoundError:
+        raise
+    except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError, OverflowError) as error:
+        what = utils.first_line(error) if str(error) else type(error).__name__
+        raise utils.UserError(f"{file}: not as a run writes it ({what}); {REPEAT}") from None
+    return table
 
 
 def checked(path, ending=".csv"):

@@ -184,8 +184,9 @@ def returning(change):
     (lambda p: p[:-1], "shape (9, 10): return (10, 10)"), (lambda p: p[:, :9], "shape (10, 9)"),
     (lambda p: p.argmax(axis=1), "shape (10,)"), (lambda p: p * np.nan, "NaN"), (np.log, "such as logits"),
     (lambda p: 3 * p, "such as logits"), (lambda p: [p, p[:0]], "returned a list: return one array"),
-    (lambda p: (p, p[:0]), "returned a tuple"), (lambda p: None, "shape ()"), (lambda p: np.where(p < p.max(), -1e-6, p), "negative"),
-    (lambda p: p.astype(object), "of object"), (lambda p: p.astype(str), "of <U")])
+    (lambda p: (p, p[:0]), "returned a tuple"), (lambda p: None, "shape ()"),
+    (lambda p: np.where(p < p.max(), -1e-6, 1.0), "negative"), (lambda p: p.astype(object), "of object"),
+    (lambda p: p.astype(str), "of <U")])
 def test_what_train_returns_is_checked(change, words):
     with pytest.raises(ValueError, match=re.escape(words)) as error:
         with_train(returning(change))()
@@ -193,8 +194,8 @@ def test_what_train_returns_is_checked(change, words):
 
 
 def test_a_rounding_error_below_zero_is_no_negative_probability():
-    found = with_train(returning(lambda p: np.where(p < p.max(), p - 1e-17 - p, p)))()
-    assert np.array_equal(found.select, with_train(returning(lambda p: np.where(p < p.max(), 0, p)))().select)
+    found = with_train(returning(lambda p: np.where(p < p.max(), -1e-17, 1.0)))()
+    assert np.array_equal(found.select, with_train(returning(lambda p: np.where(p < p.max(), 0, 1.0)))().select)
 
 
 @pytest.mark.parametrize("name, value", [
