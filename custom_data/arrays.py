@@ -162,6 +162,34 @@ def of_groups(path, name, names, number):
     return found
 
 
+def told_of_values(path, x):
+    """Return the warnings about samples that hold a single value, and columns that do.
+
+    x: images, of which training uses float32, or vectors [n, d], of which it uses float64. DataError if numbers that differ
+    are the same in these, or are too small for them.
+    """
+    of_columns = x.ndim == 2
+    low, high = (np.atleast_1d(find(x, axis=0 if of_columns else None)).tolist() for find in (np.min, np.max))  # exact
+    kind, least = (np.float64, 1e-150) if of_columns else (np.float32, 1e-30)
+    exact = x.dtype.itemsize < 8 or x.dtype == np.float64 if of_columns else np.can_cast(x.dtype, np.float32)
+    where = "column {} of x" if of_columns else "x"
+    for place, (smallest, largest) in enumerate(zip(low, high, strict=True)):
+        size, spread = max(abs(smallest), abs(largest)), largest - smallest
+        if spread and float(size) < least:
+            raise DataError(f"{path}: the numbers in {where.format(place)} are at most {float(size):.3g}, too small to "
+                            f"compute with: use another unit")
+        if spread and not exact and np.spacing(kind(size)) > spread / 256:
+            raise DataError(f"{path}: the numbers in {where.format(place)}, from {smallest} to {largest}, differ too little "
+                            f"for their size to be told apart: subtract the smallest one")
+    single = [place for place, (smallest, largest) in enumerate(zip(low, high, strict=True)) if smallest == largest]
+    if not single:
+        return []
+    if not of_columns:
+        return [f"{path}: all pixels of x are {low[0]}: nothing tells its samples apart"]
+    return [f"{path}: {utils.many(len(single), 'column')} of {len(low)} in x with a single value (first: column {single[0]}): "
+            f"not used"]
+
+
 def samples(path, name, x):
     """Check an array of samples; return it as uint8 or float32 [n, h, w, c] or float64 [n, d]."""
     if x.dtype.kind not in "uifb" or x.ndim not in (2, 3, 4) or 0 in x.shape:
@@ -171,7 +199,7 @@ def samples(path, name, x):
         bad = np.flatnonzero(~np.isfinite(x.reshape(len(x), -1)).all(axis=1))
         raise DataError(f"{path}: {name} has NaN or infinite values in {len(bad)} samples, first in number {bad[0]}; fix or "
                         f"remove them")
-    if x.dtype.kind == "f" and np.abs(x).max() > 1e30:
+    if x.dtype.kind == "f" and float(np.abs(x).max()) > 1e30:
         raise DataError(f"{path}: {name} has numbers as large as {np.abs(x).max():.3g}; use another unit")
     if x.ndim == 4 and x.shape[3] > 4 and (x.shape[1] <= 4 or x.shape[1] < x.shape[2] == x.shape[3]):
         raise DataError(f"{path}: {name} has shape {x.shape}: channels go last, (n, height, width, channels); give "

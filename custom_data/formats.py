@@ -142,6 +142,7 @@ def _npz(path, of_labels, group, checksum):
     warnings = [] if (called["x"], called["y"]) == ("x", "y") else [
         f"{path}: the samples are read from array {called['x']!r}, the labels from {called['y']!r}"]
     x = arrays.samples(path, "x", found["x"])
+    warnings += arrays.told_of_values(path, found["x"])
     ids = row_ids.of_array(x)
     keep, given, notes = labels.checkable(found["y"], f"{path}: the labels y")
     class_names, given = labels.classes_of(given, f"{path}: the labels y")

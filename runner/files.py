@@ -260,7 +260,7 @@ def is_finished(path, settings):
         found = read_json(path)["settings"]
     except (FileNotFoundError, ValueError):
         return False
-    different = settings.having(threads=found.threads).differences(found)
+    different = settings.having(threads=found.threads, environment=found.environment).differences(found)
     if different:
         raise OtherSettings(f"{path}.json has other settings ({different}): --overwrite replaces it, another --results_dir "
                             f"keeps it")

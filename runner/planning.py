@@ -226,6 +226,8 @@ def _settings(source, noisy, seed, threads, options, schedule):
     settings = {"dataset": facts.name, "noise_pattern": noisy["noise_pattern"], "noise_ratio": noisy["noise_ratio"],
                 "seed": seed, **options, "bn_momentum": momentum, "backend": utils.check_backend(), "threads": threads,
                 "schedule": utils.in_words(schedule), **noisy}
+    environment = utils.environment(settings["backend"])
+    settings |= {"environment": environment} if environment else {}
     if source.features is not None:
         settings |= {"features": Path(source.features).name, "features_checksum": feature_file.checksum(source.features)}
     if source.path is not None:

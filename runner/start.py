@@ -47,6 +47,10 @@ def start_run(plan, published, progress, schedule):
         Arguments of `utils.learning_rate`, as published.
     """
     settings, path, source = plan.settings, plan.path, plan.source
+    environment = utils.environment(settings.backend)
+    if environment != settings.environment:
+        raise utils.UserError(f"the worker has the environment variables {environment or 'none'}, the command "
+                              f"{settings.environment or 'none'}: start the workers with the same ones")
     if source.path is None:
         dataset = data.load(settings.dataset, source.data_dir)
         settings = settings.having(dataset_checksum=dataset.checksum)

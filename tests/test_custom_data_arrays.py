@@ -61,6 +61,29 @@ def test_large_numbers_keep_their_differences(tmp_path):
     assert samples_read_like(tmp_path / "times.npz", tmp_path / "times.npz") == pytest.approx(x)
 
 
+K = np.random.default_rng(0).integers(0, 1000, (12, 8, 8))
+
+
+@pytest.mark.parametrize("x, words", [
+    (np.uint64(2 ** 63) + K.astype(np.uint64), "differ too little for their size"), (2 ** 62 + K, "differ too little"),
+    (1e9 + K / 1000, "differ too little"), (1e-310 * K, "too small to compute with"), (1e-36 * K, "too small to compute")])
+def test_numbers_that_cannot_be_told_apart_are_refused(tmp_path, x, words):
+    np.savez(tmp_path / "a.npz", x=x, y=Y12)
+    refused([words, "a.npz"], tmp_path / "a.npz")
+    if x.max() > 1 and x.dtype != float or x.max() < 1e-300:  # vectors are computed in float64
+        np.savez(tmp_path / "a.npz", x=x.reshape(12, 64), y=Y12)
+        refused([words, "column 0 of x"], tmp_path / "a.npz")
+
+
+def test_samples_of_a_single_value_are_told(tmp_path):
+    np.savez(tmp_path / "a.npz", x=np.full((12, 8, 8), 0.5), y=Y12)
+    assert "all pixels of x are 0.5: nothing tells its samples apart" in read(tmp_path / "a.npz", None)[1]
+    np.savez(tmp_path / "a.npz", x=np.eye(12, 14), y=Y12)
+    assert "2 columns of 14 in x with a single value (first: column 12): not used" in read(tmp_path / "a.npz", None)[1]
+    np.savez(tmp_path / "a.npz", x=K, y=Y12)
+    assert "value" not in read(tmp_path / "a.npz", None)[1]
+
+
 @pytest.mark.parametrize("in_memory", [2 ** 30, 0])
 def test_samples_do_not_change_with_their_file(tmp_path, monkeypatch, in_memory):
     """A small file is read whole; a large one, which does not fit into memory, is copied to a file without a name."""
