@@ -145,9 +145,13 @@ def incv(y_noisy: ArrayLike, num_classes: int, noise_pattern: str, *, train: Cal
     ValueError
         For an unknown noise pattern, other labels, or if `train` returns anything else.
     """
+    for name, value in (("num_classes", num_classes), ("iterations", iterations), ("seed", seed)):
+        utils.check_whole(name, value, least=int(name == "num_classes"))
     removes = not noise.pattern(noise_pattern).pairwise
     y_noisy = checked_labels(y_noisy, num_classes)
-    select = np.zeros(len(y_noisy), dtype=bool) if trusted is None else np.array(trusted)
+    select = np.zeros(len(y_noisy), dtype=bool) if trusted is None else np.array(_one_each(
+        trusted, "trusted", "b", "True or False", len(y_noisy)))
+    groups = None if groups is None else _one_each(groups, "groups", "iuUS", "a number", len(y_noisy))
     candidate, first, out_of_fold = ~select, *np.full((2, len(y_noisy), num_classes), np.nan)
     ratio, records, early = None, [], None
     for iteration in range(1, iterations + 1):
@@ -207,6 +211,17 @@ def checked_labels(y_noisy, num_classes):
     return labels
 
 
+def _one_each(values, name, kinds, what, samples):
+    """Return an argument as an array; ValueError unless it has one value of these kinds of dtype per sample."""
+    try:
+        found = np.asarray(values)
+    except ValueError:  # rows of different lengths
+        found = np.empty(0, dtype=object)
+    if found.shape != (samples,) or found.dtype.kind not in kinds:
+        raise ValueError(f"{name} is {found.dtype} of shape {found.shape}: give {what} for each of the {samples} samples")
+    return found
+
+
 def checked_probabilities(returned, samples, num_classes):
     """Return what a `train` function of `incv` returned, as an array; ValueError unless it is what `incv` needs."""
     if isinstance(returned, (list, tuple)):
@@ -216,8 +231,12 @@ def checked_probabilities(returned, samples, num_classes):
     if probabilities.shape != (samples, num_classes):
         raise ValueError(f"train returned an array of shape {probabilities.shape}: return {(samples, num_classes)}, a row for "
                          f"each sample of held_out, then of removed, and a column per class")
+    if probabilities.dtype.kind not in "fiub":
+        raise ValueError(f"train returned an array of {probabilities.dtype}: return probabilities, numbers")
     if not np.isfinite(probabilities).all():
         raise ValueError("train returned NaN or infinite values: return probabilities")
+    rounded = (probabilities < 0) & (probabilities > -1e-9)
+    probabilities = np.where(rounded, 0, probabilities) if rounded.any() else probabilities
     if (probabilities < 0).any() or np.abs(probabilities.sum(axis=1) - 1).max(initial=0) > 0.02:
         raise ValueError("train returned rows that are negative or do not sum to 1, such as logits: return probabilities, "
                          "as of a softmax")

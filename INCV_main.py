@@ -33,7 +33,7 @@ import numpy as np
 
 from incv import INCV, data, noise, registry, utils
 from incv.checking import grouping, last_pass
-from incv.custom_data import group_names, load
+from incv.custom_data import group_names
 from incv.runner import checkpoint, console, custom_network, files, options, planning, predict, start, sweep
 
 # Section 5 of the paper and the published code. incv_epochs and iterations are INCV's.
@@ -243,15 +243,15 @@ def plan_of_incv(plan):
 
 def select(plan, progress):
     """Return INCV's (select, candidate, estimated noise ratio), of a finished result or a new run, and its labels as text."""
-    import pandas as pd
-
     if plan.selection is None:
         path = _path_of_finished(plan, progress)
     else:
         path = plan.selection
         print(f"reusing {path}.csv{files.how_written(path)}", flush=True)
-    table = pd.read_csv(files.checked(path), dtype=str, keep_default_na=False)
-    select, candidate = ((table[column] == "True").to_numpy() for column in ("select", "candidate"))
+    table = files.read_csv(path, {"y_noisy": str, "select": bool, "candidate": bool, "eval_ratio": files.Fraction})
+    if plan.selection is not None and files.checksum(files.csv_of(path)) != plan.settings.selection_checksum:
+        raise utils.UserError(f"{path}.csv: changed since the command started; rerun the same command")
+    select, candidate = (table[column].to_numpy() for column in ("select", "candidate"))
     return (select, candidate, float(table["eval_ratio"][0])), table["y_noisy"].to_numpy(dtype=str)
 
 
@@ -361,7 +361,8 @@ def run(plan, progress):
         selection, labels = select(plan, progress.part(0, before))
     published = {"dataset": "cifar10", **PUBLISHED, "bn_momentum": 0.99, "selection": None, "selection_differs": ""}
     started = start.start_run(plan, published, progress, SCHEDULE)
-    check_unchanged(plan, started, labels)
+    if labels is not None:
+        check_labels(plan, labels, start.as_written(started.dataset, started.y_noisy))
     started, selection, tested_on = with_test_data(started, selection)
     tell_where_it_resumes(started)
 
@@ -392,14 +393,6 @@ def fraction_before(plan):
         of_incv = utils.expected_epochs(rates, settings.patience) * (settings.iterations + passes)
         return of_incv / (of_incv + 1.5 * settings.epochs)
     return 0.5 if settings.transition == "estimated" else 0
-
-
-def check_unchanged(plan, started, labels):
-    """Raise UserError if the labels of the selection, as text (None for none), or the test list are not those of this run."""
-    if labels is not None:
-        check_labels(plan, labels, start.as_written(started.dataset, started.y_noisy))
-    if started.settings.test_checksum != (plan.source.test_list and load.test_checksum(plan.source)):
-        raise utils.UserError(f"{plan.source.test_list}: changed since the command started; rerun the same command")
 
 
 def with_test_data(started, selection):

@@ -250,19 +250,9 @@ def _extract(name, archive):
     folder.mkdir(exist_ok=True)
     with tarfile.open(archive) as tar:
         for file in (*published["train"], *published["test"]):
-            partial = _partial(folder / file)
-            partial.unlink(missing_ok=True)  # a link there would be followed
-            try:
+            with utils.writing(folder / file) as partial:
                 partial.write_bytes(tar.extractfile(f"{published['folder']}/{file}").read())
-                os.replace(partial, folder / file)
-            finally:
-                partial.unlink(missing_ok=True)
     return folder
-
-
-def _partial(path):
-    """Return the path of a file while it is incomplete; each process has its own."""
-    return path.with_name(f"{path.name}.{os.getpid()}.part")
 
 
 def _read_batches(folder, files, label_key, num_classes):

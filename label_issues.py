@@ -119,15 +119,13 @@ def find_label_issues(x: Any, labels: ArrayLike, model: Any = None, *, noise_pat
     if noise_pattern not in noise.DRAWN:
         raise ValueError(f"noise_pattern={noise_pattern!r}: use one of {', '.join(map(repr, noise.DRAWN))}")
     for name, value in (("iterations", iterations), ("epochs", epochs), ("batch_size", batch_size)):
-        by_default = value is None and name in ("epochs", "batch_size")
-        if not by_default and (not isinstance(value, (int, np.integer)) or value < 1):
-            raise ValueError(f"{name}={value!r}: give a whole number of at least 1")
-    if not isinstance(seed, (int, np.integer)) or seed < 0:
-        raise ValueError(f"seed={seed!r}: give a whole number of at least 0")
-    if permutations is not None and (not isinstance(permutations, (int, np.integer)) or permutations < 0):
-        raise ValueError(f"permutations={permutations!r}: give a whole number")
-    if n_jobs is not None and (not isinstance(n_jobs, (int, np.integer)) or n_jobs == 0):
-        raise ValueError(f"n_jobs={n_jobs!r}: give a whole number, -1 for all cores")
+        if value is not None or name not in ("epochs", "batch_size"):
+            utils.check_whole(name, value, 1)
+    utils.check_whole("seed", seed, 0)
+    if permutations is not None:
+        utils.check_whole("permutations", permutations, 0)
+    if n_jobs is not None and n_jobs != -1:
+        utils.check_whole("n_jobs", n_jobs, 1)
     n_jobs = n_jobs if hasattr(model, "predict_proba") else None  # a Keras model is not trained in several processes
     without_x = x is None and (pred_probs is not None or features is not None)
     labels, x = _labels(labels), x if without_x else _samples(x)
@@ -142,8 +140,9 @@ def find_label_issues(x: Any, labels: ArrayLike, model: Any = None, *, noise_pat
     rows = np.flatnonzero(keep)
     names = None
     if groups is not None:
-        if np.ndim(groups) != 1 or len(groups) != n:
-            raise data.DataError(f"groups has shape {np.shape(groups)}; give one name per sample, ({n},)")
+        shape = _as_array(groups, "groups").shape
+        if shape != (n,):
+            raise data.DataError(f"groups has shape {shape}; give one name per sample, ({n},)")
         groups = pd.Series(groups).to_numpy()
         names = group_names.as_text(groups[keep])
         for note in group_names.checked(names, given, class_names, "groups"):
@@ -299,7 +298,16 @@ def _of_classes(pred_probs, class_names):
             columns = [re.sub(r"^(-?\d+)\.0+$", r"\1", name) for name in columns]
         if sorted(columns) == sorted(names):
             return pred_probs.to_numpy()[:, [columns.index(name) for name in names]]
-    return np.asarray(pred_probs)
+    return _as_array(pred_probs, "pred_probs")
+
+
+def _as_array(values, name):
+    """Return values as an array, NaN where a masked array of numbers has none; DataError for rows of different lengths."""
+    try:
+        return np.ma.filled(values.astype(float), np.nan) if np.ma.is_masked(values) and values.dtype.kind in "fiu" else (
+            np.asarray(values))
+    except ValueError:
+        raise data.DataError(f"{name} has rows of different lengths: give an array") from None
 
 
 def _samples(x, name="x"):
@@ -317,7 +325,7 @@ def _vectors(features, n):
     """Return `features` as an array [n, d]; DataError for anything else."""
     if hasattr(features, "tocsr"):
         raise data.DataError(f"features is a sparse matrix: give features.toarray(), numbers of shape ({n}, d)")
-    found = np.asarray(_samples(features, "features"))
+    found = _as_array(_samples(features, "features"), "features")
     if found.ndim != 2 or len(found) != n or found.dtype.kind not in "fiub":
         raise data.DataError(f"features is {found.dtype} of shape {found.shape}; give numbers of shape ({n}, d), a row per "
                              f"sample")
@@ -345,9 +353,11 @@ def _checked_probabilities(p, n, num_classes):
     if p.shape != (n, num_classes):
         raise ValueError(f"pred_probs has shape {p.shape}; give ({n}, {num_classes}), a column per class in ascending order")
     try:
-        p = p.astype(float)
+        p = p.astype(float) if p.dtype.kind in "fiubO" else None
     except (TypeError, ValueError):
-        raise ValueError(f"pred_probs are {p.dtype}: give numbers") from None
+        p = None
+    if p is None:
+        raise ValueError("pred_probs are not numbers: give probabilities")
     if not np.isfinite(p).all():
         row = int(np.flatnonzero(~np.isfinite(p).all(axis=1))[0])
         raise ValueError(f"pred_probs has NaN or infinite values (first: sample {row}): give every sample probabilities")
@@ -417,15 +427,44 @@ def _classifier_train(classifier, x, given, class_names):
         if fitted is None:
             probabilities[:, present] = 1
         elif len(asked):
-            predicted = fitted.predict_proba(rows[asked])
-            if predicted.shape != (len(asked), len(present)) or isinstance(
-                    getattr(fitted, "_final_estimator", fitted), (ClusterMixin, DensityMixin)):
-                raise data.DataError(f"{type(classifier).__name__} predicts no probability of each class: model must be a "
-                                     f"classifier with predict_proba")
-            probabilities[:, present] = predicted
+            if isinstance(getattr(fitted, "_final_estimator", fitted), (ClusterMixin, DensityMixin)):
+                raise data.DataError(_no_probabilities(classifier))
+            probabilities[:, present] = _predicted(fitted, rows[asked], np.arange(len(present)))
         return probabilities
 
     return train
+
+
+def _no_probabilities(classifier):
+    return (f"{type(classifier).__name__} predicts no probability of each class: model must be a classifier with "
+            f"predict_proba")
+
+
+def _predicted(fitted, x, known):
+    """Return the probabilities that a fitted classifier predicts, float [n, len(known)], a column for each of its labels.
+
+    known: the labels it was fitted to, ascending; its classes_, if it has them, may be in another order.
+    """
+    predicted = fitted.predict_proba(x)
+    try:
+        predicted = np.asarray(predicted)
+        predicted = predicted.astype(float) if predicted.dtype.kind not in "f" else predicted
+    except (TypeError, ValueError):  # of other lengths, or no numbers
+        raise data.DataError(_no_probabilities(fitted)) from None
+    if predicted.shape != (len(x) if not hasattr(x, "shape") else x.shape[0], len(known)):
+        raise data.DataError(_no_probabilities(fitted))
+    if getattr(fitted, "classes_", None) is None:
+        return predicted
+    places = {_as_text(label): place for place, label in enumerate(fitted.classes_)}
+    if places.keys() != {_as_text(label) for label in known} or len(fitted.classes_) != len(known):
+        raise data.DataError(f"{type(fitted).__name__}: its classes_ {utils.listed(list(fitted.classes_), 6)} are not the "
+                             f"labels that it was fitted to, {utils.listed(list(known), 6)}")
+    return predicted[:, [places[_as_text(label)] for label in known]]
+
+
+def _as_text(label):
+    """Return a label as text, 7 for 7.0."""
+    return str(int(label) if isinstance(label, (float, np.floating)) and label.is_integer() else label)
 
 
 def _fitted(classifier, rows, index, given, class_names):
@@ -455,8 +494,7 @@ def _for_integers(classifier, class_names):
     fresh = clone(classifier)
     for name, weights in fresh.get_params().items():
         if name.split("__")[-1] == "class_weight" and isinstance(weights, dict):
-            of_class = {str(int(key) if isinstance(key, float) and key.is_integer() else key): weight
-                        for key, weight in weights.items()}
+            of_class = {_as_text(key): weight for key, weight in weights.items()}
             numbers = {str(class_name): number for number, class_name in enumerate(class_names)}
             fresh.set_params(**{name: {numbers[key]: weight for key, weight in of_class.items() if key in numbers}})
     return fresh
@@ -566,9 +604,11 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):
         self.noise_ratio_ = float(self.label_issues_["issue"].mean())
         index = np.flatnonzero(keep)
         X = X.iloc[index] if hasattr(X, "iloc") else X[index]
+        self._fitted_to = self.classes_
         try:
             self.estimator_ = clone(estimator).fit(X, y[index])
         except ValueError:  # as from XGBoost, which takes only labels 0 ... k - 1
+            self._fitted_to = np.arange(len(self.classes_))
             self.estimator_ = _for_integers(estimator, self.classes_).fit(X, np.searchsorted(self.classes_, y[index]))
         return self
 
@@ -583,7 +623,7 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         X = _samples(X)
         checked = validate_data(self, X, reset=False, **self._how_to_check(X))
-        return self.estimator_.predict_proba(X if hasattr(X, "iloc") else checked)
+        return _predicted(self.estimator_, X if hasattr(X, "iloc") else checked, self._fitted_to)
 
     def predict(self, X):
         """Return the predicted labels [n]."""

@@ -11,13 +11,12 @@ Two layers make these networks faster than the same networks of stock layers, wi
 uses TensorFlow's fused kernel. `stock=True` builds the plain version, with the same weights in the same order.
 benchmarks/throughput.py measures both.
 """
-import os
 
 import keras
 import numpy as np
 from keras import layers
 
-from incv import fast_path, registry
+from incv import fast_path, registry, utils
 
 
 class BiasFreeConv2D(layers.Conv2D):
@@ -227,7 +226,5 @@ def save_network(path, network, pixel_max, architecture=None):
         plain.set_weights(network.get_weights())
     pixels = keras.Input(network.inputs[0].shape[1:])
     probabilities = layers.Softmax()(plain(layers.Rescaling(1 / pixel_max)(pixels)))
-    partial = path.with_name(path.stem + ".part.keras")
-    partial.unlink(missing_ok=True)  # a link there would be followed
-    keras.Model(pixels, probabilities).save(partial)
-    os.replace(partial, path)
+    with utils.writing(path) as partial:
+        keras.Model(pixels, probabilities).save(partial)

@@ -32,7 +32,7 @@ def pattern(noise_pattern):
     ValueError
         If there is no such pattern.
     """
-    if noise_pattern not in PATTERNS:
+    if not isinstance(noise_pattern, str) or noise_pattern not in PATTERNS:
         raise ValueError(f"unknown noise pattern {noise_pattern!r}: use one of {', '.join(PATTERNS)}")
     return PATTERNS[noise_pattern]
 

@@ -7,8 +7,10 @@ import importlib.util
 import math
 import os
 import shlex
+import shutil
 import subprocess
 import sys
+import tempfile
 import warnings
 import zlib
 from pathlib import Path
@@ -16,6 +18,14 @@ from pathlib import Path
 import numpy as np
 
 BACKENDS = ("tensorflow", "jax")
+# Environment variables that change the bits of results, by backend; unset and "" are the same.
+VARIABLES = {
+    "tensorflow": ("TF_ENABLE_ONEDNN_OPTS", "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "ONEDNN_DEFAULT_FPMATH_MODE",
+                   "DNNL_DEFAULT_FPMATH_MODE", "TF_XLA_FLAGS", "TF_CUDNN_USE_AUTOTUNE", "TF_CUDNN_USE_FRONTEND",
+                   "TF_ENABLE_CUBLAS_TENSOR_OP_MATH_FP32", "TF_ENABLE_CUDNN_TENSOR_OP_MATH_FP32"),
+    "jax": ("XLA_FLAGS", "JAX_ENABLE_X64", "JAX_DEFAULT_MATMUL_PRECISION", "JAX_DEFAULT_DTYPE_BITS", "JAX_DISABLE_JIT",
+            "JAX_DEFAULT_PRNG_IMPL", "JAX_THREEFRY_PARTITIONABLE")}
+OF_BOTH = ("NVIDIA_TF32_OVERRIDE", "NPY_DISABLE_CPU_FEATURES", "OPENBLAS_CORETYPE", "MKL_CBWR")
 PROJECT = Path(__file__).resolve().parent
 FOLDER_OF_PACKAGE = PROJECT if (PROJECT / "incv").is_dir() else PROJECT.parent  # contains incv/, in place or installed
 
@@ -37,6 +47,38 @@ def many(number, noun):
 
 def listed(names, most=12):
     return ", ".join(map(str, names[:most])) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def check_whole(name, value, least):
+    """Raise ValueError unless the value of an argument is a whole number from `least` on. True and False are none."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or value < least:
+        raise ValueError(f"{name}={value!r}: give a whole number of at least {least}")
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+PARTS = ".incv-*.part"  # folders of files that are being written
+
+
+@contextlib.contextmanager
+def writing(path):
+    """Yield the path of a file to write in the block, which then replaces the one at `path`: complete or not at all.
+
+    It is in a temporary folder beside it, so that no other file is touched; links are replaced, not followed. Errors name
+    `path`.
+    """
+    path, folder = Path(path), None
+    try:
+        folder = tempfile.mkdtemp(dir=path.parent, **dict(zip(("prefix", "suffix"), PARTS.split("*"), strict=True)))
+        yield Path(folder, path.name)
+        os.replace(Path(folder, path.name), path)
+    except OSError as error:
+        if error.filename is None or folder is None or str(error.filename).startswith(folder):
+            error.filename, error.filename2 = str(path), None
+        raise
+    finally:
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 # --- random draws -----------------------------------------------------------------------------------------------------
@@ -229,6 +271,18 @@ def check_backend(gpu_id=None):
     return backend
 
 
+def environment(backend):
+    """Return the environment variables that change the bits of results, "NAME=value NAME=value", None if none is set.
+
+    Those with the value that `start_backend` sets count as unset.
+    """
+    own = {"TF_ENABLE_ONEDNN_OPTS": "1"}
+    values = {name: os.environ.get(name) for name in (*VARIABLES[backend], *OF_BOTH)}
+    if backend == "tensorflow" and values["TF_XLA_FLAGS"]:
+        values["XLA_FLAGS"] = os.environ.get("XLA_FLAGS")
+    return " ".join(f"{name}={value}" for name, value in values.items() if value and value != own.get(name)) or None
+
+
 def default_threads(kind):
     """Return the number of cores or, for digits and other small samples, 1: parallel threads do not speed up small operations.
 
@@ -273,7 +327,7 @@ def start_backend(threads, gpu_id=None, in_parallel=True):
     os.environ["NPROC"] = str(threads)  # the size of JAX's thread pool
     # oneDNN's convolutions on every CPU: by default, TensorFlow uses them only where there is AVX512-VNNI or better, and
     # training takes twice as long elsewhere (docs/speed.md).
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    os.environ["TF_ENABLE_ONEDNN_OPTS"] = os.environ.get("TF_ENABLE_ONEDNN_OPTS") or "1"
     os.environ.setdefault("TF_MKL_OPTIMIZE_PRIMITIVE_MEMUSE", "0")  # keep the primitives that oneDNN has prepared
     if gpu_id is not None:
         os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # the order of nvidia-smi
@@ -285,6 +339,7 @@ def start_backend(threads, gpu_id=None, in_parallel=True):
         device = keras.distribution.list_devices()[0]
     # These experiments use float32 and channels last, whatever a user's keras.json says.
     keras.config.set_floatx("float32")
+    keras.config.set_epsilon(1e-7)
     keras.config.set_image_data_format("channels_last")
     if gpu_id is not None and "cpu" in device:
         raise UserError(f"--gpu_id {gpu_id}: the installed {backend} finds no GPU; install its GPU version (README), or "

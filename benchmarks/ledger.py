@@ -21,7 +21,7 @@ import pandas as pd
 
 from incv import registry, utils
 from incv.reporting import figures, tables
-from incv.runner import console, files, options
+from incv.runner import console, files, options, sweep
 
 MARK = "<!-- written by benchmarks/ledger.py -->"  # how its page begins
 LARGE = 2 ** 20  # bytes: CSVs of this size or more are compressed
@@ -42,7 +42,7 @@ def add(source, results_dir):
         content, compressed = csv.read_bytes(), csv.suffix == ".gz"
         if len(content) >= LARGE and not compressed:
             content, compressed = gzip.compress(content, mtime=0), True
-        files.remove_results(place)
+        sweep.remove_result(place)
         target = files.beside(place, ".csv.gz" if compressed else ".csv")
         files.write_whole(target, lambda out, content=content: out.write(content))
         if files.beside(path, "_history.csv").is_file():

@@ -36,12 +36,23 @@ def check(target, planned):
         raise utils.UserError(f"--export {target}: the command reads this file; give another place")
     if source.is_dir() and _is_list(source, planned[0].source) and source.resolve() in target.resolve().parents:
         raise utils.UserError(f"--export {target}: the files of this folder are the dataset; give another place")
-    if target.resolve() in [file.resolve() for file in files.files_of(planned[0].path)]:
-        raise utils.UserError(f"--export {target}: this is a file of the run itself; give another place")
-    if target.is_file() and decisions.is_list(target):
-        raise utils.UserError(f"--export {target}: this is a list of label issues, for decisions; give another place")
+    if files.is_named_like_a_run(target.resolve()) or files.is_named_like_a_run(target):
+        raise utils.UserError(f"--export {target}: this is the name of a file of a run; give another place")
+    if target.is_file() and not _has_head_of(source, target):  # the same table, exported before, may have any columns
+        if decisions.is_list(target):
+            raise utils.UserError(f"--export {target}: this is a list of label issues, for decisions; give another place")
+        if files.is_written_by_a_run(target):
+            raise utils.UserError(f"--export {target}: this is a result of a run; give another place")
     if target.suffix == ".npz" and source.suffix.lower() == ".npz":
         data.read_arrays(source)  # all its arrays are exported
+
+
+def _has_head_of(source, target):
+    """Return whether two files begin with the same line."""
+    if not source.is_file():
+        return False
+    with open(source, "rb") as one, open(target, "rb") as other:
+        return one.readline(100_000).strip() == other.readline(100_000).strip()
 
 
 def write(target, plan):
@@ -65,11 +76,11 @@ def _of_published(target, plan):
     """Write the selected samples of a published dataset: position and label, in an .npz pixels too."""
     import pandas as pd
 
-    result = pd.read_csv(files.checked(plan.path), usecols=["y_noisy", "select"])
+    result = files.read_csv(plan.path, {"y_noisy": int, "select": bool})
     kept = np.flatnonzero(result["select"].to_numpy())
     labels = result["y_noisy"].to_numpy()[kept]
     if plan.settings.subset:
-        kept = pd.read_csv(files.checked(plan.path, "_index.csv"))["index"].to_numpy()[kept]
+        kept = files.read_csv(plan.path, {"index": int}, "_index.csv")["index"].to_numpy()[kept]
     if target.suffix == ".csv":
         files.write_table(target, pd.DataFrame({"index": kept, "label": labels}))
         return
@@ -137,17 +148,23 @@ FORMATS = {"npz": _of_arrays, "folder": _of_folder, "table": _of_table, "list": 
 
 def _selected(plan):
     """Return the rows of the selected samples in a finished run's list of all samples, a DataFrame of text."""
-    every = decisions.read_issues(files.checked(plan.path, "_out_of_fold.csv"))
+    every = _every_sample(plan)
     return every[every["status"] == "selected"]
+
+
+def _every_sample(plan):
+    """Return a finished run's list of all samples, a DataFrame of text but for `issue`, bool."""
+    text = dict.fromkeys(("sample", "given", "suggested", "status"), str)
+    return decisions.restored(files.read_csv(plan.path, text | {"issue": bool}, "_out_of_fold.csv"))
 
 
 def issues_among_selected(plan):
     """Return a note about label issues among the selected samples of a finished run, or ""."""
     if not files.beside(plan.path, "_out_of_fold.csv").exists():
         return ""
-    every = decisions.read_issues(files.checked(plan.path, "_out_of_fold.csv"))
+    every = _every_sample(plan)
     selected = every[every["status"] == "selected"]
-    issues = int((selected["issue"].astype(str) == "True").sum())
+    issues = int(selected["issue"].sum())
     told = f", {utils.many(issues, 'label issue')} among them: decide about these first" if issues else ""
     return f" ({len(selected)} of {utils.many(len(every), 'sample')}{told})"
 

@@ -38,7 +38,7 @@ def write(plan, checked, started, provenance):
     probabilities = {name: table[name].round(6) for name in ("p_given", "p_suggested", "margin", "group_margin")
                      if name in table}
     worst, rounded = issue_table.worst_first(table), table.assign(**probabilities)
-    files.write_table(files.beside(path, "_out_of_fold.csv"), decisions.for_spreadsheets(rounded))
+    _write_list(files.beside(path, "_out_of_fold.csv"), rounded)
     listed = rounded.loc[worst.index].assign(decision="").drop(columns="issue")
     _write_list(files.beside(path, "_label_issues.csv"), listed)
     by_group = None
@@ -73,10 +73,8 @@ def write(plan, checked, started, provenance):
 
 
 def _write_list(file, listed):
-    """Write a list of label issues; an earlier list that a person has edited is kept under another name and reported."""
-    kept = decisions.set_aside(file)
-    if kept:
-        print(f"{kept}: your decisions are kept in this file", flush=True)
+    """Write a list of samples or groups; an earlier list that a person has edited is kept under another name and reported."""
+    decisions.set_aside(file)
     files.write_table(file, decisions.for_spreadsheets(listed))
 
 

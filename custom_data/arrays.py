@@ -1,6 +1,7 @@
 """Arrays as a custom dataset: an .npz with x and y, or an .npy of samples beside an .npy of labels."""
 import functools
 import hashlib
+import mmap
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from incv.custom_data import features
 from incv.data import DataError
 from incv.utils import listed
 
+IN_MEMORY = 2 ** 30  # bytes: an .npy that takes more is memory-mapped
 # Names of arrays in an .npz, the usual ones first.
 NAMES = {"x": ("x", "X", "x_train", "X_train", "train_images", "images", "features", "data"),
          "y": ("y", "Y", "y_train", "Y_train", "train_labels", "labels", "label", "targets", "target"),
@@ -67,7 +69,7 @@ def find(path, labels=None):
     Parameters
     ----------
     path : str or path
-        An .npz, or an .npy of samples, which is memory-mapped.
+        An .npz, or an .npy of samples, which is memory-mapped if it is large.
     labels : str or path, optional
         The .npy of labels.
 
@@ -83,7 +85,7 @@ def find(path, labels=None):
     DataError
     """
     if is_npy(path):
-        x, y = read_npy(path, mmap_mode="r"), read_npy(labels)
+        x, y = read_npy(path, may_map=True), read_npy(labels)
         if x.shape[:1] != y.shape[:1]:
             raise DataError(f"{path} has shape {x.shape} and {labels} has shape {y.shape}: give one label per sample")
         return {"x": x, "y": y}, {role: role if role in "xy" else None for role in NAMES}
@@ -109,8 +111,12 @@ def not_used(path, used, said):
     return [f"{path}: array{'s' if len(others) > 1 else ''} {listed(others)}: not used"] if others else []
 
 
-def read_npy(path, mmap_mode=None):
-    """Return the array of an .npy, memory-mapped if `mmap_mode` is given. Raises DataError; unpickles nothing."""
+def read_npy(path, may_map=False):
+    """Return the array of an .npy. Raises DataError; unpickles nothing.
+
+    may_map: whether a file of more than IN_MEMORY bytes is memory-mapped. What is read from it later is what the file holds
+    then: `apart` copies what must stay.
+    """
     try:
         if not Path(path).is_file():
             raise ValueError("no such file" if not Path(path).exists() else "not a regular file")
@@ -118,7 +124,8 @@ def read_npy(path, mmap_mode=None):
             other = file.read(6) not in (b"\x93NUMPY", b"")
         if other:
             raise DataError(f"{path}: not an .npy despite its name; save an array with numpy.save")
-        found = np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
+        large = may_map and Path(path).stat().st_size > IN_MEMORY
+        found = np.load(path, mmap_mode="r" if large else None, allow_pickle=False)
         if not isinstance(found, np.ndarray):
             raise ValueError("not an .npy")
         return np.asarray(found)
@@ -126,6 +133,19 @@ def read_npy(path, mmap_mode=None):
         what = ("contains Python objects, which are not read" if "allow_pickle" in str(error) or "object" in str(error) else
                 f"cannot be read ({utils.first_line(error)})")
         raise DataError(f"{path}: {what}; save a plain array with numpy.save") from None
+
+
+def apart(x, folder):
+    """Return an array that does not change with its file: a memory-mapped one is copied to an unnamed file in that folder."""
+    base = x
+    while getattr(base, "base", None) is not None and not isinstance(base, np.memmap):
+        base = base.base
+    if not isinstance(base, (np.memmap, mmap.mmap)):
+        return x
+    out = data.in_a_file(x.shape, folder, x.dtype)
+    for start in range(0, len(x), 1000):
+        out[start:start + 1000] = x[start:start + 1000]
+    return np.asarray(out)
 
 
 def of_groups(path, name, names, number):
@@ -142,6 +162,34 @@ def of_groups(path, name, names, number):
     return found
 
 
+def told_of_values(path, x):
+    """Return the warnings about samples that hold a single value, and columns that do.
+
+    x: images, of which training uses float32, or vectors [n, d], of which it uses float64. DataError if numbers that differ
+    are the same in these, or are too small for them.
+    """
+    of_columns = x.ndim == 2
+    low, high = (np.atleast_1d(find(x, axis=0 if of_columns else None)).tolist() for find in (np.min, np.max))  # exact
+    kind, least = (np.float64, 1e-150) if of_columns else (np.float32, 1e-30)
+    exact = x.dtype.itemsize < 8 or x.dtype == np.float64 if of_columns else np.can_cast(x.dtype, np.float32)
+    where = "column {} of x" if of_columns else "x"
+    for place, (smallest, largest) in enumerate(zip(low, high, strict=True)):
+        size, spread = max(abs(smallest), abs(largest)), largest - smallest
+        if spread and float(size) < least:
+            raise DataError(f"{path}: the numbers in {where.format(place)} are at most {float(size):.3g}, too small to "
+                            f"compute with: use another unit")
+        if spread and not exact and np.spacing(kind(size)) > spread / 256:
+            raise DataError(f"{path}: the numbers in {where.format(place)}, from {smallest} to {largest}, differ too little "
+                            f"for their size to be told apart: subtract the smallest one")
+    single = [place for place, (smallest, largest) in enumerate(zip(low, high, strict=True)) if smallest == largest]
+    if not single:
+        return []
+    if not of_columns:
+        return [f"{path}: all pixels of x are {low[0]}: nothing tells its samples apart"]
+    return [f"{path}: {utils.many(len(single), 'column')} of {len(low)} in x with a single value (first: column {single[0]}): "
+            f"not used"]
+
+
 def samples(path, name, x):
     """Check an array of samples; return it as uint8 or float32 [n, h, w, c] or float64 [n, d]."""
     if x.dtype.kind not in "uifb" or x.ndim not in (2, 3, 4) or 0 in x.shape:
@@ -151,7 +199,7 @@ def samples(path, name, x):
         bad = np.flatnonzero(~np.isfinite(x.reshape(len(x), -1)).all(axis=1))
         raise DataError(f"{path}: {name} has NaN or infinite values in {len(bad)} samples, first in number {bad[0]}; fix or "
                         f"remove them")
-    if x.dtype.kind == "f" and np.abs(x).max() > 1e30:
+    if x.dtype.kind == "f" and float(np.abs(x).max()) > 1e30:
         raise DataError(f"{path}: {name} has numbers as large as {np.abs(x).max():.3g}; use another unit")
     if x.ndim == 4 and x.shape[3] > 4 and (x.shape[1] <= 4 or x.shape[1] < x.shape[2] == x.shape[3]):
         raise DataError(f"{path}: {name} has shape {x.shape}: channels go last, (n, height, width, channels); give "

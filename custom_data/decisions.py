@@ -39,7 +39,11 @@ def read_issues(file):
     """Read a list of label issues (_label_issues.csv) or the out-of-fold table into a DataFrame with the original names."""
     import pandas as pd
 
-    table = pd.read_csv(file, dtype={"sample": str, "given": str, "suggested": str}, keep_default_na=False)
+    return restored(pd.read_csv(file, dtype={"sample": str, "given": str, "suggested": str}, keep_default_na=False))
+
+
+def restored(table):
+    """Return a table of `for_spreadsheets` with the original names of samples and classes."""
     for column in ("sample", "given", "suggested"):
         table[column] = table[column].str.removeprefix("'")
     return table
@@ -333,11 +337,11 @@ def is_list(file):
 
 
 def set_aside(listed):
-    """Rename a list of label issues that a person has edited, so that the next run does not replace it.
+    """Rename and report a list that a person has written decisions into, so that the next run does not replace it.
 
-    Returns the new name, or None if there are no decisions to keep.
+    Returns the new name, or None if there are no decisions to keep. listed: path of any CSV, or of none.
     """
-    if not listed.exists():
+    if not listed.is_file():
         return None
     try:
         edited = bool(read([listed]))
@@ -348,4 +352,5 @@ def set_aside(listed):
     number = 1
     while (kept := listed.with_name(f"{listed.stem}_decided{number}.csv")).exists():
         number += 1
+    print(f"{kept}: your decisions are kept in this file", flush=True)
     return listed.rename(kept)

@@ -31,8 +31,9 @@ IN_MEMORY = 2 ** 31  # bytes; more are standardised into a temporary file
 class FeatureFile:
     """The content of a file.
 
-    x: float or int [n, d], of an .npy memory-mapped; file [n] or None; x_test [m, d] or None; rows: int [n] or None; computed:
-    whether --features NAME computed it; others: names of arrays that are not used, except usual names of labels.
+    x: float or int [n, d], memory-mapped if it is a large .npy; file [n] or None; x_test [m, d] or None; rows: int [n] or
+    None; computed: whether --features NAME computed it; others: names of arrays that are not used, except usual names of
+    labels.
     """
 
     path: str
@@ -52,7 +53,7 @@ def read(path, option="--features"):
         raise DataError(f"{what}: {why}; give an .npy or .npz of feature vectors")
     found, computed, others = {}, False, ()
     if arrays.is_npy(path):
-        x = arrays.read_npy(path, mmap_mode="r")
+        x = arrays.read_npy(path, may_map=True)
     elif str(path).lower().endswith(".npz"):
         found = data.read_arrays(path, [*arrays.NAMES["x"], *FILES, "x_test", "rows", "made_from"])
         names, computed = data.names_of_arrays(path), "made_from" in found

@@ -76,6 +76,10 @@ class Arrays(_OneFile):
         source = self.source
         return _npz(str(source.path), source.labels, source.group, arrays.checksum(source.path, source.labels))
 
+    def load(self, scratch, quiet):
+        dataset = super().load(scratch, quiet)
+        return dataset if scratch is None else dataclasses.replace(dataset, x_train=arrays.apart(dataset.x_train, scratch))
+
     def like(self, file):
         x = _array_like(file, self.source.facts.shape)
         custom = self.source.path is not None and x.ndim == 2
@@ -169,6 +173,7 @@ def _npz(path, of_labels, group, checksum):
     warnings = [] if (called["x"], called["y"]) == ("x", "y") else [
         f"{path}: the samples are read from array {called['x']!r}, the labels from {called['y']!r}"]
     x = arrays.samples(path, "x", found["x"])
+    warnings += arrays.told_of_values(path, found["x"])
     ids = row_ids.of_array(x)
     keep, given, notes = labels.checkable(found["y"], f"{path}: the labels y")
     class_names, given = labels.classes_of(given, f"{path}: the labels y")

@@ -60,7 +60,7 @@ def load_dataset(source, label=None, scratch=None, quiet=True, **options):
     source, label, options
         As for `facts`.
     scratch : path, optional
-        The folder for images that do not fit into memory.
+        The folder for images that do not fit into memory, and for a copy of a large .npy.
     quiet : bool
         Whether to hide progress while images are read.
 
@@ -278,11 +278,8 @@ def _as_source(source, label, options):
     return source if isinstance(source, Source) else Source(path=str(source), label=label, **options)
 
 
-def what_changed(csv, source):
-    """Return how the data of a source differ from those of an earlier run, judged by the y_noisy in its CSV."""
-    import pandas as pd
-
-    before = pd.read_csv(csv, dtype=str, keep_default_na=False)["y_noisy"].to_numpy(dtype=str)
+def what_changed(before, source):
+    """Return how the data of a source differ from those of an earlier run, judged by its labels, str [n]."""
     dataset = load_dataset(dataclasses.replace(source, features=None, network=None))
     now = dataset.class_names[dataset.given].astype(str)
     if len(before) != len(now):

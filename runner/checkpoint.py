@@ -91,7 +91,7 @@ def read_checkpoint(file):
 
 def remove_checkpoint(path):
     fresh, *others = _checkpoint_files(path)
-    for file in (files.beside(fresh, ".part"), fresh, *others, files.beside(path, ".progress")):
+    for file in (fresh, *others, files.beside(path, ".progress")):
         file.unlink(missing_ok=True)
 
 

@@ -6,16 +6,27 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import zlib
 from pathlib import Path
 
 import filelock
+import numpy as np
 
 from incv import utils
 from incv.runner import revision
 from incv.runner.settings import Settings
 
+REPEAT = "restore it, or repeat the command that wrote it, with --overwrite"
 CHECKED = (".csv", "_index.csv", "_out_of_fold.csv", "_network1.keras", "_network2.keras")  # files that later commands read
+
+SCRIPTS = ("INCV", "INCV_main", "Verify_Theory")
+# The first columns of their CSVs, and of table.csv; all columns of the short ones.
+HEADS = [head.split(",") for head in (
+    "y,y_noisy,select", "index,y,y_noisy,y_pred", "iteration,half,epoch,learning_rate", "half,epoch,learning_rate",
+    "epoch,learning_rate,keep", "sample,given,suggested,p_given",
+    "sample,row,given,suggested,p_given", "group,given,suggested", "dataset,noise,method,accuracy")]
+WHOLE_HEADS = [["index"], ["file", "why"]]
 
 
 class OtherVersion(utils.UserError):
@@ -81,6 +92,19 @@ def files_of(path):
     return [*(beside(path, ending) for ending in endings), *predictions]
 
 
+def is_named_like_a_run(file):
+    """Return whether a file has a name of those that runs write, of any settings and seed."""
+    return re.match(rf"({'|'.join(SCRIPTS)})_(seed\d|curves|confusion|methods)", Path(file).name, re.I) is not None
+
+
+def is_written_by_a_run(file):
+    """Return whether a CSV, whatever its name, has the columns of one that runs write."""
+    with open(file, encoding="utf-8-sig", errors="replace") as lines:
+        columns = next(csv.reader([lines.readline(100_000).replace("\0", "").strip()]), []) or [""]
+    return any(columns[:len(head)] == head for head in HEADS) or columns in WHOLE_HEADS or (
+        columns[columns[0] == "file":][:1] == ["label"] and re.match(r"p\d+$|p\(", columns[-1]) is not None)
+
+
 # --- files ------------------------------------------------------------------------------------------------------------
 
 def regular(file):
@@ -100,25 +124,24 @@ def check_writable(folder):
         raise utils.UserError(f"{folder}: {existing} cannot be written to; give another --results_dir")
 
 
-def write_whole(path, write, shared=False):
+def write_whole(path, write):
     """Write a file atomically by write(open binary file): complete or not at all, even if the process is killed.
 
-    shared: whether several processes may write it at a time, without the lock of a run; the last one wins. Links are
-    replaced, not followed.
+    If several processes write it at a time, the last one wins.
     """
-    partial = beside(path, f".{os.getpid()}.part" if shared else ".part")
-    try:
-        partial.unlink(missing_ok=True)
-        with open(partial, "xb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except OSError as error:
-        error.filename = error.filename or str(path)
-        raise
-    finally:
-        partial.unlink(missing_ok=True)
+    with utils.writing(path) as partial, open(partial, "xb") as file:
+        write(file)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _remove_parts(path):
+    """Remove the files of a run that a killed process was writing; the run must be locked."""
+    own = {file.name for file in files_of(path)} | {f"{path.name}.checkpoint.new"}
+    for folder in path.parent.glob(utils.PARTS):
+        with contextlib.suppress(OSError):  # that of another run, and gone meanwhile
+            if not folder.is_symlink() and own & set(os.listdir(folder)):
+                shutil.rmtree(folder)
 
 
 def write_text(path, text):
@@ -166,6 +189,53 @@ def checksum(file):
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
+class Fraction(float):
+    """A number from 0 to 1: what a column may hold (`read_csv`)."""
+
+
+def read_csv(path, columns, ending=".csv"):
+    """Return the CSV of a finished run as a DataFrame, after comparing it with the checksum in the run's JSON (`checked`).
+
+    columns: for `parse_csv`. UserError for a file that is missing, changed, or not as a run writes it, wherever it was made.
+    """
+    file = checked(path, ending)
+    table, provenance = parse_csv(file, columns), read_json(path)
+    settings = provenance["settings"]
+    rows = settings.epochs if settings.method else provenance.get("samples") if settings.iterations else None
+    if rows is not None and rows != len(table):
+        raise utils.UserError(f"{file}: has {utils.many(len(table), 'row')}, but its run {rows}; {REPEAT}")
+    return table
+
+
+def parse_csv(file, columns):
+    """Return the CSV of a run, compressed or not, as a DataFrame of its columns; UserError if it is not as a run writes it.
+
+    columns: {name: str, bool, int (from 0 on), float (finite) or Fraction}, those that it must have. Others hold numbers, NaN
+    where a cell is empty, or text.
+    """
+    import pandas as pd
+
+    types = {str: str, bool: bool, int: np.int64, float: str, Fraction: str}  # as text, a number is read to its last bit
+    try:
+        names = pd.read_csv(regular(file), nrows=0).columns
+        table = pd.read_csv(file, dtype={name: types[kind] for name, kind in columns.items()}, keep_default_na=False,
+                            na_values={name: [""] for name in names if columns.get(name) in (None, bool, int)})
+        if not len(table):
+            raise ValueError("no rows")
+        for name, kind in columns.items():
+            table[name] = table[name].astype(np.float64) if kind in (float, Fraction) else table[name]
+            least, most = table[name].min(), table[name].max()
+            if kind in (int, float, Fraction) and not np.isfinite(table[name]).all() or (
+                    kind in (int, Fraction) and least < 0 or kind is Fraction and most > 1):
+                raise ValueError(f"{name} from {least} to {most}")
+    except FileNotFoundError:
+        raise
+    except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError, OverflowError) as error:
+        what = utils.first_line(error) if str(error) else type(error).__name__
+        raise utils.UserError(f"{file}: not as a run writes it ({what}); {REPEAT}") from None
+    return table
+
+
 def checked(path, ending=".csv"):
     """Return the file of a finished run that has this ending, after comparing it with the checksum in the run's JSON.
 
@@ -190,7 +260,7 @@ def is_finished(path, settings):
         found = read_json(path)["settings"]
     except (FileNotFoundError, ValueError):
         return False
-    different = settings.having(threads=found.threads).differences(found)
+    different = settings.having(threads=found.threads, environment=found.environment).differences(found)
     if different:
         raise OtherSettings(f"{path}.json has other settings ({different}): --overwrite replaces it, another --results_dir "
                             f"keeps it")
@@ -234,6 +304,7 @@ def locked(path, waiting=None):
         raise utils.UserError(f"{place}: cannot be locked ({getattr(error, 'strerror', None) or error}), as on some network "
                               f"file systems; give another --results_dir") from None
     try:
+        _remove_parts(path)
         yield
     finally:
         with contextlib.suppress(OSError):  # Windows cannot remove an open file; there, releasing the lock removes it

@@ -257,6 +257,8 @@ def _settings(source, noisy, seed, threads, options, schedule):
     settings = {"dataset": facts.name, "noise_pattern": noisy["noise_pattern"], "noise_ratio": noisy["noise_ratio"],
                 "seed": seed, **options, "bn_momentum": momentum, "backend": utils.check_backend(), "threads": threads,
                 "schedule": utils.in_words(schedule), **noisy}
+    environment = utils.environment(settings["backend"])
+    settings |= {"environment": environment} if environment else {}
     if source.network is not None:
         of_network = hashlib.sha256(source.network.made_from.encode()).hexdigest()  # as feature_file.checksum finds it
         settings |= {"features": source.network.name, "features_checksum": of_network}

@@ -25,7 +25,8 @@ class Settings:
     features: str | None = None
     features_checksum: str | None = None
     # Training. bn_momentum: of batch normalisation; schedule: when the learning rate drops, in words; patience: of INCV's
-    # trainings (utils.next_learning_rate), None for the published schedule.
+    # trainings (utils.next_learning_rate), None for the published schedule; environment: the variables of `utils.environment`,
+    # which only a run has for which one is set.
     architecture: str | None = None
     architecture_checksum: str | None = None
     epochs: int | None = None
@@ -37,6 +38,7 @@ class Settings:
     schedule: str | None = None
     backend: str | None = None
     threads: int | None = None
+    environment: str | None = None
     # Of INCV.py and INCV_main.py.
     iterations: int | None = None
     label_issues: bool | None = None
@@ -84,5 +86,6 @@ class Settings:
 
     def differences(self, found):
         """Return how other settings differ from these, in words; "" if they do not."""
-        return ", ".join(f"{name} {getattr(found, name)}, not {getattr(self, name)}" for name in self.names
+        names = dict.fromkeys([*self.names, "environment"])
+        return ", ".join(f"{name} {getattr(found, name)}, not {getattr(self, name)}" for name in names
                          if getattr(self, name) != getattr(found, name))

@@ -11,7 +11,7 @@ from importlib import metadata
 import numpy as np
 
 from incv import data, utils
-from incv.custom_data import feature_file, load
+from incv.custom_data import decisions, feature_file, load
 from incv.runner import checkpoint, console, custom_network, files, noisy_labels, revision
 from incv.runner.settings import Settings
 
@@ -47,6 +47,10 @@ def start_run(plan, published, progress, schedule):
         Arguments of `utils.learning_rate`, as published.
     """
     settings, path, source = plan.settings, plan.path, plan.source
+    environment = utils.environment(settings.backend)
+    if environment != settings.environment:
+        raise utils.UserError(f"the worker has the environment variables {environment or 'none'}, the command "
+                              f"{settings.environment or 'none'}: start the workers with the same ones")
     if source.path is None:
         dataset = data.load(settings.dataset, source.data_dir)
         settings = settings.having(dataset_checksum=dataset.checksum)
@@ -78,8 +82,7 @@ def start_run(plan, published, progress, schedule):
         progress.say(f"{dataset.num_classes} classes: {classes}")
     for warning in dataset.warnings if console.first_time(("warnings", path.parent)) else ():
         progress.say(f"warning: {warning}")
-    if source.features is not None and feature_file.checksum(source.features) != settings.features_checksum:
-        raise utils.UserError(f"{source.features}: changed since the command started; rerun the same command")
+    check_unchanged(settings, source)
     dataset, index, y_noisy = noisy_labels.load(settings, dataset, source.labels, plan.transition)
     known = None if dataset.y_train is None else dataset.y_train >= 0
     flipped = None if known is None else int((dataset.y_train != y_noisy)[known].sum())
@@ -112,6 +115,24 @@ def start_run(plan, published, progress, schedule):
           f"{this_session['device']}; files in {path.parent.absolute()}", flush=True)
     return Started(settings=settings, dataset=dataset, index=index, y_noisy=y_noisy, resumed=resumed, save_checkpoint=save,
                    provenance=provenance)
+
+
+def check_unchanged(settings, source):
+    """Raise UserError unless the files of a source.Source are those that the Settings of a run identify.
+
+    Called after they are read, so that nothing is trained on that has changed while it was read. Nothing is read later.
+    """
+    changed = []
+    if source.path is not None and load.facts(source).checksum != settings.dataset_checksum:
+        changed.append(source.path)
+    if source.features is not None and feature_file.checksum(source.features) != settings.features_checksum:
+        changed.append(source.features)
+    if source.test_list is not None and load.test_checksum(source) != settings.test_checksum:
+        changed.append(source.test_list)
+    if source.decisions and decisions.checksum(source.decisions) != settings.decisions:
+        changed += source.decisions
+    if changed:
+        raise utils.UserError(f"{' or '.join(changed)}: changed since the command started; rerun the same command")
 
 
 def as_written(dataset, labels):

@@ -130,11 +130,10 @@ def _remove_results(planned):
 
 
 def remove_result(path):
-    """Remove the files of a finished run, but keep its lists of label issues, renamed, if they hold a person's decisions."""
-    for ending in ("_label_issues.csv", "_groups.csv"):
-        kept = decisions.set_aside(files.beside(path, ending))
-        if kept:
-            print(f"{kept}: your decisions are kept in this file", flush=True)
+    """Remove the files of a finished run, but keep its lists, renamed, if they hold a person's decisions."""
+    for file in files.files_of(path):
+        if file.suffix == ".csv":
+            decisions.set_aside(file)
     files.remove_results(path)
 
 

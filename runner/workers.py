@@ -42,8 +42,9 @@ def _is_finished_or_explained(plan):
     except files.OtherSettings as error:
         if plan.source.path is None or "dataset_checksum" not in str(error):
             raise
-        with contextlib.suppress(OSError, KeyError, ValueError):
-            how = load.what_changed(files.csv_of(plan.path), plan.source)
+        with contextlib.suppress(OSError, ValueError):
+            before = files.read_csv(plan.path, {"y_noisy": str})["y_noisy"].to_numpy(dtype=str)
+            how = load.what_changed(before, plan.source)
             raise files.OtherSettings(f"{plan.path}.json is from other data of this name (dataset_checksum; {how}): "
                                       f"--overwrite replaces it, another --results_dir keeps it") from None
         raise

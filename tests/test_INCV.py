@@ -184,11 +184,35 @@ def returning(change):
     (lambda p: p[:-1], "shape (9, 10): return (10, 10)"), (lambda p: p[:, :9], "shape (10, 9)"),
     (lambda p: p.argmax(axis=1), "shape (10,)"), (lambda p: p * np.nan, "NaN"), (np.log, "such as logits"),
     (lambda p: 3 * p, "such as logits"), (lambda p: [p, p[:0]], "returned a list: return one array"),
-    (lambda p: (p, p[:0]), "returned a tuple"), (lambda p: None, "shape ()")])
+    (lambda p: (p, p[:0]), "returned a tuple"), (lambda p: None, "shape ()"),
+    (lambda p: np.where(p < p.max(), -1e-6, 1.0), "negative"), (lambda p: p.astype(object), "of object"),
+    (lambda p: p.astype(str), "of <U")])
 def test_what_train_returns_is_checked(change, words):
     with pytest.raises(ValueError, match=re.escape(words)) as error:
         with_train(returning(change))()
     assert "\n" not in str(error.value)
+
+
+def test_a_rounding_error_below_zero_is_no_negative_probability():
+    found = with_train(returning(lambda p: np.where(p < p.max(), -1e-17, 1.0)))()
+    assert np.array_equal(found.select, with_train(returning(lambda p: np.where(p < p.max(), 0, 1.0)))().select)
+
+
+@pytest.mark.parametrize("name, value", [
+    ("trusted", np.zeros(20, int)), ("trusted", np.array([1, 2, 3])), ("trusted", np.zeros(5, bool)), ("trusted", [None] * 20),
+    ("trusted", np.zeros((20, 2), bool)), ("groups", np.arange(4)), ("groups", [[1], [2, 3]] * 10), ("groups", 3.0),
+    ("iterations", 1.5), ("iterations", True), ("seed", -1), ("seed", None)])
+def test_other_arguments_are_checked(name, value):
+    with pytest.raises(ValueError, match=name) as error:
+        INCV.incv(np.arange(20) % 10, 10, "sym", **{"train": returning(lambda p: p), "iterations": 1, name: value})
+    assert "\n" not in str(error.value)
+
+
+def test_trusted_samples_and_groups_may_be_lists():
+    trusted, groups = np.arange(20) < 3, np.arange(20) // 2
+    found = [INCV.incv(np.arange(20) % 10, 10, "sym", train=returning(lambda p: p), iterations=2, trusted=of_type(trusted),
+                       groups=of_type(groups)) for of_type in (list, np.array)]
+    assert np.array_equal(found[0].select, found[1].select) and found[0].select[:3].all()
 
 
 def test_labels_and_pattern_are_checked():

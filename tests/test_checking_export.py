@@ -1,13 +1,15 @@
 """--export: the selected samples as they were written, and no file lost for them."""
 import dataclasses
 import json
+import shutil
 import zipfile
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ONE_EPOCH, QUICK, QUICK_PICTURES, planned, run, run_refused, start, wait_for_epoch
+from conftest import ONE_EPOCH, QUICK, QUICK_PICTURES, REFERENCE, planned, run, run_refused, start, wait_for_epoch
 from examples import X6, mixed_table
 from PIL import Image
 
@@ -124,12 +126,34 @@ def test_export_replaces_neither_an_input_nor_a_result(quick_copy, monkeypatch):
     monkeypatch.chdir(quick_copy)
     [plan] = planned(monkeypatch, QUICK)
     for ending in (".csv", "_index.csv", "_label_issues.csv"):
-        with pytest.raises(utils.UserError, match="a file of the run itself"):
+        with pytest.raises(utils.UserError, match="the name of a file of a run"):
             export.check(files.beside(plan.path, ending), [plan])
     labels = quick_copy / "labels.npz"
     np.savez(labels, a=np.arange(3))
     with pytest.raises(utils.UserError, match="the command reads this file"):
         export.check(labels, [dataclasses.replace(plan, source=dataclasses.replace(plan.source, labels=str(labels)))])
+
+
+def test_export_replaces_no_file_that_any_run_wrote(quick_copy, monkeypatch):
+    """Whatever its name, and whatever run it is of; a list that was exported before is replaced."""
+    monkeypatch.chdir(quick_copy)
+    [plan] = planned(monkeypatch, QUICK)
+    for number, found in enumerate(REFERENCE.rglob("*_seed0*.csv")):
+        with pytest.raises(utils.UserError, match="the name of a file of a run"):
+            export.check(found, [plan])
+        shutil.copy(found, f"{number}.csv")
+    for found in plan.path.parent.glob("*.csv"):
+        shutil.copy(found, found.name.removeprefix("INCV_"))
+    shutil.copy(REFERENCE / "table.csv", "table.csv")
+    for number, head in enumerate(("label,p0,p1", "file,label,p(cat),p(a \"b\"),\"p(c, d)\"", "file,why")):
+        Path(f"head{number}.csv").write_text(f"{head}\n")
+    others = list(Path().glob("*.csv"))
+    assert len(others) > 20
+    for other in others:
+        with pytest.raises(utils.UserError, match="a result of a run|a list of label issues"):
+            export.check(other, [plan])
+    Path("kept.csv").write_text("index,label\n3,1\n")
+    export.check("kept.csv", [plan])
 
 
 def test_a_table_is_not_exported_onto_itself(tmp_path):

@@ -1,6 +1,7 @@
 """Arrays as a dataset, .npz or .npy: what is found in them, what is refused in one line."""
 import dataclasses
 import mmap
+import os
 import zipfile
 
 import numpy as np
@@ -10,7 +11,7 @@ from conftest import ONE_EPOCH, SMALL_NETWORK, run, run_refused
 from examples import DIGIT_NAMES, X6, X12, Y6, Y12, digit_images, read, refused, samples_read_like, written
 
 from incv import data
-from incv.custom_data import load
+from incv.custom_data import arrays, load
 from incv.custom_data.source import Source
 
 
@@ -60,6 +61,47 @@ def test_large_numbers_keep_their_differences(tmp_path):
     assert samples_read_like(tmp_path / "times.npz", tmp_path / "times.npz") == pytest.approx(x)
 
 
+K = np.random.default_rng(0).integers(0, 1000, (12, 8, 8))
+
+
+@pytest.mark.parametrize("x, words", [
+    (np.uint64(2 ** 63) + K.astype(np.uint64), "differ too little for their size"), (2 ** 62 + K, "differ too little"),
+    (1e9 + K / 1000, "differ too little"), (1e-310 * K, "too small to compute with"), (1e-36 * K, "too small to compute")])
+def test_numbers_that_cannot_be_told_apart_are_refused(tmp_path, x, words):
+    np.savez(tmp_path / "a.npz", x=x, y=Y12)
+    refused([words, "a.npz"], tmp_path / "a.npz")
+    if x.max() > 1 and x.dtype != float or x.max() < 1e-300:  # vectors are computed in float64
+        np.savez(tmp_path / "a.npz", x=x.reshape(12, 64), y=Y12)
+        refused([words, "column 0 of x"], tmp_path / "a.npz")
+
+
+def test_samples_of_a_single_value_are_told(tmp_path):
+    np.savez(tmp_path / "a.npz", x=np.full((12, 8, 8), 0.5), y=Y12)
+    assert "all pixels of x are 0.5: nothing tells its samples apart" in read(tmp_path / "a.npz", None)[1]
+    np.savez(tmp_path / "a.npz", x=np.eye(12, 14), y=Y12)
+    assert "2 columns of 14 in x with a single value (first: column 12): not used" in read(tmp_path / "a.npz", None)[1]
+    np.savez(tmp_path / "a.npz", x=K, y=Y12)
+    assert "value" not in read(tmp_path / "a.npz", None)[1]
+
+
+@pytest.mark.parametrize("in_memory", [2 ** 30, 0])
+def test_samples_do_not_change_with_their_file(tmp_path, monkeypatch, in_memory):
+    """A small file is read whole; a large one, which does not fit into memory, is copied to a file without a name."""
+    monkeypatch.setattr(arrays, "IN_MEMORY", in_memory)
+    np.save(tmp_path / "x.npy", X12)
+    np.save(tmp_path / "y.npy", Y12)
+    source = Source(path=str(tmp_path / "x.npy"), labels=str(tmp_path / "y.npy"))
+    load.facts(source)
+    x = load.load_dataset(source, scratch=tmp_path).x_train
+    base = x
+    while base.base is not None and not isinstance(base, np.memmap):
+        base = base.base
+    assert isinstance(base, (np.memmap, mmap.mmap)) == (in_memory == 0)
+    with open(tmp_path / "x.npy", "r+b") as file:
+        file.truncate(200)
+    assert (x[..., 0] == X12).all() and sorted(os.listdir(tmp_path)) == ["x.npy", "y.npy"]
+
+
 def test_an_npy_of_samples_beside_one_of_labels(tmp_path):
     x, _, given = (array[:120] for array in digit_images())
     np.save(tmp_path / "x.npy", x)
@@ -68,10 +110,6 @@ def test_an_npy_of_samples_beside_one_of_labels(tmp_path):
     source = Source(path=str(tmp_path / "x.npy"), labels=str(tmp_path / "y.npy"))
     dataset = load.load_dataset(source)
     assert (dataset.x_train[..., 0] == x).all() and (dataset.class_names[dataset.given] == DIGIT_NAMES[given]).all()
-    mapped = dataset.x_train
-    while mapped.base is not None and not isinstance(mapped, np.memmap):
-        mapped = mapped.base
-    assert isinstance(mapped, (np.memmap, mmap.mmap))  # nothing was read into memory
     command = ["--dataset", "x.npy", "--labels", "y.npy", "--architecture", SMALL_NETWORK, *ONE_EPOCH]
     result = run([*command, "--export", "kept.npz"], tmp_path)
     assert result.code == 0 and result.err == "", result.err

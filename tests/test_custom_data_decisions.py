@@ -242,7 +242,18 @@ def test_edited_lists_survive_overwrite(tmp_path):
     kept = listed.with_name("INCV_seed0_epochs1_iterations1_label_issues_decided1.csv")
     assert result.code == 0 and kept.read_text() == mine and f"{kept.name}: your decisions are kept" in result.out
     listed.write_text(mine.replace("keep", ""))
-    assert run(quick, tmp_path).code == 0 and listed.read_text().startswith("sample,given,suggested")
+    every = listed.with_name("INCV_seed0_epochs1_iterations1_out_of_fold.csv")  # a list of all samples, to decide on any
+    mine = pd.read_csv(every).assign(decision=["drop"] + [""] * 39).to_csv(index=False)
+    every.write_text(mine)
+    result = run(quick, tmp_path)
+    kept = every.with_name(f"{every.stem}_decided1.csv")
+    assert result.code == 0 and kept.read_text() == mine and f"{kept.name}: your decisions are kept" in result.out
+    assert listed.read_text().startswith("sample,given,suggested")
+    assert sorted(file.name for file in every.parent.glob("*_decided*")) == [
+        f"{list_.stem}_decided1.csv" for list_ in (listed, every)]
+    every.write_text(mine)
+    every.with_name(every.name.replace("_out_of_fold.csv", ".json")).unlink()  # the run starts again
+    assert run(quick[:-1], tmp_path).code == 0 and every.with_name(f"{every.stem}_decided2.csv").read_text() == mine
 
 
 EDITED = {

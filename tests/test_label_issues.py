@@ -259,7 +259,8 @@ def test_what_cannot_be_checked_is_refused(iris):
 
 
 @pytest.mark.parametrize("argument, value", [("noise_pattern", "asymmetric"), ("noise_pattern", "human"), ("iterations", 0),
-                                             ("epochs", 0), ("batch_size", -1), ("iterations", 1.5), ("n_jobs", 0)])
+                                             ("epochs", 0), ("batch_size", -1), ("iterations", 1.5), ("n_jobs", 0),
+                                             ("iterations", True), ("seed", True), ("permutations", True)])
 def test_arguments_out_of_range(wine, argument, value):
     with pytest.raises(ValueError, match=f"{argument}={value!r}") as error:
         find_label_issues(wine[0], wine[2], LogisticRegression(), **{argument: value})
@@ -307,6 +308,35 @@ class Insisting(ClassifierMixin, BaseEstimator):
 
     def predict(self, X):
         return self.classes_[self.predict_proba(X).argmax(axis=1)]
+
+
+class Backwards(ClassifierMixin, BaseEstimator):
+    """A classifier whose classes_, and the columns of its probabilities, a list, descend."""
+
+    def fit(self, X, y):
+        self.fitted_ = LogisticRegression().fit(X, y)
+        self.classes_ = self.fitted_.classes_[::-1]
+        return self
+
+    def predict_proba(self, X):
+        return self.fitted_.predict_proba(X)[:, ::-1].tolist()
+
+
+class Renaming(Backwards):
+    def fit(self, X, y):
+        super().fit(X, y).classes_ = ["some", "other", "names"]
+        return self
+
+
+def test_classes_in_any_order(three):
+    x, labels, wrong = three
+    for given in (labels, NAMES[labels], labels.astype(float)):
+        expected = find_label_issues(x, given, LogisticRegression(), permutations=0)
+        assert find_label_issues(x, given, Backwards(), permutations=0).equals(expected)
+        both = [NoisyLabelClassifier(model).fit(x, given) for model in (Backwards(), LogisticRegression())]
+        assert np.array_equal(*(each.predict_proba(x) for each in both)) and both[0].predict(x).tolist() == (
+            both[1].predict(x).tolist())
+    refused("its classes_ some, other, names are not the labels", x, labels, Renaming(), permutations=0)
 
 
 @pytest.mark.parametrize("model", [Insisting(), HistGradientBoostingClassifier(early_stopping=True, max_iter=5),
@@ -503,6 +533,18 @@ def test_each_mistake_in_probabilities_has_its_own_message(flowers):
                            (np.full((400, 4), "high"), "are <U4: give numbers")):
         with pytest.raises(ValueError, match=message):
             find_label_issues(None, labels, pred_probs=wrong)
+
+
+def test_rows_of_other_lengths_masked_values_and_text_are_refused_in_one_line(wine):
+    x, _, labels = wine
+    ragged = [[0.5, 0.5, 0.0], [1.0]] * 89
+    refused("groups has rows of different lengths", x, labels, LogisticRegression(), groups=ragged)
+    refused("features has rows of different lengths", x, labels, LogisticRegression(), features=ragged)
+    refused("pred_probs has rows of different lengths", None, labels, pred_probs=ragged)
+    p = np.full((178, 3), 1 / 3)
+    for other in (p.astype(str), p + 0j, np.array([[{}] * 3] * 178)):
+        refused("pred_probs are not numbers", None, labels, pred_probs=other, error=ValueError)
+    refused("pred_probs has NaN", None, labels, pred_probs=np.ma.masked_array(p, p.cumsum(axis=0) < 1), error=ValueError)
 
 
 def test_rounded_probabilities_are_divided_by_their_sum(flowers):

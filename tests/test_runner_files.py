@@ -97,11 +97,53 @@ def test_a_pipe_in_the_place_of_a_result_is_not_opened(quick_copy, ending):
         assert result.code == 2 and f"{file.name}: not a regular file; remove it" in result.err and "Trace" not in result.err
 
 
-def test_a_link_in_the_place_of_an_incomplete_file_is_not_followed(tmp_path):
+HEAD = "y,y_noisy,select,candidate,eval_ratio\n"
+FOREIGN = {"eval_ratio 7": HEAD + 100 * "1,1,True,False,7\n", "eval_ratio −1": HEAD + 100 * "1,1,True,False,-1\n",
+           "no eval_ratio": HEAD + 100 * "1,1,True,False,\n", "another word": HEAD + 100 * "1,1,yes,False,0.3\n", "empty": "",
+           "a head": HEAD, "other columns": "a,b\n" + 100 * "1,2\n", "cut rows": HEAD + 100 * "1,1\n",
+           "fewer rows": HEAD + 99 * "1,1,True,False,0.3\n", "binary": bytes(range(256)), "UTF-16": HEAD.encode("utf-16")}
+
+
+@pytest.mark.parametrize("case", FOREIGN)
+def test_a_result_that_no_run_wrote_is_refused_in_one_line(quick_copy, case):
+    """Although the JSON, made elsewhere, has the CSV's checksum."""
+    [place] = quick_copy.rglob(f"{QUICK_NAME}.json")
+    path, content = place.with_name(QUICK_NAME), FOREIGN[case]
+    files.beside(path, ".csv").write_bytes(content if isinstance(content, bytes) else content.encode())
+    provenance = json.loads(place.read_text())
+    provenance["checksums"][".csv"] = files.checksum(files.beside(path, ".csv"))
+    place.write_text(json.dumps(provenance))
+    with pytest.raises(utils.UserError, match=f"{QUICK_NAME}.csv: (not as a run writes it|has 99 rows)") as error:
+        files.read_csv(path, {"y_noisy": str, "select": bool, "candidate": bool, "eval_ratio": files.Fraction})
+    assert "\n" not in str(error.value)
+    if case == "eval_ratio 7":
+        place_of = QUICK.index("--iterations")
+        options = [*QUICK[:place_of], *QUICK[place_of + 2:]]
+        one_line(run([*options, "--selection", place.with_suffix(".csv")], quick_copy, "INCV_main.py"), "eval_ratio from 7.0")
+
+
+def test_writing_touches_no_other_file(tmp_path):
+    """Neither what is called like an incomplete file, nor what a link leads to; the file has the usual permissions."""
     (tmp_path / "precious").write_text("mine")
-    (tmp_path / "run.csv.part").symlink_to(tmp_path / "precious")
+    (tmp_path / "run.csv").symlink_to(tmp_path / "precious")
+    (tmp_path / "run.csv.part").write_text("mine too")
     files.write_text(tmp_path / "run.csv", "a,b\n")
-    assert (tmp_path / "precious").read_text() == "mine" and (tmp_path / "run.csv").read_text() == "a,b\n"
+    assert (tmp_path / "precious").read_text() == "mine" and (tmp_path / "run.csv.part").read_text() == "mine too"
+    assert (tmp_path / "run.csv").read_text() == "a,b\n" and not (tmp_path / "run.csv").is_symlink()
+    assert (tmp_path / "run.csv").stat().st_mode == (tmp_path / "precious").stat().st_mode
+    with pytest.raises(OSError) as error:
+        files.write_text(tmp_path / "none" / "run.csv", "a,b\n")
+    assert error.value.filename == str(tmp_path / "none" / "run.csv")
+    assert len(os.listdir(tmp_path)) == 3
+
+
+def test_what_a_killed_process_was_writing_is_removed_with_the_next_lock(tmp_path):
+    for name in ("run.csv", "run.checkpoint.new", "run_epochs2.csv"):  # the last one is another run's
+        (tmp_path / f".incv-{name}.part").mkdir()
+        (tmp_path / f".incv-{name}.part" / name).write_text("half")
+    with files.locked(tmp_path / "run"):
+        pass
+    assert os.listdir(tmp_path) == [".incv-run_epochs2.csv.part"]
 
 
 def test_a_lock_that_is_no_file(tmp_path):
