@@ -530,7 +530,7 @@ def test_each_mistake_in_probabilities_has_its_own_message(flowers):
                            (100 * p, "divide percentages by 100"), (p[:, 0], r"shape \(400,\); give \(400, 4\)"),
                            (np.where(np.arange(400)[:, None] == 3, np.nan, p), r"NaN or infinite values \(first: sample 3\)"),
                            (p / 2, "sum to between 0.5 and 0.5, not 1: give probabilities$"),
-                           (np.full((400, 4), "high"), "are <U4: give numbers")):
+                           (np.full((400, 4), "high"), "are not numbers: give probabilities")):
         with pytest.raises(ValueError, match=message):
             find_label_issues(None, labels, pred_probs=wrong)
 
