@@ -255,6 +255,9 @@ def _extract(name, archive):
             try:
                 partial.write_bytes(tar.extractfile(f"{published['folder']}/{file}").read())
                 os.replace(partial, folder / file)
+            except OSError as error:
+                error.filename = error.filename or str(folder / file)  # a full disk
+                raise
             finally:
                 partial.unlink(missing_ok=True)
     return folder

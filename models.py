@@ -229,5 +229,11 @@ def save_network(path, network, pixel_max, architecture=None):
     probabilities = layers.Softmax()(plain(layers.Rescaling(1 / pixel_max)(pixels)))
     partial = path.with_name(path.stem + ".part.keras")
     partial.unlink(missing_ok=True)  # a link there would be followed
-    keras.Model(pixels, probabilities).save(partial)
-    os.replace(partial, path)
+    try:
+        keras.Model(pixels, probabilities).save(partial)
+        os.replace(partial, path)
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
+    finally:
+        partial.unlink(missing_ok=True)

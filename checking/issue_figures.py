@@ -1,11 +1,11 @@
 """Figures of label issues: the worst images, and the issues by class."""
 import io
 
-import matplotlib.pyplot as plt  # noqa: E402
 import numpy as np
 from PIL import Image
 
 from incv.reporting import figures
+from incv.reporting.figures import plt
 
 COLUMNS, ROWS = 8, 5  # of the contact sheet
 

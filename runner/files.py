@@ -15,6 +15,7 @@ from incv import utils
 from incv.runner import revision
 from incv.runner.settings import Settings
 
+TEMPORARY = ".12345678.part"  # as long as what is appended to a name while the file is incomplete
 CHECKED = (".csv", "_index.csv", "_out_of_fold.csv", "_network1.keras", "_network2.keras")  # files that later commands read
 
 
@@ -90,10 +91,30 @@ def regular(file):
     return file
 
 
+def check_names(path, longest="_label_issues.csv"):
+    """Raise UserError if names of files that a run will write are longer than its file system allows.
+
+    path: without an ending; longest: the ending of the longest name, to which TEMPORARY is appended.
+    """
+    file, of_name, of_path = beside(path, longest + TEMPORARY), 255, 4096
+    if hasattr(os, "pathconf"):
+        of_name, of_path = (os.pathconf(_existing(path.parent), limit) for limit in ("PC_NAME_MAX", "PC_PATH_MAX"))
+    excess = max(len(os.fsencode(file.name)) - of_name, len(os.fsencode(file)) + 1 - of_path)
+    if excess > 0:
+        raise utils.UserError(f"{path.name[:60]}…: the names of the files of this run are too long for the file system by "
+                              f"{utils.many(excess, 'byte')}: shorten the name of a column or file in the options, give a "
+                              f"table without the columns instead of --drop, or another --results_dir")
+
+
+def _existing(folder):
+    """Return the innermost folder of a path that exists."""
+    place = Path(folder).absolute()
+    return next((each for each in (place, *place.parents) if each.exists()), place)
+
+
 def check_writable(folder):
     """Raise UserError unless a folder can be created and written to; creates nothing."""
-    place = Path(folder).absolute()
-    existing = next((each for each in (place, *place.parents) if each.exists()), place)
+    existing = _existing(folder)
     if not existing.is_dir():
         raise utils.UserError(f"{folder}: {existing} is a file, not a folder; give another --results_dir")
     if not os.access(existing, os.W_OK | os.X_OK):

@@ -22,6 +22,7 @@ def write_predictions(file, plan):
     saved = [files.checked(path, ending) for ending in endings]
     target, of_what = files.beside(path, f"_predictions_{Path(file).stem}.csv"), str(Path(file).absolute())
     note = target.with_suffix(".csv.from")
+    files.check_names(note, "")
     if target.exists() and note.exists() and note.read_text() != of_what:
         raise utils.UserError(f"{target} holds the predictions of {note.read_text()}; rename {file}, or remove that file")
     utils.start_backend(settings.threads or utils.default_threads(source.facts.kind), plan.gpu_id, plan.network is None)
