@@ -307,7 +307,12 @@ def _make_tensorflow_deterministic(threads, in_parallel):
 @contextlib.contextmanager
 def native_stderr_silenced():
     """Silence TensorFlow's C++ start-up notes on file descriptor 2, which ignore its log level; Python errors still show."""
-    saved, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        saved = os.dup(2)
+    except OSError:  # closed: nothing to silence
+        yield
+        return
+    null = os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(null, 2)
         yield
