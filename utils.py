@@ -24,6 +24,13 @@ class UserError(Exception):
     """A command cannot do what was requested; the message, one line, says what is wrong and what to do."""
 
 
+def regular(file):
+    """Return a file (pathlib.Path); UserError if it is a folder, a device or a pipe, reading which may never end."""
+    if file.exists() and not file.is_file():
+        raise UserError(f"{file}: not a regular file; remove it")
+    return file
+
+
 # --- messages ---------------------------------------------------------------------------------------------------------
 
 def first_line(error):
@@ -269,13 +276,15 @@ def start_backend(threads, gpu_id=None, in_parallel=True):
     if gpu_id is not None:
         os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # the order of nvidia-smi
         os.environ["CUDA_VISIBLE_DEVICES"] = str(gpu_id)
-    with native_stderr_silenced():
+    flags = os.environ.get("TF_XLA_FLAGS" if backend == "tensorflow" else "XLA_FLAGS")  # a wrong one ends the process
+    with contextlib.nullcontext() if flags else native_stderr_silenced():
         if backend == "tensorflow":
             _make_tensorflow_deterministic(threads, in_parallel)
-        import keras
+        keras = _keras()
         device = keras.distribution.list_devices()[0]
     # These experiments use float32 and channels last, whatever a user's keras.json says.
     keras.config.set_floatx("float32")
+    keras.config.set_epsilon(1e-7)
     keras.config.set_image_data_format("channels_last")
     if gpu_id is not None and "cpu" in device:
         raise UserError(f"--gpu_id {gpu_id}: the installed {backend} finds no GPU; install its GPU version (README), or "
@@ -284,6 +293,19 @@ def start_backend(threads, gpu_id=None, in_parallel=True):
     warnings.filterwarnings("ignore", "Gradients do not exist for variables")
     gpus = [] if "cpu" in device else _gpu_names()
     return (keras.__version__, importlib.import_module(backend).__version__, gpus[gpu_id or 0] if gpus else _cpu_name())
+
+
+def _keras():
+    """Import Keras; UserError if its own settings, the file keras.json, are a pipe, which it would wait for, or wrong."""
+    home = Path(os.path.expanduser("~"))
+    folder = os.environ.get("KERAS_HOME") or (home if os.access(home, os.W_OK) else Path("/tmp")) / ".keras"
+    settings = regular(Path(folder).expanduser() / "keras.json")
+    try:
+        import keras
+    except Exception as error:  # Keras checks some of its settings, and uses the others as they are
+        raise UserError(f"Keras cannot start ({first_line(error)}): fix or remove {settings}, or unset the variables of Keras "
+                        f"and {os.environ['KERAS_BACKEND']}") from None
+    return keras
 
 
 def _make_tensorflow_deterministic(threads, in_parallel):

@@ -1,4 +1,5 @@
 """Draw the figures, each from the data passed to it."""
+import importlib.util
 import json
 import logging
 import math
@@ -14,12 +15,14 @@ from incv.runner import files
 
 # The figures have Matplotlib's own settings: those of a user, such as text.usetex, may need what is not installed.
 os.environ.pop("MPLBACKEND", None)
+os.environ["MATPLOTLIBRC"] = str(Path(importlib.util.find_spec("matplotlib").origin).parent / "mpl-data" / "matplotlibrc")
+files.regular(Path("matplotlibrc"))  # of this folder, which is read in any case
 logging.getLogger("matplotlib").setLevel(logging.ERROR)
 try:
     import matplotlib
     import matplotlib.pyplot as plt
 except (OSError, ValueError) as error:
-    raise utils.UserError(f"Matplotlib cannot read its settings, the file matplotlibrc of this folder or of yours "
+    raise utils.UserError(f"Matplotlib cannot read its settings, the file matplotlibrc of this folder "
                           f"({utils.first_line(error)}): fix or rename it") from None
 matplotlib.rcdefaults()
 matplotlib.use("Agg")

@@ -1,9 +1,11 @@
 """The output of a command: progress with the time left and one-line errors; and the handling of Ctrl-C."""
+import _thread
 import contextlib
 import math
 import os
 import signal
 import sys
+import threading
 import time
 from types import SimpleNamespace
 
@@ -25,6 +27,7 @@ def run_command(prog, main, resumes=True):
     resumes: whether the command, repeated after an interruption, resumes where it stopped.
     """
     signal.signal(signal.SIGINT, interrupt)
+    sys.unraisablehook = _swallowed
     _told.clear()  # of another command of the same process, as in a notebook
     sys.stdout = sys.stdout or open(os.devnull, "w")  # None if the shell has closed it
     print_any_text()
@@ -142,3 +145,12 @@ def interrupt(signum, frame):
 
 
 interrupt.pressed = False
+
+
+def _swallowed(unraisable):
+    """Raise a Ctrl-C again that came where Python cannot raise it, as in the destructor of an object; report other errors."""
+    if not issubclass(unraisable.exc_type, KeyboardInterrupt):
+        return sys.__unraisablehook__(unraisable)
+    again = threading.Timer(0.1, _thread.interrupt_main, [signal.SIGINT])
+    again.daemon = True
+    again.start()

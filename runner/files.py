@@ -14,6 +14,7 @@ import filelock
 from incv import utils
 from incv.runner import revision
 from incv.runner.settings import Settings
+from incv.utils import regular
 
 TEMPORARY = ".12345678.part"  # as long as what is appended to a name while the file is incomplete
 CHECKED = (".csv", "_index.csv", "_out_of_fold.csv", "_network1.keras", "_network2.keras")  # files that later commands read
@@ -83,13 +84,6 @@ def files_of(path):
 
 
 # --- files ------------------------------------------------------------------------------------------------------------
-
-def regular(file):
-    """Return the file; UserError if it is a folder, a device or a pipe, reading which may never end."""
-    if file.exists() and not file.is_file():
-        raise utils.UserError(f"{file}: not a regular file; remove it")
-    return file
-
 
 def check_names(path, longest="_label_issues.csv"):
     """Raise UserError if names of files that a run will write are longer than its file system allows.
