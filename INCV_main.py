@@ -282,7 +282,8 @@ def _path_of_finished(plan, progress):
         if finished:
             print(f"reusing {path}.csv{files.how_written(path)}", flush=True)
         else:
-            INCV.run(of_incv, progress)
+            with checkpoint.reporting_damage(path):
+                INCV.run(of_incv, progress)
     return path
 
 

@@ -15,6 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
+# tqdm cannot be imported if its variables are wrong; the progress bars here are the same with and without them.
+_of_tqdm = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("TQDM_")}
+from tqdm import tqdm  # noqa: E402, F401
+
+os.environ |= _of_tqdm
+
 BACKENDS = ("tensorflow", "jax")
 PROJECT = Path(__file__).resolve().parent
 FOLDER_OF_PACKAGE = PROJECT if (PROJECT / "incv").is_dir() else PROJECT.parent  # contains incv/, in place or installed

@@ -12,10 +12,9 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from incv.data import DataError, in_a_file
-from incv.utils import many, native_stderr_silenced
+from incv.utils import many, native_stderr_silenced, tqdm
 
 LARGEST_AS_IT_IS = 64  # pixels per side: images that all have one size up to this are not resized
 IMAGE_SIZE = 32  # pixels per side of other images, without --image_size

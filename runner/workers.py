@@ -29,7 +29,8 @@ def _one(run, plan, progress):
             if _is_finished_or_explained(plan):
                 print(f"finished by another command: {plan.path}.csv, .json", flush=True)
             else:
-                run(plan, progress)
+                with checkpoint.reporting_damage(plan.path):
+                    run(plan, progress)
         finally:
             if progress.reported:
                 progress.reported.unlink(missing_ok=True)
