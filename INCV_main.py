@@ -227,7 +227,9 @@ def with_selection(plan, file):
             raise utils.UserError(f"--selection {file}: from other labels, of {name} {getattr(of_incv, name)} instead of "
                                   f"{getattr(settings, name)}; give the same --{name} as to INCV.py")
     name = re.sub(r"[^\w.-]+", "-", path.name.removeprefix("INCV_"))
-    return dataclasses.replace(plan, settings=settings, path=files.beside(plan.path, f"_selection_{name}"), selection=path)
+    path_of_run = files.beside(plan.path, f"_selection_{name}")
+    files.check_names(path_of_run)
+    return dataclasses.replace(plan, settings=settings, path=path_of_run, selection=path)
 
 
 def plan_of_incv(plan):
@@ -280,7 +282,8 @@ def _path_of_finished(plan, progress):
         if finished:
             print(f"reusing {path}.csv{files.how_written(path)}", flush=True)
         else:
-            INCV.run(of_incv, progress)
+            with checkpoint.reporting_damage(path):
+                INCV.run(of_incv, progress)
     return path
 
 

@@ -245,7 +245,7 @@ def _extract(name, archive):
     """Extract the batches, and nothing else, from the published archive into the folder beside it; return the folder."""
     published = CIFAR[name]
     folder = archive.parent / published["folder"]
-    if hashlib.md5(archive.read_bytes()).hexdigest() != published["archive"][1]:
+    if hashlib.md5(utils.regular(archive).read_bytes()).hexdigest() != published["archive"][1]:
         raise DataError(f"{archive}: not the published archive (its MD5 differs); delete it and download it again")
     folder.mkdir(exist_ok=True)
     with tarfile.open(archive) as tar:
@@ -261,7 +261,7 @@ def _read_batches(folder, files, label_key, num_classes):
     for file, md5 in files.items():
         path = folder / file
         try:
-            raw = path.read_bytes()
+            raw = utils.regular(path).read_bytes()
         except OSError as error:
             raise DataError(f"{path}: {error.strerror}; download the dataset again") from None
         if hashlib.md5(raw).hexdigest() != md5:

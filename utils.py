@@ -17,6 +17,12 @@ from pathlib import Path
 
 import numpy as np
 
+# tqdm cannot be imported if its variables are wrong; the progress bars here are the same with and without them.
+_of_tqdm = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("TQDM_")}
+from tqdm import tqdm  # noqa: E402, F401
+
+os.environ |= _of_tqdm
+
 BACKENDS = ("tensorflow", "jax")
 # Environment variables that change the bits of results, by backend; unset and "" are the same.
 VARIABLES = {
@@ -32,6 +38,13 @@ FOLDER_OF_PACKAGE = PROJECT if (PROJECT / "incv").is_dir() else PROJECT.parent  
 
 class UserError(Exception):
     """A command cannot do what was requested; the message, one line, says what is wrong and what to do."""
+
+
+def regular(file):
+    """Return a file (pathlib.Path); UserError if it is a folder, a device or a pipe, reading which may never end."""
+    if file.exists() and not file.is_file():
+        raise UserError(f"{file}: not a regular file; remove it")
+    return file
 
 
 # --- messages ---------------------------------------------------------------------------------------------------------
@@ -332,10 +345,11 @@ def start_backend(threads, gpu_id=None, in_parallel=True):
     if gpu_id is not None:
         os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # the order of nvidia-smi
         os.environ["CUDA_VISIBLE_DEVICES"] = str(gpu_id)
-    with native_stderr_silenced():
+    flags = os.environ.get("TF_XLA_FLAGS" if backend == "tensorflow" else "XLA_FLAGS")  # a wrong one ends the process
+    with contextlib.nullcontext() if flags else native_stderr_silenced():
         if backend == "tensorflow":
             _make_tensorflow_deterministic(threads, in_parallel)
-        import keras
+        keras = _keras()
         device = keras.distribution.list_devices()[0]
     # These experiments use float32 and channels last, whatever a user's keras.json says.
     keras.config.set_floatx("float32")
@@ -348,6 +362,19 @@ def start_backend(threads, gpu_id=None, in_parallel=True):
     warnings.filterwarnings("ignore", "Gradients do not exist for variables")
     gpus = [] if "cpu" in device else _gpu_names()
     return (keras.__version__, importlib.import_module(backend).__version__, gpus[gpu_id or 0] if gpus else _cpu_name())
+
+
+def _keras():
+    """Import Keras; UserError if its own settings, the file keras.json, are a pipe, which it would wait for, or wrong."""
+    home = Path(os.path.expanduser("~"))
+    folder = os.environ.get("KERAS_HOME") or (home if os.access(home, os.W_OK) else Path("/tmp")) / ".keras"
+    settings = regular(Path(folder).expanduser() / "keras.json")
+    try:
+        import keras
+    except Exception as error:  # Keras checks some of its settings, and uses the others as they are
+        raise UserError(f"Keras cannot start ({first_line(error)}): fix or remove {settings}, or unset the variables of Keras "
+                        f"and {os.environ['KERAS_BACKEND']}") from None
+    return keras
 
 
 def _make_tensorflow_deterministic(threads, in_parallel):
@@ -371,7 +398,12 @@ def _make_tensorflow_deterministic(threads, in_parallel):
 @contextlib.contextmanager
 def native_stderr_silenced():
     """Silence TensorFlow's C++ start-up notes on file descriptor 2, which ignore its log level; Python errors still show."""
-    saved, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        saved = os.dup(2)
+    except OSError:  # closed: nothing to silence
+        yield
+        return
+    null = os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(null, 2)
         yield

@@ -31,6 +31,7 @@ def check(target, planned):
         raise utils.UserError(f"--export {target}: a table is exported as .csv: give a file that ends in .csv")
     if not os.access(target.absolute().parent, os.W_OK | os.X_OK) or target.is_dir():
         raise utils.UserError(f"--export {target}: cannot be written; give another place")
+    files.check_names(target, "")
     inputs = [source, *map(Path, filter(None, [planned[0].source.labels, *(planned[0].source.decisions or ())]))]
     if any(file.is_file() and target.exists() and target.samefile(file) for file in inputs):
         raise utils.UserError(f"--export {target}: the command reads this file; give another place")

@@ -1,9 +1,10 @@
 """Figures of label issues: the worst images, and the issues by class."""
-import matplotlib.pyplot as plt  # noqa: E402
+
 import numpy as np
 
 from incv.checking import cards
 from incv.reporting import figures
+from incv.reporting.figures import plt
 
 COLUMNS, ROWS = 8, 5  # of the contact sheet
 

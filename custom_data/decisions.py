@@ -128,8 +128,8 @@ def of_other_data(files, checksum):
     found = []
     for file in files:
         run = re.sub(r"_(label_issues|suspects|out_of_fold)(_decided\d+)?$", ".json", str(Path(file).with_suffix("")))
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # there is no JSON of a run
-            if json.loads(Path(run).read_text("utf-8"))["settings"]["dataset_checksum"] != checksum:
+        with contextlib.suppress(utils.UserError, OSError, ValueError, KeyError, TypeError, RecursionError):  # of no run
+            if json.loads(utils.regular(Path(run)).read_text("utf-8"))["settings"]["dataset_checksum"] != checksum:
                 found.append(file)
     return found
 
@@ -341,7 +341,7 @@ def set_aside(listed):
 
     Returns the new name, or None if there are no decisions to keep. listed: path of any CSV, or of none.
     """
-    if not listed.is_file():
+    if not utils.regular(listed).exists():
         return None
     try:
         edited = bool(read([listed]))

@@ -408,7 +408,8 @@ def _images_below(file):
     if not Path(file).exists():
         raise DataError(f"{file}: no such file or folder; give an image or a folder of images")
     files = [Path(file)] if Path(file).is_file() else sorted(
-        each for each in Path(file).rglob("*") if each.suffix.lower() in image_files.IMAGE_FILES and each.is_file())
+        each for each in map(Path, image_files.files_below(file))
+        if each.suffix.lower() in image_files.IMAGE_FILES and each.is_file())
     if not files:
         raise DataError(f"{file}: no images")
     return files

@@ -7,14 +7,14 @@ import logging
 import os
 import stat
 import sys
+import warnings
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from incv.data import DataError, in_a_file
-from incv.utils import many
+from incv.utils import many, native_stderr_silenced, tqdm
 
 LARGEST_AS_IT_IS = 64  # pixels per side: images that all have one size up to this are not resized
 IMAGE_SIZE = 32  # pixels per side of other images, without --image_size
@@ -56,7 +56,11 @@ def scan_contents(folder, contents, image_size, left_out=(), if_none=None):
     for number, (file, label, content) in enumerate(contents, start=1):  # noqa: B007 (used below)
         try:
             content = content()
-            with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+        except (OSError, ValueError):  # such as links in a circle
+            left_out[file] = "not a readable image"
+            continue
+        try:
+            with _quiet(), Image.open(io.BytesIO(content), formats=FORMATS) as image:
                 if image.mode[0] in "IF":
                     raise DataError(f"{Path(folder, shown(file))}: a 16-bit or float image; convert the images to 8 "
                                     f"bits, or use an .npz")
@@ -66,12 +70,14 @@ def scan_contents(folder, contents, image_size, left_out=(), if_none=None):
                 told = _converted(image, content, 1 if is_grey else 3)
                 told += ["oriented by their EXIF data"] * (turned not in (0, 1))
                 told += ["drawn on white where transparent"] * image.has_transparency_data
-                with contextlib.suppress(OSError, ValueError, SyntaxError, EOFError):
+                with contextlib.suppress(Exception):
                     several += getattr(image, "n_frames", 1) > 1 if image.format in SEVERAL else 0
         except Image.UnidentifiedImageError:
             left_out[file] = _why_not_identified(content)
             continue
-        except (OSError, ValueError, SyntaxError, EOFError, MemoryError, Image.DecompressionBombError):
+        except DataError:
+            raise
+        except Exception:  # whatever a decoder raises for damaged bytes, such as struct.error
             left_out[file] = "not a readable image"
             continue
         digest.update(f"{file}\0{len(content)}\0".encode("utf-8", "surrogateescape") + content)
@@ -101,6 +107,14 @@ def scan_contents(folder, contents, image_size, left_out=(), if_none=None):
     return Scan(files=list(files), labels=[shown(label) for label in labels], shape=(height, width, 1 if grey else 3),
                 checksum=digest.hexdigest(), left_out=shown_left_out, warnings=warnings,
                 shrunk=f"{sides} to {height} × {width}" if larger else None)
+
+
+@contextlib.contextmanager
+def _quiet():
+    """Silence the warnings of Pillow and its libraries: what is wrong with an image is counted and reported in one line."""
+    with warnings.catch_warnings(), native_stderr_silenced():  # libtiff prints there
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _sizes(sizes):
@@ -144,7 +158,7 @@ def _why_not_identified(content):
     """Return why bytes are no image that can be read: a TIFF may have more bands than Pillow knows."""
     from PIL import TiffImagePlugin
 
-    with contextlib.suppress(Exception):  # whatever else the bytes are
+    with contextlib.suppress(Exception), _quiet():  # whatever else the bytes are
         directory = TiffImagePlugin.ImageFileDirectory_v2(content[:8])
         stream = io.BytesIO(content)
         stream.seek(directory.next)
@@ -163,6 +177,26 @@ def content_of(file):
     return Path(file).read_bytes()
 
 
+def stamp(file):
+    """Return (size, time) of a file, None if it has none, such as a link to nothing or in a circle."""
+    with contextlib.suppress(OSError):
+        found = os.stat(file)
+        return found.st_size, found.st_mtime_ns
+    return None
+
+
+def files_below(folder):
+    """Yield the paths of all files below a folder, however deep. Links to folders are not followed."""
+    waiting = [folder]
+    while waiting:
+        with contextlib.suppress(OSError):  # a folder that only root may read
+            for entry in os.scandir(waiting.pop()):
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(entry.path)
+                else:
+                    yield entry.path
+
+
 def shown(name):
     """Return a file name as text: bytes that are not UTF-8 as \\xff, so that different names stay different."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
@@ -173,7 +207,7 @@ def pixels(file, shape):
     from PIL import Image
 
     content = file if isinstance(file, bytes) else content_of(file)
-    with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+    with _quiet(), Image.open(io.BytesIO(content), formats=FORMATS) as image:
         image = _as_viewed(image).convert("L" if shape[2] == 1 else "RGB")
         if image.size != (shape[1], shape[0]):
             image = image.resize((shape[1], shape[0]), Image.Resampling.BILINEAR)
@@ -184,7 +218,7 @@ def preview(content, side):
     """Return the bytes of an image file as a PIL.Image of at most `side` pixels a side, as a viewer shows it."""
     from PIL import Image
 
-    with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+    with _quiet(), Image.open(io.BytesIO(content), formats=FORMATS) as image:
         image.draft(None, (2 * side, 2 * side))  # a JPEG's decoder can skip pixels
         image = _as_viewed(image)
         image = image if image.mode == "L" else image.convert("RGB")
@@ -219,9 +253,12 @@ def decode(folder, files, shape, scratch=None, quiet=True, contents=None):
                disable=quiet or not sys.stdout.isatty())
     for number, content in enumerate(bar):
         try:
+            content = content if isinstance(content, bytes) else content_of(content)
+        except ValueError:  # a disk error is raised
+            broken.append(number)
+            continue
+        try:
             x[number] = pixels(content, shape)
-        except (OSError, ValueError, SyntaxError) as error:
-            if isinstance(error, OSError) and error.errno:  # a disk error, not a broken image
-                raise
+        except Exception:  # whatever a decoder raises for damaged bytes
             broken.append(number)
     return x, broken

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from incv.custom_data import json_files, table_file
-from incv.custom_data.image_files import IMAGE_FILES, LARGEST_FILE, content_of, scan_contents, shown
+from incv.custom_data.image_files import IMAGE_FILES, LARGEST_FILE, content_of, files_below, scan_contents, shown
 from incv.data import DataError
 from incv.utils import listed, many
 
@@ -25,7 +25,7 @@ def scan(path, image_size=None):
     classes, results = _subfolders(folder, entries)
     _refuse_lists(folder, classes)
     splits = [name for name in classes if re.sub(r"[-_ ]?(set|data|images)$", "", name.casefold()) in SPLITS]
-    below = {name: {each.name for each in os.scandir(folder / name) if each.is_dir()} for name in classes}
+    below = {name: {each.name for each in os.scandir(folder / name) if _is_dir(each)} for name in classes}
     words = {name: set(re.split(r"[^a-z]+", name.casefold())) for name in classes}  # of seg_train, test_images
     parts = [name for name in classes if words[name] & {*SPLITS, "pred", "meta"}]
     if len(parts) > 1 and any(below[name] and "train" in name.casefold() for name in parts) and not any(
@@ -40,9 +40,9 @@ def scan(path, image_size=None):
                         f"{folder / classes[0]}, if its subfolders are the classes")
     left_out = {f"{name}/": "results of INCV" for name in results}
     for entry in entries:
-        if entry.is_dir() and _is_system(entry.name):
+        if _is_dir(entry) and _is_system(entry.name):
             left_out |= _inside(folder, entry.path)
-        elif not entry.is_dir():
+        elif not _is_dir(entry):
             left_out[entry.name] = "hidden or of the system" if _is_system(entry.name) else "not in the folder of a class"
     files, labels = [], []
     for label in classes:
@@ -65,7 +65,7 @@ def refuse_lists(path):
 
 def _subfolders(folder, entries):
     """Return (the names of the subfolders that may be classes, those with results of INCV)."""
-    names = [entry.name for entry in entries if entry.is_dir() and not _is_system(entry.name)]
+    names = [entry.name for entry in entries if _is_dir(entry) and not _is_system(entry.name)]
     results = [name for name in names if _are_results(folder / name)]
     return [name for name in names if name not in results], results
 
@@ -73,7 +73,7 @@ def _subfolders(folder, entries):
 def _refuse_lists(folder, classes):
     """Raise DataError if no subfolders are classes, and a file in the folder, or in these, says which image is of which."""
     splits = [name for name in classes if re.sub(r"[-_ ]?(set|data|images)$", "", name.casefold()) in SPLITS]
-    if len(classes) > max(1, len(splits)) or any(each.is_dir() for name in classes for each in os.scandir(folder / name)):
+    if len(classes) > max(1, len(splits)) or any(_is_dir(each) for name in classes for each in os.scandir(folder / name)):
         return
     training_first = sorted(classes, key=lambda name: "train" not in name.casefold())
     for place in (folder, *(folder / name for name in training_first)):
@@ -89,7 +89,7 @@ def _refuse_lists(folder, classes):
 
 def _refuse_tables(folder, label):
     """Raise DataError if a folder without images holds .parquet files, which are a table or part of one."""
-    table = next((each for each in (folder / label).rglob("*.parquet") if each.is_file()), None)
+    table = next((Path(each) for each in sorted(files_below(folder / label)) if each.endswith(".parquet")), None)
     if table and "=" in label:
         raise DataError(f"{folder}: a .parquet in parts by {label.split('=')[0]!r}; write it to one file and give that: "
                         f"pandas.read_parquet({str(folder)!r}).to_parquet('table.parquet')")
@@ -100,9 +100,14 @@ def _refuse_tables(folder, label):
 
 def _are_results(place):
     """Return whether a folder has no files itself, but results of this project below it."""
-    return not any(each.is_file() for each in os.scandir(place)) and any(
-        file.startswith(("INCV_seed", "INCV_main_seed", "Verify_Theory_seed")) for _, _, files in os.walk(place)
-        for file in files)
+    return not any(os.path.isfile(each) for each in os.scandir(place)) and any(
+        os.path.basename(file).startswith(("INCV_seed", "INCV_main_seed", "Verify_Theory_seed"))
+        for file in files_below(place))
+
+
+def _is_dir(entry):
+    """Return whether an os.DirEntry is a folder or a link to one; its own is_dir raises if links are in a circle."""
+    return os.path.isdir(entry) if entry.is_symlink() else entry.is_dir()
 
 
 def _is_system(name):
@@ -111,35 +116,35 @@ def _is_system(name):
 
 def _inside(folder, place):
     """Return {file: why it is not used} for the files below a hidden folder."""
-    files = [os.path.join(below, file) for below, _, names in os.walk(place) for file in names]
-    return {Path(os.path.relpath(file, folder)).as_posix(): "hidden or of the system" for file in files}
+    return {Path(os.path.relpath(file, folder)).as_posix(): "hidden or of the system" for file in sorted(files_below(place))}
 
 
-def _files(folder, place, left_out, seen=None):
+def _files(folder, place, left_out):
     """Yield the image files below a class's folder, relative to `folder`, ascending; add other files to left_out.
 
     Links to files and folders are followed; each folder is read once.
     """
-    seen = set() if seen is None else seen
-    real = os.path.realpath(place)
-    if real in seen:
-        return
-    seen.add(real)
-    folders = []
-    for entry in sorted(os.scandir(place), key=lambda entry: entry.name):
-        name = Path(os.path.relpath(entry.path, folder)).as_posix()
-        if _is_system(entry.name):
-            left_out |= _inside(folder, entry.path) if entry.is_dir() else {name: "hidden or of the system"}
-        elif entry.is_dir():
-            folders.append(entry.path)
-        elif not entry.name.lower().endswith(IMAGE_FILES):
-            left_out[name] = f"a {Path(entry.name).suffix or 'suffixless'} file"
-        elif not entry.is_file() or not 0 < entry.stat().st_size <= LARGEST_FILE:
-            left_out[name] = "empty, too large, or not a regular file"
-        else:
-            yield name
-    for path in folders:
-        yield from _files(folder, Path(path), left_out, seen)
+    seen, waiting = set(), [place]
+    while waiting:
+        place = waiting.pop()
+        real = os.path.realpath(place)
+        if real in seen:
+            continue
+        seen.add(real)
+        folders = []
+        for entry in sorted(os.scandir(place), key=lambda entry: entry.name):
+            name = Path(os.path.relpath(entry.path, folder)).as_posix()
+            if _is_system(entry.name):
+                left_out |= _inside(folder, entry.path) if _is_dir(entry) else {name: "hidden or of the system"}
+            elif _is_dir(entry):
+                folders.append(entry.path)
+            elif not entry.name.lower().endswith(IMAGE_FILES):
+                left_out[name] = f"a {Path(entry.name).suffix or 'suffixless'} file"
+            elif not os.path.isfile(entry) or not 0 < entry.stat().st_size <= LARGEST_FILE:
+                left_out[name] = "empty, too large, or not a regular file"
+            else:
+                yield name
+        waiting += reversed(folders)
 
 
 @functools.lru_cache(maxsize=2)

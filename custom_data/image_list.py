@@ -130,8 +130,7 @@ class ImageList:
             of_names, told = _files(self.path, self.table[self.column][wanted], self.images)
             found = iter(of_names)
             names, files = self.table[self.column].tolist(), [next(found) if each else None for each in wanted]
-            stamps = {file: (found.st_size, found.st_mtime_ns) for file in set(files) - {None}
-                      for found in [os.stat(_base(self.path) / file)]}
+            stamps = {file: image_files.stamp(_base(self.path) / file) for file in set(files) - {None}}
             named = tuple(names), tuple(files), tuple(stamps.items()), tuple(told)
         return self._read(named, *classes, true_label=source.true_label, image_size=source.image_size)
 

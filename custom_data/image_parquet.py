@@ -6,7 +6,7 @@ from pathlib import Path
 
 from incv.custom_data import table_file
 from incv.data import DataError
-from incv.utils import listed
+from incv.utils import listed, regular
 
 BATCH = 256  # rows whose pictures are in memory at a time
 
@@ -43,7 +43,7 @@ def schema_of(path):
     import pyarrow.parquet
 
     try:
-        return pyarrow.parquet.ParquetFile(path).schema_arrow
+        return pyarrow.parquet.ParquetFile(regular(path)).schema_arrow
     except (OSError, pyarrow.ArrowException) as error:
         raise DataError(f"{path}: cannot be read ({error.__class__.__name__}); write it again") from None
 

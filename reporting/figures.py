@@ -1,17 +1,30 @@
 """Draw the figures, each from the data passed to it."""
+import importlib.util
 import json
+import logging
 import math
+import os
 import warnings
 from pathlib import Path
 
-import matplotlib
-import matplotlib.pyplot as plt  # noqa: E402
 import numpy as np
 import pandas as pd
 
-from incv import data, noise, registry
+from incv import data, noise, registry, utils
 from incv.runner import files
 
+# The figures have Matplotlib's own settings: those of a user, such as text.usetex, may need what is not installed.
+os.environ.pop("MPLBACKEND", None)
+os.environ["MATPLOTLIBRC"] = str(Path(importlib.util.find_spec("matplotlib").origin).parent / "mpl-data" / "matplotlibrc")
+files.regular(Path("matplotlibrc"))  # of this folder, which is read in any case
+logging.getLogger("matplotlib").setLevel(logging.ERROR)
+try:
+    import matplotlib
+    import matplotlib.pyplot as plt
+except (OSError, ValueError) as error:
+    raise utils.UserError(f"Matplotlib cannot read its settings, the file matplotlibrc of this folder "
+                          f"({utils.first_line(error)}): fix or rename it") from None
+matplotlib.rcdefaults()
 matplotlib.use("Agg")
 
 # The paper's numbers: {"INCV": {"sym 0.5": {"LP": [by iteration], "LR": [...]}}, "theory": {"sym": {"accuracy": [by noise

@@ -1,8 +1,10 @@
 """The checkpoint of a run, from which it resumes, and --time_limit."""
+import contextlib
 import hashlib
 import io
 import json
 import os
+import re
 import time
 
 import numpy as np
@@ -81,12 +83,67 @@ def read_checkpoint(file):
     content = files.regular(file).read_bytes()
     if hashlib.sha256(memoryview(content)[32:]).digest() != content[:32]:
         raise utils.UserError(f"{file} is damaged")
-    with np.load(io.BytesIO(content[32:]), allow_pickle=False) as archive:
-        arrays = {name: archive[name] for name in archive.files}
     try:
-        return Settings.from_json(json.loads(str(arrays.pop("settings")))), arrays
-    except (KeyError, ValueError) as error:
+        with np.load(io.BytesIO(content[32:]), allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+        found = json.loads(str(arrays.pop("settings")))
+    except Exception as error:  # of NumPy, zipfile, zlib or json, for bytes that no run has written
+        raise utils.UserError(f"{file} is damaged ({utils.first_line(error)})") from None
+    try:
+        settings = Settings.from_json(found)
+    except (TypeError, ValueError) as error:
         raise utils.UserError(f"{file} is of another version ({error})") from None
+    wrong = _wrong(arrays, settings)
+    if wrong:
+        raise utils.UserError(f"{file} is damaged ({wrong} is not what a run saves)")
+    return settings, arrays
+
+
+# {names: (kinds of numbers, dimensions)} of what runs save; methods may remember others (methods.Method).
+CONTENT = {r"sessions|history|lids": ("U", (0,)), r"training|epoch|estimating|turned": ("iu", (0,)),
+           r"wall_seconds|best|best_loss|(memorised|test_accuracy|test_loss)\d": ("fiu", (0,)),
+           r"finished\d{3}|transition": ("f", (2,)), r"chosen": ("f", (1, 2)), r"predicted\d": ("iu", (1,)),
+           r"state|estimating_state|best_state": ("f", (1,))}
+
+
+def _wrong(arrays, settings):
+    """Return the name of an array that no run of these settings saves, or None. arrays: {name: array} of a checkpoint."""
+    for name, array in arrays.items():
+        kinds, dimensions = next((what for names, what in CONTENT.items() if re.fullmatch(names, name)), ("fiubU", range(9)))
+        if not isinstance(array, np.ndarray) or array.dtype.kind not in kinds or array.ndim not in dimensions:
+            return name
+        if name in ("epoch", "estimating") and not 0 < array <= (settings.epochs or np.inf):
+            return name
+        if name in ("training", "wall_seconds") and not 0 <= array < np.inf:
+            return name
+        if array.dtype.kind == "f" and re.match("finished|chosen|transition", name) and array.size and not (
+                (array >= 0).all() and np.allclose(array.sum(axis=-1), 1, atol=0.02)):  # probabilities
+            return name
+        if name in ("sessions", "history"):
+            try:
+                rows = json.loads(str(array))
+            except (ValueError, RecursionError):
+                return name
+            if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+                return name
+    numbers = [int(name[8:]) for name in sorted(arrays) if re.fullmatch(r"finished\d{3}", name)]
+    return None if numbers == list(range(len(numbers))) else "finished"
+
+
+@contextlib.contextmanager
+def reporting_damage(path):
+    """Report an error in the block in one line if the run has resumed from a checkpoint that does not fit it.
+
+    path: of the run. What can be checked before is checked by `read_checkpoint`.
+    """
+    resumed = any(file.exists() for file in _checkpoint_files(path))
+    try:
+        yield
+    except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as error:
+        if not resumed:
+            raise
+        raise utils.UserError(f"{path}.checkpoint is damaged ({utils.first_line(error)}): remove it, and repeat the "
+                              f"command") from error
 
 
 def remove_checkpoint(path):

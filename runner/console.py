@@ -1,15 +1,16 @@
 """The output of a command: progress with the time left and one-line errors; and the handling of Ctrl-C."""
+import _thread
 import contextlib
 import math
 import os
 import signal
 import sys
+import threading
 import time
 from types import SimpleNamespace
 
-from tqdm import tqdm
-
 from incv import utils
+from incv.utils import tqdm
 
 
 def print_any_text():
@@ -25,8 +26,9 @@ def run_command(prog, main, resumes=True):
     resumes: whether the command, repeated after an interruption, resumes where it stopped.
     """
     signal.signal(signal.SIGINT, interrupt)
+    sys.unraisablehook = _swallowed
     _told.clear()  # of another command of the same process, as in a notebook
-    sys.stdout = sys.stdout or open(os.devnull, "w")  # None if the shell has closed it
+    _open_closed_streams()
     print_any_text()
     try:
         main()
@@ -40,6 +42,8 @@ def run_command(prog, main, resumes=True):
             sys.stdout.flush()
         except OSError:
             _discard_output()  # otherwise Python would report the error again at exit
+    except RecursionError:
+        code, message = 2, "a file, or the folders in a folder, are nested too deeply to be read"
     except KeyboardInterrupt:
         # With --overwrite the same command would repeat finished runs.
         same = "the same command" + (" without --overwrite" if "--overwrite" in sys.argv else "")
@@ -48,6 +52,16 @@ def run_command(prog, main, resumes=True):
         print()  # keep the progress bar on the screen
     print(f"{prog}: {message}", file=sys.stderr, flush=True)
     sys.exit(code)
+
+
+def _open_closed_streams():
+    """Open the standard streams that the shell has closed, so that no file takes their place, into which libraries print."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number
+    sys.stdout, sys.stderr = sys.stdout or open(os.devnull, "w"), sys.stderr or open(os.devnull, "w")
 
 
 def _discard_output():
@@ -68,8 +82,11 @@ def explanation(error):
     """Return one line that says what is wrong and what to do."""
     text = f"{error.filename or 'output'}: {error.strerror or error}; fix this and rerun the same command" if isinstance(
         error, OSError) else str(error)
-    return " ".join(text.split())
+    line = " ".join(text.split())
+    return line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE - 400]} … {line[-400:]}"
 
+
+LONGEST_LINE = 4000  # letters of an error, which may contain a cell of a file
 
 PATIENCE = 30  # seconds without a line, after which one is printed within a long epoch
 tqdm.monitor_interval = 0  # no thread that redraws
@@ -142,3 +159,12 @@ def interrupt(signum, frame):
 
 
 interrupt.pressed = False
+
+
+def _swallowed(unraisable):
+    """Raise a Ctrl-C again that came where Python cannot raise it, as in the destructor of an object; report other errors."""
+    if not issubclass(unraisable.exc_type, KeyboardInterrupt):
+        return sys.__unraisablehook__(unraisable)
+    again = threading.Timer(0.1, _thread.interrupt_main, [signal.SIGINT])
+    again.daemon = True
+    again.start()

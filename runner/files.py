@@ -16,8 +16,10 @@ import numpy as np
 from incv import utils
 from incv.runner import revision
 from incv.runner.settings import Settings
+from incv.utils import regular
 
 REPEAT = "restore it, or repeat the command that wrote it, with --overwrite"
+TEMPORARY = "/".join(utils.PARTS.split("*")) + "12345678"  # as long as what a path has in addition while a file is written
 CHECKED = (".csv", "_index.csv", "_out_of_fold.csv", "_network1.keras", "_network2.keras")  # files that later commands read
 
 SCRIPTS = ("INCV", "INCV_main", "Verify_Theory")
@@ -107,17 +109,30 @@ def is_written_by_a_run(file):
 
 # --- files ------------------------------------------------------------------------------------------------------------
 
-def regular(file):
-    """Return the file; UserError if it is a folder, a device or a pipe, reading which may never end."""
-    if file.exists() and not file.is_file():
-        raise utils.UserError(f"{file}: not a regular file; remove it")
-    return file
+def check_names(path, longest="_label_issues.csv"):
+    """Raise UserError if names of files that a run will write are longer than its file system allows.
+
+    path: without an ending; longest: the ending of the longest name.
+    """
+    file, of_name, of_path = beside(path, longest), 255, 4096
+    if hasattr(os, "pathconf"):
+        of_name, of_path = (os.pathconf(_existing(path.parent), limit) for limit in ("PC_NAME_MAX", "PC_PATH_MAX"))
+    excess = max(len(os.fsencode(file.name)) - of_name, len(os.fsencode(file)) + len(TEMPORARY) + 1 - of_path)
+    if excess > 0:
+        raise utils.UserError(f"{path.name[:60]}…: the names of the files of this run are too long for the file system by "
+                              f"{utils.many(excess, 'byte')}: shorten the name of a column or file in the options, give a "
+                              f"table without the columns instead of --drop, or another --results_dir")
+
+
+def _existing(folder):
+    """Return the innermost folder of a path that exists."""
+    place = Path(folder).absolute()
+    return next((each for each in (place, *place.parents) if each.exists()), place)
 
 
 def check_writable(folder):
     """Raise UserError unless a folder can be created and written to; creates nothing."""
-    place = Path(folder).absolute()
-    existing = next((each for each in (place, *place.parents) if each.exists()), place)
+    existing = _existing(folder)
     if not existing.is_dir():
         raise utils.UserError(f"{folder}: {existing} is a file, not a folder; give another --results_dir")
     if not os.access(existing, os.W_OK | os.X_OK):

@@ -228,6 +228,8 @@ def one_run(script, source, noisy, seed, threads, chosen, defaults, schedule, re
     path = files.result_path(results_dir, script, settings, changed | _changed_besides(settings, source))
     for file in set(map(Path, source.decisions or ())) & {each.absolute() for each in files.files_of(path)}:
         raise utils.UserError(f"--decisions {file}: this run writes this file; rename it first")
+    if not files.beside(path, ".json").exists():  # which may be reused
+        files.check_names(path)
     return settings, path
 
 

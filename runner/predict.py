@@ -1,4 +1,5 @@
 """Predict other samples with the saved networks of a finished run."""
+import os
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +23,11 @@ def write_predictions(file, plan):
     saved = [files.checked(path, ending) for ending in endings]
     target, of_what = files.beside(path, f"_predictions_{Path(file).stem}.csv"), str(Path(file).absolute())
     note = target.with_suffix(".csv.from")
-    if target.exists() and note.exists() and note.read_text() != of_what:
-        raise utils.UserError(f"{target} holds the predictions of {note.read_text()}; rename {file}, or remove that file")
+    files.check_names(note, "")
+    of_earlier = note.read_bytes() if target.exists() and files.regular(note).exists() else os.fsencode(of_what)
+    if of_earlier != os.fsencode(of_what):
+        raise utils.UserError(f"{target} holds the predictions of {os.fsdecode(of_earlier)}; rename {file}, or remove that "
+                              f"file")
     if source.network is not None:
         x, files_read = pretrained.like(file, plan)
     utils.start_backend(settings.threads or utils.default_threads(source.facts.kind), plan.gpu_id, plan.network is None)
@@ -51,6 +55,6 @@ def write_predictions(file, plan):
     table.insert(0, "label", names[probabilities.argmax(axis=1)])
     if files_read is not None:
         table.insert(0, "file", files_read)
-    files.write_text(note, of_what)
+    files.write_whole(note, lambda out: out.write(os.fsencode(of_what)))
     files.write_table(target, table)
     print(f"written: {target}")

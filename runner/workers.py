@@ -29,7 +29,8 @@ def _one(run, plan, progress):
             if _is_finished_or_explained(plan):
                 print(f"finished by another command: {plan.path}.csv, .json", flush=True)
             else:
-                run(plan, progress)
+                with checkpoint.reporting_damage(plan.path):
+                    run(plan, progress)
         finally:
             if progress.reported:
                 progress.reported.unlink(missing_ok=True)
@@ -66,31 +67,41 @@ def one_by_one(run, missing, progress):
 
 def in_workers(script, missing, at_once, scheduler, progress):
     """Yield (path, the error or None) as runs end in joblib's processes or on a dask.distributed cluster."""
-    import joblib
-
     source = missing[0].source  # the same for all runs of a sweep
     if source.facts.name in data.CIFAR and source.path is None:
         data.load(source.facts.name, source.data_dir)  # one process downloads, or reports that it cannot
         source = dataclasses.replace(source, data_dir=str(Path(source.data_dir or data.DEFAULT_FOLDER).absolute()))
     os.environ["PYTHONWARNINGS"] = ",".join(filter(None, [os.environ.get("PYTHONWARNINGS"), _TRACKER_TIDIES_UP]))
-    lost, backend = concurrent.futures.BrokenExecutor, {"backend": "loky", "n_jobs": at_once}
-    if scheduler is not None:
-        lost, backend = _cluster(scheduler)
+    logging.disable(logging.CRITICAL)  # errors of joblib, asyncio and distributed are reported in one line here
     do = _portable_work(str(utils.FOLDER_OF_PACKAGE), None if scheduler is not None else os.getpid(), revision.code_revision())
-    here = [dataclasses.replace(plan, source=source, path=plan.path.absolute(),
-                                results_dir=str(Path(plan.results_dir).absolute())) for plan in missing]
-    calls = [joblib.delayed(do)(script, pickle.dumps(plan)) for plan in here]
-    with joblib.parallel_config(**backend), _watching([plan.path for plan in missing], progress), contextlib.closing(
-            joblib.Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch="all")(calls)) as outcomes:
+    here = [pickle.dumps(dataclasses.replace(plan, source=source, path=plan.path.absolute(),
+                                             results_dir=str(Path(plan.results_dir).absolute()))) for plan in missing]
+    started = (lambda: _in_processes(do, script, here, at_once)) if scheduler is None else (
+        lambda: _on_cluster(do, script, here, scheduler, progress))
+    with _watching([plan.path for plan in missing], progress), contextlib.closing(started()) as outcomes:
+        for path, said, error in outcomes:
+            progress.finished += 1
+            if said:
+                progress.say(said.rstrip("\n"))
+            yield path, error
+
+
+def _in_processes(do, script, plans, at_once):
+    """Yield what `work` returns for each of these pickled plans, from joblib's processes."""
+    import joblib
+
+    with joblib.parallel_config(backend="loky", n_jobs=at_once), contextlib.closing(
+            joblib.Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch="all")(
+                joblib.delayed(do)(script, plan) for plan in plans)) as outcomes:
         try:
-            for path, said, error in outcomes:
-                progress.finished += 1
-                if said:
-                    progress.say(said.rstrip("\n"))
-                yield path, error
-        except lost as wrong:
-            raise utils.UserError(f"the workers were lost ({type(wrong).__name__}; killed, or out of memory?): the same "
-                                  f"command resumes; fewer runs at a time need less memory") from None
+            yield from outcomes
+        except concurrent.futures.BrokenExecutor as wrong:
+            raise _lost(wrong) from None
+
+
+def _lost(error):
+    return utils.UserError(f"the workers were lost ({type(error).__name__}; killed, or out of memory?): the same command "
+                           f"resumes; fewer runs at a time need less memory")
 
 
 # After Ctrl-C joblib's resource tracker removes what the workers left; its warning is not needed.
@@ -166,8 +177,8 @@ def _watching(paths, progress):
         while not done.wait(1):
             seconds, under_way = seconds + 1, 0.0
             for path in paths:
-                with contextlib.suppress(OSError, ValueError):
-                    under_way += float(files.beside(path, ".progress").read_text())
+                with contextlib.suppress(utils.UserError, OSError, ValueError):
+                    under_way += float(files.regular(files.beside(path, ".progress")).read_text())
             try:
                 progress.show(under_way, f"{progress.finished} of {len(paths)} runs finished", seconds % 60 == 0)
             except (KeyboardInterrupt, OSError):
@@ -206,23 +217,44 @@ def check_scheduler(address):
         raise utils.UserError(f"--scheduler {address}: not a dask scheduler; {otherwise}")
 
 
-def _cluster(address):
-    """Connect to the cluster; return (the errors of a lost cluster, joblib's configuration for it)."""
+def _on_cluster(do, script, plans, address, progress):
+    """Yield what `work` returns for each of these pickled plans, from the workers of a Dask scheduler."""
     import distributed
-    from joblib._dask import DaskDistributedBackend
 
-    class Backend(DaskDistributedBackend):
-        """joblib would do the work of a single worker in this process."""
+    with contextlib.ExitStack() as closing:
+        try:
+            client = closing.enter_context(distributed.Client(address))
+            threads = client.nthreads()
+        except (OSError, TimeoutError) as error:
+            raise utils.UserError(f"--scheduler {address}: cannot be reached ({utils.first_line(error)})") from None
+        if not threads or max(threads.values()) > 1:
+            raise utils.UserError(f"--scheduler {address}: {'workers of several threads' if threads else 'no workers'}; a run "
+                                  f"needs its own process: dask worker {address} --nthreads 1 --nworkers N")
+        pending, told = {client.submit(do, script, plan, pure=False) for plan in plans}, False
+        while pending:
+            try:
+                for future in distributed.wait(pending, timeout=WITHOUT_WORKERS, return_when="FIRST_COMPLETED").done:
+                    outcome = future.result(timeout=WITHOUT_WORKERS)  # it was on a worker, which may be lost since
+                    pending.discard(future)
+                    yield outcome
+            except TimeoutError:
+                told = _tell_without_workers(client, address, progress, told)
+            except (distributed.KilledWorker, concurrent.futures.CancelledError, OSError) as wrong:
+                _tell_without_workers(client, address, progress, told)  # or the scheduler is lost
+                raise _lost(wrong) from None
 
-        def effective_n_jobs(self, n_jobs):
-            return max(2, super().effective_n_jobs(n_jobs))
 
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # errors are reported in one line here
-    client = distributed.Client(address)
-    threads = client.nthreads()
-    if not threads or max(threads.values()) > 1:
-        raise utils.UserError(f"--scheduler {address}: {'workers of several threads' if threads else 'no workers'}; a run "
-                              f"needs its own process: dask worker {address} --nthreads 1 --nworkers N")
-    lost = (distributed.KilledWorker, distributed.comm.CommClosedError, concurrent.futures.CancelledError,
-            getattr(distributed.client, "FutureCancelledError", distributed.KilledWorker))
-    return lost, {"backend": Backend(client=client)}
+WITHOUT_WORKERS = 10  # seconds without a result after which scheduler and workers are looked for
+
+
+def _tell_without_workers(client, address, progress, told):
+    """Report once if a cluster has no workers; return whether it is reported. UserError if its scheduler is gone."""
+    try:
+        check_scheduler(address)
+        workers = client.nthreads()
+    except (utils.UserError, OSError, TimeoutError):
+        raise utils.UserError(f"--scheduler {address}: lost; when it runs again, the same command resumes") from None
+    if not workers and not told:
+        progress.say(f"warning: --scheduler {address} has no workers any more, and the runs wait for some: dask worker "
+                     f"{address} --nthreads 1 --nworkers N; after Ctrl-C, the same command resumes")
+    return not workers

@@ -13,7 +13,7 @@ from PIL import Image
 
 from incv import data, utils
 from incv.checking import check, verdict
-from incv.custom_data import image_files, load
+from incv.custom_data import image_files, image_folder, load
 from incv.data import Dataset
 
 
@@ -267,3 +267,63 @@ def test_shrunk_images_from_the_command_line(tmp_path):
     folder_of(tmp_path, png(pixels(3, 70)), ".png")
     result = run(["--dataset", "photos", "--image_size", 8, "--inspect"], tmp_path)
     assert result.code == 0 and "4 images resized to 8 × 8 pixels, from 70 × 70: --image_size N keeps more" in result.out
+
+
+def test_whatever_a_decoder_raises_is_no_readable_image(tmp_path, capfd):
+    """Bytes of images of all formats, changed at random: each is read, or counted, and nothing is printed."""
+    generator, image = np.random.default_rng(0), rgb()
+    whole = [saved(image, kind, **options) for kind, options in (
+        ("png", {}), ("gif", {}), ("bmp", {}), ("jpeg", {}), ("webp", {}), ("avif", {}),
+        ("tiff", {"compression": "tiff_lzw"}), ("tiff", {"compression": "jpeg"}))]
+    contents = whole + [b"\x89PNG\r\n\x1a\n\0\0\0\0IHDR", b"P", b""]
+    for number in range(240):
+        content = bytearray(whole[number % len(whole)])
+        for place in generator.integers(8, 60 if number % 2 else len(content), 3):
+            content[place] = generator.integers(256)
+        contents.append(bytes(content))
+    found = image_files.scan_contents(tmp_path, ((str(number), "a", lambda content=content: content)
+                                                 for number, content in enumerate(contents)), 8)
+    x, broken = image_files.decode("", found.files, found.shape, contents=(contents[int(name)] for name in found.files))
+    assert len(x) == len(found.files) and len(found.files) + len(found.left_out) == len(contents)
+    assert set(map(str, range(len(whole)))) <= set(found.files) and not set(range(len(whole))) & set(broken)
+    assert capfd.readouterr().err == ""
+
+
+def test_links_in_a_circle_are_no_pictures(tmp_path):
+    """Of files, of folders, in a list; links to nothing too."""
+    for label in "ab":
+        (tmp_path / "all" / label).mkdir(parents=True)
+        for number in range(4):
+            Image.new("L", (8, 8), 30 * number).save(tmp_path / "all" / label / f"{number}.png")
+    for place, to in (("all/a/circle.png", "circle.png"), ("all/a/nothing.png", "nowhere"), ("all/b/folder", "folder"),
+                      ("all/top", "top"), ("all/.hidden", ".hidden")):
+        (tmp_path / place).symlink_to(to)
+    found = image_folder.scan(str(tmp_path / "all"))
+    assert len(found.files) == 8 and len(found.left_out) == 5, found.left_out
+    names = [f"all/{label}/{number}.png" for label in "ab" for number in range(4)]
+    names += ["all/a/circle.png", "all/a/nothing.png"]
+    (tmp_path / "list.csv").write_text("file,label\n" + "".join(f"{name},{name[4]}\n" for name in names))
+    dataset = load.load_dataset(tmp_path / "list.csv", "label")
+    assert len(dataset.given) == 8 and list(dataset.left_out.values()) == ["not a readable image"] * 2
+
+
+def test_folders_of_any_depth_are_read(tmp_path):
+    for label in "ab":
+        (tmp_path / label).mkdir()
+        for number in range(2):
+            Image.new("L", (8, 8), 30 * number).save(tmp_path / label / f"{number}.png")
+    here, moved = os.getcwd(), 0
+    os.chdir(tmp_path / "a")
+    try:
+        for _ in range(1500):
+            os.mkdir("d")
+            os.chdir("d")
+            moved += 1
+        Image.new("L", (8, 8), 99).save("deep.png")
+        assert len(image_folder.scan(str(tmp_path)).files) == 5
+        os.remove("deep.png")
+        for _ in range(moved):  # which shutil, as pytest uses it, cannot remove
+            os.chdir("..")
+            os.rmdir("d")
+    finally:
+        os.chdir(here)

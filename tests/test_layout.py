@@ -194,3 +194,5 @@ def test_nothing_mentions_a_file_or_name_that_is_gone(page):
 def test_the_docs_say_what_can_go_wrong():
     page = (PROJECT / "docs" / "what_can_go_wrong.md").read_text()
     assert "Dask" in (PROJECT / "docs" / "sweeps.md").read_text() and page.count("\n| ") >= 20
+    for file, test in re.findall(r"`(tests/\w+\.py)::(\w+)`", page):
+        assert f"def {test}(" in (PROJECT / file).read_text(), test

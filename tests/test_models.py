@@ -1,5 +1,6 @@
 """Networks: the published sizes, the fast layers against the stock ones, and the saved file without our modules."""
 import os
+import resource
 import subprocess
 import sys
 
@@ -159,3 +160,15 @@ def test_saved_network_needs_keras_alone(tmp_path, architecture):
 def test_an_unknown_architecture_is_an_error():
     with pytest.raises(ValueError, match="unknown architecture 'vgg': use one of resnet32"):
         models.build("vgg", (8, 8, 1), 10)
+
+
+def test_a_disk_that_is_full_leaves_no_part_of_a_network(tmp_path):
+    file, limits = tmp_path / "a_network1.keras", resource.getrlimit(resource.RLIMIT_FSIZE)
+    network = models.build("plain14", (8, 8, 1), 10)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20000, limits[1]))  # bytes of a file
+    try:
+        with pytest.raises(OSError) as raised:
+            models.save_network(file, network, 16)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert raised.value.filename == str(file) and not list(tmp_path.iterdir())

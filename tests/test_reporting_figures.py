@@ -1,7 +1,11 @@
 """The figures are drawn whatever came out, beside the published points."""
 import io
+import os
+import subprocess
+import sys
 
 import pytest
+from conftest import PROJECT
 
 from incv.reporting import figures, tables
 from incv.runner.settings import Settings
@@ -34,3 +38,26 @@ def test_the_theory_is_drawn_whatever_came_out(tmp_path, dataset, memorised):
 def test_published_points_have_every_ratio():
     for quantities in figures.PUBLISHED["theory"].values():
         assert list(quantities) == list(figures.QUANTITIES) and all(len(points) == 11 for points in quantities.values())
+
+
+def imported(folder, **environment):
+    """Import figures in a fresh interpreter, in a folder, and draw one; return the process."""
+    code = ("from incv import utils\ntry:\n    from incv.reporting import figures\nexcept utils.UserError as error:\n"
+            "    raise SystemExit(str(error))\nfigures.save(figures.plt.figure(), open('a.png', 'wb'))")
+    return subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True,
+                          env=os.environ | {"PYTHONPATH": str(PROJECT)} | environment)
+
+
+def test_a_users_settings_of_matplotlib_do_not_matter(tmp_path):
+    (tmp_path / "matplotlibrc").write_text("text.usetex: True\nno_such_setting: 1\nbackend: no_such_backend\n")
+    (tmp_path / "figures").mkdir()
+    for folder, environment in ((tmp_path, {"MPLBACKEND": "no_such_backend"}),
+                                (tmp_path / "figures", {"MATPLOTLIBRC": str(tmp_path / "matplotlibrc")})):
+        found = imported(folder, **environment)
+        assert (found.returncode, found.stdout, found.stderr) == (0, "", "") and (folder / "a.png").stat().st_size
+
+
+def test_settings_of_matplotlib_that_cannot_be_read_are_one_line(tmp_path):
+    (tmp_path / "matplotlibrc").write_bytes(b"font.family: \xff\n")
+    found = imported(tmp_path)
+    assert found.returncode == 1 and found.stderr.count("\n") == 1 and "matplotlibrc" in found.stderr, found.stderr

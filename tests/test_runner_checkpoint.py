@@ -1,5 +1,6 @@
 """A run that is killed, interrupted or out of time goes on from its checkpoint and ends with the same bytes."""
 import glob
+import hashlib
 import json
 import re
 import resource
@@ -236,3 +237,43 @@ def test_an_unfinished_run_is_not_lost_to_another_dataset_of_the_same_name(tmp_p
         checkpoint.load_checkpoint(tmp_path / "run", settings.having(dataset_checksum="2"))
     with pytest.raises(files.OtherSettings, match="threads 1, not 2"):
         checkpoint.load_checkpoint(tmp_path / "run", settings.having(threads=2))
+
+
+def forged(**changes):
+    """The arrays of a checkpoint of INCV.py, some of them other ones; None for none."""
+    history = [{"iteration": 1, "half": 1, "epoch": 1, "heldout_accuracy": 0.5}]
+    arrays = {"state": np.zeros(5, np.float32), "epoch": 1, "training": 0, "best": 0.5, "chosen": np.full((4, 2), 0.5),
+              "finished000": np.full((4, 2), 0.5), "history": json.dumps(history), "sessions": "[]", "wall_seconds": 1.5}
+    return {name: value for name, value in (arrays | changes).items() if value is not None}
+
+
+@pytest.mark.parametrize("change", [
+    {"state": np.zeros((5, 5))}, {"state": "text"}, {"epoch": -1}, {"epoch": 3}, {"epoch": 1.5}, {"epoch": [1, 2]},
+    {"training": -2}, {"best": "x"}, {"best": [0.5]}, {"chosen": np.full((4, 2), np.nan)}, {"chosen": np.full((4, 2), 0.9)},
+    {"finished000": np.zeros(4)}, {"finished000": np.full((4, 2), -0.5)}, {"finished007": np.full((4, 2), 0.5)},
+    {"history": "[[1]]"}, {"history": "nothing"}, {"history": "[" * 100000}, {"history": 5}, {"sessions": "{}"},
+    {"wall_seconds": np.inf}, {"wall_seconds": "x"}])
+def test_a_forged_checkpoint_is_damaged(tmp_path, change):
+    """Its checksum fits, but no run saves that."""
+    settings = Settings.from_json({"seed": 0, "epochs": 2})
+    checkpoint.save_checkpoint(tmp_path / "run", settings, **forged())
+    assert checkpoint.load_checkpoint(tmp_path / "run", settings)[1] == ""
+    checkpoint.save_checkpoint(tmp_path / "run", settings, **forged(**change))
+    arrays, complaint = checkpoint.load_checkpoint(tmp_path / "run", settings)
+    assert "run.checkpoint is damaged" in complaint and arrays["epoch"] == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x03\x04" + bytes(40), b"\x93NUMPY\x01\0v\0{'descr': '<f8'"])
+def test_bytes_that_are_no_checkpoint_are_damaged(tmp_path, content):
+    (tmp_path / "run.checkpoint").write_bytes(hashlib.sha256(content).digest() + content)
+    assert "is damaged" in checkpoint.load_checkpoint(tmp_path / "run", Settings(seed=0))[1]
+
+
+@pytest.mark.parametrize("change", [{"state": np.zeros(7, np.float32)}, {"history": "[{}]"}])
+def test_a_forged_checkpoint_that_does_not_fit_the_run_is_one_line(tmp_path, change):
+    run_to_first_checkpoint(SMALL, tmp_path)
+    path = tmp_path / FOLDER / SMALL_NAME
+    [file] = path.parent.glob("*.checkpoint")
+    settings, arrays = checkpoint.read_checkpoint(file)
+    checkpoint.save_checkpoint(path, settings, **arrays | change)
+    one_line(run(SMALL, tmp_path), ".checkpoint is damaged")

@@ -38,6 +38,23 @@ def test_another_dataset_of_the_same_name_is_not_taken_for_finished(tmp_path):
     assert "--overwrite" in changed.err and run([*options, "--overwrite"], tmp_path).code == 0
 
 
+def test_names_that_are_too_long_are_refused_before_training(tmp_path):
+    """What a run writes at its end has longer names than what it writes while it trains."""
+    table, y = mixed_table(60)
+    long = table.columns[0] + "é" * 110
+    table.assign(kind=y).rename(columns={table.columns[0]: long}).to_csv(tmp_path / "mixed.csv", index=False)
+    options = ["--dataset", "mixed.csv", "--label", "kind", *ONE_EPOCH]
+    for command, script in (([*options, "--drop", long], "INCV.py"), ([*options, "--drop", long], "INCV_main.py"),
+                            ([*options, "--export", "e" * 250 + ".csv"], "INCV.py")):
+        result = run(command, tmp_path, script)
+        one_line(result, "too long for the file system by")
+        assert not (tmp_path / "results").exists()
+    edge = 255 - len("_label_issues.csv" + files.TEMPORARY)
+    files.check_names(tmp_path / ("a" * edge))
+    with pytest.raises(utils.UserError, match="by 1 byte:"):
+        files.check_names(tmp_path / ("a" * (edge + 1)))
+
+
 @pytest.mark.parametrize("content", ["", "[]", "null", '{"settings": null}', '{"settings": "x"}'])
 def test_a_damaged_json_is_no_finished_run(tmp_path, content):
     (tmp_path / "run.csv").touch()
