@@ -49,7 +49,7 @@ def test_names_that_are_too_long_are_refused_before_training(tmp_path):
         result = run(command, tmp_path, script)
         one_line(result, "too long for the file system by")
         assert not (tmp_path / "results").exists()
-    edge = 255 - len("_label_issues.csv" + files.TEMPORARY)
+    edge = 255 - len("_label_issues.csv")
     files.check_names(tmp_path / ("a" * edge))
     with pytest.raises(utils.UserError, match="by 1 byte:"):
         files.check_names(tmp_path / ("a" * (edge + 1)))
