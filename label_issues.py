@@ -353,11 +353,11 @@ def _checked_probabilities(p, n, num_classes):
     if p.shape != (n, num_classes):
         raise ValueError(f"pred_probs has shape {p.shape}; give ({n}, {num_classes}), a column per class in ascending order")
     try:
-        p = p.astype(float) if p.dtype.kind in "fiubO" else None
+        if p.dtype.kind not in "fiubO":
+            raise TypeError
+        p = p.astype(float)
     except (TypeError, ValueError):
-        p = None
-    if p is None:
-        raise ValueError("pred_probs are not numbers: give probabilities")
+        raise ValueError(f"pred_probs are {p.dtype}: give numbers") from None
     if not np.isfinite(p).all():
         row = int(np.flatnonzero(~np.isfinite(p).all(axis=1))[0])
         raise ValueError(f"pred_probs has NaN or infinite values (first: sample {row}): give every sample probabilities")

@@ -543,7 +543,7 @@ def test_rows_of_other_lengths_masked_values_and_text_are_refused_in_one_line(wi
     refused("pred_probs has rows of different lengths", None, labels, pred_probs=ragged)
     p = np.full((178, 3), 1 / 3)
     for other in (p.astype(str), p + 0j, np.array([[{}] * 3] * 178)):
-        refused("pred_probs are not numbers", None, labels, pred_probs=other, error=ValueError)
+        refused("pred_probs are .*: give numbers", None, labels, pred_probs=other, error=ValueError)
     refused("pred_probs has NaN", None, labels, pred_probs=np.ma.masked_array(p, p.cumsum(axis=0) < 1), error=ValueError)
 
 
