@@ -30,6 +30,7 @@ from numpy.typing import ArrayLike
 
 from incv import noise, utils
 from incv.checking import check, export, grouping, last_pass, report
+from incv.custom_data import decisions
 from incv.runner import checkpoint, console, files, options, planning, pretrained, start, sweep
 
 # Section 5 of the paper and the published code. The digits, which the paper does not use, get a small network without
@@ -501,7 +502,7 @@ def write_results(plan, started, selection, checked, history):
     provenance |= {"iterations": selection.records, "ended_early": selection.early,
                    "label_issues": int(checked.issues["issue"].sum())}
     provenance |= {"verdict": checked.verdict} if checked.verdict else {}
-    files.write_table(files.beside(path, ".csv"), pd.DataFrame(columns))
+    files.write_table(files.beside(path, ".csv"), decisions.for_spreadsheets(pd.DataFrame(columns), ("y", "y_noisy")))
     if settings.subset:
         files.write_table(files.beside(path, "_index.csv"), pd.DataFrame({"index": started.index}))
     draw = figures.counts if dataset.y_train is None else figures.precision_and_recall
@@ -510,8 +511,8 @@ def write_results(plan, started, selection, checked, history):
     files.write_table(files.beside(path, "_history.csv"), history)
     files.write_whole(files.beside(path, "_history.png"), lambda file: figures.history(history, "iteration", settings, file))
     if dataset.left_out:
-        files.write_table(files.beside(path, "_left_out.csv"), pd.DataFrame(
-            {"file": dataset.left_out.keys(), "why": dataset.left_out.values()}))
+        left_out = pd.DataFrame({"file": dataset.left_out.keys(), "why": dataset.left_out.values()})
+        files.write_table(files.beside(path, "_left_out.csv"), decisions.for_spreadsheets(left_out, ("file",)))
     report.write(plan, checked, started, provenance)
     files.write_json(path, provenance)
     listed = "_groups.csv, _label_issues.csv" if "group" in checked.issues else "_label_issues.csv"

@@ -346,10 +346,10 @@ def start_backend(threads, gpu_id=None, in_parallel=True):
         os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # the order of nvidia-smi
         os.environ["CUDA_VISIBLE_DEVICES"] = str(gpu_id)
     flags = os.environ.get("TF_XLA_FLAGS" if backend == "tensorflow" else "XLA_FLAGS")  # a wrong one ends the process
-    with contextlib.nullcontext() if flags else native_stderr_silenced():
+    with _settings_of_keras_checked(), contextlib.nullcontext() if flags else native_stderr_silenced():
         if backend == "tensorflow":
             _make_tensorflow_deterministic(threads, in_parallel)
-        keras = _keras()
+        import keras
         device = keras.distribution.list_devices()[0]
     # These experiments use float32 and channels last, whatever a user's keras.json says.
     keras.config.set_floatx("float32")
@@ -364,17 +364,20 @@ def start_backend(threads, gpu_id=None, in_parallel=True):
     return (keras.__version__, importlib.import_module(backend).__version__, gpus[gpu_id or 0] if gpus else _cpu_name())
 
 
-def _keras():
-    """Import Keras; UserError if its own settings, the file keras.json, are a pipe, which it would wait for, or wrong."""
+@contextlib.contextmanager
+def _settings_of_keras_checked():
+    """Raise UserError if Keras's own settings, the file keras.json, are a pipe, which it would wait for, or wrong.
+
+    Keras, which TensorFlow imports too, checks some of them and uses the others as they are.
+    """
     home = Path(os.path.expanduser("~"))
     folder = os.environ.get("KERAS_HOME") or (home if os.access(home, os.W_OK) else Path("/tmp")) / ".keras"
     settings = regular(Path(folder).expanduser() / "keras.json")
     try:
-        import keras
-    except Exception as error:  # Keras checks some of its settings, and uses the others as they are
+        yield
+    except Exception as error:
         raise UserError(f"Keras cannot start ({first_line(error)}): fix or remove {settings}, or unset the variables of Keras "
                         f"and {os.environ['KERAS_BACKEND']}") from None
-    return keras
 
 
 def _make_tensorflow_deterministic(threads, in_parallel):

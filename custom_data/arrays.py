@@ -129,7 +129,9 @@ def read_npy(path, may_map=False):
         if not isinstance(found, np.ndarray):
             raise ValueError("not an .npy")
         return np.asarray(found)
-    except (OSError, ValueError, TypeError, EOFError, SyntaxError, MemoryError) as error:
+    except DataError:
+        raise
+    except Exception as error:  # whatever NumPy raises for a forged header
         what = ("contains Python objects, which are not read" if "allow_pickle" in str(error) or "object" in str(error) else
                 f"cannot be read ({utils.first_line(error)})")
         raise DataError(f"{path}: {what}; save a plain array with numpy.save") from None

@@ -18,21 +18,26 @@ KEEP, DROP = "keep", "drop"
 TEXT = ("sample", "given", "suggested", "status", "group")  # columns
 
 
-def for_spreadsheets(table):
-    """Return a DataFrame whose text no spreadsheet runs as a formula: text that begins with =, +, - or @ gets an apostrophe.
+def for_spreadsheets(table, columns=TEXT):
+    """Return a DataFrame whose text, in some columns, no spreadsheet runs as a formula (`harmless`).
 
-    Numbers are unchanged; text that begins with an apostrophe gets another one. `read_issues` restores the original names.
+    `read_issues` restores the original names.
     """
-    def harmless(value):
-        if not isinstance(value, str) or not value.startswith(("=", "+", "-", "@", "\t", "\r", "'")):
-            return value
-        try:
-            float(value)
-        except ValueError:
-            return f"'{value}"
-        return value
+    return table.assign(**{name: table[name].map(harmless) for name in columns if name in table})
 
-    return table.assign(**{name: table[name].map(harmless) for name in TEXT if name in table})
+
+def harmless(value):
+    """Return a value as a cell that no spreadsheet runs: text that begins with =, +, - or @ gets an apostrophe.
+
+    Numbers are unchanged; text that begins with an apostrophe gets another one.
+    """
+    if not isinstance(value, str) or not value.startswith(("=", "+", "-", "@", "\t", "\r", "'")):
+        return value
+    try:
+        float(value)
+    except ValueError:
+        return f"'{value}"
+    return value
 
 
 def read_issues(file):
@@ -341,7 +346,7 @@ def set_aside(listed):
 
     Returns the new name, or None if there are no decisions to keep. listed: path of any CSV, or of none.
     """
-    if not utils.regular(listed).exists():
+    if not listed.is_file():
         return None
     try:
         edited = bool(read([listed]))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from incv.custom_data import table_file
 from incv.data import DataError
-from incv.utils import listed, regular
+from incv.utils import first_line, listed, regular
 
 BATCH = 256  # rows whose pictures are in memory at a time
 
@@ -50,10 +50,14 @@ def schema_of(path):
 
 def class_names_of(schema):
     """Return {column: class names of its integers} from the metadata that Hugging Face's datasets write into a schema."""
+    import pyarrow
+
     try:
         features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
-        return {name: list(map(str, each["names"])) for name, each in features.items() if each.get("_type") == "ClassLabel"}
-    except (KeyError, ValueError, TypeError, AttributeError):
+        found = {name: each["names"] for name, each in features.items() if each.get("_type") == "ClassLabel"}
+        return {name: list(map(str, names)) for name, names in found.items() if isinstance(names, list) and (
+            pyarrow.types.is_integer(schema.field(name).type))}
+    except (KeyError, ValueError, TypeError, AttributeError, RecursionError):  # anybody may write anything there
         return {}
 
 
@@ -103,7 +107,10 @@ def texts(path):
     for file in parts(path):
         schema = schema_of(file)
         flat = [field.name for field in schema if not pyarrow.types.is_nested(field.type) and not is_binary(field.type)]
-        table = pd.read_parquet(file, columns=flat).astype(object)
+        try:
+            table = pd.read_parquet(file, columns=flat).astype(object)
+        except Exception as error:  # of pandas and pyarrow, or whatever they raise for strange bytes and metadata
+            raise DataError(f"{file}: cannot be read as a table ({first_line(error)}); write it again") from None
         for name, of_class in class_names_of(schema).items():
             if name in table:
                 table[name] = [of_class[int(value)] if value is not None and 0 <= value < len(of_class) else ""

@@ -8,7 +8,6 @@ import re
 import sys
 import unicodedata
 import zipfile
-import zlib
 from collections import Counter
 from pathlib import Path
 
@@ -22,6 +21,7 @@ PARQUET = (".parquet", ".pq")
 ENDINGS = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", *PARQUET, ".feather", ".jsonl", ".ndjson", ".json")
 csv.field_size_limit(min(sys.maxsize, 2 ** 31 - 1))  # cells may contain whole articles
 AT_ONCE, ROWS = 2 ** 20, 1000  # cells and, at least, rows of a text file that are parsed at a time
+SMALL, MOST_PACKED = 2 ** 28, 100  # bytes that a .gz may contain in any case, and how many times its size others may
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 
 
@@ -103,10 +103,7 @@ def read_table(path, label=None, decimal=None, as_text=(), raw=()):
         raise DataError(f"{path}: to read {path.suffix.lower()}, pip install pyarrow") from None
     except DataError:
         raise
-    except Exception as error:  # pandas' and pyarrow's own, among others
-        known = isinstance(error, (OSError, ValueError, EOFError, csv.Error, zlib.error))
-        if not known and type(error).__module__.split(".")[0] not in ("pyarrow", "pandas"):
-            raise
+    except Exception as error:  # of pandas and pyarrow, or whatever they raise for strange bytes and metadata
         raise DataError(f"{path}: cannot be read as a table ({first_line(error)})") from None
     if not len(table):
         raise DataError(f"{path}: has no rows")
@@ -259,7 +256,7 @@ def _content_of(path, named, notes):
     named: the columns that the user has named, the label first.
     """
     label = named[0] if named else None
-    raw = gzip.decompress(path.read_bytes()) if path.suffix.lower() == ".gz" else path.read_bytes()
+    raw = _unpacked(path) if path.suffix.lower() == ".gz" else path.read_bytes()
     if (inside := _names_inside(raw)) and not any(name.startswith("xl/") for name in inside):
         raise DataError(f"{path}: a .zip despite its name: unpack it, and give the table in it")
     if raw[:4] in (b"PK\x03\x04", b"\xd0\xcf\x11\xe0"):
@@ -318,6 +315,17 @@ def _without_comments(text, label, lines_above, path, notes):
         notes.append(f"{path}: {many(header, 'line')} at the top, from {lines[0].strip()[:40]!r} on, not used: comments")
     rest = "".join(f"{line}\n" for line in lines[header:]) + text[top.end():]
     return rest, lines_above + text.count("\n") - rest.count("\n")
+
+
+def _unpacked(path):
+    """Return the content of a .gz; DataError if it is many times larger than the file, and may not fit into memory."""
+    most = max(SMALL, MOST_PACKED * path.stat().st_size)
+    with gzip.open(path) as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise DataError(f"{path}: contains more than {most >> 20} MB, many times its size: if the table is that large, unpack "
+                        f"it, and give the file without .gz")
+    return content
 
 
 def _has_field(line, name):

@@ -1,5 +1,4 @@
 """The output of a command: progress with the time left and one-line errors; and the handling of Ctrl-C."""
-import _thread
 import contextlib
 import math
 import os
@@ -165,6 +164,6 @@ def _swallowed(unraisable):
     """Raise a Ctrl-C again that came where Python cannot raise it, as in the destructor of an object; report other errors."""
     if not issubclass(unraisable.exc_type, KeyboardInterrupt):
         return sys.__unraisablehook__(unraisable)
-    again = threading.Timer(0.1, _thread.interrupt_main, [signal.SIGINT])
+    again = threading.Timer(0.1, signal.pthread_kill, [threading.main_thread().ident, signal.SIGINT])
     again.daemon = True
     again.start()

@@ -1,6 +1,7 @@
 """The files of a run: names, locks, atomic writing, checksums."""
 import contextlib
 import csv
+import errno
 import gzip
 import hashlib
 import json
@@ -290,8 +291,19 @@ def how_written(path):
 
 def remove_results(path):
     """Remove the files of a finished run, its JSON first: the files that an interruption leaves do not count as finished."""
+    check_removable(path)
     for file in files_of(path):
         file.unlink(missing_ok=True)
+
+
+def check_removable(path):
+    """Raise OSError if one of a run's files cannot be removed."""
+    for file in files_of(path):
+        if os.path.lexists(file):
+            wrong = (errno.EISDIR if file.is_dir() and not file.is_symlink() else
+                     errno.EACCES if not os.access(file.parent, os.W_OK | os.X_OK) else 0)
+            if wrong:
+                raise OSError(wrong, os.strerror(wrong), str(file))
 
 
 @contextlib.contextmanager

@@ -52,7 +52,7 @@ def read(file, class_sizes):
         raise DataError(f"{what}: no such file; give a .npy with a transition matrix, or one of {', '.join(noise.PATTERNS)}")
     try:
         transition = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError):
+    except Exception:  # whatever NumPy raises for a forged header
         raise DataError(f"{what}: not a .npy of numbers; write it with numpy.save") from None
     if not isinstance(transition, np.ndarray) or transition.dtype.kind not in "fiub" or transition.shape != (size, size):
         shape = f"{transition.dtype} of shape {transition.shape}" if isinstance(transition, np.ndarray) else "several arrays"

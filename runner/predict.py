@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from incv import registry, utils
-from incv.custom_data import load
+from incv.custom_data import decisions, load
 from incv.runner import custom_network, files, pretrained
 
 
@@ -56,5 +56,5 @@ def write_predictions(file, plan):
     if files_read is not None:
         table.insert(0, "file", files_read)
     files.write_whole(note, lambda out: out.write(os.fsencode(of_what)))
-    files.write_table(target, table)
+    files.write_table(target, decisions.for_spreadsheets(table, ("file", "label")))
     print(f"written: {target}")

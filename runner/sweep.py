@@ -131,6 +131,7 @@ def _remove_results(planned):
 
 def remove_result(path):
     """Remove the files of a finished run, but keep its lists, renamed, if they hold a person's decisions."""
+    files.check_removable(path)
     for file in files.files_of(path):
         if file.suffix == ".csv":
             decisions.set_aside(file)

@@ -394,3 +394,21 @@ def test_webvision_is_two_commands(tmp_path):
                             ["none.txt: none of its pictures has a class"]),
                            ({"test_list": None, "test_images": "x"}, ["give --test_list FILE too"])):
         refused(words, dataclasses.replace(source, **changed))
+
+
+def test_names_that_a_spreadsheet_would_run_are_harmless_in_all_files(tmp_path):
+    """And a selection from them is reused, as is one of an earlier version, which wrote them as they are."""
+    table, y = mixed_table(60)
+    labels = np.array(["=1+1", "'b", "@c"])
+    table.assign(kind=labels[np.unique(y, return_inverse=True)[1] % 3]).to_csv(tmp_path / "mixed.csv", index=False)
+    options = ["--dataset", "mixed.csv", "--label", "kind", "--iterations", 1, "--incv_epochs", 1, "--epochs", 1, "--quiet"]
+    done = run(options, tmp_path, "INCV_main.py")
+    assert done.code == 0, done.err
+    predicted = run([*options, "--predict", "mixed.csv"], tmp_path, "INCV_main.py")
+    assert predicted.code == 0, predicted.err
+    for name, column in (("INCV_seed0_epochs1_iterations1.csv", "y_noisy"), ("*_predictions_mixed.csv", "label")):
+        [file] = (tmp_path / "results" / "mixed" / "given").glob(name)
+        written = set(pd.read_csv(file, dtype=str)[column])
+        assert written <= {"'=1+1", "''b", "'@c"} and written, file
+    INCV_main.check_labels(None, np.array(["'=1+1", "''b", "'@c"]), labels)
+    INCV_main.check_labels(None, labels, labels)

@@ -13,6 +13,7 @@ from examples import DIGIT_NAMES, X6, X12, Y6, Y12, digit_images, read, refused,
 from incv import data
 from incv.custom_data import arrays, load
 from incv.custom_data.source import Source
+from incv.runner import noisy_labels
 
 
 @pytest.mark.parametrize("scale", [lambda x: x, lambda x: (x / 255).astype(np.float32), lambda x: x / 127.5 - 1,
@@ -191,3 +192,17 @@ def test_files_that_are_no_arrays_are_one_line(tmp_path):
             load.facts(tmp_path / f"{name}.npz")
     np.savez(tmp_path / "more.npz", x=X6, y=Y6, meta=np.array([{}], dtype=object))
     run_refused(["--dataset", "more.npz", "--export", "kept.npz"], tmp_path, "more.npz", "Python objects")
+
+
+@pytest.mark.parametrize("header", ["'shape': (60, -1)", "'shape': (99999999999999999999, 2)", "'shape': 5", "[[[["])
+def test_a_forged_header_of_an_array_is_one_line(tmp_path, header):
+    text = f"{{'descr': '<f8', 'fortran_order': False, {header}, }}".encode().ljust(117) + b"\n"
+    (tmp_path / "x.npy").write_bytes(b"\x93NUMPY\x01\0" + len(text).to_bytes(2, "little") + text + bytes(480))
+    np.save(tmp_path / "y.npy", np.arange(60) % 2)
+    with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
+        archive.write(tmp_path / "x.npy", "x.npy")
+        archive.write(tmp_path / "y.npy", "y.npy")
+    for read_it in (lambda: arrays.read_npy(tmp_path / "x.npy", "r"), lambda: data.read_arrays(tmp_path / "x.npz"),
+                    lambda: noisy_labels.read(tmp_path / "x.npy", [6] * 10)):
+        with pytest.raises(data.DataError):
+            read_it()

@@ -1,6 +1,8 @@
 """Lists in which a person decided: read as they come back, applied, told if they do not fit, and never lost."""
 import dataclasses
 import json
+import os
+import threading
 
 import numpy as np
 import pandas as pd
@@ -283,3 +285,13 @@ def test_an_edited_list_is_never_replaced(tmp_path, case):
         again = run([*arguments, "--overwrite"], tmp_path)
     assert again.code == 0 and "your decisions are kept in this file" in again.out, again.err
     assert listed.with_name(f"{listed.stem}_decided1.csv").read_text() == edited and listed.read_text() != edited
+
+
+def test_a_pipe_where_a_json_may_be_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "zz.json")
+    (tmp_path / "zz_label_issues.csv").write_text("sample,given,decision\n1,a,keep\n")
+    writer = threading.Thread(target=lambda: open(tmp_path / "zz.json", "wb").close(), daemon=True)
+    writer.start()  # which ends as soon as somebody reads
+    assert decisions.of_other_data([tmp_path / "zz_label_issues.csv"], "1") == [] and writer.is_alive()
+    with open(tmp_path / "zz.json", "rb"):
+        writer.join()

@@ -356,3 +356,28 @@ def test_a_table_that_is_read_in_parts_has_the_same_features_and_warnings(tmp_pa
     assert np.array_equal(parts.x_train, whole.x_train) and parts.x_train.dtype == np.float32
     assert parts.checksum == whole.checksum and parts.row_ids.tolist() == whole.row_ids.tolist()
     assert [line.replace("again.csv", "t.csv") for line in parts.warnings] == list(whole.warnings) and len(whole.warnings) > 2
+
+
+@pytest.mark.parametrize("metadata", [
+    {b"pandas": b"[1]"}, {b"pandas": b"{}"}, {b"pandas": b"[" * 100000},
+    {b"pandas": b'{"index_columns": ["v"], "columns": [{"name": null}], "column_indexes": []}'},
+    {b"huggingface": b"[" * 100000}, {b"huggingface": b'{"info": {"features": [1]}}'},
+    {b"huggingface": b'{"info": {"features": {"kind": {"_type": "ClassLabel", "names": ["a", "b"]}}}}'}])
+def test_metadata_of_a_parquet_may_be_anything(tmp_path, metadata):
+    import pyarrow
+    import pyarrow.parquet
+
+    columns = {"v": np.arange(60.0), "kind": np.array(["a", "b"])[np.arange(60) % 2]}
+    pyarrow.parquet.write_table(pyarrow.table(columns).replace_schema_metadata(metadata), tmp_path / "p.parquet")
+    try:
+        assert load.facts(tmp_path / "p.parquet", "kind").size == 60
+    except data.DataError as error:
+        assert "p.parquet: cannot be read as a table" in str(error)
+
+
+def test_a_gz_that_contains_many_times_its_size_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(table_file, "SMALL", 2 ** 16)
+    with gzip.open(tmp_path / "t.csv.gz", "wb") as file:
+        file.write(b"v,kind\n" + b"0,a\n" * 2 ** 20)
+    with pytest.raises(data.DataError, match="many times its size: if the table is that large, unpack it"):
+        table_file.read_table(tmp_path / "t.csv.gz", "kind")

@@ -11,6 +11,7 @@ import termios
 import pytest
 from conftest import PROJECT, SMALL
 
+from incv import utils
 from incv.runner import console
 
 
@@ -76,3 +77,28 @@ def test_a_long_epoch_has_lines_of_its_own(monkeypatch, capsys):
         progress.show(batch / 10, f"batch {batch}", False)
     progress.show(0.5, "end", True)
     assert [line.split(",")[0] for line in capsys.readouterr().out.splitlines()] == ["batch 3", "end"]
+
+
+def test_a_long_cell_makes_no_long_line():
+    line = console.explanation(utils.UserError(f"t.csv: {'x' * 10 ** 7}: fix it"))
+    assert len(line) < 2 * console.LONGEST_LINE and line.startswith("t.csv: xxx") and line.endswith("xxx: fix it")
+
+
+def test_closed_standard_streams_take_no_files_place(tmp_path):
+    """Otherwise the first file that is opened gets the number of a stream, into which libraries print."""
+    code = ("import os, sys; from incv.runner import console\n"
+            "console.run_command('x', lambda: open('a', 'w').write(str([os.fstat(n).st_rdev for n in range(3)])) and None)")
+    subprocess.run(["sh", "-c", f'{sys.executable} -c "$0" 0>&- 1>&- 2>&-', code], cwd=tmp_path, check=True,
+                   env=os.environ | {"PYTHONPATH": str(PROJECT)})
+    assert (tmp_path / "a").read_text() == str([os.stat(os.devnull).st_rdev] * 3)
+
+
+def test_ctrl_c_that_a_destructor_swallows_is_raised_again():
+    """Python prints "Exception ignored" where a signal comes while it tidies up an object, and goes on."""
+    code = ("import os, signal, time; from incv.runner import console\n"
+            "class Tidied:\n    def __del__(self):\n        os.kill(os.getpid(), signal.SIGINT)\n"
+            "def main():\n    Tidied()\n    time.sleep(600)\n"
+            "console.run_command('x', main)")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
+                          env=os.environ | {"PYTHONPATH": str(PROJECT)})
+    assert done.returncode == 130 and done.stderr.count("\n") == 1 and "interrupted" in done.stderr, done

@@ -177,3 +177,13 @@ def test_a_file_system_without_locks_is_named_as_that(tmp_path, monkeypatch, err
     monkeypatch.setattr(files.filelock.FileLock, "acquire", acquire)
     with pytest.raises(utils.UserError, match="cannot be locked .*as on some network file systems"):
         files.locked(tmp_path / "r").__enter__()
+
+
+def test_a_file_that_cannot_be_removed_keeps_the_result(quick_copy):
+    place = next(quick_copy.rglob(f"{QUICK_NAME}.json"))
+    drawn = place.with_suffix(".png")
+    drawn.unlink()
+    (drawn / "of somebody").mkdir(parents=True)
+    before = {file: file.read_bytes() for file in place.parent.iterdir() if file.is_file()}
+    one_line(run([*QUICK, "--overwrite"], quick_copy), f"{drawn.name}: Is a directory")
+    assert {file: file.read_bytes() for file in place.parent.iterdir() if file.is_file()} == before

@@ -97,6 +97,40 @@ def test_a_cluster_of_two_workers_gives_the_same_csvs(sweep_run, tmp_path):
     assert left_over(tmp_path) == [] and result.out.count("measured (theory)") == 2
 
 
+@pytest.mark.slow
+def test_a_cluster_that_loses_its_workers_says_so(tmp_path):
+    """And ends with one line when its scheduler is lost too."""
+    if importlib.util.find_spec("distributed") is None:
+        pytest.skip("dask.distributed is not installed: pip install -r requirements-dev.txt")
+    import distributed
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    dask, quiet = [sys.executable, "-m", "dask"], {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    scheduler = subprocess.Popen([*dask, "scheduler", "--host", "127.0.0.1", "--port", address.split(":")[1],
+                                  "--no-dashboard"], **quiet)
+    worker = None
+    try:
+        waiting_for(lambda: answers(address), scheduler)
+        worker = subprocess.Popen([*dask, "worker", f"tcp://{address}", "--nthreads", "1", "--no-nanny", "--no-dashboard",
+                                   "--host", "127.0.0.1"], **quiet)
+        with distributed.Client(address) as client:
+            client.wait_for_workers(1)
+        process = start([*LONG_SWEEP[:-2], "--scheduler", address], tmp_path, SCRIPT, fresh=True)
+        waiting_for(lambda: list(tmp_path.rglob("*.checkpoint")), process)
+        worker.kill()
+        said = next(line for line in process.stdout if "has no workers any more" in line)
+        assert "dask worker" in said and "resumes" in said
+        scheduler.kill()
+        _, err = process.communicate()
+        assert process.returncode == 2 and err.count("\n") == 1 and "lost" in err and "resumes" in err, err
+    finally:
+        for process in filter(None, (worker, scheduler)):
+            process.kill()
+            process.wait()
+
+
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 @pytest.mark.slow
 def test_workers_go_with_their_sweep(tmp_path, how):

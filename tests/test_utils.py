@@ -137,3 +137,16 @@ def test_the_epochs_left_are_those_without_a_further_rise():
 
 def test_patience_grows_with_the_epochs():
     assert [utils.patience_for(epochs) for epochs in (1, 12, 50, 67, 500)] == [3, 3, 5, 6, 42]
+
+
+@pytest.mark.parametrize("content", ['[1]', '{"floatx": 5}', '{"epsilon": []}', None])
+def test_settings_of_keras_that_are_wrong_are_one_line(tmp_path, content):
+    """None: a pipe, which Keras would wait for. Settings of tqdm do not matter."""
+    if content is None:
+        os.mkfifo(tmp_path / "keras.json")
+    else:
+        (tmp_path / "keras.json").write_text(content)
+    code = "from incv import utils\ntry:\n    utils.start_backend(1)\nexcept utils.UserError as error:\n    print(error)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | {
+        "KERAS_HOME": str(tmp_path), "PYTHONPATH": str(PROJECT), "TQDM_MININTERVAL": "x"})
+    assert done.stdout.count("\n") == 1 and "keras.json" in done.stdout and done.stderr == "", done
