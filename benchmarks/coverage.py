@@ -8,7 +8,7 @@ Five classes of Gaussians, further apart in every second simulation. logistic re
 covariance, so that the model is the true one. naive Bayes: each feature is measured four times, so that its assumption of
 independence is wrong and it is overconfident. random forest and network (scikit-learn's, of 32 hidden units): two Gaussians
 each. A tenth, a fifth or three tenths of the labels are wrong, in turn: sym (any other class), asym (the next class) or sample
-(each sample's own flip rate and class, `label_issues.flipped_by_sample`). Without runs with permuted labels. Finished
+(each sample's own flip rate and class, `flipped_by_sample` of benchmarks/label_issues.py). Without runs with permuted labels. Finished
 simulations, the rows of (--results_dir)/coverage.csv, are not repeated; the table is written to coverage.md beside it. The
 estimates were chosen on seeds from 1,000 on, which are not reported.
 """
@@ -59,18 +59,18 @@ def simulate(model_name, kind, samples, seed):
     x, y, given = simulated(model_name, kind, samples, seed)
     table = find_label_issues(None, given, MODELS[model_name][0], noise_pattern="asym" if kind == "asym" else "sym", seed=seed,
                               features=x, permutations=0)
-    found, wrong, issue = table.attrs["verdict"], given != y, table["issue"].to_numpy()
-    return {"model": model_name, "noise": kind, "samples": samples, "seed": seed, "actually_wrong": int(wrong.sum()),
-            "listed": int(issue.sum()), "precision": float(wrong[issue].mean()) if issue.any() else None,
-            **{name: found[name] for name in ("outcome", "expected_precision", "wrong", "wrong_low", "wrong_high", "right")}}
+    found = table.attrs["verdict"]
+    return {"model": model_name, "noise": kind, "samples": samples, "seed": seed, "actually_wrong": int((given != y).sum()),
+            **{name: found[name] for name in ("wrong", "wrong_low", "wrong_high", "right")}}
 
 
 def table(found):
-    """Return the Markdown of a DataFrame of `simulate`'s rows: a row per model, noise and number of samples.
+    """Return a DataFrame with a row per model, noise and number of samples, of a DataFrame of `simulate`'s rows.
 
-    covered counts the intervals that hold the number of wrong labels; bias and width are means, in percent of the samples.
+    intervals: how many verdicts have one; covered: the fraction of these that hold the number of wrong labels; bias (of the
+    estimate) and width: means in percent of the samples.
     """
-    given = found[found["wrong"].notna()]
+    given = found[found["wrong"].notna()].astype({name: float for name in ("wrong", "wrong_low", "wrong_high")})
     given = given.assign(
         covered=(given["wrong_low"] <= given["actually_wrong"]) & (given["actually_wrong"] <= given["wrong_high"]),
         bias=100 * (given["wrong"] - given["actually_wrong"]) / given["samples"],
@@ -78,10 +78,8 @@ def table(found):
     keys = ["model", "noise", "samples"]
     cells = given.groupby(keys, sort=False).agg(intervals=("covered", "size"), covered=("covered", "mean"),
                                                 bias=("bias", "mean"), width=("width", "mean"))
-    lists = found.groupby(keys, sort=False).agg(simulations=("seed", "size"), use=(
-        "outcome", lambda values: (values == "use").sum()), precision=("precision", "mean"),
-        expected=("expected_precision", "mean"))
-    return lists.join(cells).reset_index().sort_values(["samples"], kind="stable")
+    simulations = found.groupby(keys, sort=False).agg(simulations=("seed", "size"))
+    return simulations.join(cells).reset_index().sort_values("samples", kind="stable")
 
 
 def main():

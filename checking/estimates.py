@@ -33,6 +33,11 @@ class Estimate:
     right: float
     wrong: np.ndarray
 
+    @property
+    def limit(self):
+        """The largest fraction of label issues: half-way from the estimate to the upper end of its interval."""
+        return (self.ratio + self.high) / 2
+
 
 def estimate(y, p, predictions=(), weights=None):
     """Estimate the noise ratio and which labels are wrong.

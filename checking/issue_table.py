@@ -11,8 +11,8 @@ def by_last_passes(predicted, class_names, names, status, trusted=None, groups=N
     Parameters
     ----------
     predicted : last_pass.Predicted
-        Without groups, there are no more label issues than labels that are estimated to be wrong; rows of groups say too
-        little about their number.
+        Without groups, there are no more label issues than labels that can be wrong (`estimates.Estimate.limit`); rows of
+        groups say too little about their number.
     class_names : array [num_classes], or None for the integers themselves
     names : array [n]
     status : str array [n], or one for all
@@ -22,7 +22,7 @@ def by_last_passes(predicted, class_names, names, status, trusted=None, groups=N
     groups : array [n], optional
         The names of groups (group_names.py), which add the columns group and group_margin.
     """
-    given, p, ratio = predicted.y, predicted.p, predicted.estimate.high if groups is None else 1
+    given, p, ratio = predicted.y, predicted.p, predicted.estimate.limit if groups is None else 1
     issue = last_pass.issues(given, p, ratio, predicted.consistency)
     table = _table(given, class_names, names, status, p, issue, trusted)
     table["margin"] = last_pass.margins(given, p)

@@ -238,7 +238,7 @@ def least_margin(consistency=None):
 def issues(y, p, ratio, consistency=None):
     """Return which samples are label issues, bool [n]: large margins (`least_margin`), but no more than the worst ratio * n.
 
-    ratio: how many labels are wrong, as a fraction (`estimates.Estimate`).
+    ratio: how many labels are wrong, as a fraction (`estimates.Estimate.limit`).
     """
     found = margins(y, p)
     worst = np.zeros(len(y), dtype=bool)

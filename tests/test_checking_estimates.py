@@ -60,10 +60,9 @@ def test_without_wrong_labels_or_with_nothing_else_there_is_an_interval():
         assert found.low < found.high and np.isfinite(found.wrong).all()
 
 
-@pytest.mark.parametrize("model", ["logistic regression", "naive Bayes"])
-@pytest.mark.parametrize("kind", coverage.NOISES)
+@pytest.mark.parametrize("model, kind", [("logistic regression", "sym"), ("naive Bayes", "asym"), ("naive Bayes", "sample")])
 def test_intervals_hold_the_number_of_wrong_labels_of_simulated_data(model, kind):
-    """The benchmark's simulations with eight seeds it does not report: seven of eight, of which none is of no width."""
+    """The benchmark's simulations with eight seeds it does not report: seven of eight, and none is of no width."""
     rows = [coverage.simulate(model, kind, 300, seed) for seed in range(2000, 2008)]
     given = [row for row in rows if row["wrong"] is not None]
     held = [row["wrong_low"] <= row["actually_wrong"] <= row["wrong_high"] for row in given]

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from conftest import PROJECT, REFERENCE
 
-from incv.benchmarks import label_issues, ledger, quote
+from incv.benchmarks import coverage, label_issues, ledger, quote
 from incv.reporting import tables
 from incv.runner import files
 
@@ -110,6 +110,16 @@ def test_the_tables_of_label_issues_follow_from_their_runs():
     means, settings = label_issues.tables(pd.read_csv(REFERENCE / "label_issues.csv"))
     assert (REFERENCE / "label_issues.md").read_text() == means
     assert (REFERENCE / "label_issues_settings.csv").read_text() == settings.to_csv(index=False, lineterminator="\n")
+
+
+def test_intervals_hold_the_number_of_wrong_labels_in_nine_cells_of_ten():
+    """In at least nine simulations of ten; none has no width."""
+    found = pd.read_csv(REFERENCE / "coverage.csv")
+    cells = coverage.table(found)
+    assert (REFERENCE / "coverage.md").read_text() == cells.to_markdown(index=False, floatfmt=".2f") + "\n"
+    assert (cells["covered"] >= 0.9).mean() >= 0.9 and (cells["width"] > 0).all()
+    given = found[found["wrong"].notna()]
+    assert (given["wrong_low"] < given["wrong_high"]).all()
 
 
 @pytest.mark.parametrize("page", quote.pages(), ids=lambda page: page.name)
