@@ -8,9 +8,9 @@ Five classes of Gaussians, further apart in every second simulation. logistic re
 covariance, so that the model is the true one. naive Bayes: each feature is measured four times, so that its assumption of
 independence is wrong and it is overconfident. random forest and network (scikit-learn's, of 32 hidden units): two Gaussians
 each. A tenth, a fifth or three tenths of the labels are wrong, in turn: sym (any other class), asym (the next class) or sample
-(each sample's own flip rate and class, `flipped_by_sample` of benchmarks/label_issues.py). Without runs with permuted labels. Finished
-simulations, the rows of (--results_dir)/coverage.csv, are not repeated; the table is written to coverage.md beside it. The
-estimates were chosen on seeds from 1,000 on, which are not reported.
+(each sample's own flip rate and class, `flipped_by_sample` of benchmarks/label_issues.py). Without runs with permuted labels.
+Finished simulations, the rows of (--results_dir)/coverage.csv, are not repeated; the table is written to coverage.md beside
+it. The estimates were chosen on seeds from 1,000 on, which are not reported.
 """
 import argparse
 import os
