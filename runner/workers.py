@@ -43,12 +43,12 @@ def _is_finished_or_explained(plan):
     except files.OtherSettings as error:
         if plan.source.path is None or "dataset_checksum" not in str(error):
             raise
-        with contextlib.suppress(OSError, ValueError):
+        how = "dataset_checksum"
+        with contextlib.suppress(OSError, ValueError, utils.UserError):  # such as a CSV of INCV_main.py, without labels
             before = files.read_csv(plan.path, {"y_noisy": str})["y_noisy"].to_numpy(dtype=str)
-            how = load.what_changed(before, plan.source)
-            raise files.OtherSettings(f"{plan.path}.json is from other data of this name (dataset_checksum; {how}): "
-                                      f"--overwrite replaces it, another --results_dir keeps it") from None
-        raise
+            how = f"{how}; {load.what_changed(before, plan.source)}"
+        raise files.OtherSettings(f"{plan.path}.json is from other data of this name ({how}): --overwrite replaces it, "
+                                  f"another --results_dir keeps it") from None
 
 
 def one_by_one(run, missing, progress):
