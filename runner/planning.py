@@ -103,7 +103,7 @@ def plan(script, parser, defaults, schedule, methods=None):
         parser.error(f"--{option} cannot be combined with --method {' '.join(args.method)}: remove it")
     data.check_folder(args.data_dir)
     utils.check_backend(args.gpu_id)
-    planned = []
+    planned, given = [], options_in(sys.argv)
     for ratio, seed, method in itertools.product(dict.fromkeys(ratios), dict.fromkeys(args.seed), without):
         of_method = {kind: {option: value for option, value in usual.items() if option not in without[method]}
                      for kind, usual in defaults.items()}
@@ -113,25 +113,28 @@ def plan(script, parser, defaults, schedule, methods=None):
         files.check_writable(path.parent)
         planned.append(Plan(settings=settings, path=path, source=source, results_dir=args.results_dir, gpu_id=args.gpu_id,
                             deadline=deadline, overwrite=args.overwrite, transition=transition, network=network,
-                            command=command_of(sys.argv, seed, ratio)))
+                            command=command_of(sys.argv[0], given, seed, ratio)))
     return args, planned
 
 
-def command_of(argv, seed, ratio):
-    """Return the command line of one run of a command, its decisions last, without options that change no result.
-
-    argv: as in `sys.argv`; seed, ratio: of the run, which replace those of several.
-    """
-    as_module = getattr(sys.modules["__main__"], "__spec__", None) is not None
-    words, options = ["python", *(["-m", f"incv.{Path(argv[0]).stem}"] if as_module else [argv[0]])], []
+def options_in(argv):
+    """Return the options in a `sys.argv`, each a list of words, decisions last, without those that change no result."""
+    options = []
     for word in argv[1:]:
         options += [[]] if word.startswith("--") or not options else []
         options[-1].append(word)
+    options = [option for option in options if option[0].partition("=")[0] not in NOT_REPEATED]
+    return sorted(options, key=lambda option: option[0] == "--decisions")
+
+
+def command_of(script, options, seed, ratio):
+    """Return the command line of one run. options: of `options_in`; seed, ratio: of the run, which replace those of several."""
+    as_module = getattr(sys.modules["__main__"], "__spec__", None) is not None
+    words = ["python", *(["-m", f"incv.{Path(script).stem}"] if as_module else [script])]
     alone = {"--seed": seed, "--noise_ratio": ratio}
-    for option in sorted(options, key=lambda option: option[0] == "--decisions"):
+    for option in options:
         name = option[0].partition("=")[0]
-        if name not in NOT_REPEATED:
-            words += [name, str(alone[name])] if name in alone else option
+        words += [name, str(alone[name])] if name in alone else option
     return shlex.join(words)
 
 
@@ -226,7 +229,8 @@ def one_run(script, source, noisy, seed, threads, chosen, defaults, schedule, re
     if changed.pop("label_issues", None) is not None:  # INCV_seed0_label_issues.csv is the list of the run INCV_seed0
         changed["with_label_issues" if options["label_issues"] else "no_label_issues"] = True
     path = files.result_path(results_dir, script, settings, changed | _changed_besides(settings, source))
-    for file in set(map(Path, source.decisions or ())) & {each.absolute() for each in files.files_of(path)}:
+    written = {each.absolute() for each in files.files_of(path)} if source.decisions else set()
+    for file in set(map(Path, source.decisions or ())) & written:
         raise utils.UserError(f"--decisions {file}: this run writes this file; rename it first")
     if not files.beside(path, ".json").exists():  # which may be reused
         files.check_names(path)

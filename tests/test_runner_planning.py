@@ -56,7 +56,9 @@ def test_the_command_that_repeats_a_run():
     """Of one run of several, with its decisions last, and without what changes no result."""
     argv = ["INCV.py", "--dataset", "my photos", "--decisions", "1.csv", "2.csv", "--seed", "3", "4", "--quiet", "--export",
             "c.csv", "--epochs=5", "--group", "name:a b"]
-    assert planning.command_of(argv, 4, None).removeprefix("python ").removeprefix("-m ").split(" ", 1)[1] == (
+    command = planning.command_of("INCV.py", planning.options_in(argv), 4, None)
+    assert command.removeprefix("python ").removeprefix("-m ").split(" ", 1)[1] == (
         "--dataset 'my photos' --seed 4 --epochs=5 --group 'name:a b' --decisions 1.csv 2.csv")
-    command = planning.command_of(["INCV.py", "--noise_ratio", "0.2", "0.5", "--overwrite"], 0, 0.5)
+    options = planning.options_in(["INCV.py", "--noise_ratio", "0.2", "0.5", "--overwrite"])
+    command = planning.command_of("INCV.py", options, 0, 0.5)
     assert command.endswith(" --noise_ratio 0.5")
