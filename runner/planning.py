@@ -128,7 +128,7 @@ def options_in(argv):
 
 
 def command_of(script, options, seed, ratio):
-    """Return the command line of one run. options: of `options_in`; seed, ratio: of the run, which replace those of several."""
+    """Return the command line of one run. options: of `options_in`; seed, ratio: of the run, in the place of several."""
     as_module = getattr(sys.modules["__main__"], "__spec__", None) is not None
     words = ["python", *(["-m", f"incv.{Path(script).stem}"] if as_module else [script])]
     alone = {"--seed": seed, "--noise_ratio": ratio}

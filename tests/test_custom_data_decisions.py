@@ -277,7 +277,7 @@ def test_an_edited_list_is_never_replaced(tmp_path, case):
     listed.write_text(EDITED[case](listed.read_text()))
     edited = listed.read_text()
     refused = run([*arguments, "--seed", 1, "--export", listed.relative_to(tmp_path)], tmp_path)
-    assert refused.code == 2 and refused.err.count("\n") == 1 and "list of label issues" in refused.err, refused.err
+    assert refused.code == 2 and refused.err.count("\n") == 1 and "name of a file of a run" in refused.err, refused.err
     if case == "decided":
         next(tmp_path.rglob("INCV_seed0*.json")).unlink()
         again = run(arguments, tmp_path)
