@@ -58,6 +58,6 @@ def test_human_labels_are_compared_as_they_are(monkeypatch):
     human = np.where(np.arange(60) % 10 == 0, (y + 1) % 3, y)
     x = np.eye(3)[y] + np.random.default_rng(0).normal(scale=0.1, size=(60, 3))
     monkeypatch.setitem(label_issues.SETS["features"], "made up", (lambda: (x, y, human), ["head"], []))
-    row, = label_issues.compare("features", "made up", "head", "human", "worse_label", 2, ["vote"])
+    row, = label_issues.compare("features", "made up", "random forest", "human", "worse_label", 2, ["vote"])
     assert row["noise"] == "human worse_label" and row["wrong"] == row["issues"] == 6
     assert row["average_precision"] == row["f1"] == 1

@@ -235,7 +235,7 @@ def test_an_edited_list_is_loaded(reports, browser, tmp_path):
         listed.to_csv(tmp_path / f"{number}.csv", index=False, **options)
         page.evaluate("document.getElementById('finding').open = true")
         page.set_input_files("#load", tmp_path / f"{number}.csv")
-        page.wait_for_function("document.getElementById('count').textContent.startsWith('3 of')")
+        page.locator("#count", has_text=re.compile("^3 of")).wait_for()
         assert page.locator("#trouble").inner_text().startswith("1 of the decisions")
         page.click("#undo")
         assert count(page).startswith("0 of")

@@ -12,7 +12,7 @@ from examples import folder_of_pictures, random_picture, read
 from PIL import Image
 
 from incv import data, utils
-from incv.checking import check, verdict
+from incv.checking import check, last_pass, verdict
 from incv.custom_data import image_files, image_folder, load
 from incv.data import Dataset
 
@@ -253,12 +253,13 @@ def test_advice_of_shrunk_images():
     advice = check._advice(shrunk)
     assert check._advice(Dataset(x_train=np.zeros((60, 32, 32, 3)), num_classes=2)) is None
     y, p = np.arange(60) % 2, np.random.default_rng(0).dirichlet([5, 5], 60)
-    found = verdict.verdict(y, p, p[None], p.argmax(axis=1) != y, advice=advice)
+    predicted = last_pass.Predicted(y=y, p=p, last=p, first=p)
+    found = verdict.verdict(predicted, p.argmax(axis=1) != y, advice=advice)
     assert found["outcome"] == "nothing" and found["sentence"].endswith(
         "; give --image_size N, with N above 32: the pictures were shrunk from 160 × 160 to 32 × 32 pixels; or give more "
         "samples")
     assert found["advice"] == advice
-    usual = verdict.verdict(y, p, p[None], p.argmax(axis=1) != y)
+    usual = verdict.verdict(predicted, p.argmax(axis=1) != y)
     assert usual["sentence"].endswith("; give more samples, or features that tell the classes apart")
     assert "advice" not in usual
 

@@ -13,7 +13,7 @@ def test_an_option_of_incv_reaches_its_json_and_robust_training_runs(tmp_path):
             ("runner/settings.py", "    names: tuple", "    warmth: int | None = None\n"),
             ("INCV.py", '    parser.add_argument("--export"',
              '    parser.add_argument("--warmth", type=options.number(int, 1))\n'),
-            ("INCV.py", '"label_issues": False}', '"warmth": 3, ')):
+            ("INCV.py", '"label_issues": False, ', '"warmth": 3, ')):
         source = (tmp_path / file).read_text()
         assert source.count(before) == 1, (file, before)
         (tmp_path / file).write_text(source.replace(before, line + before))
