@@ -56,7 +56,7 @@ def estimate(y, p, predictions=(), weights=None):
         its own errors, which a larger sample does not reduce: the interval covers those of all. The ratio is that of the first
         kind. By default p alone.
     weights : float array [n], optional
-        Of each sample as evidence; by default 1.
+        The weight of each sample as evidence; by default 1.
 
     Returns
     -------

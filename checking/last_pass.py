@@ -166,7 +166,7 @@ def combined(y, passes, first, train, seed, iteration, split, confirmed=None, n_
     first : float array [n, num_classes]
         The probabilities of INCV's first iteration; NaN where only the passes are used.
     iteration : int
-        Of the calls of `train`, whose `half` runs from 1 to 4.
+        The iteration in the calls of `train`, whose `half` runs from 1 to 4.
 
     The others are those of `out_of_fold`.
 

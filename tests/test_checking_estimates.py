@@ -18,7 +18,7 @@ def drawn(n, classes, concentration, ratio, seed=0):
 @pytest.mark.parametrize("n, power, widest", [(300, 1, 0.5), (300, 0.5, 0.5), (3000, 1, 0.15), (3000, 4, 0.15),
                                               (3000, 0.5, 0.15), (100000, 1, 0.03), (100000, 4, 0.03)])
 def test_the_interval_holds_the_noise_ratio(n, power, widest):
-    """Of probabilities that are right, overconfident and underconfident; it is narrower for more samples, and has a width."""
+    """For probabilities that are right, overconfident and underconfident; it is narrower for more samples, and has a width."""
     p, true, given = drawn(n, 5, 0.1, 0.25)
     shown = p ** power / (p ** power).sum(axis=1, keepdims=True)
     found, wrong = estimates.estimate(given, shown), given != true

@@ -52,7 +52,7 @@ def browser():
 
 
 def file_of(folder, name, ending):
-    """Of the run without decisions, whose name is the shortest."""
+    """Return the file of the run without decisions, whose name is the shortest."""
     found = (folder / "results" / name / "given").glob(f"INCV_seed0*{ending}")
     return min(found, key=lambda file: len(file.name))
 
@@ -256,7 +256,7 @@ def test_a_browser_that_keeps_nothing_says_so(reports, browser, tmp_path):
 
 
 def test_whether_a_person_is_right_is_told_after_the_review(quick_run, browser):
-    """Of labels that were made noisy, in a list without margins; there is no command for them."""
+    """Labels that were made noisy, in a list without margins; there is no command for them."""
     file = quick_run / FOLDER / f"{QUICK_NAME}_report.html"
     page, cards = opened(browser, file), data_of(file)["samples"]["cards"]
     assert len(cards) > 3 and "margin" not in cards[0] and not page.locator("#next").is_visible()

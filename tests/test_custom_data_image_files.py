@@ -291,7 +291,7 @@ def test_whatever_a_decoder_raises_is_no_readable_image(tmp_path, capfd):
 
 
 def test_links_in_a_circle_are_no_pictures(tmp_path):
-    """Of files, of folders, in a list; links to nothing too."""
+    """In files, in folders, in a list; links to nothing too."""
     for label in "ab":
         (tmp_path / "all" / label).mkdir(parents=True)
         for number in range(4):

@@ -53,7 +53,7 @@ def test_human_labels_need_their_file(tmp_path):
 
 
 def test_the_command_that_repeats_a_run():
-    """Of one run of several, with its decisions last, and without what changes no result."""
+    """One run of several, with its decisions last, and without what changes no result."""
     argv = ["INCV.py", "--dataset", "my photos", "--decisions", "1.csv", "2.csv", "--seed", "3", "4", "--quiet", "--export",
             "c.csv", "--epochs=5", "--group", "name:a b"]
     command = planning.command_of("INCV.py", planning.options_in(argv), 4, None)
