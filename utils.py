@@ -70,7 +70,12 @@ def check_whole(name, value, least):
 
 # --- files ------------------------------------------------------------------------------------------------------------
 
-PARTS = ".incv-*.part"  # folders of files that are being written
+def parts_of(name):
+    """Return the pattern of the temporary folders of a file of this name.
+
+    Their names tell whose they are before a file is in them, too, where the process may be killed.
+    """
+    return f".incv-{zlib.crc32(os.fsencode(name)):08x}-*.part"
 
 
 @contextlib.contextmanager
@@ -81,8 +86,9 @@ def writing(path):
     `path`.
     """
     path, folder = Path(path), None
+    before, after = parts_of(path.name).split("*")
     try:
-        folder = tempfile.mkdtemp(dir=path.parent, **dict(zip(("prefix", "suffix"), PARTS.split("*"), strict=True)))
+        folder = tempfile.mkdtemp(after, before, path.parent)
         yield Path(folder, path.name)
         os.replace(Path(folder, path.name), path)
     except OSError as error:

@@ -20,7 +20,7 @@ from incv.runner.settings import Settings
 from incv.utils import regular
 
 REPEAT = "restore it, or repeat the command that wrote it, with --overwrite"
-TEMPORARY = "/".join(utils.PARTS.split("*")) + "12345678"  # as long as what a path has in addition while a file is written
+TEMPORARY = utils.parts_of("") + "/1234567"  # as long as what a path has in addition while a file is written
 CHECKED = (".csv", "_index.csv", "_out_of_fold.csv", "_network1.keras", "_network2.keras")  # files that later commands read
 
 SCRIPTS = ("INCV", "INCV_main", "Verify_Theory")
@@ -153,11 +153,10 @@ def write_whole(path, write):
 
 def _remove_parts(path):
     """Remove the files of a run that a killed process was writing; the run must be locked."""
-    own = {file.name for file in files_of(path)} | {f"{path.name}.checkpoint.new"}
-    for folder in path.parent.glob(utils.PARTS):
-        with contextlib.suppress(OSError):  # that of another run, and gone meanwhile
-            if not folder.is_symlink() and own & set(os.listdir(folder)):
-                shutil.rmtree(folder)
+    for name in [*(file.name for file in files_of(path)), f"{path.name}.checkpoint.new"]:
+        for folder in path.parent.glob(utils.parts_of(name)):
+            if not folder.is_symlink():
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_text(path, text):
