@@ -43,8 +43,11 @@ def run_command(prog, main, resumes=True):
             _discard_output()  # otherwise Python would report the error again at exit
     except RecursionError:
         code, message = 2, "a file, or the folders in a folder, are nested too deeply to be read"
-    except KeyboardInterrupt:
-        # With --overwrite the same command would repeat finished runs.
+    except BaseException as error:
+        if not isinstance(error, KeyboardInterrupt) and not (interrupt.pressed and isinstance(error, Exception)):
+            raise
+        # Ctrl-C, or what a library raised when it tidied up after it. With --overwrite the same command would repeat
+        # finished runs.
         same = "the same command" + (" without --overwrite" if "--overwrite" in sys.argv else "")
         code, message = 130, f"interrupted; {same} resumes from the last finished epoch" if resumes else "interrupted"
     if sys.stdout.isatty():
@@ -152,12 +155,26 @@ class Progress:
 
 
 def interrupt(signum, frame):
-    """Handle Ctrl-C; a library's callback may swallow the exception, so `Progress.show` raises it again."""
-    interrupt.pressed = True
-    raise KeyboardInterrupt
+    """Handle Ctrl-C; a library's callback may swallow the exception, so `Progress.show` raises it again.
+
+    Within a batch, `Progress.show` alone raises it, after the batch: a backend that an exception leaves in the middle may
+    crash. A second Ctrl-C does not wait.
+    """
+    again, interrupt.pressed = interrupt.pressed, True
+    if again or not _in_backend(frame):
+        raise KeyboardInterrupt
 
 
 interrupt.pressed = False
+
+
+def _in_backend(frame):
+    """Return whether Keras or its backend is computing, rather than being imported, in this frame or one that called it."""
+    modules = set()
+    while frame is not None:
+        modules.add(frame.f_globals.get("__name__", "").split(".")[0])
+        frame = frame.f_back
+    return not modules.isdisjoint({"keras", "tensorflow", "jax"}) and "importlib" not in modules
 
 
 def _swallowed(unraisable):

@@ -93,12 +93,39 @@ def test_closed_standard_streams_take_no_files_place(tmp_path):
     assert (tmp_path / "a").read_text() == str([os.stat(os.devnull).st_rdev] * 3)
 
 
-def test_ctrl_c_that_a_destructor_swallows_is_raised_again():
-    """Python prints "Exception ignored" where a signal comes while it tidies up an object, and goes on."""
-    code = ("import os, signal, time; from incv.runner import console\n"
-            "class Tidied:\n    def __del__(self):\n        os.kill(os.getpid(), signal.SIGINT)\n"
-            "def main():\n    Tidied()\n    time.sleep(600)\n"
+def interrupted(main):
+    """The process of a command whose main() is this code, in which press() is Ctrl-C."""
+    code = ("import os, signal, sys, time; from incv.runner import console\n"
+            "press = lambda: os.kill(os.getpid(), signal.SIGINT)\n"
+            f"{main}\n"
             "console.run_command('x', main)")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
                           env=os.environ | {"PYTHONPATH": str(PROJECT)})
     assert done.returncode == 130 and done.stderr.count("\n") == 1 and "interrupted" in done.stderr, done
+    return done
+
+
+@pytest.mark.parametrize("presses, reached", [(1, "batch finished\n"), (2, "")])
+def test_ctrl_c_within_a_batch_waits_for_its_end_the_second_one_does_not(presses, reached):
+    done = interrupted("from incv import utils\nwith utils.native_stderr_silenced():\n    import keras\n"
+                       "def batch(_):\n"
+                       f"    for _ in range({presses}):\n        press()\n"
+                       "    print('batch finished')\n"
+                       "def main():\n"
+                       "    keras.tree.map_structure(batch, [1])\n"
+                       "    console.Progress(quiet=True).show(0.5, 'epoch', False)\n"
+                       "    print('never')")
+    assert done.stdout == reached
+
+
+def test_what_a_library_raises_after_ctrl_c_is_no_traceback():
+    """As zipfile does, which cannot close a file that is half written."""
+    interrupted("def main():\n"
+                "    try:\n        press()\n"
+                "    finally:\n        raise ValueError('open writing handle')")
+
+
+def test_ctrl_c_that_a_destructor_swallows_is_raised_again():
+    """Python prints "Exception ignored" where a signal comes while it tidies up an object, and goes on."""
+    interrupted("class Tidied:\n    def __del__(self):\n        press()\n"
+                "def main():\n    Tidied()\n    time.sleep(600)")
