@@ -42,8 +42,9 @@ class Estimate:
 def estimate(y, p, predictions=(), weights=None):
     """Estimate the noise ratio and which labels are wrong.
 
-    Models that are right too seldom (`RIGHT`) may err however sure they are. Then the noise ratio may be anything up to the
-    upper end of its interval: the estimate is half of that, and labels are judged as if half as many as estimated were wrong.
+    Models that are right too seldom (`RIGHT`) may err however sure they are, and so may people where samples are hard to tell
+    apart. Then the noise ratio may be anything up to the fraction of labels that are not predicted: the estimate is half of
+    that, and labels are judged as if a quarter of what the models' own errors leave were wrong.
 
     Parameters
     ----------
@@ -64,13 +65,17 @@ def estimate(y, p, predictions=(), weights=None):
     """
     ratios, lows, highs = np.transpose([Agreement(y, each, weights).interval() for each in predictions or [p]
                                         if not np.isnan(each).all()])
-    ratio, low, high = float(ratios[0]), float(lows.min()), float(highs.max())
+    ratio, low, high = ratios[0], lows.min(), highs.max()
     agreement = Agreement(y, p, weights)
     right = float(np.average(agreement.right(high), weights=weights))
-    known = right >= RIGHT
-    careful = ratio if known else high / 4
-    return Estimate(ratio=ratio if known else high / 2, low=low if known else float(expit(LEAST)), high=high, right=right,
-                    wrong=_wrong(y, p, careful, agreement.right(careful)))
+    careful = ratio
+    if right < RIGHT:
+        careful = high / 4
+        missed = np.average(p.argmax(axis=1) != y, weights=weights)
+        low, high = expit(LEAST), max(high, min(missed, expit(agreement.most)))
+        ratio = high / 2
+    wrong = _wrong(y, p, careful, agreement.right(careful))
+    return Estimate(ratio=float(ratio), low=float(low), high=float(high), right=right, wrong=wrong)
 
 
 class Agreement:

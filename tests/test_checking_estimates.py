@@ -67,3 +67,17 @@ def test_intervals_hold_the_number_of_wrong_labels_of_simulated_data(model, kind
     given = [row for row in rows if row["wrong"] is not None]
     held = [row["wrong_low"] <= row["actually_wrong"] <= row["wrong_high"] for row in given]
     assert len(given) >= 6 and sum(held) >= len(given) - 1 and all(row["wrong_low"] < row["wrong_high"] for row in given)
+
+
+def test_what_models_do_not_predict_may_all_be_wrong_where_they_are_right_too_seldom():
+    """As with human labels: people err on the samples on which models do, which looks like errors of the models alone."""
+    generator = np.random.default_rng(0)
+    hard = generator.random(4000)
+    true = generator.integers(10, size=4000)
+    y, guess = (np.where(generator.random(4000) < 0.6 * hard, (true + generator.integers(1, 10, size=4000)) % 10, true)
+                for _ in range(2))
+    p = np.full((4000, 10), 0.6 * hard[:, None] / 9)
+    p[np.arange(4000), guess] = 1 - 0.6 * hard
+    found, missed = estimates.estimate(y, p), (guess != y).mean()
+    assert found.right < estimates.RIGHT and found.low < (y != true).mean() < found.high
+    assert found.high >= missed and found.ratio == found.high / 2
