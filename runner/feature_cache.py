@@ -30,6 +30,8 @@ def compute(request, progress):
         if feature_file.made_from(target) == request.made_from:
             return print(f"reusing {pretrained.told(target)}", flush=True)
         checkpoint.check_time(request.deadline)
+        if not request.quiet:
+            progress.say(f"features by {name}: starting the network")  # which takes some seconds, and more on a busy machine
         utils.start_backend(request.threads or os.cpu_count(), request.gpu_id, in_parallel=False)
         from incv.runner import extractor
 

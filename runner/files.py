@@ -153,7 +153,8 @@ def write_whole(path, write):
 
 def _remove_parts(path):
     """Remove the files of a run that a killed process was writing; the run must be locked."""
-    for name in [*(file.name for file in files_of(path)), f"{path.name}.checkpoint.new"]:
+    of_features = path.name, f"{path.name}.done"
+    for name in [*(file.name for file in files_of(path)), f"{path.name}.checkpoint.new", *of_features]:
         for folder in path.parent.glob(utils.parts_of(name)):
             if not folder.is_symlink():
                 shutil.rmtree(folder, ignore_errors=True)

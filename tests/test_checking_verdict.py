@@ -9,7 +9,7 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 
 from incv import noise
-from incv.checking import last_pass, verdict
+from incv.checking import estimates, last_pass, verdict
 from incv.label_issues import find_label_issues
 
 
@@ -75,6 +75,18 @@ def test_the_list_of_sure_models_can_be_used():
     found = judge(given, p, p, issue)
     assert found["outcome"] == "use" and found["expected_precision"] <= (given != true)[issue].mean() + 0.05
     assert found["wrong_low"] <= (given != true).sum() <= found["wrong_high"]
+
+
+def test_an_empty_list_is_no_proof_that_labels_are_right():
+    """Of sure models it can be used: about no label is wrong. Of models that are right too seldom, it says that."""
+    y, none = np.arange(1000) % 4, np.zeros(1000, dtype=bool)
+    found = judge(y, surely(y, 4), surely(y, 4), none)
+    assert (found["outcome"], found["issues"]) == ("use", 0)
+    generator = np.random.default_rng(0)
+    p = generator.dirichlet(np.full(4, 0.5), 1000)
+    found = judge((p.cumsum(axis=1) > generator.random((1000, 1))).argmax(axis=1), p, p, none)
+    assert found["outcome"] == "nothing" and found["right"] < estimates.RIGHT
+    assert found["sentence"].startswith("no label issues were found, but wrong labels may be left: networks are right about")
 
 
 def test_only_the_top_can_be_used():
