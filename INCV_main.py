@@ -39,7 +39,7 @@ from incv.runner import checkpoint, console, custom_network, files, options, pla
 # Section 5 of the paper and the published code. incv_epochs and iterations are INCV's.
 PUBLISHED = {"method": "incv", "architecture": "resnet32", "epochs": 200, "batch_size": 128, "learning_rate": 1e-3,
              "incv_epochs": 50, "iterations": 4, "subset": None, "precision": "float32", "assumed_ratio": None,
-             "transition": "estimated", "label_issues": False, "patience": None}
+             "score_in_inference": None, "transition": "estimated", "label_issues": False, "patience": None}
 SMALL = PUBLISHED | {"architecture": "plain14", "epochs": 100, "batch_size": 32, "incv_epochs": 12}
 TABLE = SMALL | {"architecture": "dense"}
 FEATURES = SMALL | {"architecture": "linear", "incv_epochs": INCV.FEATURES["epochs"]}
@@ -296,6 +296,9 @@ def main():
                         "incv)")
     parser.add_argument("--assumed_ratio", type=options.number(float, 0, 1), metavar="RATIO", help="noise ratio that "
                         "coteaching and mentornet assume (default: the true one)")
+    parser.add_argument("--score_in_inference", action="store_true", default=None, help="coteaching and mentornet select "
+                        "samples as Algorithm 2 does: by losses in inference mode, with batch statistics of the kept samples "
+                        "alone (default: in the training pass)")
     parser.add_argument("--transition", choices=("estimated", "true"), help="transition matrix of f_correction (default: "
                         "estimated)")
     parser.add_argument("--incv_epochs", type=options.number(int, 1), metavar="N",

@@ -33,7 +33,10 @@ def candidates_per_batch(num_selected, num_candidates, batch_size):
 # --- the step ---------------------------------------------------------------------------------------------------------
 
 def make_coteacher(networks, pixel_max):
-    """Compile one step of modified Co-teaching: each network's small-loss samples train the other. See `compile_selecting`."""
+    """Compile one step of modified Co-teaching: each network's small-loss samples train the other. See `compile_selecting`.
+
+    A single network is trained on its own small-loss samples.
+    """
     # masked: all samples pass through the network; those not kept count neither in the loss nor in the statistics of batch
     # normalisation (JAX would compile again for each size). Otherwise the batch is cut to the samples kept.
     masked = len(networks[0].inputs) > 1 or fast_path.compiles_for_one_shape()

@@ -11,8 +11,8 @@ from collections import namedtuple
 import keras
 import numpy as np
 
-from incv import noise, training, utils
-from incv.coteaching import compile_selecting, coteach_epoch, counts
+from incv import fast_path, noise, training, utils
+from incv.coteaching import compile_selecting, coteach_epoch, counts, make_coteacher
 
 ops = keras.ops
 
@@ -186,21 +186,27 @@ def samples_remembered(size, ratio, epoch, epochs):
 
 
 def select_in_batches(dataset, y_noisy, settings, stage, number, rule, ratio, optimizer=keras.optimizers.Adam):
-    """Return the method that trains `number` networks on the samples that `rule` selects in each batch."""
+    """Return the method that trains `number` networks on the samples that `rule` selects in each batch.
+
+    With settings.score_in_inference, the step of Algorithm 2 (`coteaching.make_coteacher`) takes the place of `rule`.
+    """
     every, none, epochs = np.arange(len(y_noisy)), np.array([], dtype=int), settings.epochs
     size = min(settings.batch_size, len(every))
     if samples_remembered(size, ratio, epochs - 1, epochs) == 0:
         raise utils.UserError(f"a noise ratio of {ratio} keeps no sample of a batch of {size} to train on; give a smaller "
                               f"--assumed_ratio or a larger --batch_size")
-    networks = [stage.make_network(which) for which in range(1, number + 1)]
-    selector = make_selector(networks, dataset.pixel_max, rule, optimizer)
+    in_inference = bool(settings.score_in_inference)
+    masked = in_inference and fast_path.compiles_for_one_shape()
+    networks = [stage.make_network(which, masked=masked) for which in range(1, number + 1)]
+    selector = (make_coteacher(networks, dataset.pixel_max) if in_inference else
+                make_selector(networks, dataset.pixel_max, rule, optimizer))
 
     def train_epoch(epoch, generator, learning_rate, after_batch):
         def keep(size):
             return samples_remembered(size, ratio, epoch, epochs)
 
         found = coteach_epoch(selector, dataset, y_noisy, every, none, generator, settings.batch_size, learning_rate, keep,
-                              after_batch, fill=False)
+                              after_batch, fill=in_inference)
         return {"keep": keep(settings.batch_size), **found}
 
     return Method(selector, networks, train_epoch, len(every))

@@ -72,10 +72,12 @@ METHODS = {
         "label": "Decoupling", "color": "C1", "networks": 2, "options": [], "needs_ratio": False,
         "published": {"sym 0.2": "86.72±0.32", "sym 0.5": "79.31±0.62", "sym 0.8": "36.90±4.61", "asym 0.4": "75.27±0.83"}},
     "coteaching": {
-        "label": "Co-teaching", "color": "C2", "networks": 2, "options": ["assumed_ratio"], "needs_ratio": True,
+        "label": "Co-teaching", "color": "C2", "networks": 2, "options": ["assumed_ratio", "score_in_inference"],
+        "needs_ratio": True,
         "published": {"sym 0.2": "89.05±0.32", "sym 0.5": "82.12±0.59", "sym 0.8": "16.21±3.02", "asym 0.4": "84.55±2.81"}},
     "mentornet": {
-        "label": "MentorNet", "color": "C3", "networks": 1, "options": ["assumed_ratio"], "needs_ratio": True,
+        "label": "MentorNet", "color": "C3", "networks": 1, "options": ["assumed_ratio", "score_in_inference"],
+        "needs_ratio": True,
         "published": {"sym 0.2": "88.36±0.46", "sym 0.5": "77.10±0.44", "sym 0.8": "28.89±2.29", "asym 0.4": "77.33±0.79"}},
     "d2l": {
         "label": "D2L", "color": "C4", "networks": 1, "options": [], "needs_ratio": False,

@@ -27,7 +27,7 @@ from incv.reporting import figures
 from incv.runner import console, files, options
 
 # Settings that may differ from the published experiment at full scale; such runs have separate rows.
-VARIANTS = {"precision", "assumed_ratio", "transition", "selection"}
+VARIANTS = {"precision", "assumed_ratio", "score_in_inference", "transition", "selection"}
 TO_MEMORISE = {"architecture", "epochs", "augmentation"}  # in Verify_Theory.py these may differ too
 COLUMNS = ["script", "dataset", "noise_pattern", "noise_ratio", "noise", "seed", "method", "not_as_published", "full_scale",
            "path", "provenance"]

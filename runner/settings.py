@@ -46,6 +46,7 @@ class Settings:
     incv_epochs: int | None = None
     assumed_ratio: float | None = None
     transition: str | None = None
+    score_in_inference: bool | None = None
     selection: str | None = None
     selection_differs: str | None = None
     selection_checksum: str | None = None

@@ -135,6 +135,16 @@ def test_standard_training_needs_no_incv(tmp_path):
                                                              "accuracy_mean"]
 
 
+def test_scoring_in_inference_is_another_run_than_scoring_in_training(tmp_path):
+    arguments = [*PLAIN, "--epochs", 2, "--method", "mentornet", "--noise_ratio", 0.5, "--quiet"]
+    for options in ([], ["--score_in_inference"]):
+        result = run([*arguments, *options], tmp_path, SCRIPT)
+        assert result.code == 0 and "finished already" not in result.out, result.err
+    found = {file.stem.endswith("_score_in_inference"): json.loads(file.read_text())["settings"]["score_in_inference"]
+             for file in (tmp_path / FOLDER).glob("*mentornet*.json")}
+    assert found == {False: None, True: True}
+
+
 def test_what_a_method_does_not_use_must_not_be_given(tmp_path):
     result = run([*SMALL, "--method", "standard"], tmp_path, SCRIPT, fresh=True)
     assert result.code == 2 and result.err.count("\n") == 1 and result.seconds < 2

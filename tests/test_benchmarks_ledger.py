@@ -57,8 +57,8 @@ def test_every_number_stands_beside_the_published_one(tmp_path):
     assert "No run: sym 0.2, sym 0.8, asym 0.4." in page
 
     robust = {(cells[0], cells[1], cells[-1]): cells[2:-1] for cells in rows(page, "Robust training")}
-    assert robust["sym 0.5", "incv", ""] == ["84.50±0.71", "84.78±0.33", "-0.28", "-0.8", "2"]
-    assert robust["sym 0.5", "d2l", "on jax"] == ["20.00", "67.39±13.62", "-47.39", "**-3.5**", "1"]
+    assert robust["sym 0.5", "incv", ""] == ["84.50±0.71", "84.78±0.33", "-0.28", "-1.0", "2"]  # .33 √(1/5 + 1/2)
+    assert robust["sym 0.5", "d2l", "on jax"] == ["20.00", "67.39±13.62", "-47.39", "**-3.2**", "1"]  # 13.62 √1.2
     assert robust["sym 0.5", "standard", ""] == ["30.00", "", "", "", "1"]
     assert robust["sym 0.5", "incv", "selection INCV_seed0_jax"][0] == "83.00"
     assert len(robust) == 4  # one for each method and way

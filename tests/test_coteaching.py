@@ -142,6 +142,20 @@ def test_the_step_is_one_on_the_kept_samples_alone(digits, joined):
             single.set_weights(together.get_weights())
 
 
+def test_a_single_network_selects_by_its_own_losses(digits):
+    """As for MentorNet with --score_in_inference; by the statistics of inference after a first step, by NumPy."""
+    x, y = digits
+    networks, generator = pair()[:1], np.random.default_rng(7)
+    coteacher = coteaching.make_coteacher(networks, 16)
+    for _ in range(2):
+        batch = generator.choice(1500, BATCH, replace=False)
+        transforms, flags = training.augmentation(generator, BATCH, 8, 1, False), np.zeros(1500)
+        flags[batch] = 2.0 ** np.arange(BATCH)
+        [expected] = numpy_selection(networks, x, y, batch, transforms, 6)
+        found = coteaching.coteach_batch(coteacher, x, y, flags, batch, transforms, 6, BATCH)
+        assert float(found["clean_1"]) == sum(2 ** i for i in expected) and "clean_2" not in found
+
+
 def test_one_compilation_serves_every_number_kept(digits, monkeypatch):
     x, y = digits
     traced = []
@@ -190,7 +204,7 @@ def test_the_step_on_jax():
     if importlib.util.find_spec("jax") is None:
         pytest.skip("jax is not installed: pip install -r requirements-dev.txt")
     done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-x", "tests/test_coteaching.py", "-m", "not slow", "-k",
-                           "compilation or joint"],
+                           "compilation or joint or single"],
                           cwd=PROJECT, text=True, capture_output=True,
                           env=os.environ | {"KERAS_BACKEND": "jax", "COTEACHING_ON_JAX": "1"})
     assert done.returncode == 0, done.stdout[-3000:]

@@ -137,6 +137,33 @@ def test_a_step_trains_on_what_numpy_selects(digits, name):
     assert float(found["kept"]) == len(expected[0])
 
 
+@pytest.mark.parametrize("name", ["coteaching", "mentornet"])
+def test_scored_in_inference_a_step_is_one_on_what_it_keeps(digits, name):
+    """Selected by moving statistics, which select others than those of the batch do; the step is plain training on these."""
+    dataset, y = digits
+    method = getattr(methods, name)(dataset, y, SETTINGS.having(score_in_inference=True), STAGE)
+    batch, identity, keep = np.arange(16), training.augmentation(np.random.default_rng(0), 16, 8, 0, False), 6
+    x, kept = dataset.x_train[batch].astype(np.float32) / 16, {}
+    twins = [make_network(which) for which in range(1, len(method.networks) + 1)]
+    for in_training in (True, False):
+        losses = []
+        for twin in twins:
+            before = twin.get_weights()
+            losses.append(-np.log(softmax(np.asarray(twin(x, training=in_training), float))[batch, y[batch]] + 1e-8))
+            twin.set_weights(before)
+        kept[in_training] = [np.argsort(each)[:keep] for each in reversed(losses)]
+    assert set(kept[True][0]) != set(kept[False][0])
+    flags = np.zeros(1500)
+    flags[batch] = 2.0 ** batch
+    found = coteaching.coteach_batch(method.trainer, dataset.x_train, y, flags, batch, identity, keep, 16)
+    for which, (network, twin, positions) in enumerate(zip(method.networks, twins, kept[False], strict=True), start=1):
+        assert float(found[f"clean_{which}"]) == sum(2.0 ** positions)
+        trainer, _ = training.make_trainer(twin, dataset.pixel_max)
+        trainer.train_on_batch([dataset.x_train[positions], identity[:keep]], y[positions])
+        difference = np.concatenate([np.ravel(a - b) for a, b in zip(network.get_weights(), twin.get_weights(), strict=True)])
+        assert np.abs(difference).max() < 2.5e-3 and np.quantile(np.abs(difference), 0.99) < 2e-6  # see the next test
+
+
 def test_a_step_on_a_whole_batch_is_one_of_plain_training(digits):
     """Weights and moving statistics after a step of MentorNet that keeps all, against standard training."""
     dataset, y = digits
