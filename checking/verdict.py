@@ -197,7 +197,8 @@ def _sentence(found, learned, fits, finished, advice, few_epochs):
             return (f"nothing follows from this list yet: networks predict only {found['training_agreement']:.1%} of the "
                     f"labels they were trained on and {found['agreement']:.1%} of others: train for more epochs")
         if learned and not found["issues"]:
-            why = unfinished or f"networks are right about at most {found['right']:.0%} of all"
+            seldom = f"networks are right about at most {found['right']:.0%} of all"
+            why = seldom if fits and finished else "train for more epochs"
             return f"no label issues were found, but wrong labels may be left: {why}; {agreement}"
         if learned:
             return f"nothing follows from this list: no label is more likely to be wrong than right; {agreement}"
