@@ -390,6 +390,9 @@ def _settings_of_keras_checked():
     settings = regular(Path(folder).expanduser() / "keras.json")
     try:
         yield
+    except ImportError as error:
+        raise UserError(f"Keras cannot start ({first_line(error)}): give the command more memory, or install Keras and "
+                        f"{os.environ['KERAS_BACKEND']} again") from None
     except Exception as error:
         raise UserError(f"Keras cannot start ({first_line(error)}): fix or remove {settings}, or unset the variables of Keras "
                         f"and {os.environ['KERAS_BACKEND']}") from None

@@ -313,8 +313,8 @@ def remove_results(path):
 
 
 def check_removable(path):
-    """Raise OSError if one of a run's files cannot be removed."""
-    for file in files_of(path):
+    """Raise OSError if one of a run's files cannot be removed or replaced, such as a folder of its name."""
+    for file in [*files_of(path), beside(path, ".checkpoint")]:
         if os.path.lexists(file):
             wrong = (errno.EISDIR if file.is_dir() and not file.is_symlink() else
                      errno.EACCES if not os.access(file.parent, os.W_OK | os.X_OK) else 0)

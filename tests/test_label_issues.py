@@ -547,7 +547,7 @@ def test_rows_of_other_lengths_masked_values_and_text_are_refused_in_one_line(wi
         refused("pred_probs are .*: give numbers", None, labels, pred_probs=other, error=ValueError)
     refused("pred_probs has NaN", None, labels, pred_probs=np.ma.masked_array(p, p.cumsum(axis=0) < 1), error=ValueError)
     refused("x has rows of different lengths", ragged, labels, LogisticRegression())
-    refused("x has masked values", np.ma.masked_greater(x, 5), labels, LogisticRegression())
+    refused("x has masked values", np.ma.masked_greater(x, 1), labels, LogisticRegression())
 
 
 def test_arguments_that_do_not_fit_together_are_refused_in_one_line(wine):

@@ -206,3 +206,12 @@ def test_a_file_that_cannot_be_moved_keeps_the_result(quick_copy):
         assert contents(place.parent) == before
     finally:
         subprocess.run(["chattr", "-i", fixed], check=True)
+
+
+@pytest.mark.parametrize("ending", ["_history.csv", ".checkpoint", "_report.html"])
+def test_a_folder_where_a_file_of_a_run_will_be_is_told_before_training(tmp_path, ending):
+    place = files.beside(tmp_path / "results" / "digits" / "sym" / "0.5" / QUICK_NAME, ending)
+    place.mkdir(parents=True)
+    result = run(QUICK, tmp_path)
+    one_line(result, f"{place.name}: Is a directory; fix this and rerun the same command")
+    assert "INCV on" not in result.out and place.is_dir()
