@@ -117,7 +117,8 @@ def find_label_issues(x: Any, labels: ArrayLike, model: Any = None, *, noise_pat
         For labels that cannot be checked, different numbers of labels and samples, or an unsuitable model.
     """
     if not isinstance(noise_pattern, str) or noise_pattern not in noise.DRAWN:
-        raise ValueError(f"noise_pattern={noise_pattern!r}: use one of {', '.join(map(repr, noise.DRAWN))}")
+        what = repr(noise_pattern) if isinstance(noise_pattern, str | int | None) else type(noise_pattern).__name__
+        raise ValueError(f"noise_pattern={what}: use one of {', '.join(map(repr, noise.DRAWN))}")
     for name, value in (("iterations", iterations), ("epochs", epochs), ("batch_size", batch_size)):
         if value is not None or name not in ("epochs", "batch_size"):
             utils.check_whole(name, value, 1)

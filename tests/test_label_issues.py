@@ -557,7 +557,7 @@ def test_arguments_that_do_not_fit_together_are_refused_in_one_line(wine):
             error=ValueError)
     for named in ({"model": LogisticRegression()}, {"features": x}):
         refused(f"nothing is trained: remove {[*named][0]}", x, labels, pred_probs=p.to_numpy(), error=ValueError, **named)
-    refused("noise_pattern=array", x, labels, LogisticRegression(), noise_pattern=np.eye(3), error=ValueError)
+    refused("noise_pattern=ndarray: use one of", x, labels, LogisticRegression(), noise_pattern=np.eye(3), error=ValueError)
     refused("returned a NoneType: it must return a keras.Model", x, labels, lambda: None)
 
 
