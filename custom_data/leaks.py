@@ -372,7 +372,7 @@ def _matched(known, columns, class_names):
         agree = np.array([[sum(((known.written[name] == value) & (known.y == label)).sum() for name in columns)
                            for value in values] for label in range(len(texts))])
         texts = [values[each] for each in linear_sum_assignment(-agree)[1]]
-    own = np.array(texts)[known.y]
+    own = np.array(texts, dtype=object)[known.y]
     chance = np.bincount(known.y).max() / len(known.y)
     above = {name: (known.written[name] == own)[known.written[name] != ""].mean() - chance for name in columns}
     usual = np.median([each for each in above.values() if each > 0] or [0])

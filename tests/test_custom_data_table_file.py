@@ -414,7 +414,7 @@ def test_a_pipe_is_no_missing_file(tmp_path):
 
 def test_a_long_text_gives_no_other_cell_its_memory(tmp_path):
     """A cell of a million letters among 3,000 rows: as strings of one length they would take 12 GB."""
-    v, kind = np.random.default_rng(0).normal(size=3000), ["ab"[n % 2] for n in range(3000)]
+    v, kind = np.random.default_rng(0).normal(size=3000), ["abc"[n % 3] for n in range(3000)]
     table = pd.DataFrame({"v": v, "text": "a", "kind": kind})
     table.loc[::2, "text"] = "b"
     table.loc[7, "text"] = "x" * 10 ** 6
