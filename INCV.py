@@ -202,7 +202,7 @@ def incv(y_noisy: ArrayLike, num_classes: int, noise_pattern: str, *, train: Cal
 
 def checked_labels(y_noisy, num_classes):
     """Return labels as an array; ValueError unless they are one integer in [0, num_classes) per sample."""
-    labels = np.asarray(y_noisy)
+    labels = np.array(y_noisy)  # a copy: `train` may change the array that it has
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
         raise ValueError(f"y_noisy is {labels.dtype} of shape {labels.shape}: give one integer per sample, for names the "
                          f"positions of numpy.unique(names, return_inverse=True)")
@@ -228,6 +228,8 @@ def checked_probabilities(returned, samples, num_classes):
     if isinstance(returned, (list, tuple)):
         raise ValueError(f"train returned a {type(returned).__name__}: return one array, the probabilities of held_out, then "
                          f"those of removed (numpy.concatenate)")
+    if np.ma.is_masked(returned):
+        raise ValueError("train returned masked values: return a probability of each class for each sample")
     probabilities = np.asarray(returned)
     if probabilities.shape != (samples, num_classes):
         raise ValueError(f"train returned an array of shape {probabilities.shape}: return {(samples, num_classes)}, a row for "

@@ -116,8 +116,9 @@ def find_label_issues(x: Any, labels: ArrayLike, model: Any = None, *, noise_pat
     data.DataError
         For labels that cannot be checked, different numbers of labels and samples, or an unsuitable model.
     """
-    if noise_pattern not in noise.DRAWN:
-        raise ValueError(f"noise_pattern={noise_pattern!r}: use one of {', '.join(map(repr, noise.DRAWN))}")
+    if not isinstance(noise_pattern, str) or noise_pattern not in noise.DRAWN:
+        what = repr(noise_pattern) if isinstance(noise_pattern, str | int | None) else type(noise_pattern).__name__
+        raise ValueError(f"noise_pattern={what}: use one of {', '.join(map(repr, noise.DRAWN))}")
     for name, value in (("iterations", iterations), ("epochs", epochs), ("batch_size", batch_size)):
         if value is not None or name not in ("epochs", "batch_size"):
             utils.check_whole(name, value, 1)
@@ -127,6 +128,9 @@ def find_label_issues(x: Any, labels: ArrayLike, model: Any = None, *, noise_pat
     if n_jobs is not None and n_jobs != -1:
         utils.check_whole("n_jobs", n_jobs, 1)
     n_jobs = n_jobs if hasattr(model, "predict_proba") else None  # a Keras model is not trained in several processes
+    for name, value in (("model", model), ("features", features)) if pred_probs is not None else ():
+        if value is not None:
+            raise ValueError(f"pred_probs= is used instead of a model, and nothing is trained: remove {name}, or pred_probs")
     without_x = x is None and (pred_probs is not None or features is not None)
     labels, x = _labels(labels), x if without_x else _samples(x)
     n = len(labels) if x is None else x.shape[0] if hasattr(x, "shape") else len(x)
@@ -298,6 +302,9 @@ def _of_classes(pred_probs, class_names):
             columns = [re.sub(r"^(-?\d+)\.0+$", r"\1", name) for name in columns]
         if sorted(columns) == sorted(names):
             return pred_probs.to_numpy()[:, [columns.index(name) for name in names]]
+        if set(columns) & set(names) and columns != list(map(str, range(len(columns)))):
+            raise ValueError(f"the columns of pred_probs are {utils.listed(list(map(repr, columns)), 6)}, the classes "
+                             f"{utils.listed(list(map(repr, names)), 6)}: name each column after a class, or none of them")
     return _as_array(pred_probs, "pred_probs")
 
 
@@ -318,7 +325,9 @@ def _samples(x, name="x"):
             not hasattr(x, "__array__")):
         what = "an array of a single value" if isinstance(x, np.ndarray) else f"a {type(x).__name__}"
         raise data.DataError(f"{name} is {what}: give an array or a DataFrame with a row per sample")
-    return x
+    if np.ma.is_masked(x):
+        raise data.DataError(f"{name} has masked values, which models would take for numbers: give {name}.filled(...), or NaN")
+    return _as_array(x, name) if isinstance(x, (list, tuple)) else x
 
 
 def _vectors(features, n):
@@ -445,11 +454,13 @@ def _predicted(fitted, x, known):
 
     known: the labels it was fitted to, ascending; its classes_, if it has them, may be in another order.
     """
-    predicted = fitted.predict_proba(x)
+    returned = fitted.predict_proba(x)
     try:
-        predicted = np.asarray(predicted)
+        predicted = np.asarray(returned)
+        if predicted.dtype.kind == "c" or np.ma.is_masked(returned):
+            raise TypeError
         predicted = predicted.astype(float) if predicted.dtype.kind not in "f" else predicted
-    except (TypeError, ValueError):  # of other lengths, or no numbers
+    except (TypeError, ValueError):  # of other lengths, masked, or no numbers
         raise data.DataError(_no_probabilities(fitted)) from None
     if predicted.shape != (len(x) if not hasattr(x, "shape") else x.shape[0], len(known)):
         raise data.DataError(_no_probabilities(fitted))
@@ -509,6 +520,8 @@ def _keras_train(build, x, given, num_classes, settings, quiet):
         raise data.DataError("x has NaN or infinite values: fix or remove them")
     keras.utils.set_random_seed(int(utils.rng(settings.seed, "weights").integers(2 ** 32)))
     model = build()
+    if not isinstance(model, keras.Model):
+        raise data.DataError(f"model() returned a {type(model).__name__}: it must return a keras.Model")
     if not model.built:
         model.build((None, *x.shape[1:]))
     network = with_logits(model)

@@ -3,6 +3,7 @@
 Keras is imported when a backend is started, never before: a command that only prints its help must not wait for it.
 """
 import contextlib
+import copy
 import importlib.util
 import math
 import os
@@ -45,6 +46,11 @@ def regular(file):
     if file.exists() and not file.is_file():
         raise UserError(f"{file}: not a regular file; remove it")
     return file
+
+
+def missing(path):
+    """Return why there is no file at a path: "no such file", or "not a regular file", such as a pipe."""
+    return "not a regular file" if Path(path).exists() else "no such file"
 
 
 # --- messages ---------------------------------------------------------------------------------------------------------
@@ -125,9 +131,12 @@ def halves(positions, generator):
 # --- schedule ---------------------------------------------------------------------------------------------------------
 
 def in_parallel(function, calls, n_jobs=None):
-    """Return [function(*each) for each in calls]; n_jobs calls at the same time, in processes of joblib (-1: all cores)."""
+    """Return [function(*each) for each in calls]; n_jobs calls at the same time, in processes of joblib (-1: all cores).
+
+    The function gets copies of arrays: it may sort or shuffle them.
+    """
     if n_jobs in (None, 1):
-        return [function(*each) for each in calls]
+        return [function(*map(copy.copy, each)) for each in calls]
     import joblib
 
     return joblib.Parallel(n_jobs=n_jobs)(joblib.delayed(function)(*each) for each in calls)
@@ -381,6 +390,9 @@ def _settings_of_keras_checked():
     settings = regular(Path(folder).expanduser() / "keras.json")
     try:
         yield
+    except ImportError as error:
+        raise UserError(f"Keras cannot start ({first_line(error)}): give the command more memory, or install Keras and "
+                        f"{os.environ['KERAS_BACKEND']} again") from None
     except Exception as error:
         raise UserError(f"Keras cannot start ({first_line(error)}): fix or remove {settings}, or unset the variables of Keras "
                         f"and {os.environ['KERAS_BACKEND']}") from None

@@ -119,7 +119,7 @@ def read_npy(path, may_map=False):
     """
     try:
         if not Path(path).is_file():
-            raise ValueError("no such file" if not Path(path).exists() else "not a regular file")
+            raise ValueError(utils.missing(path))
         with open(path, "rb") as file:
             other = file.read(6) not in (b"\x93NUMPY", b"")
         if other:

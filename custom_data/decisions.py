@@ -80,8 +80,8 @@ def read(files):
     found = []
     for file in files:
         if not Path(file).is_file():
-            why = "not a regular file" if Path(file).exists() else "no such file"
-            raise data.DataError(f"--decisions {file}: {why}; give a list that INCV wrote, with your decisions")
+            raise data.DataError(f"--decisions {file}: {utils.missing(file)}; give a list that INCV wrote, with your "
+                                 f"decisions")
         rows = table_file.read_table(file, "decision", as_text=True)[0]  # however a spreadsheet saved it
         of = next((name for name in ("row", "sample", "group") if name in rows), "sample")
         missing = [name for name in (of, "given", "decision") if name not in rows]
@@ -341,6 +341,15 @@ def is_list(file):
         return {"given", "decision"} <= set(re.findall(r"\w+", lines.readline(10000).casefold()))
 
 
+def _is_text(file):
+    """Return whether a file begins with a line of text in UTF-8, as those that runs write do."""
+    with open(file, "rb") as content:
+        line = content.readline(10000)
+    with contextlib.suppress(UnicodeDecodeError):
+        return line.endswith(b"\n") and line.decode("utf-8").strip().isprintable()
+    return False
+
+
 def set_aside(listed):
     """Rename and report a list that a person has written decisions into, so that the next run does not replace it.
 
@@ -350,8 +359,8 @@ def set_aside(listed):
         return None
     try:
         edited = bool(read([listed]))
-    except data.DataError:  # a person has changed more than the decisions
-        edited = is_list(listed)
+    except data.DataError:  # a person has changed more than the decisions, or a spreadsheet saved it in its own format
+        edited = is_list(listed) or not _is_text(listed)
     if not edited:
         return None
     number = 1

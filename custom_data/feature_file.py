@@ -12,7 +12,6 @@ which images, and `rows` [n], the positions of the samples, for images without f
 """
 import dataclasses
 import hashlib
-import os
 import zipfile
 from pathlib import Path
 
@@ -49,8 +48,7 @@ def read(path, option="--features"):
     """Return the FeatureFile at a path, which an option of the command line gives. Raises DataError."""
     what = f"{option} {path}"
     if not Path(path).is_file():
-        why = "not a regular file" if os.path.lexists(path) else "no such file"
-        raise DataError(f"{what}: {why}; give an .npy or .npz of feature vectors")
+        raise DataError(f"{what}: {utils.missing(path)}; give an .npy or .npz of feature vectors")
     found, computed, others = {}, False, ()
     if arrays.is_npy(path):
         x = arrays.read_npy(path, may_map=True)

@@ -148,7 +148,7 @@ def _with_features(dataset, preprocessing):
 def _array_like(file, shape):
     """Return the array x of an .npz, or an .npy; DataError unless its samples have this shape (None: any)."""
     if not Path(file).is_file():
-        raise DataError(f"{file}: no such file; give an .npz with x")
+        raise DataError(f"{file}: {utils.missing(file)}; give an .npz with x")
     found = arrays.read_npy(file) if arrays.is_npy(file) else read_arrays(file, ["x"]).get("x")
     if found is None:
         raise DataError(f"{file}: has no array x")

@@ -1,6 +1,8 @@
 """Groups of samples that belong together, such as the rows of one patient: their names, and columns that may be groups."""
 import contextlib
 import re
+import signal
+import threading
 
 import numpy as np
 
@@ -12,6 +14,7 @@ from incv.utils import listed
 MOSTLY = 0.8  # a column may name groups if at least this fraction of the samples has the majority label of its value
 FEW = 5  # a warning reports classes that occur in fewer groups
 SHUFFLES = 5
+SECONDS = 20  # of searching all names for a pattern: millions of names take less
 MANY = 20  # values that agree on labels, as categories hardly do
 FOLDER = "folder"  # --group folder: the first subfolder below the class
 NAME = "name"  # --group name:PATTERN: by the names of pictures
@@ -52,19 +55,43 @@ def parted(group, columns, pictures=False):
     return group, None
 
 
-def matched(names, pattern, option):
+def matched(names, pattern, option, seconds=SECONDS):
     """Return the groups of names, object [n]: what a pattern matches, or its first part in parentheses; "" without a match.
 
-    names: of `as_text`; pattern: a regular expression, searched; option: of --group. DataError if it matches nothing.
+    names: of `as_text`; pattern: a regular expression, searched; option: of --group; seconds: of computing. DataError if it
+    matches nothing or needs longer.
     """
     try:
-        found = [re.search(pattern, name) for name in names]
+        with _at_most(seconds):
+            found = [re.search(pattern, name) for name in names]
+    except TimeoutError:
+        raise DataError(f"--group {option}: {pattern!r} takes too long to search for: write it without a repeat inside a "
+                        f"repeat, such as (a+)+") from None
     except (re.error, RecursionError) as error:
         raise DataError(f"--group {option}: {pattern!r} is not a regular expression: {error}") from None
     groups = [match[min(1, match.re.groups)] or "" if match else "" for match in found]
     if not any(groups):
         raise DataError(f"--group {option}: {pattern!r} matches none of the {len(names)} names, such as {str(names[0])!r}")
     return np.array(groups, dtype=object)
+
+
+@contextlib.contextmanager
+def _at_most(seconds):
+    """Raise TimeoutError in the block after so many seconds of computing, where the system and the thread allow it."""
+    if not hasattr(signal, "SIGVTALRM") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(*_):
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGVTALRM, stop)
+    signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
 
 
 def checked(names, given, class_names, what):

@@ -62,6 +62,7 @@ def scan_contents(folder, contents, image_size, left_out=(), if_none=None):
         try:
             with _quiet(), Image.open(io.BytesIO(content), formats=FORMATS) as image:
                 if image.mode[0] in "IF":
+                    image.load()  # a damaged one is counted like the others
                     raise DataError(f"{Path(folder, shown(file))}: a 16-bit or float image; convert the images to 8 "
                                     f"bits, or use an .npz")
                 turned = image.getexif().get(0x0112, 1)

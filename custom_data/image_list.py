@@ -27,7 +27,7 @@ from incv.custom_data import (
     table_file,
 )
 from incv.data import DataError
-from incv.utils import listed, many, python_command
+from incv.utils import listed, many, missing, python_command
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -200,7 +200,7 @@ def read_test(source, class_names):
                               label=None if path.lower().endswith(".txt") else source.label)
     try:
         if not Path(path).is_file() and not image_parquet.is_parquet(path):
-            raise DataError(f"{path}: {'not a regular file' if Path(path).exists() else 'no such file'}")
+            raise DataError(f"{path}: {missing(path)}")
         if os.path.samefile(path, source.path):
             raise DataError(f"{path}: the networks are trained on these pictures; give another list")
         if not is_list(path, as_test):

@@ -31,13 +31,29 @@ def lines(path):
     for number, line in enumerate(_text(path).split("\n"), start=1):
         if line.strip():
             try:
-                content = json.loads(line)
+                content = _parsed(line)
             except (ValueError, RecursionError) as error:
                 raise DataError(f"{path}: line {number} cannot be read as JSON ({first_line(error)}): fix or remove "
                                 f"it") from None
             if not isinstance(content, dict):
                 raise DataError(f"{path}: line {number} is not a JSON object {{name: value}}: fix or remove it")
             yield _whole_characters(content) if "\\ud" in line.casefold() else content
+
+
+class _Twice(ValueError):
+    """A name occurs twice in an object, of which Python's json keeps the last value without a word."""
+
+
+def _parsed(text):
+    """Return what JSON holds; ValueError if it is none, or if a name occurs twice in an object."""
+    def once(pairs):
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            names = [name for name, _ in pairs]
+            raise _Twice(f"{next(name for name in found if names.count(name) > 1)!r} occurs twice in an object")
+        return found
+
+    return json.loads(text, object_pairs_hook=once)
 
 
 def _text(path):
@@ -56,7 +72,7 @@ def _rows_of_json(path):
     """Return the rows of a .json: a list of objects, or columns as pandas writes them, or a row in each line."""
     text = _text(path)
     try:
-        content = json.loads(text)
+        content = _parsed(text)
     except RecursionError:
         raise DataError(f"{path}: too deep to be a table; write a list of objects [{{name: value}}]") from None
     except ValueError as error:

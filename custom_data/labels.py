@@ -12,6 +12,7 @@ from incv.utils import listed
 
 MAX_CLASSES = 1000
 FEW = 5  # samples: a class with fewer can hardly be learned without one of them
+LONGEST = 1000  # letters of a label: an array gives each label the memory of the longest one
 MANY = 20  # more different numbers than this may be a quantity
 BRACKETS = ("[]", "()", "{}")  # around lists
 SEVERAL = r"\s*[;,|/+&]\s*"  # separators of several classes in one label
@@ -134,6 +135,7 @@ def checkable(values, what):
     values = values if mask is np.ma.nomask else np.where(mask, None, values.astype(object))
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
+    _refuse_long(values, what)
     if values.ndim == 2 and values.dtype.kind in "iufb" and np.isin(values, (0, 1)).all() and (values.sum(axis=1) == 1).all():
         raise DataError(f"{what} are one-hot, of shape {values.shape}: give numpy.argmax(y, axis=1)")
     if values.ndim != 1:
@@ -182,6 +184,16 @@ def as_array(values):
             isinstance(value, (str, bytes)) for value in values):
         return np.array(values, dtype=object)
     return found
+
+
+def _refuse_long(values, what):
+    """Raise DataError if a label is a whole text, such as a cell that a lost quote has joined with the rows below it."""
+    strings = values.ravel() if values.dtype.kind in "OU" and values.dtype.itemsize // 4 > LONGEST or (
+        values.dtype.kind == "O") else ()
+    for number, value in enumerate(strings):
+        if isinstance(value, str) and len(value) > LONGEST:
+            raise DataError(f"{what}: that of sample {number} has {len(value)} letters, from {str(value[:40])!r} on: a label "
+                            f"is the name of a class, of at most {LONGEST}")
 
 
 def _refuse_lists(values, what):
@@ -289,7 +301,9 @@ def _plain(values, what):
     if values.dtype == object and len({type(value) for value in values.ravel()}) == 1:  # as in a DataFrame
         values = np.array(values.tolist())
     values = values.astype(np.float64) if values.dtype == np.float16 else values
-    if values.dtype.kind in "iu" and (values.size == 0 or values.max() < 2 ** 63) or values.dtype.kind == "f" and (
+    if values.dtype.kind == "u" and values.size and values.max() >= 2 ** 63:
+        raise DataError(f"{what}: {values.max()} is too large for a class number: use numbers below 2^63, or strings")
+    if values.dtype.kind in "iu" or values.dtype.kind == "f" and (
             np.abs(values) < 2 ** 53).all() and (values == np.rint(values)).all():
         values = values.astype(np.int64)
     elif values.dtype.kind == "S":

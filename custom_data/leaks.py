@@ -109,14 +109,18 @@ def _numbers(column):
 
 
 def _written(column):
-    """Return the values of a pandas.Series as labels are written, str [n]: integers without a point, "" for missing ones."""
+    """Return the values of a pandas.Series as labels are written, object [n]: integers without a point, "" if missing.
+
+    An array of strings would give each cell the memory of the longest one.
+    """
     values = column.to_numpy()
     if values.dtype.kind in "fiub":
         values = values.astype(float)
         whole = np.isfinite(values) & (values == np.round(values)) & (np.abs(values) < 1e15)
         integers = np.where(whole, values, 0).astype(np.int64).astype(str)
         return np.where(np.isnan(values), "", np.where(whole, integers, "a number"))
-    return np.array(["" if value is None or value != value else str(value).strip() for value in values], dtype=str)
+    return np.array(["" if value is None or value != value else str(value).strip() for value in values],
+                    dtype=object)
 
 
 def _binned(codes):
@@ -368,7 +372,7 @@ def _matched(known, columns, class_names):
         agree = np.array([[sum(((known.written[name] == value) & (known.y == label)).sum() for name in columns)
                            for value in values] for label in range(len(texts))])
         texts = [values[each] for each in linear_sum_assignment(-agree)[1]]
-    own = np.array(texts)[known.y]
+    own = np.array(texts, dtype=object)[known.y]
     chance = np.bincount(known.y).max() / len(known.y)
     above = {name: (known.written[name] == own)[known.written[name] != ""].mean() - chance for name in columns}
     usual = np.median([each for each in above.values() if each > 0] or [0])

@@ -266,7 +266,7 @@ def kind_of(path, source):
     if arrays.is_npy(path) and source.labels is None:
         raise DataError(f"--dataset {path}: samples without labels; give --labels FILE.npy with one label per sample")
     if source.labels is not None and not Path(source.labels).is_file():
-        raise DataError(f"--labels {source.labels}: no such file; give the .npy of the labels of {path}")
+        raise DataError(f"--labels {source.labels}: {utils.missing(source.labels)}; give the .npy of the labels of {path}")
     if kind == "folder" and source.group not in (None, group_names.FOLDER) and (
             group_names.parted(source.group, (), pictures=True)[1] is None):
         raise DataError(f"--group {source.group}: {path} is a folder of images: give --group {group_names.FOLDER}, the "

@@ -15,13 +15,18 @@ import numpy as np
 
 from incv.custom_data import group_names, json_files
 from incv.data import DataError
-from incv.utils import first_line, listed, many, python_command
+from incv.utils import first_line, listed, many, missing, python_command
 
 PARQUET = (".parquet", ".pq")
 ENDINGS = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", *PARQUET, ".feather", ".jsonl", ".ndjson", ".json")
 csv.field_size_limit(min(sys.maxsize, 2 ** 31 - 1))  # cells may contain whole articles
 AT_ONCE, ROWS = 2 ** 20, 1000  # cells and, at least, rows of a text file that are parsed at a time
 SMALL, MOST_PACKED = 2 ** 28, 100  # bytes that a .gz may contain in any case, and how many times its size others may
+OTHER_FORMATS = {  # by how they begin
+    b"PAR1": "a .parquet", b"ARROW1": "a .feather", b"FEA1": "a .feather", b"\x1f\x8b": "compressed, a .gz",
+    b"BZh": "compressed, a .bz2", b"\xfd7zXZ": "compressed, an .xz", b"\x28\xb5\x2f\xfd": "compressed, a .zst",
+    b"7z\xbc\xaf": "an archive", b"Rar!": "an archive", b"%PDF": "a PDF", b"\x93NUMPY": "an .npy", b"SQLite": "a database",
+    b"\x89HDF": "an HDF5 file", b"\x89PNG": "an image", b"\xff\xd8\xff": "an image", b"GIF8": "an image"}
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 
 
@@ -62,7 +67,7 @@ def read_table(path, label=None, decimal=None, as_text=(), raw=()):
 
     path, notes = Path(path), []
     if not path.is_file():
-        raise DataError(f"{path}: no such file")
+        raise DataError(f"{path}: {missing(path)}")
     try:
         if is_columnar(path):
             table = _columnar(path)
@@ -103,6 +108,8 @@ def read_table(path, label=None, decimal=None, as_text=(), raw=()):
         raise DataError(f"{path}: to read {path.suffix.lower()}, pip install pyarrow") from None
     except DataError:
         raise
+    except csv.Error:  # of carriage returns inside lines
+        raise DataError(f"{path}: cannot be read as a table: its lines end in different ways, or it is no text") from None
     except Exception as error:  # of pandas and pyarrow, or whatever they raise for strange bytes and metadata
         raise DataError(f"{path}: cannot be read as a table ({first_line(error)})") from None
     if not len(table):
@@ -261,6 +268,8 @@ def _content_of(path, named, notes):
         raise DataError(f"{path}: a .zip despite its name: unpack it, and give the table in it")
     if raw[:4] in (b"PK\x03\x04", b"\xd0\xcf\x11\xe0"):
         raise DataError(f"{path}: {how_to_convert(path)}")
+    if what := next((what for start, what in OTHER_FORMATS.items() if raw.startswith(start)), None):
+        raise DataError(f"{path}: {what} despite its name: rename or convert it")
     text = _decoded(raw, path, notes).rstrip("\x1a")
     del raw
     text = text if "\n" in text else text.replace("\r", "\n")

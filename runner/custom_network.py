@@ -33,7 +33,7 @@ def find(text, option="architecture"):
     file, _, function = text.rpartition(":")
     path = Path(file or text)
     if not path.is_file():
-        raise utils.UserError(f"--{option} {text}: {path}: no such file; give FILE.py:FUNCTION")
+        raise utils.UserError(f"--{option} {text}: {path}: {utils.missing(path)}; give FILE.py:FUNCTION")
     try:
         body = ast.parse(path.read_bytes()).body
     except (SyntaxError, ValueError) as error:

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import tempfile
 import zlib
 from pathlib import Path
 
@@ -217,6 +218,8 @@ def read_csv(path, columns, ending=".csv"):
     file = checked(path, ending)
     table, provenance = parse_csv(file, columns), read_json(path)
     settings = provenance["settings"]
+    if {"select", "candidate"} <= set(columns) and (both := int((table["select"] & table["candidate"]).sum())):
+        raise utils.UserError(f"{file}: {utils.many(both, 'row')} selected and still a candidate; {REPEAT}")
     rows = settings.epochs if settings.method else provenance.get("samples") if settings.iterations else None
     if rows is not None and rows != len(table):
         raise utils.UserError(f"{file}: has {utils.many(len(table), 'row')}, but its run {rows}; {REPEAT}")
@@ -290,15 +293,29 @@ def how_written(path):
 
 
 def remove_results(path):
-    """Remove the files of a finished run, its JSON first: the files that an interruption leaves do not count as finished."""
+    """Remove the files of a finished run, all or none: OSError if one cannot be, such as an immutable file.
+
+    They are moved to a temporary folder before, the JSON first: what an interruption leaves does not count as finished.
+    """
     check_removable(path)
-    for file in files_of(path):
-        file.unlink(missing_ok=True)
+    before, after = utils.parts_of(f"{path.name}.json").split("*")
+    away, moved = Path(tempfile.mkdtemp(after, before, path.parent)), []
+    try:
+        for file in filter(os.path.lexists, files_of(path)):
+            os.rename(file, away / file.name)
+            moved.append(file)
+    except OSError as error:
+        for file in reversed(moved):
+            os.rename(away / file.name, file)
+        error.filename2 = None
+        raise
+    finally:
+        shutil.rmtree(away, ignore_errors=True)
 
 
 def check_removable(path):
-    """Raise OSError if one of a run's files cannot be removed."""
-    for file in files_of(path):
+    """Raise OSError if one of a run's files cannot be removed or replaced, such as a folder of its name."""
+    for file in [*files_of(path), beside(path, ".checkpoint")]:
         if os.path.lexists(file):
             wrong = (errno.EISDIR if file.is_dir() and not file.is_symlink() else
                      errno.EACCES if not os.access(file.parent, os.W_OK | os.X_OK) else 0)

@@ -49,7 +49,8 @@ def read(file, class_sizes):
     """
     what, size, path = f"--noise_pattern {file}", len(class_sizes), Path(file)
     if not path.is_file():
-        raise DataError(f"{what}: no such file; give a .npy with a transition matrix, or one of {', '.join(noise.PATTERNS)}")
+        raise DataError(f"{what}: {utils.missing(path)}; give a .npy with a transition matrix, or one of "
+                        f"{', '.join(noise.PATTERNS)}")
     try:
         transition = np.load(path, allow_pickle=False)
     except Exception:  # whatever NumPy raises for a forged header

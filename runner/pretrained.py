@@ -97,7 +97,7 @@ def _custom(text, what):
         path, found = custom_network.find(text, "features")
         return found["architecture"], Path(path), _of_code(Path(path))
     if not Path(text).is_file():
-        raise utils.UserError(f"{what}: no such file; give a network saved by model.save, images to vectors")
+        raise utils.UserError(f"{what}: {utils.missing(text)}; give a network saved by model.save, images to vectors")
     return Path(text).name, Path(text).absolute(), _sha256(text)
 
 

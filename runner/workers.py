@@ -29,6 +29,7 @@ def _one(run, plan, progress):
             if _is_finished_or_explained(plan):
                 print(f"finished by another command: {plan.path}.csv, .json", flush=True)
             else:
+                files.check_removable(plan.path)
                 with checkpoint.reporting_damage(plan.path):
                     run(plan, progress)
         finally:

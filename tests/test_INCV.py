@@ -186,11 +186,25 @@ def returning(change):
     (lambda p: 3 * p, "such as logits"), (lambda p: [p, p[:0]], "returned a list: return one array"),
     (lambda p: (p, p[:0]), "returned a tuple"), (lambda p: None, "shape ()"),
     (lambda p: np.where(p < p.max(), -1e-6, 1.0), "negative"), (lambda p: p.astype(object), "of object"),
-    (lambda p: p.astype(str), "of <U")])
+    (lambda p: p.astype(str), "of <U"), (lambda p: np.ma.masked_array(p, p < 0.1), "masked values")])
 def test_what_train_returns_is_checked(change, words):
     with pytest.raises(ValueError, match=re.escape(words)) as error:
         with_train(returning(change))()
     assert "\n" not in str(error.value)
+
+
+def test_train_may_change_the_arrays_that_it_gets():
+    """It may sort or shuffle them in place; the result is that of one that does not."""
+    def changing(train_index, held_out, removed, *rest):
+        found = confident(np.arange(len(held_out) + len(removed)) % 10, 10)
+        y[:], train_index[:], held_out[:], removed[:] = 0, 0, 0, 0
+        return found
+
+    y = np.arange(20) % 10
+    found = with_train(changing, y)()
+    expected = with_train(lambda train_index, held_out, removed, *rest: confident(
+        np.arange(len(held_out) + len(removed)) % 10, 10))()
+    assert np.array_equal(found.select, expected.select) and np.array_equal(found.out_of_fold, expected.out_of_fold)
 
 
 def test_a_rounding_error_below_zero_is_no_negative_probability():

@@ -261,6 +261,7 @@ def test_edited_lists_survive_overwrite(tmp_path):
 EDITED = {
     "decided": lambda text: text.replace("decision\n", "decision\n", 1).rstrip("\n") + "keep\n",
     "a note beside it": lambda text: text.rstrip("\n") + "keep,see mail\n",
+    "saved as a spreadsheet": lambda text: "PK\3\4" + text,
 }
 
 

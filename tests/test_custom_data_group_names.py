@@ -66,3 +66,9 @@ def test_groups_of_a_folder(tmp_path):
     np.savez(tmp_path / "a.npz", x=np.eye(6), y=[0, 1] * 3)
     refused = run(["--dataset", "f", "--group", "folder", "--no-label_issues"], tmp_path)
     assert refused.code == 2 and refused.err.count("\n") == 1 and "remove --no-label_issues" in refused.err
+
+
+def test_a_pattern_that_takes_for_ever_is_refused():
+    with pytest.raises(data.DataError, match="takes too long to search for: write it without a repeat inside a repeat"):
+        group_names.matched(np.array(["a" * 40 + "!"] * 3, dtype=object), "(a+)+$", "s:(a+)+$", seconds=0.2)
+    assert group_names.matched(np.array(["a1", "b2"], dtype=object), "[a-z]", "s:[a-z]").tolist() == ["a", "b"]

@@ -328,3 +328,18 @@ def test_folders_of_any_depth_are_read(tmp_path):
             os.rmdir("d")
     finally:
         os.chdir(here)
+
+
+def test_a_damaged_image_of_16_bits_is_counted_and_a_sound_one_refused(tmp_path):
+    """Of all images that would be refused, such as floats, the damaged ones are no reason to refuse a folder."""
+    deep = saved(Image.fromarray(np.random.default_rng(0).integers(0, 2 ** 16, (16, 16), dtype=np.uint16)), "png")
+
+    def scanned(content):
+        contents = [saved(rgb(), "png"), content]
+        return image_files.scan_contents(tmp_path, ((str(number), "a", lambda each=each: each)
+                                                    for number, each in enumerate(contents)), 8)
+
+    found = scanned(deep[:-80])
+    assert found.files == ["0"] and found.left_out == {"1": "not a readable image"}
+    with pytest.raises(data.DataError, match="a 16-bit or float image"):
+        scanned(deep)

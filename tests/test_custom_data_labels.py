@@ -174,3 +174,20 @@ def test_true_labels_that_cannot_be_used(tmp_path):
     run_refused([*options, "nothing"], tmp_path, "all are missing")
     run_refused([*options, "nowhere"], tmp_path, "no column 'nowhere'")
     run_refused(["--dataset", "digits", "--true_label", "truth"], tmp_path, "custom datasets")
+
+
+def test_a_label_of_ten_million_letters_is_refused(tmp_path, numbers):
+    """An array of strings would give each label the memory of the longest one."""
+    table = numbers.assign(kind=["ab"[n % 2] for n in range(ROWS)])
+    table.loc[3, "kind"] = "x" * 10 ** 7
+    table.to_csv(tmp_path / "t.csv", index=False)
+    refused(["column 'kind': that of sample 3 has 10000000 letters, from 'xxxx", "of at most 1000"], tmp_path / "t.csv",
+            "kind")
+    for labels in (table["kind"], table["kind"].str[:2000].to_numpy(str)):
+        with pytest.raises(data.DataError, match="labels: that of sample 3 has"):
+            find_label_issues(numbers, labels, LogisticRegression())
+
+
+def test_a_class_number_that_no_integer_holds_is_refused(tmp_path):
+    with pytest.raises(data.DataError, match="18446744073709551615 is too large for a class number"):
+        find_label_issues(np.eye(12), np.where(np.arange(12) % 2, 2 ** 64 - 1, 0).astype(np.uint64), LogisticRegression())

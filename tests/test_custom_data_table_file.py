@@ -2,7 +2,9 @@
 import gzip
 import io
 import json
+import os
 import shlex
+import tracemalloc
 import unicodedata
 import zipfile
 from pathlib import Path
@@ -117,6 +119,9 @@ REFUSED = {
     "two columns of the label's name": ("t.csv", "kind,v,kind\n" + "a,1,b\n" * 9, "2 columns are called 'kind'"),
     "alike but for spaces": ("t.csv", "v, v,kind\n" + "1,2,a\n" * 9, "2 columns are called 'v'"),
     "a line that is no JSON": ("t.jsonl", '{"v": 1, "kind": "a"}\n' * 9 + '{"v" 2}\n', "line 10 cannot be read as JSON"),
+    "a name twice in a line": ("t.jsonl", '{"v": 1, "kind": "a"}\n' * 9 + '{"v": 1, "kind": "a", "kind": "b"}\n',
+                               "line 10 cannot be read as JSON (_Twice: 'kind' occurs twice in an object)"),
+    "a name twice in an object": ("t.json", '[{"v": 1, "v": 2, "kind": "a"}]', "'v' occurs twice in an object"),
     "a list as label": ("t.jsonl", '{"v": 1, "kind": ["a"]}\n{"v": 2, "kind": ["a", "b"]}\n' * 9, "some are lists"),
 }
 
@@ -381,3 +386,42 @@ def test_a_gz_that_contains_many_times_its_size_is_refused(tmp_path, monkeypatch
         file.write(b"v,kind\n" + b"0,a\n" * 2 ** 20)
     with pytest.raises(data.DataError, match="many times its size: if the table is that large, unpack it"):
         table_file.read_table(tmp_path / "t.csv.gz", "kind")
+
+
+OTHERS = {"a .parquet": lambda table, path: table.to_parquet(path), "a .feather": lambda table, path: table.to_feather(path),
+          "compressed, a .gz": lambda table, path: table.to_csv(path, compression="gzip"),
+          "compressed, an .xz": lambda table, path: table.to_csv(path, compression="xz"),
+          "an image": lambda table, path: path.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(range(256))),
+          "a PDF": lambda table, path: path.write_bytes(b"%PDF-1.4\n" + bytes(range(256)))}
+
+
+@pytest.mark.parametrize("what", OTHERS)
+def test_another_format_in_a_file_called_csv_is_named(tmp_path, numbers, what):
+    OTHERS[what](numbers.assign(kind="a"), tmp_path / "t.csv")
+    refused(f"t.csv: {what} despite its name: rename or convert it", tmp_path / "t.csv", "kind")
+
+
+def test_bytes_that_are_no_text_are_told_so(tmp_path):
+    (tmp_path / "t.csv").write_bytes(bytes(range(256)) * 9)
+    refused("its lines end in different ways, or it is no text", tmp_path / "t.csv", "kind")
+
+
+def test_a_pipe_is_no_missing_file(tmp_path):
+    os.mkfifo(tmp_path / "t.csv")
+    with pytest.raises(data.DataError, match="t.csv: not a regular file"):
+        table_file.read_table(tmp_path / "t.csv", "kind")
+
+
+def test_a_long_text_gives_no_other_cell_its_memory(tmp_path):
+    """A cell of a million letters among 3,000 rows: as strings of one length they would take 12 GB."""
+    v, kind = np.random.default_rng(0).normal(size=3000), ["abc"[n % 3] for n in range(3000)]
+    table = pd.DataFrame({"v": v, "text": "a", "kind": kind})
+    table.loc[::2, "text"] = "b"
+    table.loc[7, "text"] = "x" * 10 ** 6
+    table.to_csv(tmp_path / "t.csv", index=False)
+    tracemalloc.start()
+    try:
+        load.facts(tmp_path / "t.csv", "kind")
+        assert tracemalloc.get_traced_memory()[1] < 10 ** 9
+    finally:
+        tracemalloc.stop()

@@ -546,6 +546,19 @@ def test_rows_of_other_lengths_masked_values_and_text_are_refused_in_one_line(wi
     for other in (p.astype(str), p + 0j, np.array([[{}] * 3] * 178)):
         refused("pred_probs are .*: give numbers", None, labels, pred_probs=other, error=ValueError)
     refused("pred_probs has NaN", None, labels, pred_probs=np.ma.masked_array(p, p.cumsum(axis=0) < 1), error=ValueError)
+    refused("x has rows of different lengths", ragged, labels, LogisticRegression())
+    refused("x has masked values", np.ma.masked_greater(x, 1), labels, LogisticRegression())
+
+
+def test_arguments_that_do_not_fit_together_are_refused_in_one_line(wine):
+    x, _, labels = wine
+    p = pd.DataFrame(np.full((178, 3), 1 / 3), columns=[*np.unique(labels)[:2], "other"])
+    refused("the columns of pred_probs are .*: name each column after a class, or none", x, labels, pred_probs=p,
+            error=ValueError)
+    for named in ({"model": LogisticRegression()}, {"features": x}):
+        refused(f"nothing is trained: remove {[*named][0]}", x, labels, pred_probs=p.to_numpy(), error=ValueError, **named)
+    refused("noise_pattern=ndarray: use one of", x, labels, LogisticRegression(), noise_pattern=np.eye(3), error=ValueError)
+    refused("returned a NoneType: it must return a keras.Model", x, labels, lambda: None)
 
 
 def test_rounded_probabilities_are_divided_by_their_sum(flowers):

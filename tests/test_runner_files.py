@@ -3,11 +3,12 @@ import errno
 import json
 import os
 import shutil
+import subprocess
 
 import numpy as np
 import pytest
 from conftest import FOLDER, ONE_EPOCH, QUICK, QUICK_NAME, SMALL, SMALL_NAME, files_in, one_line, run
-from examples import mixed_table
+from examples import contents, mixed_table
 
 from incv import utils
 from incv.runner import checkpoint, files
@@ -118,7 +119,8 @@ HEAD = "y,y_noisy,select,candidate,eval_ratio\n"
 FOREIGN = {"eval_ratio 7": HEAD + 100 * "1,1,True,False,7\n", "eval_ratio −1": HEAD + 100 * "1,1,True,False,-1\n",
            "no eval_ratio": HEAD + 100 * "1,1,True,False,\n", "another word": HEAD + 100 * "1,1,yes,False,0.3\n", "empty": "",
            "a head": HEAD, "other columns": "a,b\n" + 100 * "1,2\n", "cut rows": HEAD + 100 * "1,1\n",
-           "fewer rows": HEAD + 99 * "1,1,True,False,0.3\n", "binary": bytes(range(256)), "UTF-16": HEAD.encode("utf-16")}
+           "both": HEAD + 100 * "1,1,True,True,0.3\n", "fewer rows": HEAD + 99 * "1,1,True,False,0.3\n",
+           "binary": bytes(range(256)), "UTF-16": HEAD.encode("utf-16")}
 
 
 @pytest.mark.parametrize("case", FOREIGN)
@@ -130,7 +132,8 @@ def test_a_result_that_no_run_wrote_is_refused_in_one_line(quick_copy, case):
     provenance = json.loads(place.read_text())
     provenance["checksums"][".csv"] = files.checksum(files.beside(path, ".csv"))
     place.write_text(json.dumps(provenance))
-    with pytest.raises(utils.UserError, match=f"{QUICK_NAME}.csv: (not as a run writes it|has 99 rows)") as error:
+    words = f"{QUICK_NAME}.csv: (not as a run writes it|has 99 rows|100 rows selected and)"
+    with pytest.raises(utils.UserError, match=words) as error:
         files.read_csv(path, {"y_noisy": str, "select": bool, "candidate": bool, "eval_ratio": files.Fraction})
     assert "\n" not in str(error.value)
     if case == "eval_ratio 7":
@@ -189,3 +192,26 @@ def test_a_file_that_cannot_be_removed_keeps_the_result(quick_copy):
     before = {file: file.read_bytes() for file in place.parent.iterdir() if file.is_file()}
     one_line(run([*QUICK, "--overwrite"], quick_copy), f"{drawn.name}: Is a directory")
     assert {file: file.read_bytes() for file in place.parent.iterdir() if file.is_file()} == before
+
+
+def test_a_file_that_cannot_be_moved_keeps_the_result(quick_copy):
+    """Such as one that only its owner may change, or that is immutable: nothing is removed before all can be."""
+    place = next(quick_copy.rglob(f"{QUICK_NAME}.json"))
+    fixed = place.with_name(f"{QUICK_NAME}_history.csv")
+    if shutil.which("chattr") is None or subprocess.run(["chattr", "+i", fixed], capture_output=True).returncode:
+        pytest.skip("no file can be made immutable here")
+    before = contents(place.parent)
+    try:
+        one_line(run([*QUICK, "--overwrite"], quick_copy), f"{fixed.name}: Operation not permitted")
+        assert contents(place.parent) == before
+    finally:
+        subprocess.run(["chattr", "-i", fixed], check=True)
+
+
+@pytest.mark.parametrize("ending", ["_history.csv", ".checkpoint", "_report.html"])
+def test_a_folder_where_a_file_of_a_run_will_be_is_told_before_training(tmp_path, ending):
+    place = files.beside(tmp_path / "results" / "digits" / "sym" / "0.5" / QUICK_NAME, ending)
+    place.mkdir(parents=True)
+    result = run(QUICK, tmp_path)
+    one_line(result, f"{place.name}: Is a directory; fix this and rerun the same command")
+    assert "INCV on" not in result.out and place.is_dir()
