@@ -33,7 +33,7 @@ from sklearn.utils.validation import (
 )
 
 from incv import INCV, data, noise, utils
-from incv.checking import grouping, issue_table, last_pass, verdict
+from incv.checking import grouping, issue_table, last_pass, neighbours, verdict
 from incv.custom_data import alike, coded, feature_file, group_names, leaks, repeats
 from incv.custom_data.labels import as_array, checkable, classes_of
 from incv.runner import console
@@ -160,12 +160,13 @@ def find_label_issues(x: Any, labels: ArrayLike, model: Any = None, *, noise_pat
         p = _checked_probabilities(_of_classes(pred_probs, class_names), n, len(class_names))[rows]
         told += _check_columns(p, given, class_names)
         predicted = last_pass.Predicted(y=given, p=last_pass.level(given, p), last=p, first=p)
-        table = _judged(predicted, "", class_names, keep, groups, codes=coded.codes(told))
+        judged = functools.partial(_judged, predicted, "", class_names, keep, groups, near=_neighbours(x, given))
+        table = judged(codes=coded.codes(told))
         found = table.attrs["verdict"]
         if found["outcome"] == verdict.USE and found["wrong_low"] == 0 and found["agreement"] > LIKELY_CONFIRMED:
             told = [_in_sample(found["agreement"])]
             warnings.warn(told[0], stacklevel=2)
-            table = _judged(predicted, "", class_names, keep, groups, codes=coded.codes(told))
+            table = judged(codes=coded.codes(told))
         return table
     vectors = None if features is None else _vectors(features, n)
     copies, epochs_for = last_pass.copies(vectors[rows] if x is None else x), INCV.EPOCHS["small"]
@@ -214,7 +215,8 @@ def find_label_issues(x: Any, labels: ArrayLike, model: Any = None, *, noise_pat
     status = issue_table.status_of(selection) if selection.records else ""
     test = None if groups is not None else functools.partial(verdict.permutation_test, given, passes, again, permutations)
     return _judged(predicted, status, class_names, keep, groups, test,
-                   verdict.Trained.of_history(histories[0], settings.epochs < usual, linear), coded.codes(told))
+                   verdict.Trained.of_history(histories[0], settings.epochs < usual, linear), coded.codes(told),
+                   _neighbours(x, given))
 
 
 def _hints(x, keep, given, class_names, groups):
@@ -232,15 +234,34 @@ def _hints(x, keep, given, class_names, groups):
     frame = (x if hasattr(x, "iloc") else pd.DataFrame(x, copy=False))[keep]
     named = hasattr(x, "iloc") and frame.columns.is_unique
     frame = frame if frame.columns.is_unique else frame.set_axis(range(frame.shape[1]), axis=1)
-    numbers = {name: frame[name].astype(float).to_numpy(dtype=float, na_value=np.nan) for name in frame
-               if pd.api.types.is_numeric_dtype(frame[name]) and not
-               pd.api.types.is_complex_dtype(frame[name])}
-    texts = {name: group_names.as_text(frame[name]) for name in frame if name not in numbers}
-    values = pd.DataFrame(numbers | texts, index=range(len(frame)))[[*frame.columns]]
+    values, texts = _values(frame)
     found = _groups_in(frame, named, texts, given, alike.Samples(values, given, groups))
     if coded.MAY_BE_GROUPS not in coded.codes(found):
         found += repeats.in_order(leaks.as_numbers(values), given, "x", "samples", repeats.PYTHON, groups)
     return found + [leaks.told(leak, "x: column", "leave out") for leak in leaks.found(values, given, class_names)]
+
+
+def _values(frame):
+    """Return (a DataFrame as floats and strings, {column: its text, object [n]}). Its columns have different names."""
+    numbers = {name: frame[name].astype(float).to_numpy(dtype=float, na_value=np.nan) for name in frame
+               if pd.api.types.is_numeric_dtype(frame[name]) and not
+               pd.api.types.is_complex_dtype(frame[name])}
+    texts = {name: group_names.as_text(frame[name]) for name in frame if name not in numbers}
+    return pd.DataFrame(numbers | texts, index=range(len(frame)))[[*frame.columns]], texts
+
+
+def _neighbours(x, given):
+    """Return what `verdict.verdict` calls for the votes of neighbours, None if samples are no rows of a table."""
+    if x is None or hasattr(x, "tocsr") or np.ndim(x) != 2:
+        return None
+
+    def most_wrong():
+        if not hasattr(x, "iloc") and np.asarray(x).dtype.kind in "fiub":
+            return neighbours.most_wrong(np.asarray(x), given)
+        frame = pd.DataFrame(x, copy=False)
+        return neighbours.most_wrong(_values(frame.set_axis(range(frame.shape[1]), axis=1))[0], given)
+
+    return most_wrong
 
 
 def _groups_in(frame, named, texts, given, samples):
@@ -264,15 +285,15 @@ def _groups_in(frame, named, texts, given, samples):
             of_name, given, f"x: the names in {name}", advice=repeats.PYTHON, samples=samples)]
 
 
-def _judged(predicted, status, class_names, keep, groups=None, test=None, trained=None, codes=()):
+def _judged(predicted, status, class_names, keep, groups=None, test=None, trained=None, codes=(), near=None):
     """Return the DataFrame of `find_label_issues`.
 
-    predicted (last_pass.Predicted), status: of the samples kept; groups: of all samples, or None; test, trained, codes: for
-    `verdict.verdict`.
+    predicted (last_pass.Predicted), status: of the samples kept; groups: of all samples, or None; test, trained, codes, near
+    (neighbours): for `verdict.verdict`.
     """
     names = None if groups is None else groups[keep]
     table = issue_table.by_last_passes(predicted, class_names, np.flatnonzero(keep), status, groups=names)
-    found = verdict.verdict(predicted, table["issue"].to_numpy(), names, test, trained, codes)
+    found = verdict.verdict(predicted, table["issue"].to_numpy(), names, test, trained, codes, neighbours=near)
     if not keep.all():
         table = table.set_index("sample").reindex(range(len(keep))).rename_axis("sample").reset_index()
         table.loc[~keep, "status"], table["issue"] = "not checked", table["issue"].eq(True)

@@ -1,9 +1,10 @@
 """Check the labels of a run after Algorithm 1: the last passes, the list of label issues, the verdict."""
 import dataclasses
+import functools
 
 import numpy as np
 
-from incv.checking import issue_table, last_pass, verdict
+from incv.checking import issue_table, last_pass, neighbours, verdict
 from incv.custom_data import coded
 
 
@@ -60,7 +61,9 @@ def check(started, selection, train, copies, split, few_epochs=False):
         judged = verdict.verdict(predicted, issues["issue"].to_numpy(), dataset.groups,
                                  trained=verdict.Trained.of_history(
                                      train.history, few_epochs, settings.architecture == "linear"),
-                                 codes=coded.codes(dataset.warnings), advice=_advice(dataset))
+                                 codes=coded.codes(dataset.warnings), advice=_advice(dataset),
+                                 neighbours=functools.partial(neighbours.most_wrong, dataset.x_train, y) if (
+                                     dataset.x_train.ndim == 2) else None)
     return Checked(issues=issues, verdict=judged, copies=copies)
 
 

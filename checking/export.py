@@ -2,6 +2,7 @@
 import dataclasses
 import json
 import os
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -69,6 +70,8 @@ def write(target, plan):
             raise utils.UserError(f"--export {target}: {source.path} has changed since the command started; rerun the same "
                                   f"command")
         write_selected = FORMATS[load.kind_of(Path(source.path), source)]
+    for left in Path(target).parent.glob(utils.parts_of(Path(target).name)):  # of a command that was killed while it wrote
+        shutil.rmtree(left, ignore_errors=True)
     write_selected(Path(target), plan)
     return Path(target)
 

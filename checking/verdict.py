@@ -22,6 +22,8 @@ WHY = {coded.TELLS_LABEL: "columns may give the labels away, the wrong ones too,
                           "these columns (see the warning)",
        coded.HARD: "all probabilities are 0 or 1, so that errors of the model look like wrong labels: use a model that gives "
                    "probabilities between",
+       coded.CONTRADICTED: "the votes of nearest neighbours find far fewer wrong labels, so that errors of which the model is "
+                           "sure look like them: use another model, or features that tell the classes apart",
        coded.IN_SAMPLE: "the probabilities predict nearly all labels, as those of a model trained on the same samples do, "
                         "which repeats wrong labels: give out-of-fold ones",
        coded.MAY_BE_GROUPS: "samples may repeat each other, and then those of one group confirm each other's wrong labels: "
@@ -51,7 +53,7 @@ class Trained:
         return cls(agreement=float(np.mean(found)), few_epochs=few_epochs) if found else None
 
 
-def verdict(predicted, issue, groups=None, test=None, trained=None, codes=(), advice=None):
+def verdict(predicted, issue, groups=None, test=None, trained=None, codes=(), advice=None, neighbours=None):
     """Judge a list of label issues.
 
     Labels can be checked only if models predict labels that they were not trained on: the mean probability of the given
@@ -79,6 +81,10 @@ def verdict(predicted, issue, groups=None, test=None, trained=None, codes=(), ad
         The codes of the data's warnings (`coded.codes`): while one stands, the outcome is "top" at most, since the list may
         miss wrong labels that others confirm, and "nothing" if it is empty or columns tell the labels. How many labels are
         wrong is not estimated then.
+    neighbours : callable, optional
+        Without arguments, returns what `neighbours.most_wrong` does; not asked with groups, whose samples confirm each other.
+        If that is below the interval of the estimate, or below half of the estimate, the model may be sure where it is wrong,
+        which looks like wrong labels: the outcome is "top" at most, and how many labels are wrong is not estimated.
     advice : str, optional
         What to do if trained networks cannot tell the classes apart; by default to give more samples or other features.
 
@@ -124,7 +130,9 @@ def verdict(predicted, issue, groups=None, test=None, trained=None, codes=(), ad
     use = learned and fits and finished and top == len(listed) and estimate.right >= estimates.RIGHT
     known = predicted.first[~np.isnan(predicted.first).any(axis=1)]
     hard = [coded.HARD] if len(known) and np.isin(known, (0, 1)).all(axis=1).mean() > CERTAIN else []
-    warned = [code for code in WHY if code in {*codes, *hard}]
+    contradicted = [coded.CONTRADICTED] if top and estimate.right >= estimates.RIGHT and groups is None and (
+        neighbours is not None and neighbours() < max(estimate.low, estimate.ratio / 2)) else []
+    warned = [code for code in WHY if code in {*codes, *hard, *contradicted}]
     if warned:
         about["warned"], use, top = warned, False, 0 if coded.TELLS_LABEL in warned else top
     found = {"outcome": USE if use else TOP if top else NOTHING, "agreement": agreement,
@@ -207,10 +215,13 @@ def _sentence(found, learned, fits, finished, advice, few_epochs):
     about = f"about {found['wrong']} {labels} ({found['wrong_low']} to {found['wrong_high']})"
     if found["outcome"] == TOP:
         seldom = f"; they are right about at most {found['right']:.0%} of all" if found["right"] < estimates.RIGHT else ""
-        how = (f"use the first {found['top']} of the {found['issues']} {entries} only" if found["top"] < found["issues"] else
+        only_first = found["top"] < found["issues"] and not why
+        how = (f"use the first {found['top']} of the {found['issues']} {entries} only" if only_first else
                f"check each of the {found['issues']} {entries} before acting on it")
         estimated = "" if found["wrong"] is None else about
         return f"{how}: " + "; ".join(filter(None, [why or estimated, agreement + seldom, unfinished]))
+    if not found["issues"]:
+        return f"no label issues were found: {about}; {agreement}"
     expected = found["expected_precision"]
     precise = "" if expected is None else f"; {expected:.0%} of the {found['issues']} {entries} are expected to be wrong"
     return f"the list can be used: {about}{precise}; {agreement}"

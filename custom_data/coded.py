@@ -6,6 +6,7 @@
 
 MAY_BE_GROUPS = "may_be_groups"  # samples may repeat each other: neighbours confirm a wrong label
 HARD = "hard"  # probabilities are 0 or 1 alone (of the verdict itself)
+CONTRADICTED = "contradicted"  # nearest neighbours find far fewer wrong labels (of the verdict itself)
 IN_SAMPLE = "in_sample"  # probabilities may be of a model that was trained on the same samples
 TELLS_LABEL = "tells_label"  # columns determine the labels, the wrong ones too: models copy them
 

@@ -50,6 +50,8 @@ def run_command(prog, main, resumes=True):
         # finished runs.
         same = "the same command" + (" without --overwrite" if "--overwrite" in sys.argv else "")
         code, message = 130, f"interrupted; {same} resumes from the last finished epoch" if resumes else "interrupted"
+    if code == 130:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # one more Ctrl-C changes nothing any more
     if sys.stdout.isatty():
         print()  # keep the progress bar on the screen
     print(f"{prog}: {message}", file=sys.stderr, flush=True)

@@ -24,8 +24,10 @@ def test_labels_are_written_and_exported_as_they_are(tmp_path):
     text = "id,size,made,kind\n" + "".join(
         f"00{number},{number}.50,2020-01-0{number % 9 + 1},{'007' if number % 2 else 'NA-1'}\n" for number in range(40))
     (tmp_path / "t.csv").write_text(text)
+    (tmp_path / utils.parts_of("kept.csv").replace("*", "1")).mkdir()  # of a command that was killed while it wrote
     result = run(["--dataset", "t.csv", "--label", "kind", *ONE_EPOCH, "--export", "kept.csv"], tmp_path)
     assert result.code == 0 and result.err == "", result.err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["kept.csv", "results", "t.csv"]
     table = pd.read_csv(tmp_path / "results/t/given/INCV_seed0_epochs1_iterations1.csv", dtype=str)
     assert table["y_noisy"].tolist() == ["NA-1", "007"] * 20
     rows = text.splitlines()

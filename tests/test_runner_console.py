@@ -129,3 +129,8 @@ def test_ctrl_c_that_a_destructor_swallows_is_raised_again():
     """Python prints "Exception ignored" where a signal comes while it tidies up an object, and goes on."""
     interrupted("class Tidied:\n    def __del__(self):\n        press()\n"
                 "def main():\n    Tidied()\n    time.sleep(600)")
+
+
+def test_ctrl_c_after_the_last_line_changes_nothing():
+    interrupted("def main():\n"
+                "    import atexit\n    atexit.register(press)\n    press()")
