@@ -16,6 +16,7 @@ USE, TOP, NOTHING = "use", "top", "nothing"  # the list can be used; its first e
 ADVICE = "give more samples, or features that tell the classes apart"
 CERTAIN = 0.95  # the fraction of samples whose probabilities are 0 and 1 alone, above which these are no probabilities
 UNFITTED = 0.05  # networks that miss more of their training labels than are wrong, plus this, were trained too little
+FEWER = 0.8  # neighbours' wrong labels, over the lower end of the interval, below which they contradict the models
 FAR = 0.2  # an agreement that exceeds that with permuted labels by more does not lack features
 # Why the labels of a list may be confirmed although they are wrong, and what to do, by the code of a warning of the data.
 WHY = {coded.TELLS_LABEL: "columns may give the labels away, the wrong ones too, so that networks only repeat them: --drop "
@@ -83,7 +84,8 @@ def verdict(predicted, issue, groups=None, test=None, trained=None, codes=(), ad
         wrong is not estimated then.
     neighbours : callable, optional
         Without arguments, returns what `neighbours.most_wrong` does; not asked with groups, whose samples confirm each other.
-        If that is below the interval of the estimate, or below half of the estimate, the model may be sure where it is wrong,
+        If that is clearly below the interval of the estimate (`FEWER`), or below half of the estimate, the model may be sure
+        where it is wrong,
         which looks like wrong labels: the outcome is "top" at most, and how many labels are wrong is not estimated.
     advice : str, optional
         What to do if trained networks cannot tell the classes apart; by default to give more samples or other features.
@@ -131,7 +133,7 @@ def verdict(predicted, issue, groups=None, test=None, trained=None, codes=(), ad
     known = predicted.first[~np.isnan(predicted.first).any(axis=1)]
     hard = [coded.HARD] if len(known) and np.isin(known, (0, 1)).all(axis=1).mean() > CERTAIN else []
     contradicted = [coded.CONTRADICTED] if top and estimate.right >= estimates.RIGHT and groups is None and (
-        neighbours is not None and neighbours() < max(estimate.low, estimate.ratio / 2)) else []
+        neighbours is not None and neighbours() < max(FEWER * estimate.low, estimate.ratio / 2)) else []
     warned = [code for code in WHY if code in {*codes, *hard, *contradicted}]
     if warned:
         about["warned"], use, top = warned, False, 0 if coded.TELLS_LABEL in warned else top
