@@ -160,7 +160,7 @@ BAD_ARRAYS = {
     "no labels": (dict(x=X6), "no array y"),
     "10,000 classes": (dict(x=np.zeros((20000, 2)), y=np.arange(20000) // 2), "10000 classes"),
     "numbers too large": (dict(x=np.linspace(1e200, 1e300, 12).reshape(6, 2), y=Y6), "another unit"),
-    "labels too large": (dict(x=X6, y=np.array([5, 2 ** 64 - 1] * 3, np.uint64)), "integer or string"),
+    "labels too large": (dict(x=X6, y=np.array([5, 2 ** 64 - 1] * 3, np.uint64)), "too large for a class number"),
     "labels that are infinite": (dict(x=X6, y=np.array([1.0, np.inf] * 3)), "integer or string"),
     "true labels of another type": (dict(x=X6, y=Y6, y_true=Y6.astype(bool)), "use the same type for both"),
     "no samples": (dict(x=X6[:0], y=Y6[:0]), "shape (0, 8, 8)"),
