@@ -153,7 +153,12 @@ def incv(y_noisy: ArrayLike, num_classes: int, noise_pattern: str, *, train: Cal
     select = np.zeros(len(y_noisy), dtype=bool) if trusted is None else np.array(_one_each(
         trusted, "trusted", "b", "True or False", len(y_noisy)))
     groups = None if groups is None else _one_each(groups, "groups", "iuUS", "a number", len(y_noisy))
-    candidate, first, out_of_fold = ~select, *np.full((2, len(y_noisy), num_classes), np.nan)
+    try:
+        first, out_of_fold = np.full((2, len(y_noisy), num_classes), np.nan)
+    except MemoryError:
+        raise ValueError(f"num_classes={num_classes}: the probabilities of {len(y_noisy)} samples do not fit into memory; "
+                         f"give the number of classes") from None
+    candidate = ~select
     ratio, records, early = None, [], None
     for iteration in range(1, iterations + 1):
         if candidate.sum() < 2:

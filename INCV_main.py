@@ -282,6 +282,7 @@ def _path_of_finished(plan, progress):
         if finished:
             print(f"reusing {path}.csv{files.how_written(path)}", flush=True)
         else:
+            files.say_replaced(path)
             with checkpoint.reporting_damage(path):
                 INCV.run(of_incv, progress)
     return path

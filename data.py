@@ -3,6 +3,7 @@
 Images stay uint8 [n, height, width, channels] in memory; training scales each batch by `pixel_max`.
 Sources: https://www.cs.toronto.edu/~kriz/cifar.html (files and MD5 sums), sklearn.datasets.load_digits.
 """
+import collections
 import contextlib
 import dataclasses
 import hashlib
@@ -364,6 +365,8 @@ def read_arrays(path, names=None):
         if not isinstance(archive, np.lib.npyio.NpzFile):
             raise ValueError("not an .npz")
         with archive:
+            if twice := [name for name, number in collections.Counter(archive.files).items() if number > 1]:
+                raise ValueError(f"{archive.files.count(twice[0])} arrays are called {twice[0]!r}")
             arrays = {name: archive[name] for name in (archive.files if names is None else names) if name in archive.files}
         strange = [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]
         if strange:

@@ -56,7 +56,9 @@ def missing(path):
 # --- messages ---------------------------------------------------------------------------------------------------------
 
 def first_line(error):
-    return f"{type(error).__name__}: {error}".splitlines()[0]
+    """Return the type and the first line of an error, and the second one where the first announces it by a colon."""
+    lines = [line.strip() for line in f"{type(error).__name__}: {error}".splitlines() if line.strip()]
+    return " ".join(lines[:2 if lines[0].endswith(":") else 1])
 
 
 def many(number, noun):

@@ -10,6 +10,7 @@ from incv.data import DataError
 from incv.utils import listed, many
 
 MAX_CATEGORIES = 50  # per column; rarer ones share a feature
+MOST_LINES = 50  # about columns; of more columns, those that are treated alike share one
 UNITS = r"%|\$|€|£|¥|USD|EUR|GBP|CHF|JPY|kr"
 # Placeholders for a missing number; a column may contain many of them.
 MISSING = ["na", "n/a", "#n/a", "nan", "null", "none", "nil", "-", "--", "?", ".", "missing", "unknown", "#div/0!", "#value!",
@@ -194,14 +195,17 @@ def not_used(table, keep, labels, path, decimal=None):
 def told_unused(path, unused, table):
     """Return the warnings about columns that are not used.
 
-    unused: from `not_used`; table: DataFrame. Values that begin with digits, such as times, are not called names.
+    unused: from `not_used`; table: DataFrame. Values that begin with digits, such as times, are not called names. In a table
+    of more than MOST_LINES columns, those that are unused for the same reason share a line.
     """
-    lines = []
+    alike = {}
     for name, why in unused.items():
         if why == "names each row" and table[name].astype(str).str.match(r"\W*\d").mean() > 0.9:
             why = "has a different text in each row"
-        lines.append(told(path, [name], f"{why}: not used"))
-    return lines
+        alike.setdefault(why if len(table.columns) > MOST_LINES else (why, name), (why, []))[1].append(name)
+    return [told(path, names, f"{why}: not used") if len(names) == 1 else
+            f"{path}: {len(names):,} columns, {listed(list(map(repr, names)))}: each {why}: not used"
+            for why, names in alike.values()]
 
 
 def may_count_rows(table, path):

@@ -71,7 +71,7 @@ def read(files):
     Returns
     -------
     list of Decision
-        In the order of the files and their rows; of several about the same sample, the last one applies.
+        In the order of the files and their rows; of several about the same sample, the last file's applies.
 
     Raises
     ------
@@ -93,8 +93,11 @@ def read(files):
                  for name in columns]
         found += (of_file := [Decision(of, *row)._replace(row_id=row[-1].casefold()) for row in zip(*cells, strict=True)
                               if row[2]])
-        name_of = {}
+        name_of, decided = {}, {}
         for each in of_file:
+            if (before := decided.setdefault((each.name, each.sample, each.row_id), each.decision)) != each.decision:
+                raise data.DataError(f"--decisions {file}: {of} {each.name!r} has the decisions {before!r} and "
+                                     f"{each.decision!r}: remove one of them")
             if each.row_id and name_of.setdefault(each.row_id, each.name) != each.name:
                 raise data.DataError(f"--decisions {file}: {of} {name_of[each.row_id]!r} and {each.name!r} have the same "
                                      f"row_id: empty this cell in a line that you have added or renumbered")

@@ -17,6 +17,7 @@ import numpy as np
 from incv import data, utils
 from incv.custom_data import (
     arrays,
+    columns,
     decisions,
     feature_file,
     formats,
@@ -34,7 +35,6 @@ from incv.utils import listed
 # {name of a format in messages: its class}. `kind_of` finds the format of a path.
 FORMATS = {"npz": formats.Arrays, "folder": formats.Folder, "list": formats.PictureList, "table": formats.Table}
 
-MOST_LINES = 50  # about columns; of more columns, those that are treated alike share one
 
 
 def facts(source, label=None, **options):
@@ -212,7 +212,7 @@ def _of_columns(fitted):
     for place, (name, column) in enumerate(fitted.columns.items()):
         how = f"{column.kind}{', with a feature that marks missing values' if fitted.has_missing(name) else ''}"
         treated.setdefault(how, []).append((place, repr(name)))
-    if len(fitted.columns) <= MOST_LINES:
+    if len(fitted.columns) <= columns.MOST_LINES:
         return [f"column {name}: {how}" for _, name, how in sorted(
             (place, name, how) for how, found in treated.items() for place, name in found)]
     lines = []
@@ -221,7 +221,7 @@ def _of_columns(fitted):
             each[0] - next(numbers)))]
         shown = [part for run in runs for part in (
             [f"{run[0]} … {run[-1]} ({len(run):,} columns)"] if len(run) > 3 else run)]
-        lines.append(f"{utils.many(len(found), 'column')}, {listed(shown, MOST_LINES)}: {how}" if len(found) > 1 else
+        lines.append(f"{utils.many(len(found), 'column')}, {listed(shown, columns.MOST_LINES)}: {how}" if len(found) > 1 else
                      f"column {found[0][1]}: {how}")
     return lines
 
@@ -246,8 +246,8 @@ def kind_of(path, source):
         raise DataError(f"--dataset {path}: not an .npz file or a table ({', '.join(table_file.ENDINGS)}); convert it to one "
                         f"of them")
     if kind == "table" and source.label is None:
-        columns = listed([repr(name) for name in table_file.read_table(path)[0].columns], 30)
-        raise DataError(f"--dataset {path}: which column contains the labels? give --label COLUMN, one of {columns}")
+        names = listed([repr(name) for name in table_file.read_table(path)[0].columns], 30)
+        raise DataError(f"--dataset {path}: which column contains the labels? give --label COLUMN, one of {names}")
     for option, value, owners, what in (("label", source.label, ("table", "list"), "tables"),
                                         ("drop", source.drop, ("table", "list"), "tables"),
                                         ("decimal", source.decimal, ("table",), "tables of numbers"),
@@ -261,6 +261,9 @@ def kind_of(path, source):
             if kind == "folder":  # what its list needs comes first
                 image_folder.refuse_lists(path)
             raise DataError(f"--{option} is for {what}, and {path} is a {kind}: remove the option")
+    for option, name in (("label", source.label), ("true_label", source.true_label)):
+        if name in (source.drop or ()):
+            raise DataError(f"--drop {name}: this is the column of --{option}; give another one")
     if source.test_images is not None and source.test_list is None:
         raise DataError("--test_images is the folder of the pictures of --test_list: give --test_list FILE too")
     if arrays.is_npy(path) and source.labels is None:

@@ -194,6 +194,8 @@ def _columnar(path):
     of_feather = path.suffix.lower() == ".feather"
     read = pyarrow.feather.read_table if of_feather else pyarrow.parquet.read_table
     schema = read(path).schema if of_feather else pyarrow.parquet.read_schema(path)
+    if twice := [name for name, number in Counter(schema.names).items() if number > 1]:
+        raise DataError(f"{path}: {schema.names.count(twice[0])} columns are called {twice[0]!r}: rename one of them")
     kinds = pyarrow.types
     for field in schema if of_feather else ():
         if kinds.is_binary(field.type) or kinds.is_large_binary(field.type) or kinds.is_struct(field.type):
@@ -272,23 +274,30 @@ def _content_of(path, named, notes):
         raise DataError(f"{path}: {what} despite its name: rename or convert it")
     text = _decoded(raw, path, notes).rstrip("\x1a")
     del raw
+    if "\0" in text:  # which pandas would leave out
+        raise DataError(f"{path}: {many(text.count(chr(0)), 'null character')}, the first in line "
+                        f"{text.count(chr(10), 0, text.index(chr(0))) + 1}: no text, or damaged; copy or write the file again")
     text = text if "\n" in text else text.replace("\r", "\n")
     above = re.match(r"(?:[ \t]*\r?\n)*(?:\"?sep=(.)\"?[ \t]*\r?\n)?", text)  # empty lines, and Excel's line "sep=;"
     text, lines_above = _without_comments(text[above.end():], label, above[0].count("\n"), path, notes)
     sample = [line for line in _first_lines(text, 200) if line.strip()]
     if not sample:
         raise DataError(f"{path}: has no rows")
-    counted = {separator: [len(row) for row in csv.reader(sample, delimiter=separator)] for separator in SEPARATORS}
-    header = {separator: [name.strip() for name in next(csv.reader(sample, delimiter=separator))] for separator in SEPARATORS}
+    if above[1] and above[1] not in SEPARATORS and (above[1].isalnum() or above[1] in " \"'.-+_#\r"):
+        raise DataError(f"{path}: its first line says that {above[1]!r} separates fields, but cells may contain it: separate "
+                        f"them by commas, and remove this line")
+    separators = [*SEPARATORS, *([above[1]] if above[1] and above[1] not in SEPARATORS else [])]
+    counted = {separator: [len(row) for row in csv.reader(sample, delimiter=separator)] for separator in separators}
+    header = {separator: [name.strip() for name in next(csv.reader(sample, delimiter=separator))] for separator in separators}
     fitting = [separator for separator in SEPARATORS if label is not None and label in header[separator]] or list(SEPARATORS)
     if path.name.lower().endswith((".tsv", ".tsv.gz")) and "\t" in fitting:
         fitting = ["\t"]
-    fitting = [above[1]] if above[1] in SEPARATORS else fitting
+    fitting = [above[1]] if above[1] else fitting
     # The separator that gives most rows the same number of fields, and the most fields.
     separator = max(fitting, key=lambda each: (np.mean(np.array(counted[each][1:] or [1]) >= counted[each][0]),
                                                counted[each][0] > 1, counted[each][0]))
     if separator != ("\t" if path.name.lower().endswith((".tsv", ".tsv.gz")) else ","):
-        notes.append(f"{path}: fields are separated by {SEPARATORS[separator]}")
+        notes.append(f"{path}: fields are separated by {SEPARATORS.get(separator, repr(separator))}")
     twice = [name for name, number in Counter(header[separator]).items() if name and number > 1]
     if set(twice) & set(named):
         name = next(name for name in named if name in twice)
@@ -406,22 +415,32 @@ def _decoded(raw, path, notes):
     if raw[:2] in (b"\xff\xfe", b"\xfe\xff") or max(zeros) > len(raw[:4000]) / 4:
         notes.append(f"{path}: read as UTF-16")
         marked = raw[:2] in (b"\xff\xfe", b"\xfe\xff")
-        return raw.decode("utf-16" if marked else "utf-16-le" if zeros[1] > zeros[0] else "utf-16-be", "replace")
+        return _replaced(raw, "utf-16" if marked else "utf-16-le" if zeros[1] > zeros[0] else "utf-16-be", path, notes)
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError:
         import charset_normalizer
 
         western, encoding = raw.decode("cp1252", "replace"), "cp1252"
-        # In Western languages a non-ASCII letter is beside an ASCII letter; other scripts, read as cp1252, are rows of
-        # non-ASCII letters.
+        # In Western languages a non-ASCII letter is beside an ASCII letter, also where a word begins or ends with it; other
+        # scripts, read as cp1252, are rows of non-ASCII letters.
         beyond = [place for place, letter in enumerate(western) if ord(letter) > 127]
-        beside = sum(western[place - 1:place + 2].encode("ascii", "ignore").isalpha() for place in beyond)
+        beside = sum(re.search("[A-Za-z]", western[max(place - 1, 0):place + 2]) is not None for place in beyond)
         if "\ufffd" in western or beside < 0.8 * len(beyond):
             best = charset_normalizer.from_bytes(raw[:10 ** 6]).best()
             encoding = best.encoding if best else "cp1252"
         notes.append(f"{path}: not UTF-8; read as {encoding}: check the letters, or convert the file")
-        return raw.decode(encoding, "replace")
+        return _replaced(raw, encoding, path, notes)
+
+
+def _replaced(raw, encoding, path, notes):
+    """Return the text of bytes, with \ufffd for what is none in this encoding; adds to notes where it is, as of a cut file."""
+    with contextlib.suppress(UnicodeDecodeError):
+        return raw.decode(encoding)
+    text = raw.decode(encoding, "replace")
+    notes.append(f"{path}: {many(text.count(chr(0xfffd)), 'character')} cannot be read, the first in line "
+                 f"{text.count(chr(10), 0, text.find(chr(0xfffd))) + 1}: if the file was cut, write it again")
+    return text
 
 
 def _rectangular(content, separator, path, notes, lines_above):

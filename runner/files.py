@@ -286,10 +286,17 @@ def is_finished(path, settings):
     return csv_of(path).exists()
 
 
+def say_replaced(path):
+    """Print that a run which is not finished (`is_finished`) replaces the JSON and other files of its name."""
+    if beside(path, ".json").exists():
+        print(f"{path}.json: damaged, of no run, or without its .csv: the run is repeated and replaces it", flush=True)
+
+
 def how_written(path):
-    """Return the note of `revision.difference` on the finished run of this path, to append to a line."""
-    note = revision.difference(read_json(path).get("code_revision"))
-    return note and f"; {note}"
+    """Return what to append to a line about the finished run of this path: a missing report, `revision.difference`."""
+    provenance = read_json(path)
+    gone = "verdict" in provenance and not beside(path, "_report.html").exists() and "its _report.html is missing"
+    return "".join(f"; {note}" for note in (gone, revision.difference(provenance.get("code_revision"))) if note)
 
 
 def remove_results(path):

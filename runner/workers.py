@@ -30,6 +30,7 @@ def _one(run, plan, progress):
                 print(f"finished by another command: {plan.path}.csv, .json", flush=True)
             else:
                 files.check_removable(plan.path)
+                files.say_replaced(plan.path)
                 with checkpoint.reporting_damage(plan.path):
                     run(plan, progress)
         finally:

@@ -222,6 +222,11 @@ def test_other_arguments_are_checked(name, value):
     assert "\n" not in str(error.value)
 
 
+def test_more_classes_than_fit_into_memory_are_refused():
+    with pytest.raises(ValueError, match="num_classes=1000000000000: the probabilities of 20 samples do not fit into memory"):
+        INCV.incv(np.arange(20) % 10, 10 ** 12, "sym", train=returning(lambda p: p), iterations=1)
+
+
 def test_trusted_samples_and_groups_may_be_lists():
     trusted, groups = np.arange(20) < 3, np.arange(20) // 2
     found = [INCV.incv(np.arange(20) % 10, 10, "sym", train=returning(lambda p: p), iterations=2, trusted=of_type(trusted),

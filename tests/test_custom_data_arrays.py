@@ -206,3 +206,11 @@ def test_a_forged_header_of_an_array_is_one_line(tmp_path, header):
                     lambda: noisy_labels.read(tmp_path / "x.npy", [6] * 10)):
         with pytest.raises(data.DataError):
             read_it()
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_two_arrays_of_one_name_are_refused(tmp_path):
+    np.savez(tmp_path / "t.npz", x=X6, y=Y6)
+    with zipfile.ZipFile(tmp_path / "t.npz", "a") as archive:
+        archive.writestr("x.npy", archive.read("x.npy"))
+    refused("2 arrays are called 'x'", tmp_path / "t.npz")

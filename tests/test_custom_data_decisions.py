@@ -45,6 +45,12 @@ def test_decisions_as_pandas_and_people_write_them(tmp_path):
         decisions.decide([file], np.arange(12), given, np.arange(3))
 
 
+def test_two_decisions_of_one_list_about_a_sample_are_refused(tmp_path):
+    files = decided(tmp_path, "sample,given,decision\n4,a,keep\n5,a,keep\n4,a,drop\n5,a,keep\n")
+    with pytest.raises(data.DataError, match="sample '4' has the decisions 'keep' and 'drop': remove one of them"):
+        decisions.read(files)
+
+
 def test_true_and_false_as_a_spreadsheet_writes_them(tmp_path):
     files = decided(tmp_path, "sample,given,decision\n4,TRUE,keep\n5,TRUE,FALSE\n")
     given, used, trusted = decisions.decide(files, np.arange(8), np.ones(8, dtype=int) - (np.arange(8) < 2),

@@ -43,6 +43,22 @@ def test_columns_that_are_treated_alike_share_a_line_where_there_are_many(tmp_pa
     assert "'x90' has a single value: not used" in lines[5] and all(line.startswith("warning: ") for line in lines[5:])
 
 
+def test_columns_that_are_not_used_share_a_line_where_there_are_many(tmp_path):
+    table = pd.DataFrame({f"x{i}": [1] * ROWS for i in range(60)} | {"v": [i * i % 17 for i in range(ROWS)]})
+    table.assign(kind=np.array(["cat", "dog"])[np.arange(ROWS) % 2]).to_csv(tmp_path / "t.csv", index=False)
+    warnings = load.load_dataset(tmp_path / "t.csv", "kind").warnings
+    told, = (line for line in warnings if "x0" in line)
+    assert "60 columns, 'x0', 'x1'" in told and told.endswith("and 48 more: each has a single value: not used")
+
+
+def test_columns_of_labels_cannot_be_dropped(tmp_path):
+    table, y = mixed_table(20)
+    table.assign(kind=y, truth=y).to_csv(tmp_path / "t.csv", index=False)
+    options = ["--dataset", "t.csv", "--label", "kind", "--true_label", "truth", "--inspect", "--drop"]
+    run_refused([*options, "kind"], tmp_path, "--drop kind: this is the column of --label")
+    run_refused([*options, "truth"], tmp_path, "--drop truth: this is the column of --true_label")
+
+
 def test_inspect_does_not_wait_for_scikit_learn(tmp_path):
     cells = [f"{i},{i * i % 17 if i % 5 else ''},{['red', 'green', 'blue'][i * i % 3]},{'ab'[i % 2]}" for i in I]
     path = in_file(tmp_path, ["day,v,colour,kind", *cells])

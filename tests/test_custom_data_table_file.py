@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.feather
+import pyarrow.parquet
 import pytest
 from conftest import one_line, run
 from examples import I, J, column_and_warnings, in_file, read, refused, same_features, table_of, written
@@ -77,6 +79,7 @@ NUMBERS = [f"{i * 37 % 101}.5" for i in J]
 
 @pytest.mark.parametrize("content, told", {
     "Excel's first line": ("sep=;\r\n" + table_of(NUMBERS, ";", "\r\n"), "separated by semicolons"),
+    "another separator": ("sep=^\n" + table_of(NUMBERS, "^"), "separated by '^'"),
     "an empty first line": ("\n \n" + table_of(NUMBERS), None), "an old Mac": (table_of(NUMBERS, end="\r"), None),
     "an end of file of DOS": (table_of(NUMBERS) + "\x1a", None),
     "UTF-16 without a mark": (table_of(NUMBERS).encode("utf-16-le"), "UTF-16"),
@@ -86,6 +89,29 @@ NUMBERS = [f"{i * 37 % 101}.5" for i in J]
 def test_files_as_other_programs_write_them(tmp_path, content, told):
     found, warnings = column_and_warnings(written(tmp_path / "t.csv", content))
     assert found == list(map(float, NUMBERS)) and (told is None and not warnings or told in " ".join(warnings)), warnings
+
+
+def test_a_separator_that_cells_may_contain_is_refused(tmp_path):
+    path = written(tmp_path / "t.csv", "sep=x\n" + table_of(NUMBERS))
+    refused("'x' separates fields, but cells may contain it", path, "label")
+
+
+def test_words_that_begin_or_end_with_an_accent_are_western(tmp_path):
+    names = ["café", "école", "€uro"]
+    path = tmp_path / "t.csv"
+    path.write_bytes("\n".join(["v,label", *(f"{i * i % 17},{names[i % 3]}" for i in I)]).encode("cp1252"))
+    assert set(table_file.read_table(path, "label")[0]["label"]) == set(names)
+
+
+def test_a_text_that_is_cut_within_a_character_is_told_with_its_line(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_bytes("\n".join(["v,label", *(f"{i * i % 17},{'ab'[i % 2]}" for i in I)]).encode("utf-16")[:-1])
+    assert f"1 character cannot be read, the first in line {len(I) + 1}" in " ".join(table_file.read_table(path, "label")[1])
+
+
+def test_null_characters_are_refused_where_they_are(tmp_path):
+    path = written(tmp_path / "t.csv", "\n".join(["v,label", *(f"{i * i % 17},{'ab'[i % 2]}" for i in I), "3,a\0", ""]))
+    refused(f"t.csv: 1 null character, the first in line {len(I) + 2}: no text, or damaged", path, "label")
 
 
 def test_cells_longer_than_a_library_expects(tmp_path):
@@ -236,6 +262,13 @@ def test_half_a_character_in_a_jsonl(tmp_path):
     path = written(tmp_path / "t.jsonl", "\n".join(rows))
     assert load.load_dataset(path, "label").x_train.shape == (120, 1)
     assert table_file.read_table(path, "label")[0]["v"].tolist() == [f"cut {i} \ufffd" for i in J]
+
+
+@pytest.mark.parametrize("write", [pyarrow.parquet.write_table, pyarrow.feather.write_feather])
+def test_two_columns_of_one_name_in_a_parquet_are_refused(tmp_path, write):
+    path = tmp_path / ("t.parquet" if write is pyarrow.parquet.write_table else "t.feather")
+    write(pyarrow.table([list(I), list(I), ["ab"[i % 2] for i in I]], names=["v", "v", "kind"]), path)
+    refused(f"{path.name}: 2 columns are called 'v': rename one of them", path, "kind")
 
 
 def test_the_index_and_the_bytes_of_a_parquet(tmp_path):
@@ -403,7 +436,7 @@ def test_another_format_in_a_file_called_csv_is_named(tmp_path, numbers, what):
 
 def test_bytes_that_are_no_text_are_told_so(tmp_path):
     (tmp_path / "t.csv").write_bytes(bytes(range(256)) * 9)
-    refused("its lines end in different ways, or it is no text", tmp_path / "t.csv", "kind")
+    refused("no text", tmp_path / "t.csv", "kind")
 
 
 def test_a_pipe_is_no_missing_file(tmp_path):

@@ -63,6 +63,21 @@ def test_a_damaged_json_is_no_finished_run(tmp_path, content):
     assert not files.is_finished(tmp_path / "run", Settings(seed=0))
 
 
+def test_a_damaged_json_that_a_run_replaces_is_told(tmp_path):
+    table, y = mixed_table(60)
+    table.assign(kind=y).to_csv(tmp_path / "mixed.csv", index=False)
+    options = ["--dataset", "mixed.csv", "--label", "kind", *ONE_EPOCH]
+    assert "replaces it" not in run(options, tmp_path).out
+    file, = (tmp_path / "results").rglob("INCV_seed0*.json")
+    file.write_text("[]")
+    result = run(options, tmp_path)
+    assert result.code == 0 and f"{file.name}: damaged, of no run" in result.out and json.loads(file.read_text())["settings"]
+    report = file.with_name(file.stem + "_report.html")
+    assert "missing" not in run(options, tmp_path).out
+    report.unlink()
+    assert "its _report.html is missing" in run(options, tmp_path).out
+
+
 def test_what_a_kill_at_the_very_end_leaves_is_removed(small_run, tmp_path):
     shutil.copytree(small_run[0], tmp_path, dirs_exist_ok=True)
     for ending in (".checkpoint", ".checkpoint.previous", ".lock"):

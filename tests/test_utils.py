@@ -10,6 +10,11 @@ from conftest import FOLDER, PROJECT, SMALL, run
 from incv import INCV, INCV_main, Verify_Theory, utils
 
 
+def test_the_first_line_of_an_error_has_what_its_colon_announces():
+    assert utils.first_line(ValueError("names must differ, got:\n- 'a'\n- 'b'")) == "ValueError: names must differ, got: - 'a'"
+    assert utils.first_line(ValueError("one\ntwo")) == "ValueError: one" and utils.first_line(ValueError()) == "ValueError:"
+
+
 def test_random_draws_are_functions_of_their_stage():
     draws = {stage: utils.rng(*stage).random() for stage in
              [(0, "train", 1, 1, 0), (0, "train", 1, 2, 0), (0, "train", 1, 1, 1), (1, "train", 1, 1, 0), (0, "split", 1)]}
