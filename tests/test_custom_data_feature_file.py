@@ -257,6 +257,7 @@ def test_networks_trained_on_features_predict_from_features(run_on_features):
     one_line(run([*command, "--predict", "pictures"], folder, "INCV_main.py"), "--predict", "give an .npy or .npz of feature")
 
 
+@pytest.mark.slow
 def test_a_run_on_features_resumes_to_the_same_bytes(run_on_features, tmp_path):
     folder, _ = run_on_features
     for part in ("pictures", "f.npz"):
@@ -294,6 +295,7 @@ def test_the_list_from_python_is_that_of_the_command_line(run_on_features):
     assert pd.read_json(folder / name, typ="series")["verdict"]["sentence"] == table.attrs["verdict"]["sentence"]
 
 
+@pytest.mark.slow
 def test_from_python_features_are_trained_on_as_by_the_command_line(digit_pictures):
     with np.load(digit_pictures / "f.npz") as found:
         x, given = found["x"], np.array([int(name[0]) for name in found["files"]])

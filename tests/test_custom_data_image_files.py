@@ -308,6 +308,7 @@ def test_links_in_a_circle_are_no_pictures(tmp_path):
     assert len(dataset.given) == 8 and list(dataset.left_out.values()) == ["not a readable image"] * 2
 
 
+@pytest.mark.slow
 def test_folders_of_any_depth_are_read(tmp_path):
     for label in "ab":
         (tmp_path / label).mkdir()

@@ -60,6 +60,7 @@ def whole(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_a_killed_computation_resumes_to_the_same_bytes(whole, tmp_path):
     folder = prepared(tmp_path / "killed")
     (folder / "kill").touch()

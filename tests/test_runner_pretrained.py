@@ -86,6 +86,7 @@ def test_workers_train_on_the_features_that_this_process_had_computed(copied):
     assert len(list((copied / GIVEN).glob("*_report.html"))) == 4
 
 
+@pytest.mark.slow
 def test_robust_training_and_predictions_reuse_them(copied):
     result = run([*QUICK, "--incv_epochs", 3], copied, "INCV_main.py")
     assert result.code == 0 and "reusing" in result.out and "features by" not in result.out, result.err
@@ -102,6 +103,7 @@ def test_robust_training_and_predictions_reuse_them(copied):
     one_line(run([*QUICK, "--incv_epochs", 3, "--predict", "new"], copied, "INCV_main.py"), "new/broken.png: not a readable")
 
 
+@pytest.mark.slow
 def test_other_pictures_or_another_network_are_computed_again(copied):
     before = vectors_of(copied)
     save_picture(copied / "pics" / "d0" / "new.png", (9, 9, 9), 16)
@@ -174,6 +176,7 @@ numpy.savez(sys.argv[1] + "/expected.npz", x=x, vectors=network(keras.applicatio
     return home
 
 
+@pytest.mark.slow
 def test_weights_are_those_that_keras_reads_and_so_are_the_vectors(home, tmp_path):
     with np.load(home / "expected.npz") as found:
         x, expected = np.repeat(found["x"], 2, axis=0), found["vectors"]
