@@ -102,10 +102,10 @@ def find_label_issues(x: Any, labels: ArrayLike, model: Any = None, *, noise_pat
         n rows in the order of x: sample (position), given, suggested (the most probable label), p_given, p_suggested (their
         out-of-fold probabilities, `last_pass.combined`), status ("selected", "removed" or "candidate" by INCV; "not checked"
         for a missing label or the only sample of a class, which have no other values; "" with pred_probs), issue (whether it
-        is a label issue), margin
-        (the logarithm of the largest probability of another class over p_given, `last_pass.margins`). Label issues have a
-        margin above 0.5, or less where models differ (the verdict's least_margin); without groups, there are no more than
-        labels that can be wrong (half-way from the verdict's estimate to the upper end of its interval).
+        is a label issue), margin (the logarithm of the largest probability of another class over p_given,
+        `last_pass.margins`). Label issues have a margin above 0.5, or less where models differ (the verdict's least_margin);
+        without groups, there are no more than labels that can be wrong (half-way from the verdict's estimate to the upper end
+        of its interval).
         Sort by margin to see the worst first. With groups, also group and group_margin (their mean margin): sort by
         group_margin first if the samples of a group have one label.
         ``attrs["verdict"]`` says whether the list can be used (`verdict.verdict`).

@@ -85,8 +85,8 @@ def verdict(predicted, issue, groups=None, test=None, trained=None, codes=(), ad
     neighbours : callable, optional
         Without arguments, returns what `neighbours.most_wrong` does; not asked with groups, whose samples confirm each other.
         If that is clearly below the interval of the estimate (`FEWER`), or below half of the estimate, the model may be sure
-        where it is wrong,
-        which looks like wrong labels: the outcome is "top" at most, and how many labels are wrong is not estimated.
+        where it is wrong, which looks like wrong labels: the outcome is "top" at most, and how many labels are wrong is not
+        estimated.
     advice : str, optional
         What to do if trained networks cannot tell the classes apart; by default to give more samples or other features.
 

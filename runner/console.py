@@ -24,6 +24,7 @@ def run_command(prog, main, resumes=True):
 
     resumes: whether the command, repeated after an interruption, resumes where it stopped.
     """
+    interrupt.pressed = False  # in another command of the same process
     signal.signal(signal.SIGINT, interrupt)
     sys.unraisablehook = _swallowed
     _told.clear()  # of another command of the same process, as in a notebook

@@ -78,7 +78,7 @@ def test_the_list_of_sure_models_can_be_used():
 
 
 def test_an_empty_list_is_no_proof_that_labels_are_right():
-    """Of sure models it can be used: about no label is wrong. Of models that are right too seldom, it says that."""
+    """If models are sure, about no label is wrong; if they are right too seldom, the sentence says so."""
     y, none = np.arange(1000) % 4, np.zeros(1000, dtype=bool)
     found = judge(y, surely(y, 4), surely(y, 4), none)
     assert (found["outcome"], found["issues"]) == ("use", 0)

@@ -332,7 +332,7 @@ def test_folders_of_any_depth_are_read(tmp_path):
 
 
 def test_a_damaged_image_of_16_bits_is_counted_and_a_sound_one_refused(tmp_path):
-    """Of all images that would be refused, such as floats, the damaged ones are no reason to refuse a folder."""
+    """Damaged images of a kind that is refused, such as floats, are counted like other damaged ones."""
     deep = saved(Image.fromarray(np.random.default_rng(0).integers(0, 2 ** 16, (16, 16), dtype=np.uint16)), "png")
 
     def scanned(content):

@@ -134,3 +134,19 @@ def test_ctrl_c_that_a_destructor_swallows_is_raised_again():
 def test_ctrl_c_after_the_last_line_changes_nothing():
     interrupted("def main():\n"
                 "    import atexit\n    atexit.register(press)\n    press()")
+
+
+def test_an_earlier_ctrl_c_of_the_process_does_not_interrupt_the_next_command(monkeypatch):
+    """As in a notebook: neither at its first batch, nor as the reason for an error."""
+    before = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(console.interrupt, "pressed", True)
+
+    def main():
+        console.Progress(quiet=True).show(0.5, "epoch", False)
+        raise ValueError("of the next command")
+
+    try:
+        with pytest.raises(ValueError, match="of the next command"):
+            console.run_command("INCV.py", main)
+    finally:
+        signal.signal(signal.SIGINT, before)
