@@ -40,21 +40,26 @@ def check(target, planned):
         raise utils.UserError(f"--export {target}: the files of this folder are the dataset; give another place")
     if files.is_named_like_a_run(target.resolve()) or files.is_named_like_a_run(target):
         raise utils.UserError(f"--export {target}: this is the name of a file of a run; give another place")
-    if target.is_file() and not _has_head_of(source, target):  # the same table, exported before, may have any columns
-        if decisions.is_list(target):
-            raise utils.UserError(f"--export {target}: this is a list of label issues, for decisions; give another place")
-        if files.is_written_by_a_run(target):
-            raise utils.UserError(f"--export {target}: this is a result of a run; give another place")
+    _check_replaceable(target, planned[0])
     if target.suffix == ".npz" and source.suffix.lower() == ".npz":
         data.read_arrays(source)  # all its arrays are exported
 
 
-def _has_head_of(source, target):
-    """Return whether two files begin with the same line."""
-    if not source.is_file():
-        return False
-    with open(source, "rb") as one, open(target, "rb") as other:
-        return one.readline(100_000).strip() == other.readline(100_000).strip()
+def _check_replaceable(target, plan):
+    """Raise UserError if the file `target` holds something else than what --export wrote there from this dataset."""
+    if target.is_file() and target.stat().st_size and files.checksum(target) not in _exports(plan):
+        raise utils.UserError(f"--export {target}: exists, and --export did not write it, or it was changed afterwards: "
+                              f"remove it, or give another place")
+
+
+def _exports(plan):
+    """Return the lines of exports.txt of a dataset, each with the checksum and the name of an exported file, as one text."""
+    file = utils.regular(_record_of(plan))
+    return file.read_text(errors="surrogateescape") if file.exists() else ""
+
+
+def _record_of(plan):
+    return Path(plan.results_dir) / plan.settings.dataset / "exports.txt"
 
 
 def write(target, plan):
@@ -70,9 +75,12 @@ def write(target, plan):
             raise utils.UserError(f"--export {target}: {source.path} has changed since the command started; rerun the same "
                                   f"command")
         write_selected = FORMATS[load.kind_of(Path(source.path), source)]
+    _check_replaceable(Path(target), plan)
     for left in Path(target).parent.glob(utils.parts_of(Path(target).name)):  # of a command that was killed while it wrote
         shutil.rmtree(left, ignore_errors=True)
     write_selected(Path(target), plan)
+    with open(utils.regular(_record_of(plan)), "a", errors="surrogateescape") as record:
+        record.write(f"{files.checksum(Path(target))}  {Path(target).absolute()}\n")
     return Path(target)
 
 

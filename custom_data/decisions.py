@@ -16,6 +16,8 @@ from incv.custom_data import foreign_paths, group_names, row_ids, table_file
 
 KEEP, DROP = "keep", "drop"
 TEXT = ("sample", "given", "suggested", "status", "group")  # columns
+WRITTEN = {*TEXT, "row", "row_id", "p_given", "p_suggested", "issue", "margin", "group_margin", "samples", "issues",
+           "decision"}
 
 
 def for_spreadsheets(table, columns=TEXT):
@@ -338,10 +340,10 @@ def _as_known(text, known):
     return whole if text not in known and whole in known else text
 
 
-def is_list(file):
-    """Return whether a file is a list of label issues, judged by the column names in its first line, in any case."""
-    with open(file, encoding="utf-8", errors="replace") as lines:
-        return {"given", "decision"} <= set(re.findall(r"\w+", lines.readline(10000).casefold()))
+def _columns(file):
+    """Return the column names in the first line of a list, a set, whatever its separator and their case."""
+    with open(file, encoding="utf-8-sig", errors="replace") as lines:
+        return set(re.findall(r'[^,;\t"]+', lines.readline(10000).strip().casefold()))
 
 
 def _is_text(file):
@@ -349,25 +351,27 @@ def _is_text(file):
     with open(file, "rb") as content:
         line = content.readline(10000)
     with contextlib.suppress(UnicodeDecodeError):
-        return line.endswith(b"\n") and line.decode("utf-8").strip().isprintable()
+        return line.endswith(b"\n") and line.decode("utf-8").strip().replace("\t", " ").isprintable()
     return False
 
 
 def set_aside(listed):
-    """Rename and report a list that a person has written decisions into, so that the next run does not replace it.
+    """Rename and report a list into which a person has written decisions or a column, so that no run replaces it.
 
-    Returns the new name, or None if there are no decisions to keep. listed: path of any CSV, or of none.
+    Returns the new name, or None if there is nothing to keep. listed: path of any CSV, or of none.
     """
     if not listed.is_file():
         return None
+    columns = _columns(listed)
+    own = {"given", "suggested"} <= columns and _is_text(listed) and columns - WRITTEN
     try:
-        edited = bool(read([listed]))
+        edited = own or bool(read([listed]))
     except data.DataError:  # a person has changed more than the decisions, or a spreadsheet saved it in its own format
-        edited = is_list(listed) or not _is_text(listed)
+        edited = {"given", "decision"} <= columns and listed.read_bytes().count(b"\n") > 1 or not _is_text(listed)
     if not edited:
         return None
     number = 1
     while (kept := listed.with_name(f"{listed.stem}_decided{number}.csv")).exists():
         number += 1
-    print(f"{kept}: your decisions are kept in this file", flush=True)
+    print(f"{kept}: your {'columns' if own else 'decisions'} are kept in this file", flush=True)
     return listed.rename(kept)

@@ -25,12 +25,6 @@ TEMPORARY = utils.parts_of("") + "/1234567"  # as long as what a path has in add
 CHECKED = (".csv", "_index.csv", "_out_of_fold.csv", "_network1.keras", "_network2.keras")  # files that later commands read
 
 SCRIPTS = ("INCV", "INCV_main", "Verify_Theory")
-# The first columns of their CSVs, and of table.csv; all columns of the short ones.
-HEADS = [head.split(",") for head in (
-    "y,y_noisy,select", "index,y,y_noisy,y_pred", "iteration,half,epoch,learning_rate", "half,epoch,learning_rate",
-    "epoch,learning_rate,keep", "sample,given,suggested,p_given",
-    "sample,row,given,suggested,p_given", "group,given,suggested", "dataset,noise,method,accuracy")]
-WHOLE_HEADS = [["index"], ["file", "why"]]
 
 
 class OtherVersion(utils.UserError):
@@ -99,14 +93,6 @@ def files_of(path):
 def is_named_like_a_run(file):
     """Return whether a file has a name of those that runs write, of any settings and seed."""
     return re.match(rf"({'|'.join(SCRIPTS)})_(seed\d|curves|confusion|methods)", Path(file).name, re.I) is not None
-
-
-def is_written_by_a_run(file):
-    """Return whether a CSV, whatever its name, has the columns of one that runs write."""
-    with open(file, encoding="utf-8-sig", errors="replace") as lines:
-        columns = next(csv.reader([lines.readline(100_000).replace("\0", "").strip()]), []) or [""]
-    return any(columns[:len(head)] == head for head in HEADS) or columns in WHOLE_HEADS or (
-        columns[columns[0] == "file":][:1] == ["label"] and re.match(r"p\d+$|p\(", columns[-1]) is not None)
 
 
 # --- files ------------------------------------------------------------------------------------------------------------

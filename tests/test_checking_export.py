@@ -1,7 +1,6 @@
 """--export: the selected samples as they were written, and no file lost for them."""
 import dataclasses
 import json
-import shutil
 import zipfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -136,26 +135,27 @@ def test_export_replaces_neither_an_input_nor_a_result(quick_copy, monkeypatch):
         export.check(labels, [dataclasses.replace(plan, source=dataclasses.replace(plan.source, labels=str(labels)))])
 
 
-def test_export_replaces_no_file_that_any_run_wrote(quick_copy, monkeypatch):
-    """Whatever its name, and whatever run it is of; a list that was exported before is replaced."""
+def test_export_replaces_only_what_it_wrote(quick_copy, monkeypatch):
+    """Neither a result of any run nor a person's own list, whatever its content, nor an export that was edited."""
     monkeypatch.chdir(quick_copy)
     [plan] = planned(monkeypatch, QUICK)
-    for number, found in enumerate(REFERENCE.rglob("*_seed0*.csv")):
+    for found in REFERENCE.rglob("*_seed0*.csv"):
         with pytest.raises(utils.UserError, match="the name of a file of a run"):
             export.check(found, [plan])
-        shutil.copy(found, f"{number}.csv")
-    for found in plan.path.parent.glob("*.csv"):
-        shutil.copy(found, found.name.removeprefix("INCV_"))
-    shutil.copy(REFERENCE / "table.csv", "table.csv")
-    for number, head in enumerate(("label,p0,p1", "file,label,p(cat),p(a \"b\"),\"p(c, d)\"", "file,why")):
-        Path(f"head{number}.csv").write_text(f"{head}\n")
-    others = list(Path().glob("*.csv"))
-    assert len(others) > 20
-    for other in others:
-        with pytest.raises(utils.UserError, match="a result of a run|a list of label issues"):
-            export.check(other, [plan])
-    Path("kept.csv").write_text("index,label\n3,1\n")
-    export.check("kept.csv", [plan])
+    for name in ("kept.csv", "kept.npz", "renamed.csv"):
+        Path(name).write_text("index,label\n3,1\n")
+        with pytest.raises(utils.UserError, match=f"{name}: exists, and --export did not write it"):
+            export.check(name, [plan])
+        Path(name).write_text("")  # as mktemp does
+        export.check(name, [plan])
+        export.write(name, plan)
+        export.check(name, [plan])
+    with open("kept.csv", "a") as file:
+        file.write("4,1\n")
+    for attempt in (lambda: export.check("kept.csv", [plan]), lambda: export.write("kept.csv", plan)):
+        with pytest.raises(utils.UserError, match="or it was changed afterwards: remove it, or give another place"):
+            attempt()
+    assert Path("kept.csv").read_text().endswith("\n4,1\n")
 
 
 def test_a_table_is_not_exported_onto_itself(tmp_path):

@@ -3,11 +3,12 @@ import dataclasses
 import json
 import os
 import threading
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import run
+from conftest import REFERENCE, run
 from examples import decided, facts_of_list
 
 from incv import data
@@ -262,6 +263,23 @@ def test_edited_lists_survive_overwrite(tmp_path):
     every.write_text(mine)
     every.with_name(every.name.replace("_out_of_fold.csv", ".json")).unlink()  # the run starts again
     assert run(quick[:-1], tmp_path).code == 0 and every.with_name(f"{every.stem}_decided2.csv").read_text() == mine
+
+
+def test_a_column_of_notes_is_kept_and_a_list_as_written_is_not(tmp_path, patients_run):
+    """Whether it has rows or not, and with any separator."""
+    folder, *_ = patients_run
+    lists = [file for file in (*Path(folder).rglob("*.csv"), *REFERENCE.rglob("*.csv")) if "results" in file.parts]
+    assert len(lists) > 20 and {"_groups.csv", "_issues.csv"} <= {file.name[file.name.rfind("_"):] for file in lists}
+    for number, file in enumerate(lists):
+        text = file.read_bytes()
+        for name, content in (("all", text), ("head", text.partition(b"\n")[0] + b"\n")):
+            listed = tmp_path / f"{number}{name}.csv"
+            listed.write_bytes(content)
+            assert decisions.set_aside(listed) is None and listed.exists(), file
+    for sep in ",;\t":
+        mine = "sample,given,suggested,decision,My notes\n1,a,b,,see mail\n".replace(",", sep)
+        listed.write_text(mine)
+        assert decisions.set_aside(listed).read_text() == mine and not listed.exists()
 
 
 EDITED = {
