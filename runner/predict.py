@@ -6,7 +6,9 @@ import numpy as np
 
 from incv import registry, utils
 from incv.custom_data import decisions, load
-from incv.runner import custom_network, files, pretrained
+from incv.runner import console, custom_network, files, pretrained
+
+BATCH = 500  # samples
 
 
 def write_predictions(file, plan):
@@ -47,7 +49,7 @@ def write_predictions(file, plan):
         if not usual / 50 < largest < 2 * usual:
             raise utils.UserError(f"{file}: its values reach {largest:.3g}, those of the training data {usual:.3g}: use the "
                                   f"same scale")
-    probabilities = np.mean([network.predict(x, batch_size=500, verbose=0) for network in networks], axis=0)
+    probabilities = averaged(networks, x)
     names, columns = np.arange(source.facts.num_classes), "p{}"
     if source.path is not None:
         names, columns = source.facts.class_names, "p({})"
@@ -58,3 +60,20 @@ def write_predictions(file, plan):
     files.write_whole(note, lambda out: out.write(os.fsencode(of_what)))
     files.write_table(target, decisions.for_spreadsheets(table, ("file", "label")))
     print(f"written: {target}")
+
+
+def averaged(networks, x):
+    """Return the mean of the probabilities that networks predict, float [n, num_classes]; show the progress."""
+    import keras
+
+    progress, batches = console.Progress(), len(networks) * -(-len(x) // BATCH)
+
+    class Shown(keras.callbacks.Callback):
+        done = 0
+
+        def on_predict_batch_end(self, batch, logs=None):
+            self.done += 1
+            progress.show(self.done / batches, f"predicting {utils.many(len(x), 'sample')}", False)  # or end by Ctrl-C
+
+    shown = [Shown()]
+    return np.mean([network.predict(x, batch_size=BATCH, verbose=0, callbacks=shown) for network in networks], axis=0)

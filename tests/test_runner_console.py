@@ -118,6 +118,16 @@ def test_ctrl_c_within_a_batch_waits_for_its_end_the_second_one_does_not(presses
     assert done.stdout == reached
 
 
+def test_ctrl_c_ends_a_prediction():
+    interrupted("import numpy as np\nfrom incv import utils\nfrom incv.runner import predict\n"
+                "with utils.native_stderr_silenced():\n    import keras\n"
+                "def main():\n"
+                "    network = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])\n"
+                "    keras.tree.map_structure(lambda _: press(), [1])\n"
+                "    predict.averaged([network], np.zeros((5, 2)))\n"
+                "    print('never')")
+
+
 def test_what_a_library_raises_after_ctrl_c_is_no_traceback():
     """As zipfile does, which cannot close a file that is half written."""
     interrupted("def main():\n"
