@@ -1,5 +1,4 @@
 """A network that turns images into feature vectors: of keras.applications, a .keras file, or a function in a file."""
-import zipfile
 
 import keras
 import numpy as np
@@ -70,9 +69,6 @@ class Extractor:
 
     def _custom(self, network):
         if network.file.endswith(".keras"):
-            if not zipfile.is_zipfile(network.file):  # of which Keras says that there is no such file
-                raise utils.UserError(f"{self.what}: {network.file}: not a whole .keras file; save it again by model.save, or "
-                                      f"give FILE.py:FUNCTION")
             try:
                 model = keras.models.load_model(network.file, compile=False)
             except Exception as error:  # whatever a damaged file raises

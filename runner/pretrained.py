@@ -19,6 +19,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import zipfile
 from pathlib import Path
 
 from incv import registry, utils
@@ -40,7 +41,9 @@ def is_network(text):
 
 
 def check_name(text):
-    """Raise UserError if the value of --features names neither a network nor a file."""
+    """Raise UserError if the value of --features names neither a network nor a file, or a damaged one."""
+    if is_network(text) and text not in registry.PRETRAINED:
+        _custom(text, f"--features {text}")
     if not is_network(text) and not Path(text).suffix and not Path(text).exists():
         [like] = difflib.get_close_matches(text.lower(), map(str.lower, registry.PRETRAINED), n=1) or [""]
         meant = "".join(f", did you mean {name}?" for name in registry.PRETRAINED if name.lower() == like)
@@ -98,6 +101,8 @@ def _custom(text, what):
         return found["architecture"], Path(path), _of_code(Path(path))
     if not Path(text).is_file():
         raise utils.UserError(f"{what}: {utils.missing(text)}; give a network saved by model.save, images to vectors")
+    if not zipfile.is_zipfile(text):  # of which Keras says that there is no such file
+        raise utils.UserError(f"{what}: not a whole .keras file; save it again by model.save, or give FILE.py:FUNCTION")
     return Path(text).name, Path(text).absolute(), _sha256(text)
 
 

@@ -56,10 +56,6 @@ def test_networks_that_return_no_vectors_are_refused(tmp_path):
         layers.Rescaling(1 / 255)(images)))
     assert extractor_of(tmp_path, lambda images: layers.Flatten()(layers.Rescaling(1 / 255)(layers.Rescaling(255)(images))))
     refused("must have one input", tmp_path, layers.Dense(3), shape=(8,))
-    (tmp_path / "net.keras").write_bytes(b"no network")
-    with pytest.raises(utils.UserError, match="net.keras: not a whole .keras file"):
-        extractor.Extractor(Network(name="net.keras", file=str(tmp_path / "net.keras"), checksum="", pixels=None, width=None,
-                                    made_from="", of_images=None))
 
 
 def test_vectors_that_are_no_numbers_are_refused(tmp_path):

@@ -131,10 +131,14 @@ def test_files_that_the_code_names_count_as_weights(copied):
 def test_what_is_no_network_is_refused_within_a_second(tmp_path):
     folder_of_pictures(tmp_path)
     np.savez(tmp_path / "d.npz", x=np.random.default_rng(0).random((8, 5)), y=np.arange(8) % 2)
+    (tmp_path / "cut.keras").write_bytes(b"no network")
     for dataset, value, words in (
             ("p", "mobilenetv2", "no such network, did you mean MobileNetV2?"), ("p", "CLIP", "give MobileNetV3Small, "),
-            ("p", "net.keras", "no such file"), ("p", "net.py:f", "no such file"), ("d.npz", "MobileNetV2", "has no images")):
+            ("p", "net.keras", "no such file"), ("p", "net.py:f", "no such file"), ("d.npz", "MobileNetV2", "has no images"),
+            ("p", "cut.keras", "not a whole .keras file")):
         run_refused(["--dataset", dataset, "--features", value], tmp_path, f"--features {value}: ", words)
+        if dataset == "p":
+            run_refused(["--dataset", dataset, "--features", value, "--inspect"], tmp_path, f"--features {value}: ", words)
     assert run_in_a_second(["--dataset", "p", "--features", "VGG1"], tmp_path).seconds < 1
     assert "EfficientNetV2B0 78.7 %, 20 ms" in " ".join(run_in_a_second(["--help"], tmp_path).out.split())
 
