@@ -33,7 +33,7 @@ import numpy as np
 
 from incv import INCV, data, noise, registry, utils
 from incv.checking import grouping, last_pass
-from incv.custom_data import decisions, group_names
+from incv.custom_data import decisions, group_names, load
 from incv.runner import checkpoint, console, custom_network, files, options, planning, predict, start, sweep
 
 # Section 5 of the paper and the published code. incv_epochs and iterations are INCV's.
@@ -363,6 +363,7 @@ def summarize(planned):
 
 def run(plan, progress):
     """Carry out one run (planning.Plan): select, start, train, write."""
+    load.check_test(plan.source)
     selection, labels, before = None, None, fraction_before(plan)
     if plan.settings.method == "incv":
         selection, labels = select(plan, progress.part(0, before))

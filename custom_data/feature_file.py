@@ -243,11 +243,21 @@ def _of_test(found, dataset, n):
         raise DataError(f"--features {found.path}: x_test has {len(found.x_test)} rows, the test data {number} samples: give "
                         f"a row for each, in their order")
     if dataset.test_names is not None and found.file is not None:
-        what = f"--features {found.path}: test data"
-        return found.x, _by_name(found.file, dataset.test_names, what, repeated=found.computed)
+        return found.x, _of_test_by_name(found, dataset.test_names)
     if dataset.names is None and len(found.x) == n + number:
         return found.x, n + np.arange(number)
     return None
+
+
+def _of_test_by_name(found, names):
+    return _by_name(found.file, names, f"--features {found.path}: test data", repeated=found.computed)
+
+
+def check_test(source, names):
+    """Raise DataError if --features FILE finds vectors by the names of pictures, but not those of the test data."""
+    found = read(source.features)
+    if found.file is not None and found.x_test is None:
+        _of_test_by_name(found, names)
 
 
 def _moments(found, what):

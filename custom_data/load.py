@@ -179,6 +179,12 @@ def stream_like(file, source):
     return FORMATS[kind_of(Path(source.path), source)](source).stream_like(file)
 
 
+def check_test(source):
+    """Raise DataError if vectors of --features FILE are missing for pictures of --test_list. source: with its facts."""
+    if source.test_list is not None and source.features is not None and source.network is None:
+        feature_file.check_test(source, image_list.read_test(source, source.facts.class_names).names)
+
+
 def inspect(source):
     """Return lines that describe what would be read, without training."""
     facts, path = source.facts, Path(source.path)

@@ -406,6 +406,18 @@ def test_webvision_is_two_commands(tmp_path):
         refused(words, dataclasses.replace(source, **changed))
 
 
+def test_vectors_that_test_pictures_lack_are_told_before_training(tmp_path):
+    for number in range(N):
+        (tmp_path / f"{number}.png").write_bytes(png(number))
+    for name, numbers in (("train", range(8)), ("test", range(8, 12))):
+        (tmp_path / f"{name}.csv").write_text("file,label\n" + "".join(f"{n}.png,{n % 2}\n" for n in numbers))
+    np.savez(tmp_path / "v.npz", x=np.random.default_rng(0).normal(size=(11, 4)), files=[f"{n}.png" for n in range(11)])
+    found = run(["--dataset", "train.csv", "--label", "label", "--features", "v.npz", "--test_list", "test.csv"], tmp_path,
+                "INCV_main.py")
+    one_line(found, "test data: 1 sample of 4 without a vector, first '11.png'")
+    assert not list(tmp_path.rglob("INCV_seed0*.csv"))
+
+
 def test_names_that_a_spreadsheet_would_run_are_harmless_in_all_files(tmp_path):
     """And a selection from them is reused, as is one of an earlier version, which wrote them as they are."""
     table, y = mixed_table(60)
