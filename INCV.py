@@ -228,26 +228,29 @@ def _one_each(values, name, kinds, what, samples):
     return found
 
 
-def checked_probabilities(returned, samples, num_classes):
-    """Return what a `train` function of `incv` returned, as an array; ValueError unless it is what `incv` needs."""
+def checked_probabilities(returned, samples, num_classes, what="train"):
+    """Return what a `train` function of `incv` returned, as an array; ValueError unless it is what `incv` needs.
+
+    what: the name of the function in the error.
+    """
     if isinstance(returned, (list, tuple)):
-        raise ValueError(f"train returned a {type(returned).__name__}: return one array, the probabilities of held_out, then "
+        raise ValueError(f"{what} returned a {type(returned).__name__}: return one array, the probabilities of held_out, then "
                          f"those of removed (numpy.concatenate)")
     if np.ma.is_masked(returned):
-        raise ValueError("train returned masked values: return a probability of each class for each sample")
+        raise ValueError(f"{what} returned masked values: return a probability of each class for each sample")
     probabilities = np.asarray(returned)
     if probabilities.shape != (samples, num_classes):
-        raise ValueError(f"train returned an array of shape {probabilities.shape}: return {(samples, num_classes)}, a row for "
-                         f"each sample of held_out, then of removed, and a column per class")
+        raise ValueError(f"{what} returned an array of shape {probabilities.shape}: return {(samples, num_classes)}, a row "
+                         f"for each sample of held_out, then of removed, and a column per class")
     if probabilities.dtype.kind not in "fiub":
-        raise ValueError(f"train returned an array of {probabilities.dtype}: return probabilities, numbers")
+        raise ValueError(f"{what} returned an array of {probabilities.dtype}: return probabilities, numbers")
     if not np.isfinite(probabilities).all():
-        raise ValueError("train returned NaN or infinite values: return probabilities")
+        raise ValueError(f"{what} returned NaN or infinite values: return probabilities")
     rounded = (probabilities < 0) & (probabilities > -1e-9)
     probabilities = np.where(rounded, 0, probabilities) if rounded.any() else probabilities
     if (probabilities < 0).any() or np.abs(probabilities.sum(axis=1) - 1).max(initial=0) > 0.02:
-        raise ValueError("train returned rows that are negative or do not sum to 1, such as logits: return probabilities, "
-                         "as of a softmax")
+        raise ValueError(f"{what} returned rows that are negative or do not sum to 1, such as logits: return probabilities, "
+                         f"as of a softmax")
     return probabilities
 
 

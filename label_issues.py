@@ -327,6 +327,8 @@ def _of_classes(pred_probs, class_names):
         if set(columns) & set(names) and columns != list(map(str, range(len(columns)))):
             raise ValueError(f"the columns of pred_probs are {utils.listed(list(map(repr, columns)), 6)}, the classes "
                              f"{utils.listed(list(map(repr, names)), 6)}: name each column after a class, or none of them")
+    if hasattr(pred_probs, "tocsr"):
+        raise ValueError("pred_probs is a sparse array: give pred_probs.toarray()")
     return _as_array(pred_probs, "pred_probs")
 
 
@@ -444,6 +446,8 @@ def _train_of(model, x, given, class_names, settings, quiet):
     if hasattr(model, "fit") or not callable(model):  # a class, a classifier without probabilities, a Keras model itself
         raise data.DataError("model must be a scikit-learn classifier with predict_proba, or a function without arguments "
                              "that builds a keras.Model (not the model itself)")
+    if hasattr(x, "tocsr"):
+        raise data.DataError("x is a sparse array: a Keras model takes dense ones, x.toarray()")
     return _keras_train(model, np.asarray(x), given, len(class_names), settings, quiet)
 
 
@@ -460,7 +464,9 @@ def _classifier_train(classifier, x, given, class_names):
         elif len(asked):
             if isinstance(getattr(fitted, "_final_estimator", fitted), (ClusterMixin, DensityMixin)):
                 raise data.DataError(_no_probabilities(classifier))
-            probabilities[:, present] = _predicted(fitted, rows[asked], np.arange(len(present)))
+            probabilities[:, present] = INCV.checked_probabilities(
+                _predicted(fitted, rows[asked], np.arange(len(present))), len(asked), len(present),
+                f"{type(classifier).__name__}.predict_proba")
         return probabilities
 
     return train
@@ -524,7 +530,11 @@ def _fitted(classifier, rows, index, given, class_names):
 
 def _for_integers(classifier, class_names):
     """Return a clone whose class weights, given by class name, refer to the integers that it is trained on."""
-    fresh = clone(classifier)
+    try:
+        fresh = clone(classifier)
+    except Exception as error:  # whatever its __init__ or get_params raises
+        raise data.DataError(f"{type(classifier).__name__} cannot be copied by sklearn.base.clone: "
+                             f"{utils.first_line(error)}") from None
     for name, weights in fresh.get_params().items():
         if name.split("__")[-1] == "class_weight" and isinstance(weights, dict):
             of_class = {_as_text(key): weight for key, weight in weights.items()}

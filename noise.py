@@ -70,11 +70,26 @@ def transition_matrix(noise_pattern: str, noise_ratio: float, num_classes: int) 
         For any other argument.
     """
     flip = _drawn(noise_pattern).flip
+    _check(noise_ratio, num_classes)
+    return (1 - noise_ratio) * np.eye(num_classes) + noise_ratio * flip(num_classes)
+
+
+def _check(noise_ratio, num_classes=2):
+    """Raise ValueError for a noise ratio outside [0, 1], or fewer than two classes."""
     if not 0 <= noise_ratio <= 1:
         raise ValueError(f"noise ratio {noise_ratio} is not in [0, 1]")
     if num_classes < 2:
         raise ValueError(f"{num_classes} class: labels can be flipped between two or more classes only")
-    return (1 - noise_ratio) * np.eye(num_classes) + noise_ratio * flip(num_classes)
+
+
+def _checked(transition):
+    """Return a transition matrix as float64 [c, c]; ValueError unless each row is a distribution."""
+    transition = np.asarray(transition, dtype=np.float64)
+    if transition.ndim != 2 or transition.shape[0] != transition.shape[1]:
+        raise ValueError(f"a transition matrix of shape {transition.shape}: give a row and a column per class")
+    if not (transition >= 0).all() or not np.allclose(transition.sum(axis=1), 1):
+        raise ValueError("each row of a transition matrix must be non-negative and sum to 1")
+    return transition
 
 
 def flip_labels(y: ArrayLike, transition: ArrayLike, rng: np.random.Generator) -> np.ndarray:
@@ -96,12 +111,8 @@ def flip_labels(y: ArrayLike, transition: ArrayLike, rng: np.random.Generator) -
     ValueError
         If a label is outside [0, c) or a row is not a distribution.
     """
-    y, transition = np.asarray(y), np.asarray(transition, dtype=np.float64)
-    num_classes = len(transition)
-    if y.size and (y.min() < 0 or y.max() >= num_classes):
-        raise ValueError(f"labels run from {y.min()} to {y.max()}, outside [0, {num_classes})")
-    if (transition < 0).any() or not np.allclose(transition.sum(axis=1), 1):
-        raise ValueError("each row of a transition matrix must be non-negative and sum to 1")
+    transition = _checked(transition)
+    y = _integers(y, len(transition))
     uniform = rng.random(len(y))
     y_noisy = np.empty(len(y), dtype=np.int64)
     for label, row in enumerate(transition.cumsum(axis=1)):
@@ -109,6 +120,16 @@ def flip_labels(y: ArrayLike, transition: ArrayLike, rng: np.random.Generator) -
         # Division by the last entry makes it exactly 1: rounding cannot draw a class of probability 0.
         y_noisy[mine] = np.searchsorted(row / row[-1], uniform[mine], side="right")
     return y_noisy
+
+
+def _integers(labels, num_classes):
+    """Return labels as an array; ValueError unless they are integers [n] in [0, num_classes)."""
+    labels = np.asarray(labels)
+    if labels.ndim != 1 or labels.dtype.kind not in "biu" and labels.size:
+        raise ValueError(f"labels are {labels.dtype} of shape {labels.shape}: give one integer per sample")
+    if labels.size and not 0 <= labels.min() <= labels.max() < num_classes:
+        raise ValueError(f"labels run from {labels.min()} to {labels.max()}, outside [0, {num_classes})")
+    return labels.astype(np.int64)
 
 
 def theory(noise_pattern, noise_ratio, num_classes):
@@ -131,8 +152,9 @@ def theory(noise_pattern, noise_ratio, num_classes):
     Raises
     ------
     ValueError
-        For a noise pattern without a transition matrix.
+        For a noise pattern without a transition matrix, or arguments out of range.
     """
+    _check(noise_ratio, num_classes)
     kept = 1 - noise_ratio
     accuracy = kept ** 2 + noise_ratio ** 2 / _drawn(noise_pattern).others(num_classes)
     return accuracy, kept ** 2 / accuracy, kept
@@ -152,9 +174,16 @@ def theory_of(transition, class_sizes=None):
     -------
     accuracy, precision, recall : float
         As for `theory`; recall is 0 where no label is right.
+
+    Raises
+    ------
+    ValueError
+        If a row is not a distribution, or there is not one size per class.
     """
-    transition = np.asarray(transition, dtype=np.float64)
+    transition = _checked(transition)
     weights = np.ones(len(transition)) if class_sizes is None else np.asarray(class_sizes, dtype=np.float64)
+    if weights.shape != (len(transition),) or not (weights >= 0).all() or not 0 < weights.sum() < np.inf:
+        raise ValueError(f"class sizes {weights.tolist()}: give one for each of {len(transition)} classes, none negative")
     weights = weights / weights.sum()
     kept = np.diag(transition)
     accuracy, right, clean = weights @ (transition ** 2).sum(axis=1), weights @ kept ** 2, weights @ kept
@@ -169,9 +198,12 @@ def theoretical_accuracy(transition):
 def confusion_matrix(y, y_pred, num_classes):
     """Return the confusion matrix M[i, j] = P(y_pred = j | y = i), float64 [c, c].
 
-    y and y_pred are integers [n] in [0, c). The row of a class that does not occur is NaN.
+    y and y_pred are integers [n] in [0, c); ValueError for others. The row of a class that does not occur is NaN.
     """
-    counts = np.bincount(np.asarray(y) * num_classes + np.asarray(y_pred), minlength=num_classes ** 2)
+    y, y_pred = _integers(y, num_classes), _integers(y_pred, num_classes)
+    if len(y) != len(y_pred):
+        raise ValueError(f"{len(y)} labels, but {len(y_pred)} predictions")
+    counts = np.bincount(y * num_classes + y_pred, minlength=num_classes ** 2)
     counts = counts.reshape(num_classes, num_classes)
     total = counts.sum(axis=1, keepdims=True)
     return np.divide(counts, total, out=np.full(counts.shape, np.nan), where=total > 0)
@@ -193,20 +225,36 @@ def estimate_noise_ratio(share, num_classes):
     float
         The smallest e of 0.001, 0.002 ... 1 for which symmetric noise of ratio e explains an accuracy of at most `share`;
         1.0 if there is none, as for `share` below 1/c. As published, the symmetric formula is used for all noise patterns.
+
+    Raises
+    ------
+    ValueError
+        For arguments out of range.
     """
+    if not 0 <= share <= 1:
+        raise ValueError(f"share={share}: give a fraction, in [0, 1]")
+    _check(0, num_classes)
     grid = np.arange(1, 1001) / 1000
     explained = (1 - grid) ** 2 + grid ** 2 / (num_classes - 1) <= share
     return float(grid[explained.argmax()]) if explained.any() else 1.0
 
 
 def noise_left(noise_ratio, noise_pattern, num_classes):
-    """Return e_S = 1 - LP, the expected fraction of mislabelled samples among the selected; ValueError: unknown pattern."""
+    """Return e_S = 1 - LP, the expected fraction of mislabelled samples among the selected.
+
+    ValueError for an unknown pattern, or arguments out of range.
+    """
+    _check(noise_ratio, num_classes)
     others = pattern(noise_pattern).others(num_classes)
     return noise_ratio ** 2 / (noise_ratio ** 2 + others * (1 - noise_ratio) ** 2)
 
 
 def removal_ratio(noise_ratio):
-    """Return r = min(2, e / (1 - e)), the number of samples to remove per selected sample; 2 at e = 1."""
+    """Return r = min(2, e / (1 - e)), the number of samples to remove per selected sample; 2 at e = 1.
+
+    ValueError for a noise ratio outside [0, 1].
+    """
+    _check(noise_ratio)
     return min(2.0, noise_ratio / (1 - noise_ratio)) if noise_ratio < 1 else 2.0
 
 
@@ -256,9 +304,17 @@ def precision_and_recall(y, y_noisy, select):
         The clean fraction of the selected samples; None if nothing is selected.
     recall : float or None
         The selected fraction of the clean samples; None if no sample is clean.
+
+    Raises
+    ------
+    ValueError
+        For arrays of different lengths, or a `select` that is not bool, such as positions.
     """
-    y, select = np.asarray(y), np.asarray(select, dtype=bool)
-    clean = y == np.asarray(y_noisy)
+    y, y_noisy, select = np.asarray(y), np.asarray(y_noisy), np.asarray(select)
+    if not y.shape == y_noisy.shape == select.shape or select.dtype != bool and select.size:
+        raise ValueError(f"labels of shape {y.shape} and {y_noisy.shape}, select {select.dtype} of shape {select.shape}: give "
+                         f"True or False for each sample")
+    select, clean = select.astype(bool), y == y_noisy
     found = int((clean & select).sum())
     selected, all_clean = int((select & (y >= 0)).sum()), int(clean.sum())
     return (found / selected if selected else None), (found / all_clean if all_clean else None)

@@ -145,8 +145,8 @@ def fit(trainer, epochs, schedule, train, start=0, state=None, restart_at_drops=
             restart_optimizer(trainer)
         found = train(epoch, learning_rate)
         if not all(math.isfinite(value) for name, value in found.items() if name.startswith("loss")):
-            raise utils.UserError(f"the loss is not finite in {where}epoch {epoch + 1}: training diverged; try another --seed "
-                                  f"or --precision float32")
+            raise utils.UserError(f"the loss is not finite in {where}epoch {epoch + 1}: training diverged; try another seed "
+                                  f"(--seed), smaller numbers, such as standardised ones, or --precision float32")
         yield epoch, learning_rate, found
 
 

@@ -7,6 +7,7 @@ import copy
 import importlib.util
 import math
 import os
+import pickle
 import shlex
 import shutil
 import subprocess
@@ -141,7 +142,11 @@ def in_parallel(function, calls, n_jobs=None):
         return [function(*map(copy.copy, each)) for each in calls]
     import joblib
 
-    return joblib.Parallel(n_jobs=n_jobs)(joblib.delayed(function)(*each) for each in calls)
+    try:
+        return joblib.Parallel(n_jobs=min(n_jobs, len(calls)))(joblib.delayed(function)(*each) for each in calls)
+    except pickle.PicklingError as error:
+        raise ValueError(f"n_jobs={n_jobs}: what is to run cannot be sent to another process "
+                         f"({first_line(error.__cause__ or error)}): remove n_jobs") from None
 
 
 def momentum_for(samples):

@@ -24,8 +24,8 @@ def most_wrong(x, y):
     if len(some) <= 2 * NEIGHBOURS or not points.shape[1]:
         return 1.0
     y, num_classes, asked = y[some], y.max() + 1, np.arange(min(ASKED, len(some)))
-    points = make_pipeline(SimpleImputer(keep_empty_features=True), StandardScaler()).fit_transform(
-        np.where(np.isfinite(points), points, np.nan))
+    scaler = make_pipeline(SimpleImputer(keep_empty_features=True), StandardScaler()).set_output(transform="default")
+    points = scaler.fit_transform(np.where(np.isfinite(points), points, np.nan))
     near = NearestNeighbors(n_neighbors=NEIGHBOURS + 1).fit(points).kneighbors(points[asked], return_distance=False)
     itself = near == asked[:, None]
     itself[~itself.any(axis=1), -1] = True  # among many copies of it

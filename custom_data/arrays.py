@@ -50,7 +50,7 @@ class Standardised:
     def _fitted(self):
         from sklearn.preprocessing import StandardScaler
 
-        scaler = StandardScaler()
+        scaler = StandardScaler().set_output(transform="default")
         x, self.raw = features.scaled(scaler, self.raw, self.path, fit=True), None
         return scaler, x
 

@@ -317,7 +317,9 @@ def _split(x, y, rows):
         gain = np.where(values[1:] > values[:-1], gain - (whole ** 2).sum() / len(rows), 0)
         place = np.unravel_index(gain.argmax(), gain.shape)
         if gain[place] > best[0]:
-            best = float(gain[place]), start + place[1], float(values[place] + values[1:][place]) / 2
+            lower, upper = float(values[place]), float(values[1:][place])
+            middle = lower / 2 + upper / 2
+            best = float(gain[place]), start + place[1], middle if lower <= middle < upper else lower  # neighbouring floats
     return *best, rows
 
 

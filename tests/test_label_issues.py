@@ -2,6 +2,7 @@
 import os
 import subprocess
 import sys
+import threading
 import warnings
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from conftest import PROJECT
 from examples import patients
 from scipy.sparse import csr_array
-from sklearn import set_config
+from sklearn import config_context, set_config
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import make_column_transformer
@@ -22,12 +23,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score
 from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import GridSearchCV, cross_val_predict, cross_validate
+from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import LinearSVC
 from sklearn.utils.estimator_checks import check_estimator
 
-from incv import data, models, noise
+from incv import data, models, noise, utils
 from incv.checking import last_pass
 from incv.custom_data import coded
 from incv.label_issues import NoisyLabelClassifier, find_label_issues
@@ -292,6 +294,54 @@ def test_what_is_no_classifier_is_refused(three):
             SimpleImputer(), GaussianMixture(3, random_state=0))):
         refused(f"{type(model).__name__} predicts no probability of each class", x, y, model)
     refused("seed=-1: give a whole number", x, y, LogisticRegression(), seed=-1, error=ValueError)
+
+
+class Odd(ClassifierMixin, BaseEstimator):
+    """A classifier with a fault of its author's, or something that cannot be sent to another process."""
+
+    def __init__(self, fault="", lock=None):
+        if fault != "forgets":
+            self.fault = fault
+        self.lock = lock
+
+    def fit(self, X, y):
+        self.fitted_ = LogisticRegression().fit(X, y)
+        self.classes_ = self.fitted_.classes_
+        return self
+
+    def predict_proba(self, X):
+        return self.fitted_.predict_proba(X) * {"nan": np.nan, "percent": 100}.get(self.fault, 1)
+
+
+def test_faults_of_a_classifier_are_told_by_its_name(three):
+    x, y, _ = three
+    refused("Odd.predict_proba returned NaN or infinite values", x, y, Odd("nan"), error=ValueError)
+    refused("Odd.predict_proba returned rows that are negative or do not sum to 1", x, y, Odd("percent"), error=ValueError)
+    refused("Odd cannot be copied by sklearn.base.clone: .*'fault'", x, y, Odd("forgets"))
+    find_label_issues(x, y, Odd(lock=None), permutations=0)
+    with pytest.raises(ValueError, match="^n_jobs=2: what is to run cannot be sent to another process .*: remove n_jobs$"):
+        utils.in_parallel(Odd(lock=threading.Lock()).fit, [(x, y)] * 2, 2)
+
+
+def test_sparse_arrays_where_none_can_be_are_told_so(three):
+    x, y, _ = three
+    refused("x is a sparse array: a Keras model takes dense ones, x.toarray()", csr_array(x), y,
+            lambda: models.linear((4,), 3))
+    refused("pred_probs is a sparse array: give pred_probs.toarray()", None, y, pred_probs=csr_array(np.eye(3)[y]),
+            error=ValueError)
+
+
+def test_the_output_that_scikit_learn_is_set_to_changes_nothing(three):
+    x, y, _ = three
+    with config_context(transform_output="pandas"):
+        table = find_label_issues(x, y, LogisticRegression(), permutations=0)
+    assert table.equals(find_label_issues(x, y, LogisticRegression(), permutations=0))
+
+
+def test_columns_of_integers_that_no_float_tells_apart():
+    """The middle of two neighbouring floats is one of them."""
+    ids, y = 2 ** 53 + np.arange(200)[:, None], np.arange(200) // 100
+    assert len(find_label_issues(ids, y, GaussianNB(), permutations=0)) == 200
 
 
 class Insisting(ClassifierMixin, BaseEstimator):

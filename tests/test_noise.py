@@ -123,6 +123,25 @@ def test_an_unknown_pattern_is_an_error_wherever_one_is_named():
             call()
 
 
+@pytest.mark.parametrize("call, words", [
+    (lambda: noise.theory("sym", 1.5, 10), "noise ratio 1.5 is not in"), (lambda: noise.theory("asym", 0.5, 1), "1 class"),
+    (lambda: noise.noise_left(1.2, "sym", 10), "noise ratio 1.2"), (lambda: noise.removal_ratio(50), "noise ratio 50"),
+    (lambda: noise.estimate_noise_ratio(np.nan, 10), "share=nan"), (lambda: noise.estimate_noise_ratio(50, 10), "share=50"),
+    (lambda: noise.theory_of(np.eye(3) * 0.9), "sum to 1"), (lambda: noise.theory_of(np.eye(3)[:2]), "a row and a column"),
+    (lambda: noise.theory_of(np.eye(3), [1, 2]), "one for each of 3 classes"),
+    (lambda: noise.theory_of(np.eye(3), [0, 0, 0]), "class sizes"), (lambda: noise.theory_of(np.eye(2), [-1, 2]), "negative"),
+    (lambda: noise.flip_labels([0, 1], np.full((2, 2), np.nan), np.random.default_rng(0)), "non-negative and sum to 1"),
+    (lambda: noise.flip_labels([0.5], np.eye(2), np.random.default_rng(0)), "one integer per sample"),
+    (lambda: noise.confusion_matrix([0, 1], [0, 3], 3), "from 0 to 3, outside"),
+    (lambda: noise.confusion_matrix([0, 1], [0], 3), "2 labels, but 1 prediction"),
+    (lambda: noise.precision_and_recall(np.zeros(3), np.zeros(3), np.array([2, 0, 1])), "True or False for each sample"),
+    (lambda: noise.precision_and_recall(np.zeros(3), np.zeros(2), np.ones(3, bool)), "True or False for each sample")])
+def test_arguments_out_of_range_are_errors(call, words):
+    with pytest.raises(ValueError, match=words) as raised:
+        call()
+    assert "\n" not in str(raised.value)
+
+
 def test_the_theory_of_a_matrix_has_the_closed_forms_as_special_cases():
     for num_classes in (2, 10, 100):
         sizes = np.random.default_rng(0).integers(1, 100, num_classes)
