@@ -141,7 +141,7 @@ def _of_table(target, plan):
     table = table_file.read_table(source, as_text=True, raw=[label])[0]
     labels = corrected(table[label].to_numpy(), kept, plan)
     files.write_table(target, table.iloc[kept].assign(**{label: labels}),
-                      table_file.separator_like(target, source, label))
+                      table_file.separator_like(target, source, label), *table_file.text_like(source))
 
 
 def _of_list(target, plan):
@@ -207,7 +207,8 @@ def _write_rows(target, found, label, kept, changed):
         table = table_file.read_table(found.path, as_text=True, raw=[label])[0]
         for row, name in changed.items():
             table.loc[row, label] = name
-        files.write_table(target, table.iloc[kept], table_file.separator_like(target, found.path, label))
+        files.write_table(target, table.iloc[kept], table_file.separator_like(target, found.path, label),
+                          *table_file.text_like(found.path))
 
 
 def _like(value, name):

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from incv import data, utils
-from incv.custom_data import arrays
+from incv.custom_data import arrays, image_files
 from incv.data import DataError
 
 FILES = ("files", "file", "filenames", "names", "paths")  # numpy.savez cannot write an array called file
@@ -204,8 +204,10 @@ def _rows(found, dataset, n, what):
     if with_names and found.others:
         raise DataError(f"{what}: has no array files, and {utils.listed([repr(name) for name in found.others])} is not used: "
                         f"call the names of the images files, or remove other arrays if its rows are in their order")
-    if not by_number and dataset.left_out:
-        raise DataError(f"{what}: {utils.many(len(dataset.left_out), 'image')} of the folder are not used, so that the order "
+    left_out = [name for name, why in (dataset.left_out or {}).items() if name.lower().endswith(image_files.IMAGE_FILES)
+                and why != image_files.HIDDEN]
+    if not by_number and left_out:
+        raise DataError(f"{what}: {utils.many(len(left_out), 'image')} of the folder not used, so that the order "
                         f"does not say whose vector a row is: save an .npz with x and files, the names in the folder")
     total = dataset.rows_in_file or n
     if len(found.x) != total and not (numbers is None and len(found.x) == total + len(dataset.x_test)):

@@ -21,6 +21,7 @@ IMAGE_SIZE = 32  # pixels per side of other images, without --image_size
 IN_MEMORY = 2 ** 30  # bytes: decoded images that take more are memory-mapped
 LARGEST_FILE = 2 ** 30  # bytes of an image file
 IMAGE_FILES = (".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".avif")
+HIDDEN = "hidden or of the system"  # why a file of a folder is not used
 SEVERAL = ("TIFF", "GIF", "WEBP", "PNG", "AVIF")  # formats whose files may have pages or frames
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "AVIF")  # detected by content, not by name; nothing else is opened
 
@@ -83,7 +84,8 @@ def scan_contents(folder, contents, image_size, left_out=(), if_none=None):
             continue
         digest.update(f"{file}\0{len(content)}\0".encode("utf-8", "surrogateescape") + content)
         used.append((file, label))
-        sizes[size] += 1
+        if image_size is not None or not _is_rare(size, sizes, len(used)) or not _is_damaged(content):
+            sizes[size] += 1
         grey = grey and is_grey
         changed.update(told)
     if not used:
@@ -108,6 +110,27 @@ def scan_contents(folder, contents, image_size, left_out=(), if_none=None):
     return Scan(files=list(files), labels=[shown(label) for label in labels], shape=(height, width, 1 if grey else 3),
                 checksum=digest.hexdigest(), left_out=shown_left_out, warnings=warnings,
                 shrunk=f"{sides} to {height} × {width}" if larger else None)
+
+
+def _is_rare(size, sizes, number):
+    """Return whether an image may decide alone that images are resized: one of the first, or of another size than most.
+
+    sizes: Counter of the sizes of `number` images so far.
+    """
+    usual = next(iter(sizes), None)
+    return number <= 20 or size != usual is not None and max(usual) <= LARGEST_AS_IT_IS and sizes[usual] > 0.9 * number
+
+
+def _is_damaged(content):
+    """Return whether an image cannot be decoded although its size can be read, as of a file that was cut."""
+    from PIL import Image
+
+    try:
+        with _quiet(), Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            image.load()
+    except Exception:  # whatever a decoder raises
+        return True
+    return False
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from incv.custom_data import json_files, table_file
-from incv.custom_data.image_files import IMAGE_FILES, LARGEST_FILE, content_of, files_below, scan_contents, shown
+from incv.custom_data.image_files import HIDDEN, IMAGE_FILES, LARGEST_FILE, content_of, files_below, scan_contents, shown
 from incv.data import DataError
 from incv.utils import listed, many
 
@@ -43,7 +43,7 @@ def scan(path, image_size=None):
         if _is_dir(entry) and _is_system(entry.name):
             left_out |= _inside(folder, entry.path)
         elif not _is_dir(entry):
-            left_out[entry.name] = "hidden or of the system" if _is_system(entry.name) else "not in the folder of a class"
+            left_out[entry.name] = HIDDEN if _is_system(entry.name) else "not in the folder of a class"
     files, labels = [], []
     for label in classes:
         found = list(_files(folder, folder / label, left_out))
@@ -116,7 +116,7 @@ def _is_system(name):
 
 def _inside(folder, place):
     """Return {file: why it is not used} for the files below a hidden folder."""
-    return {Path(os.path.relpath(file, folder)).as_posix(): "hidden or of the system" for file in sorted(files_below(place))}
+    return {Path(os.path.relpath(file, folder)).as_posix(): HIDDEN for file in sorted(files_below(place))}
 
 
 def _files(folder, place, left_out):
@@ -135,7 +135,7 @@ def _files(folder, place, left_out):
         for entry in sorted(os.scandir(place), key=lambda entry: entry.name):
             name = Path(os.path.relpath(entry.path, folder)).as_posix()
             if _is_system(entry.name):
-                left_out |= _inside(folder, entry.path) if _is_dir(entry) else {name: "hidden or of the system"}
+                left_out |= _inside(folder, entry.path) if _is_dir(entry) else {name: HIDDEN}
             elif _is_dir(entry):
                 folders.append(entry.path)
             elif not entry.name.lower().endswith(IMAGE_FILES):

@@ -461,7 +461,7 @@ def _named_twice(path, names, given):
     """Return the warning about pictures that several rows name with different labels."""
     labels_of = {}
     for name, label in zip(names, given.tolist(), strict=True):
-        labels_of.setdefault(name, set()).add(label)
+        labels_of.setdefault(os.path.normpath(name.replace("\\", "/")), set()).add(label)
     several = [name for name, found in labels_of.items() if len(found) > 1]
     if not several:
         return []
@@ -522,9 +522,11 @@ def _files(path, names, images):
 
     names: pandas.Series.
     """
-    places, found = _places(path, images), {}
+    places, found, elsewhere = _places(path, images), {}, []
     for name in names.unique():
         file, outside, others = _find(name, places)
+        if images and file and not file.startswith(f"{places[0][0].rstrip('/')}/"):
+            elsewhere.append(name)
         if outside:
             raise DataError(f"{path}: {name!r} is outside {' and '.join(places[0])}: give --images DIR")
         if others:
@@ -533,6 +535,9 @@ def _files(path, names, images):
         found[name] = file and os.path.relpath(file, os.path.realpath(_base(path)))
     missing = names[names.map(lambda name: found[name] is None)]
     by_ends, told = _by_ends(path, missing, images, {name: file for name, file in found.items() if file is not None})
+    if elsewhere:
+        told.append(f"{path}: {many(len(elsewhere), 'picture')}, such as {elsewhere[0]!r}, not in --images {images} but "
+                    f"beside the list, used as they are there")
     return [by_ends.get(name, found[name]) for name in names], told
 
 

@@ -1,4 +1,5 @@
 """Read the file of a table into a DataFrame; detect its encoding, separator and header."""
+import codecs
 import contextlib
 import csv
 import gzip
@@ -132,6 +133,15 @@ def separator_like(target, path, label):
     tabs = str(target).lower().endswith((".tsv", ".tsv.gz"))
     alike = not tabs and str(path).lower().endswith((".csv", ".csv.gz"))
     return "\t" if tabs else _content_of(Path(path), [label], [])[1] if alike else ","
+
+
+def text_like(path):
+    """Return (encoding, end of lines) for rows of a table in a new file: those of a table of text, else UTF-8 and LF."""
+    if is_columnar(path) or json_files.is_json(path):
+        return "utf-8", "\n"
+    raw = _unpacked(path) if path.suffix.lower() == ".gz" else path.read_bytes()
+    encoding = _encoding(raw)
+    return encoding, re.search(r"\r?\n|$", raw[:10 ** 6].decode(encoding, "replace"))[0] or "\n"
 
 
 def composed(path, name):
@@ -406,31 +416,39 @@ def _unquoted(content, separator, path, notes, lines_above):
     return out.getvalue().encode()
 
 
-def _decoded(raw, path, notes):
-    """Return the text of a file's bytes; adds to notes an encoding other than UTF-8."""
+def _encoding(raw):
+    """Return the encoding of a file's bytes."""
     if raw[:4] in (b"\xff\xfe\0\0", b"\0\0\xfe\xff"):
-        notes.append(f"{path}: read as UTF-32")
-        return raw.decode("utf-32")
+        return "utf-32"
     zeros = [raw[start:4000:2].count(0) for start in (0, 1)]  # in UTF-16 text without accents, every second byte
-    if raw[:2] in (b"\xff\xfe", b"\xfe\xff") or max(zeros) > len(raw[:4000]) / 4:
-        notes.append(f"{path}: read as UTF-16")
-        marked = raw[:2] in (b"\xff\xfe", b"\xfe\xff")
-        return _replaced(raw, "utf-16" if marked else "utf-16-le" if zeros[1] > zeros[0] else "utf-16-be", path, notes)
+    if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return "utf-16"
+    if max(zeros) > len(raw[:4000]) / 4:
+        return "utf-16-le" if zeros[1] > zeros[0] else "utf-16-be"
     try:
-        return raw.decode("utf-8-sig")
+        raw.decode("utf-8")
     except UnicodeDecodeError:
         import charset_normalizer
 
-        western, encoding = raw.decode("cp1252", "replace"), "cp1252"
+        western = raw.decode("cp1252", "replace")
         # In Western languages a non-ASCII letter is beside an ASCII letter, also where a word begins or ends with it; other
         # scripts, read as cp1252, are rows of non-ASCII letters.
         beyond = [place for place, letter in enumerate(western) if ord(letter) > 127]
         beside = sum(re.search("[A-Za-z]", western[max(place - 1, 0):place + 2]) is not None for place in beyond)
-        if "\ufffd" in western or beside < 0.8 * len(beyond):
-            best = charset_normalizer.from_bytes(raw[:10 ** 6]).best()
-            encoding = best.encoding if best else "cp1252"
-        notes.append(f"{path}: not UTF-8; read as {encoding}: check the letters, or convert the file")
-        return _replaced(raw, encoding, path, notes)
+        best = "\ufffd" in western or beside < 0.8 * len(beyond)
+        best = charset_normalizer.from_bytes(raw[:10 ** 6]).best() if best else None
+        return best.encoding if best else "cp1252"
+    return "utf-8-sig" if raw.startswith(codecs.BOM_UTF8) else "utf-8"
+
+
+def _decoded(raw, path, notes):
+    """Return the text of a file's bytes; adds to notes an encoding other than UTF-8."""
+    encoding = _encoding(raw)
+    if encoding.startswith("utf-8"):
+        return raw.decode(encoding)
+    notes.append(f"{path}: read as {encoding[:6].upper()}" if encoding.startswith(("utf-16", "utf-32")) else
+                 f"{path}: not UTF-8; read as {encoding}: check the letters, or convert the file")
+    return _replaced(raw, encoding, path, notes)
 
 
 def _replaced(raw, encoding, path, notes):

@@ -151,12 +151,19 @@ def write_text(path, text):
     write_whole(path, lambda file: file.write(text.encode(errors="backslashreplace")))  # names that are not UTF-8
 
 
-def write_table(path, table, sep=","):
-    """Write a DataFrame as CSV: integers, True/False, LF line ends on all systems."""
+def write_table(path, table, sep=",", encoding="utf-8", end="\n"):
+    """Write a DataFrame as CSV: integers, True/False. end: of lines, LF on all systems by default.
+
+    encoding: UTF-8 is used instead if it lacks a letter.
+    """
     text = table.to_csv(index=False, lineterminator="\n", sep=sep)
-    if "\r" in text:  # Python's csv quotes it only if told to
-        text = table.to_csv(index=False, lineterminator="\n", sep=sep, quoting=csv.QUOTE_NONNUMERIC)
-    write_text(path, text)
+    quoting = csv.QUOTE_NONNUMERIC if "\r" in text else csv.QUOTE_MINIMAL  # Python's csv quotes it only if told to
+    text = table.to_csv(index=False, lineterminator=end, sep=sep, quoting=quoting) if quoting or end != "\n" else text
+    try:
+        content = text.encode(encoding)
+    except UnicodeEncodeError:
+        content = text.encode("utf-8", "backslashreplace")
+    write_whole(path, lambda file: file.write(content))
 
 
 def write_json(path, provenance):
@@ -253,7 +260,7 @@ def checked(path, ending=".csv"):
     with contextlib.suppress(OSError, EOFError, zlib.error):  # a damaged .gz
         if expected == checksum(file):
             return file
-    raise utils.UserError(f"{file}: changed since the run wrote it; restore it, or repeat the command with --overwrite")
+    raise utils.UserError(f"{file}: changed since the run wrote it; {REPEAT}")
 
 
 def is_finished(path, settings):

@@ -14,7 +14,7 @@ from PIL import Image
 
 from incv import data, utils
 from incv.checking import export
-from incv.custom_data import load
+from incv.custom_data import load, table_file
 from incv.custom_data.source import Source
 from incv.runner import files, planning
 
@@ -71,6 +71,18 @@ def test_rows_are_exported_with_their_separator(tmp_path, listed):
     assert run(["--dataset", "t.csv", "--label", "kind", "--epochs", 1, "--iterations", 1, "--quiet", "--export", "rows.csv"],
                tmp_path).code == 0
     assert set((tmp_path / "rows.csv").read_text().splitlines()) <= {"v;kind", *rows.splitlines()}
+
+
+@pytest.mark.parametrize("encoding, end", [("cp1252", "\r\n"), ("utf-8-sig", "\r\n"), ("utf-16", "\n"), ("utf-8", "\n")])
+def test_a_table_is_exported_in_its_own_encoding_and_line_ends(tmp_path, encoding, end):
+    file, target = tmp_path / "t.csv", tmp_path / "kept.csv"
+    lines = ["x;ort", *(f"{n};{['Köln', 'Weiß'][n % 2]}" for n in range(40))]
+    file.write_bytes(end.join([*lines, ""]).encode(encoding))
+    table = table_file.read_table(file, as_text=True)[0]
+    files.write_table(target, table, table_file.separator_like(target, file, "ort"), *table_file.text_like(file))
+    assert target.read_bytes() == file.read_bytes()
+    files.write_table(target, table.assign(ort="Łódź"), ";", *table_file.text_like(file))  # which cp1252 lacks
+    assert target.read_bytes().decode("utf-8" if encoding == "cp1252" else encoding).startswith(f"x;ort{end}0;Łódź{end}")
 
 
 @pytest.mark.slow

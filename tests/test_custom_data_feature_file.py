@@ -81,7 +81,7 @@ def test_images_are_found_by_name_in_any_order(tmp_path):
     dropped = loaded(folder, tmp_path / "f.npy", decisions=[str(tmp_path / "decided.csv")])
     assert np.allclose(dropped.x_train, standardised(vectors)[1:], atol=1e-5) and dropped.names[0] == names[1]
     (folder / names[0]).write_bytes(b"broken")
-    refused("1 image of the folder are not used, so that the order", folder, tmp_path / "f.npy")
+    refused("1 image of the folder not used, so that the order", folder, tmp_path / "f.npy")
 
 
 def test_small_pictures_in_the_report_are_no_loss_of_detail(tmp_path):

@@ -331,6 +331,20 @@ def test_folders_of_any_depth_are_read(tmp_path):
         os.chdir(here)
 
 
+@pytest.mark.parametrize("place", ["a/0.png", "b/99.png"])
+def test_an_image_that_was_cut_does_not_decide_the_size_of_the_others(tmp_path, place):
+    for number in range(60):
+        (tmp_path / "ab"[number % 2]).mkdir(exist_ok=True)
+        Image.new("RGB", (16, 16), (number, 0, 0)).save(tmp_path / "ab"[number % 2] / f"{number}.png")
+    Image.effect_noise((64, 64), 50).save(tmp_path / place)
+    whole = (tmp_path / place).read_bytes()
+    assert load.load_dataset(tmp_path).x_train.shape[1:3] == (32, 32)
+    (tmp_path / place).write_bytes(whole[:len(whole) // 2])
+    dataset = load.load_dataset(tmp_path)
+    assert dataset.x_train.shape[1:3] == (16, 16) and dataset.left_out == {place: "not a readable image"}
+    assert not any("resized" in line for line in dataset.warnings)
+
+
 def test_a_damaged_image_of_16_bits_is_counted_and_a_sound_one_refused(tmp_path):
     """Damaged images of a kind that is refused, such as floats, are counted like other damaged ones."""
     deep = saved(Image.fromarray(np.random.default_rng(0).integers(0, 2 ** 16, (16, 16), dtype=np.uint16)), "png")

@@ -1,4 +1,5 @@
 """Pictures named in a list: which column, which files, labels and classes, and a list for testing."""
+import dataclasses
 import shutil
 import unicodedata
 
@@ -181,6 +182,28 @@ def test_a_file_list_as_powershell_writes_it(listed):
     assert run(["--dataset", "list.txt", *QUICK_PICTURES, "--export", "kept.txt"], listed).code == 0
     kept = (listed / "kept.txt").read_text().splitlines()
     assert kept and set(kept) <= set(lines.split("\r\n"))
+
+
+def test_pictures_that_are_not_in_the_given_folder_are_told(tmp_path):
+    """The folder itself may be missing, or lack what the list names, which is also beside the list."""
+    for number in range(8):
+        (tmp_path / f"{number}.png").write_bytes(png(number))
+    (tmp_path / "list.csv").write_text("file,label\n" + "".join(f"{n}.png,{n % 2}\n" for n in range(8)))
+    source = Source(path=str(tmp_path / "list.csv"), label="label")
+    refused(["--images", "gone: no such folder"], dataclasses.replace(source, images=str(tmp_path / "gone")))
+    (tmp_path / "empty").mkdir()
+    warnings = load.load_dataset(dataclasses.replace(source, images=str(tmp_path / "empty"))).warnings
+    assert any("8 pictures, such as '0.png', not in --images" in line for line in warnings)
+    assert not any("--images" in line for line in load.load_dataset(source).warnings)
+
+
+def test_a_picture_that_has_two_names_is_one(tmp_path):
+    for number in range(8):
+        (tmp_path / f"{number}.png").write_bytes(png(number))
+    rows = [*(f"{n}.png,{n % 2}" for n in range(8)), "./0.png,1"]
+    (tmp_path / "list.csv").write_text("\n".join(["file,label", *rows]))
+    [line] = [line for line in load.load_dataset(tmp_path / "list.csv", label="label").warnings if "different" in line]
+    assert "9 rows name 8 pictures, 1 of them with different labels" in line
 
 
 # --- --test_list ------------------------------------------------------------------------------------------------------
