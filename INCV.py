@@ -207,6 +207,8 @@ def incv(y_noisy: ArrayLike, num_classes: int, noise_pattern: str, *, train: Cal
 
 def checked_labels(y_noisy, num_classes):
     """Return labels as an array; ValueError unless they are one integer in [0, num_classes) per sample."""
+    if np.ma.is_masked(y_noisy):
+        raise ValueError("y_noisy has masked values: leave these samples out")
     labels = np.array(y_noisy)  # a copy: `train` may change the array that it has
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
         raise ValueError(f"y_noisy is {labels.dtype} of shape {labels.shape}: give one integer per sample, for names the "

@@ -120,7 +120,7 @@ def load(name, data_dir=None):
     Raises
     ------
     DataError
-        If a file is missing, cannot be downloaded, or is not the published one.
+        For another name, or if a file is missing, cannot be downloaded, or is not the published one.
     """
     check_folder(data_dir)
     if name == "digits":
@@ -202,6 +202,8 @@ def find(name, data_dir=None):
 
     None if the default folder has neither. Raises DataError if data_dir is given and has neither, or if files are missing.
     """
+    if name not in CIFAR:
+        raise DataError(f"unknown dataset {name!r}: give one of {', '.join(SIZES)}")
     published = CIFAR[name]
     files = (*published["train"], *published["test"])
     base = Path(DEFAULT_FOLDER if data_dir is None else data_dir)

@@ -92,7 +92,7 @@ def _checked(transition):
     return transition
 
 
-def flip_labels(y: ArrayLike, transition: ArrayLike, rng: np.random.Generator) -> np.ndarray:
+def flip_labels(y: ArrayLike, transition: ArrayLike, rng: np.random.Generator | int) -> np.ndarray:
     """Draw an observed label for each true label, independently, from its row of the transition matrix.
 
     Parameters
@@ -100,7 +100,8 @@ def flip_labels(y: ArrayLike, transition: ArrayLike, rng: np.random.Generator) -
     y : int array [n]
     transition : float array [c, c]
         Each row sums to 1.
-    rng : numpy.random.Generator
+    rng : numpy.random.Generator or int
+        Or a seed, for numpy.random.default_rng.
 
     Returns
     -------
@@ -113,7 +114,7 @@ def flip_labels(y: ArrayLike, transition: ArrayLike, rng: np.random.Generator) -
     """
     transition = _checked(transition)
     y = _integers(y, len(transition))
-    uniform = rng.random(len(y))
+    uniform = np.random.default_rng(rng).random(len(y))
     y_noisy = np.empty(len(y), dtype=np.int64)
     for label, row in enumerate(transition.cumsum(axis=1)):
         mine = y == label
@@ -124,12 +125,22 @@ def flip_labels(y: ArrayLike, transition: ArrayLike, rng: np.random.Generator) -
 
 def _integers(labels, num_classes):
     """Return labels as an array; ValueError unless they are integers [n] in [0, num_classes)."""
+    if np.ma.is_masked(labels):
+        raise ValueError("labels has masked values: leave these samples out")
     labels = np.asarray(labels)
     if labels.ndim != 1 or labels.dtype.kind not in "biu" and labels.size:
         raise ValueError(f"labels are {labels.dtype} of shape {labels.shape}: give one integer per sample")
     if labels.size and not 0 <= labels.min() <= labels.max() < num_classes:
         raise ValueError(f"labels run from {labels.min()} to {labels.max()}, outside [0, {num_classes})")
     return labels.astype(np.int64)
+
+
+def _sizes(class_sizes, transition):
+    """Return the sizes of classes as float64 [c]; ValueError unless there is one for each class, and not all are 0."""
+    sizes = np.asarray(class_sizes, dtype=np.float64)
+    if sizes.shape != (len(transition),) or not (sizes >= 0).all() or not 0 < sizes.sum() < np.inf:
+        raise ValueError(f"class sizes {sizes.tolist()}: give one for each of {len(transition)} classes, none negative")
+    return sizes
 
 
 def theory(noise_pattern, noise_ratio, num_classes):
@@ -181,9 +192,7 @@ def theory_of(transition, class_sizes=None):
         If a row is not a distribution, or there is not one size per class.
     """
     transition = _checked(transition)
-    weights = np.ones(len(transition)) if class_sizes is None else np.asarray(class_sizes, dtype=np.float64)
-    if weights.shape != (len(transition),) or not (weights >= 0).all() or not 0 < weights.sum() < np.inf:
-        raise ValueError(f"class sizes {weights.tolist()}: give one for each of {len(transition)} classes, none negative")
+    weights = np.ones(len(transition)) if class_sizes is None else _sizes(class_sizes, transition)
     weights = weights / weights.sum()
     kept = np.diag(transition)
     accuracy, right, clean = weights @ (transition ** 2).sum(axis=1), weights @ kept ** 2, weights @ kept
@@ -261,17 +270,19 @@ def removal_ratio(noise_ratio):
 # --- what follows from any transition matrix ---------------------------------------------------------------------------
 
 def expected_ratio(transition, class_sizes):
-    """Return the expected fraction of flipped labels, to six decimals."""
-    return round(float(np.average(1 - np.diag(transition), weights=class_sizes)), 6) + 0.0  # never -0.0
+    """Return the expected fraction of flipped labels, to six decimals; ValueError as for `theory_of`."""
+    transition = _checked(transition)
+    return round(float(np.average(1 - np.diag(transition), weights=_sizes(class_sizes, transition))), 6) + 0.0  # never -0.0
 
 
 def nearest_pattern(transition, class_sizes):
     """Return the noise pattern that INCV and robust training assume for a matrix.
 
     "asym", where nothing is removed and k = 1, if more than half of all expected wrong labels go to the class that their own
-    class is most often mistaken for; else "sym".
+    class is most often mistaken for; else "sym". ValueError as for `theory_of`.
     """
-    wrong = np.where(np.eye(len(transition), dtype=bool), 0, transition) * np.asarray(class_sizes)[:, None]
+    transition = _checked(transition)
+    wrong = np.where(np.eye(len(transition), dtype=bool), 0, transition) * _sizes(class_sizes, transition)[:, None]
     return "asym" if wrong.max(axis=1).sum() > wrong.sum() * (0.5 + 1e-9) else "sym"
 
 

@@ -83,12 +83,13 @@ def table(found):
 
 
 def main():
+    seed, count = options.number(int, 0), options.number(int, 1)
     parser = options.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--samples", nargs="+", type=int, default=[300, 1000], choices=SIMULATIONS, metavar="N",
                         help="300, 1000, 10000 or 100000 (default: 300 1000)")
     parser.add_argument("--models", nargs="+", default=list(MODELS), choices=MODELS, help="default: all")
-    parser.add_argument("--seeds", nargs="+", type=int, metavar="N", help="default: from 0 on")
-    parser.add_argument("--n_jobs", type=int, default=os.cpu_count(), metavar="N", help="default: all cores")
+    parser.add_argument("--seeds", nargs="+", type=seed, metavar="N", help="default: from 0 on")
+    parser.add_argument("--n_jobs", type=count, default=os.cpu_count(), metavar="N", help="default: all cores")
     parser.add_argument("--results_dir", default="results", metavar="DIR", help="default: results")
     args = parser.parse_args()
     file, keys = Path(args.results_dir) / "coverage.csv", ["model", "noise", "samples", "seed"]

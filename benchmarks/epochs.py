@@ -67,9 +67,10 @@ def f1(kind, samples, steps, seed):
 
 
 def main():
+    seed = options.number(int, 0)
     parser = options.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kinds", nargs="+", default=["tables", "small images"], choices=KINDS)
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1], metavar="N", help="default: 0 1")
+    parser.add_argument("--seeds", nargs="+", type=seed, default=[0, 1], metavar="N", help="default: 0 1")
     parser.add_argument("--results_dir", default="results", metavar="DIR", help="default: results")
     args = parser.parse_args()
     utils.start_backend(1)

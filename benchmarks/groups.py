@@ -127,11 +127,12 @@ def tables(found):
 
 
 def main():
+    seed, count = options.number(int, 0), options.number(int, 1)
     parser = options.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sets", nargs="+", default=["patients"], choices=SETS, help="default: patients")
-    parser.add_argument("--seeds", nargs="+", type=int, metavar="N", help="default: those of the set, 0 to 7 and 0 to 2")
-    parser.add_argument("--split_seeds", type=int, metavar="N", help="how many (default: those of the set, 5 and 1)")
-    parser.add_argument("--n_jobs", type=int, default=os.cpu_count(), metavar="N", help="default: all cores")
+    parser.add_argument("--seeds", nargs="+", type=seed, metavar="N", help="default: those of the set, 0 to 7 and 0 to 2")
+    parser.add_argument("--split_seeds", type=count, metavar="N", help="how many (default: those of the set, 5 and 1)")
+    parser.add_argument("--n_jobs", type=count, default=os.cpu_count(), metavar="N", help="default: all cores")
     parser.add_argument("--results_dir", default="results", metavar="DIR", help="default: results")
     args = parser.parse_args()
     file, keys = Path(args.results_dir) / "groups.csv", ["set", "classes", "model", "seed", "split_seed"]

@@ -432,15 +432,22 @@ def of_random_features(found):
 
 
 def main():
+    seed, count = options.number(int, 0), options.number(int, 1)
     parser = options.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sets", nargs="+", default=["classifiers"], choices=SETS, help="default: classifiers")
     parser.add_argument("--data", nargs="+", metavar="NAME", help="only these (default: all of the set)")
     parser.add_argument("--noise", nargs="+", metavar="NOISE", help='only these, such as "sym 0.1" (default: all of the set)')
     parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS, help="default: all that fit the model")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[2, 3, 4, 5, 6], metavar="N", help="default: 2 to 6")
-    parser.add_argument("--n_jobs", type=int, default=os.cpu_count(), metavar="N", help="default: all cores")
+    parser.add_argument("--seeds", nargs="+", type=seed, default=[2, 3, 4, 5, 6], metavar="N", help="default: 2 to 6")
+    parser.add_argument("--n_jobs", type=count, default=os.cpu_count(), metavar="N", help="default: all cores")
     parser.add_argument("--results_dir", default="results", metavar="DIR", help="default: results")
     args = parser.parse_args()
+    for option, given, known in (
+            ("data", args.data, {name for of_set in args.sets for name in SETS[of_set]}),
+            ("noise", args.noise, {f"{kind} {ratio}" for of_set in args.sets for *_, noises in SETS[of_set].values()
+                                   for kind, ratio in noises})):
+        if given and not set(given) <= known:
+            parser.error(f"--{option} {min(set(given) - known)!r}: these sets have {', '.join(map(repr, sorted(known)))}")
     file = Path(args.results_dir) / "label_issues.csv"
     file.parent.mkdir(parents=True, exist_ok=True)
     found = pd.read_csv(file) if file.exists() else pd.DataFrame(

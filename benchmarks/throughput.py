@@ -21,6 +21,7 @@ import time
 import numpy as np
 
 from incv import data, utils
+from incv.runner.options import number
 
 BATCH, KEEP = 128, 115
 TRAINING, COTEACHING = "training", "Co-teaching"
@@ -190,8 +191,9 @@ def employ(library, threads, batches):
 def options(description, turns):
     """Return the parser of a benchmark's command line."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--turns", type=int, default=turns, help=f"default: {turns}")
-    parser.add_argument("--threads", type=int, default=os.cpu_count(), help=f"default: all cores, here {os.cpu_count()}")
+    count, cores = number(int, 1), os.cpu_count()
+    parser.add_argument("--turns", type=count, default=turns, help=f"default: {turns}")
+    parser.add_argument("--threads", type=count, default=cores, help=f"default: all cores, here {cores}")
     return parser
 
 
@@ -210,7 +212,7 @@ def table(best, images):
 
 def main():
     parser = options(__doc__, 12)
-    parser.add_argument("--batches", type=int, default=2, help="batches per turn; a GPU needs hundreds (default: 2)")
+    parser.add_argument("--batches", type=number(int, 1), default=2, help="per turn; a GPU needs hundreds (default: 2)")
     parser.add_argument("--results_dir", default="results", help="default: results")
     parser.add_argument("--work", choices=("Keras", "PyTorch"), help=argparse.SUPPRESS)
     args = parser.parse_args()

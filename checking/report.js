@@ -407,7 +407,13 @@ function decisionIn(text) {
 async function load(file) {
   const bytes = new Uint8Array(await file.arrayBuffer());
   const encoding = {"255 254": "utf-16le", "254 255": "utf-16be"}[`${bytes[0]} ${bytes[1]}`] ?? "utf-8";
-  const rows = parse(new TextDecoder(encoding).decode(bytes));
+  let text;
+  try {
+    text = new TextDecoder(encoding, {fatal: true}).decode(bytes);
+  } catch {
+    text = new TextDecoder("windows-1252").decode(bytes);  // as a Western European spreadsheet saves it
+  }
+  const rows = parse(text);
   if (rows[0]?.decision === undefined) return say(`${file.name} has no column decision: give a list of label issues`);
   const of = rows[0].sample === undefined && rows[0].group !== undefined && data.groups ? "groups" : "samples";
   const list = data[of], ours = parse([list.header, ...list.cards.map(card => card.csv)].join("\n"));

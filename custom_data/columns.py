@@ -12,6 +12,7 @@ from incv.utils import listed, many
 MAX_CATEGORIES = 50  # per column; rarer ones share a feature
 MOST_LINES = 50  # about columns; of more columns, those that are treated alike share one
 UNITS = r"%|\$|€|£|¥|USD|EUR|GBP|CHF|JPY|kr"
+GIVE_DECIMAL = "give --decimal , or --decimal ."
 # Placeholders for a missing number; a column may contain many of them.
 MISSING = ["na", "n/a", "#n/a", "nan", "null", "none", "nil", "-", "--", "?", ".", "missing", "unknown", "#div/0!", "#value!",
            "#ref!", "#num!", "<na>", "\\n", "(null)", "k.a.", "k. a."]
@@ -137,7 +138,7 @@ def numbers_of(distinct, name, path, decimal=None, unit=None):
         if decimal is None and unclear and not only_thousands.any():
             example = commas[~only_decimal].iloc[0]
             raise DataError(f"{path}: column {name!r}: is {example!r} {example.replace(',', '.')} or "
-                            f"{example.replace(',', '')}? give --decimal , or --decimal .")
+                            f"{example.replace(',', '')}? {GIVE_DECIMAL}")
         if decimal in (",", ",.") or decimal is None and not only_thousands.any():
             digits = _without_points(digits, how, decimal).str.replace(",", ".", regex=False)
             how.append("decimal commas")

@@ -118,7 +118,8 @@ class Table(_OneFile):
             table = table_file.read_table(file, decimal=self.source.decimal, as_text=fitted.as_text, raw=[*fitted.columns])[0]
             return fitted.transform(table, lambda note: print(f"warning: {file}: {note}")), None
         except DataError as error:
-            raise DataError(f"{file}: cannot be read like {path}: {str(error).removeprefix(f'{path}: ')}") from None
+            told = str(error).removeprefix(f"{path}: ").replace(columns.GIVE_DECIMAL, "write them as there")
+            raise DataError(f"{file}: cannot be read like {path}: {told}") from None
 
 
     def originals(self):

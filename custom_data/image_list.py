@@ -169,8 +169,12 @@ class ImageList:
         if known is not None:  # a test picture may be the only one of its class
             keep, told = np.char.strip(texts.to_numpy(dtype=str)[used]) != "", []
             kept = np.char.strip(texts.to_numpy(dtype=str)[used][keep])
-        class_names, given = labels.classes_of(labels.integers_if_all(kept.astype(np.str_)), what,
-                                               None if known is None else np.array(known))
+        try:
+            class_names, given = labels.classes_of(labels.integers_if_all(kept.astype(np.str_)), what,
+                                                   None if known is None else np.array(known))
+        except DataError as error:
+            raise DataError(f"{error}" + (f"; {number} of {many(int(wanted.sum()), 'picture')} are missing, the first "
+                                          f"{next(iter(missing))!r}" if missing else "")) from None
         rows = used[keep]
         told += _named_twice(path, [names[row] for row in rows], given)
         y_train = None if true_label is None else labels.truth(
@@ -417,7 +421,7 @@ def _places(path, images):
 def _find(name, places):
     """Return (the file of a picture or None, whether it is outside all folders, other files that match the name).
 
-    The extension of the file may differ in case; a name without an extension matches any.
+    The name of the file may differ in case; a name without an extension matches any.
     """
     bases, listings = places
     name = name.replace("\\", "/").strip()
@@ -433,12 +437,14 @@ def _find(name, places):
                 if entry.name.lower().endswith(image_files.IMAGE_FILES):
                     composed = unicodedata.normalize("NFC", entry.name)
                     found[composed] = found[entry.name] = entry.name
-                    by_stem.setdefault(os.path.splitext(composed)[0], []).append(entry.name)
+                    by_stem.setdefault(os.path.splitext(composed)[0].casefold(), []).append(entry.name)
             listings[below] = inside, found, by_stem
         inside, found, by_stem = listings[below]
         composed = unicodedata.normalize("NFC", last)
         stem, ending = os.path.splitext(composed)
-        like = [each for each in by_stem.get(stem, ()) if _composed(each) == composed.lower()] or by_stem.get(composed, [])
+        like = [each for each in by_stem.get(stem.casefold(), ()) if _composed(each) == composed.lower()]
+        like = like or by_stem.get(composed.casefold(), [])
+        like = [each for each in like if unicodedata.normalize("NFC", os.path.splitext(each)[0]) in (stem, composed)] or like
         like = [found[each] for each in (last, composed) if each in found][:1] or sorted(like)
         if like:
             return os.path.join(below, like[0]), not inside or _leads_out(os.path.join(below, like[0]), bases), like[1:]

@@ -121,6 +121,9 @@ def _existing(folder):
 def check_writable(folder):
     """Raise UserError unless a folder can be created and written to; creates nothing."""
     existing = _existing(folder)
+    place = Path(folder).absolute()
+    if link := next((each for each in (place, *place.parents) if each.is_symlink() and not each.exists()), None):
+        raise utils.UserError(f"{folder}: {link} is a link to nothing; give another --results_dir")
     if not existing.is_dir():
         raise utils.UserError(f"{folder}: {existing} is a file, not a folder; give another --results_dir")
     if not os.access(existing, os.W_OK | os.X_OK):

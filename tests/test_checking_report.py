@@ -241,6 +241,20 @@ def test_an_edited_list_is_loaded(reports, browser, tmp_path):
         assert count(page).startswith("0 of")
 
 
+def test_a_list_in_the_encoding_of_a_western_spreadsheet_is_loaded(browser, tmp_path):
+    labels = np.array(["Größe", "Weiß"])[np.arange(60) % 2]
+    np.savez(tmp_path / "d.npz", x=np.random.default_rng(0).normal(size=(60, 3)), y=labels)
+    assert run(["--dataset", "d.npz", "--epochs", 20, "--iterations", 1, "--quiet"], tmp_path).code == 0
+    [report], [file] = tmp_path.rglob("*_report.html"), tmp_path.rglob("*_label_issues.csv")
+    listed = pd.read_csv(file, dtype=str, keep_default_na=False)
+    listed.assign(decision="Größe").to_csv(tmp_path / "mine.csv", index=False, sep=";", encoding="cp1252")
+    page = opened(browser, report)
+    page.evaluate("document.getElementById('finding').open = true")
+    page.set_input_files("#load", tmp_path / "mine.csv")
+    page.locator("#count", has_text=re.compile(f"^{len(listed)} of")).wait_for()
+    assert len(listed) and not page.locator("#trouble").is_visible()
+
+
 def test_a_browser_that_keeps_nothing_says_so(reports, browser, tmp_path):
     """A page in a frame that may not store, as some mail programs and viewers of files show it."""
     file = file_of(reports, "arrays", "_report.html")

@@ -189,3 +189,12 @@ def test_a_list_from_the_command_to_report_export_and_prediction(pictures):
     refused_ = run([*command, "--export", "clean.npz"], folder)
     assert refused_.code == 2 and "ends in .csv" in refused_.err
     assert json.loads(base.with_suffix(".json").read_text())["settings"]["images"].endswith("all")
+
+
+def test_numbers_that_can_be_read_in_two_ways_in_another_table_are_told_with_a_remedy_that_works(tmp_path):
+    """The option --decimal is of the training data's."""
+    (tmp_path / "t.csv").write_text("v,label\n" + "".join(f"{n}.5,{'ab'[n % 2]}\n" for n in range(20)))
+    (tmp_path / "new.csv").write_text('v\n"5,623"\n')
+    source = Source(path=str(tmp_path / "t.csv"), label="label")
+    with pytest.raises(data.DataError, match="is '5,623' 5.623 or 5623[?] write them as there$"):
+        load.samples_like(tmp_path / "new.csv", source)

@@ -197,6 +197,23 @@ def test_pictures_that_are_not_in_the_given_folder_are_told(tmp_path):
     assert not any("--images" in line for line in load.load_dataset(source).warnings)
 
 
+def test_names_in_other_cases_are_found_unless_several_fit(tmp_path):
+    for name in ("img0.png", "img1.png", "Two.png", "two.PNG", "img3.PNG"):
+        (tmp_path / name).write_bytes(png(3 if "w" in name else int(name[3])))
+
+    def read(*names):
+        (tmp_path / "list.csv").write_text("file,label\n" + "".join(f"{name},{n % 2}\n" for n, name in enumerate(names)))
+        return load.load_dataset(tmp_path / "list.csv", label="label")
+
+    for names in (["IMG0.png", "img1.PNG", "IMG1", "iMg3.pNg"], ["img0.png", "img1.png", "img1", "img3.png"]):
+        assert (read(*names).x_train[..., 0] == [pixels(n) for n in (0, 1, 1, 3)]).all()
+    assert len(read("Two.png", "two.PNG", "img0.png", "img1.png").names) == 4
+    with pytest.raises(data.DataError, match="may be"):
+        read("TWO.png", "img0.png", "img1.png", "img3.png")
+    with pytest.raises(data.DataError, match="all of one class.*; 3 of 4 pictures are missing, the first 'a.png'"):
+        read("img0.png", "a.png", "b.png", "c.png")
+
+
 def test_a_picture_that_has_two_names_is_one(tmp_path):
     for number in range(8):
         (tmp_path / f"{number}.png").write_bytes(png(number))

@@ -332,3 +332,9 @@ def test_a_pickle_planted_in_a_pt_file_never_runs(tmp_path):
         assert not written.exists()
     pickle.loads(pickle.dumps(Planted(open, str(written), "w")))  # the ordinary loader runs it
     assert written.exists()
+
+
+def test_an_unknown_dataset_is_named(tmp_path):
+    for call in (lambda: data.load("CIFAR10"), lambda: data.find("mnist", tmp_path)):
+        with pytest.raises(data.DataError, match="unknown dataset '.*': give one of cifar10, cifar100, digits$"):
+            call()

@@ -133,6 +133,9 @@ def test_an_unknown_pattern_is_an_error_wherever_one_is_named():
     (lambda: noise.flip_labels([0, 1], np.full((2, 2), np.nan), np.random.default_rng(0)), "non-negative and sum to 1"),
     (lambda: noise.flip_labels([0.5], np.eye(2), np.random.default_rng(0)), "one integer per sample"),
     (lambda: noise.confusion_matrix([0, 1], [0, 3], 3), "from 0 to 3, outside"),
+    (lambda: noise.flip_labels(np.ma.array([0, 1], mask=[True, False]), np.eye(2), 0), "masked values"),
+    (lambda: INCV.incv(np.ma.array([0, 1], mask=[True, False]), 2, "sym", train=None), "masked values"),
+    (lambda: noise.expected_ratio(np.eye(3), [0, 0, 0]), "class sizes"),
     (lambda: noise.confusion_matrix([0, 1], [0], 3), "2 labels, but 1 prediction"),
     (lambda: noise.precision_and_recall(np.zeros(3), np.zeros(3), np.array([2, 0, 1])), "True or False for each sample"),
     (lambda: noise.precision_and_recall(np.zeros(3), np.zeros(2), np.ones(3, bool)), "True or False for each sample")])

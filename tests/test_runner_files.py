@@ -230,3 +230,12 @@ def test_a_folder_where_a_file_of_a_run_will_be_is_told_before_training(tmp_path
     result = run(QUICK, tmp_path)
     one_line(result, f"{place.name}: Is a directory; fix this and rerun the same command")
     assert "INCV on" not in result.out and place.is_dir()
+
+
+def test_a_link_to_nothing_is_told_as_that(tmp_path):
+    (tmp_path / "gone").symlink_to(tmp_path / "nowhere")
+    for place in ("gone", "gone/below"):
+        with pytest.raises(utils.UserError, match=f"{place}: .*gone is a link to nothing; give another --results_dir"):
+            files.check_writable(tmp_path / place)
+    (tmp_path / "nowhere").mkdir()
+    files.check_writable(tmp_path / "gone/below")
