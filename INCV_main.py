@@ -18,7 +18,11 @@ Results on digits (test accuracy, mean ± s.d. of 5 seeds, three minutes or more
 results/reference` computes them.
 """
 if __name__ == "__main__":
+    import os
     import signal
+    import sys
+    if sys.flags.safe_path:  # as by PYTHONSAFEPATH: Python does not look for modules in a script's folder
+        sys.path.append(os.path.dirname(os.path.abspath(__file__)))
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the imports ends quietly; run_command replaces this
 
 import dataclasses

@@ -18,7 +18,11 @@ Results on digits (3 seeds, both halves, 11 ratios, half a minute a run on one C
 `python -m incv.benchmarks.theory results/reference`).
 """
 if __name__ == "__main__":
+    import os
     import signal
+    import sys
+    if sys.flags.safe_path:  # as by PYTHONSAFEPATH: Python does not look for modules in a script's folder
+        sys.path.append(os.path.dirname(os.path.abspath(__file__)))
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the imports ends quietly; run_command replaces this
 
 import functools

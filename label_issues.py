@@ -544,6 +544,7 @@ def _for_integers(classifier, class_names):
 
 
 def _keras_train(build, x, given, num_classes, settings, quiet):
+    utils.check_fork()
     import keras
 
     if x.dtype.kind not in "fiub":

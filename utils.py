@@ -326,6 +326,27 @@ def default_threads(kind):
     return 1 if kind in ("digits", "small_images", "table", "features", "published_features") else os.cpu_count()
 
 
+def ignore_settings_of_matplotlib():
+    """Give Matplotlib its own settings, before it is imported, as Keras does, too.
+
+    Those of a user, such as text.usetex or the backend of a notebook, may need what is not installed.
+    """
+    os.environ.pop("MPLBACKEND", None)
+    os.environ["MATPLOTLIBRC"] = str(Path(importlib.util.find_spec("matplotlib").origin).parent / "mpl-data" / "matplotlibrc")
+
+
+_before_fork = []  # the backends that had been imported when this process was forked
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: _before_fork.extend({"tensorflow", "jax"} & set(sys.modules)))
+
+
+def check_fork():
+    """Raise UserError in a process that was forked after a backend had been imported: it lacks the backend's threads."""
+    if _before_fork:
+        raise UserError(f"this process was forked from one that had imported {_before_fork[0]}, and may hang: start processes "
+                        f"by multiprocessing.get_context('spawn')")
+
+
 def start_backend(threads, gpu_id=None, in_parallel=True):
     """Import Keras with the backend that KERAS_BACKEND names.
 
@@ -348,6 +369,8 @@ def start_backend(threads, gpu_id=None, in_parallel=True):
         If the backend or the GPU is not available, or this process runs another backend already.
     """
     backend = check_backend(gpu_id)
+    check_fork()
+    ignore_settings_of_matplotlib()
     running = sys.modules.get("keras")
     if running and (running.backend.backend(), os.environ.get("NPROC", str(threads))) != (backend, str(threads)):
         raise UserError(f"this process runs {running.backend.backend()} with {os.environ['NPROC']} threads and cannot "

@@ -1,9 +1,7 @@
 """Draw the figures, each from the data passed to it."""
-import importlib.util
 import json
 import logging
 import math
-import os
 import warnings
 from pathlib import Path
 
@@ -13,9 +11,7 @@ import pandas as pd
 from incv import data, noise, registry, utils
 from incv.runner import files
 
-# The figures have Matplotlib's own settings: those of a user, such as text.usetex, may need what is not installed.
-os.environ.pop("MPLBACKEND", None)
-os.environ["MATPLOTLIBRC"] = str(Path(importlib.util.find_spec("matplotlib").origin).parent / "mpl-data" / "matplotlibrc")
+utils.ignore_settings_of_matplotlib()
 files.regular(Path("matplotlibrc"))  # of this folder, which is read in any case
 logging.getLogger("matplotlib").setLevel(logging.ERROR)
 try:

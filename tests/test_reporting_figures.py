@@ -57,6 +57,14 @@ def test_a_users_settings_of_matplotlib_do_not_matter(tmp_path):
         assert (found.returncode, found.stdout, found.stderr) == (0, "", "") and (folder / "a.png").stat().st_size
 
 
+def test_the_backend_of_a_notebook_does_not_keep_keras_from_starting(tmp_path):
+    """As a notebook's environment names it, from which a command is started; Keras imports Matplotlib, if it is installed."""
+    done = subprocess.run([sys.executable, "-c", "from incv import utils; utils.start_backend(1); import matplotlib.pyplot"],
+                          capture_output=True, text=True, cwd=tmp_path, env=os.environ | {
+                              "PYTHONPATH": str(PROJECT), "MPLBACKEND": "module://matplotlib_inline.backend_inline"})
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+
+
 def test_settings_of_matplotlib_that_cannot_be_read_are_one_line(tmp_path):
     (tmp_path / "matplotlibrc").write_bytes(b"font.family: \xff\n")
     found = imported(tmp_path)

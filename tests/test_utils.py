@@ -155,3 +155,24 @@ def test_settings_of_keras_that_are_wrong_are_one_line(tmp_path, content):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | {
         "KERAS_HOME": str(tmp_path), "PYTHONPATH": str(PROJECT), "TQDM_MININTERVAL": "x"})
     assert done.stdout.count("\n") == 1 and "keras.json" in done.stdout and done.stderr == "", done
+
+
+def test_a_process_that_was_forked_after_a_backend_was_imported_says_so():
+    """Without it, the process would wait for ever for threads that it does not have."""
+    code = ("import os, sys, types; from incv import utils; utils.check_fork()\n"
+            "sys.modules['tensorflow'] = types.ModuleType('tensorflow')\n"
+            "child = os.fork()\n"
+            "try:\n    utils.check_fork()\nexcept utils.UserError as error:\n    print(error, flush=True); os._exit(0)\n"
+            "os.waitpid(child, 0)")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
+                          env=os.environ | {"PYTHONPATH": str(PROJECT)})
+    assert done.returncode == 0 and done.stdout.count("\n") == 1
+    assert "forked from one that had imported tensorflow" in done.stdout
+
+
+@pytest.mark.parametrize("script", ["INCV.py", "INCV_main.py", "Verify_Theory.py"])
+def test_scripts_start_where_python_does_not_look_into_their_folder(script, tmp_path):
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {"PYTHONSAFEPATH": "1"}
+    done = subprocess.run([sys.executable, PROJECT / script, "--version"], capture_output=True, text=True, cwd=tmp_path,
+                          env=environment)
+    assert done.returncode == 0 and done.stderr == "", done.stderr
