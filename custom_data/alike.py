@@ -3,10 +3,15 @@
     samples = alike.Samples(x, y)
     samples.repeat(values)          # (0.97, 0.08): so many are nearest to one of the same value; by chance it would be 0.08
 """
+import functools
+
 import numpy as np
+
+from incv.custom_data import blocks
 
 MOST, MOST_PICTURES = 2000, 800  # samples that are compared
 LEAST = 30  # samples that have another one of their value
+DIMENSIONS = 1024  # columns that samples are compared by
 ABOVE = 0.3  # what the fraction nearest to a sample of their value must exceed chance by
 ODDS = 10  # and how many times as large its odds must be
 
@@ -62,14 +67,22 @@ class Samples:
             return self.x
         from incv.custom_data import leaks
 
-        some = np.random.default_rng(0).permutation(len(codes))[:5000]
-        distinct, kept = len(np.unique(codes[some])), []
-        for column in self.x:
-            other = _codes(self.x[column].iloc[some]) + 1
-            pairs = len(np.unique(codes[some] * (len(some) + 1) + other))
-            if column != name and not distinct == pairs == len(np.unique(other)):
-                kept.append(column)
-        return leaks.as_numbers(self.x[kept]) if kept else np.empty((len(codes), 0))
+        some, codes = self._some, codes[self._some]
+        number = len(np.unique(codes))
+        alike = [column for column, distinct in self._distinct.items() if distinct == number and number == len(np.unique(
+            codes * (len(some) + 1) + _codes(self.x[column].iloc[some]) + 1))]
+        return leaks.as_numbers(self.x.drop(columns=[*alike, name], errors="ignore"))
+
+    @functools.cached_property
+    def _some(self):
+        return np.random.default_rng(0).permutation(len(self.y))[:5000]
+
+    @functools.cached_property
+    def _distinct(self):
+        """Return {column of x: number of different values in `_some` rows}; missing is a value."""
+        table = self.x.iloc[self._some]
+        found = blocks.distinct(table)
+        return {name: found[name] if name in found else len(np.unique(_codes(table[name]))) for name in table}
 
 
 def said(found, what="samples"):
@@ -87,23 +100,33 @@ def scaled(x, y, rows):
         return lambda rows: np.stack([np.asarray(x[row][::step, ::step], dtype=np.float32).ravel() for row in rows])
     if not x.shape[1]:
         return None
-    sorts = np.array([is_sorted_by(column, y) for column in x.T], dtype=bool)
-    with np.errstate(all="ignore"):
-        middle, scale = np.nanmedian(x[rows], axis=0), np.nanstd(x[rows], axis=0)
-    kept = np.flatnonzero(~sorts & np.isfinite(middle) & np.isfinite(scale) & (scale > 0))[:1024]
+    few, kept, middle, scale = x[rows], np.empty(0, dtype=int), np.empty(0), np.empty(0)
+    for start in range(0, x.shape[1], DIMENSIONS):
+        part = slice(start, start + DIMENSIONS)
+        with np.errstate(all="ignore"):
+            moments = np.nanmedian(few[:, part], axis=0), np.nanstd(few[:, part], axis=0)
+        usable = np.flatnonzero(~sorted_by(x[:, part], y) & np.isfinite(moments).all(axis=0) & (moments[1] > 0))
+        kept, middle, scale = (np.r_[before, more][:DIMENSIONS] for before, more in (
+            (kept, start + usable), (middle, moments[0][usable]), (scale, moments[1][usable])))
+        if len(kept) == DIMENSIONS:
+            break
     if not len(kept):
         return None
-    return lambda rows: (np.where(np.isnan(x[rows][:, kept]), middle[kept], x[rows][:, kept]) - middle[kept]) / scale[kept]
+    return lambda rows: (np.where(np.isnan(x[rows][:, kept]), middle, x[rows][:, kept]) - middle) / scale
 
 
-def is_sorted_by(column, y):
-    """Return whether a file is sorted by a column of numbers that are mostly different, as a whole or within its classes."""
-    for values, labels in ((column, np.zeros(len(y))), (column, y)):
-        steps = np.diff(values)[np.diff(labels) == 0]
-        steps = steps[np.isfinite(steps)]
-        if len(steps) and (steps != 0).mean() > 0.5 and max((steps >= 0).mean(), (steps <= 0).mean()) > 0.95:
-            return True
-    return False
+def sorted_by(x, y):
+    """Return by which columns a file is sorted, as a whole or within its classes, bool [d]: of numbers, mostly different."""
+    found = np.zeros(x.shape[1], dtype=bool)
+    for part in blocks.parts(x.shape[1], len(x)):
+        for labels in (np.zeros(len(y)), y):
+            with np.errstate(invalid="ignore"):
+                steps = np.diff(x[:, part], axis=0)[np.diff(labels) == 0]
+                known = np.isfinite(steps)
+                differ, up, down = ((known & each).sum(axis=0) / known.sum(axis=0) for each in (
+                    steps != 0, steps >= 0, steps <= 0))
+                found[part] |= (differ > 0.5) & (np.maximum(up, down) > 0.95)
+    return found
 
 
 def _codes(values):

@@ -1,11 +1,12 @@
 """Detect the kind of each column of a table, in any notation: numbers, categories, dates or text."""
+import functools
 import re
 from collections import namedtuple
 from decimal import Decimal
 
 import numpy as np
 
-from incv.custom_data import cells, dates
+from incv.custom_data import blocks, cells, dates
 from incv.data import DataError
 from incv.utils import listed, many
 
@@ -26,6 +27,14 @@ Column = namedtuple("Column", "kind decimal dayfirst truth characters unit", def
 NARROW = {0xff01 + each: 0x21 + each for each in range(94)} | {0x3000: 0x20}
 
 
+@functools.cache
+def of_type(kind):
+    """Return the Column of all columns of a type of pandas or numpy; None if it depends on their values."""
+    import pandas as pd
+
+    return Column("numbers", truth=pd.api.types.is_bool_dtype(kind)) if pd.api.types.is_numeric_dtype(kind) else None
+
+
 def kind_of_column(column, name, path, decimal=None):
     """Return (Column, note on how it is read or "", further remark or "") for a pandas.Series.
 
@@ -34,8 +43,8 @@ def kind_of_column(column, name, path, decimal=None):
     """
     import pandas as pd
 
-    if pd.api.types.is_numeric_dtype(column):
-        return Column("numbers", truth=pd.api.types.is_bool_dtype(column)), "", ""
+    if (known := of_type(column.dtype)) is not None:
+        return known, "", ""
     if pd.api.types.is_datetime64_any_dtype(column):
         return Column("dates"), "used as dates", ""
     values = column.dropna()
@@ -54,37 +63,45 @@ def kind_of_column(column, name, path, decimal=None):
     if len(text):
         whole, distinct = text, cells.Distinct(text)
         text = distinct.texts
-        unit = _common_unit(distinct)
-        found, how = numbers_of(distinct, name, path, decimal, unit)
-        odd, are_numbers = text[found.isna()], distinct.mean(found.notna())
-        if are_numbers >= 0.9 and len(odd) <= 5 or are_numbers >= 0.5 and odd.str.casefold().isin(MISSING).all():
-            if len(odd):
-                how.append(f"{many(distinct.number(odd), 'cell')} {listed(sorted(map(repr, odd)))} as missing")
-            separator = "," if "decimal commas" in how else "." if "commas between thousands" in how else None
-            return Column("numbers", ",." if "decimal points" in how else decimal or separator, unit=unit), (
-                "read as numbers" + (f": {'; '.join(how)}" if how else "")), ""
-        order = dates.order_of(distinct)
-        if order is not None:
-            told = []
-            if dates.have_short_years(text):
-                told.append("years of two digits are read as 1969 to 2068")
-            lost = distinct.number(text[dates.parsed(text, order == "day before month").isna()])
-            told += [f"{many(lost, 'cell')} as missing"] if lost else []
-            return (Column("dates", dayfirst=order == "day before month"),
-                    "used as dates" + (f" ({order})" if order else ""), "; ".join(told))
-        words, most = distinct.mean(text.str.split().str.len()), max(MAX_CATEGORIES, len(whole) / 2)
-        if are_lists_of_numbers(whole):
-            raise DataError(f"{path}: column {name!r} contains lists of numbers, such as {text.iloc[0][:40]!r}: split it into "
-                            f"columns, save it as x of an .npz, or --drop it")
+        if re.search(r"\d", " ".join(text)):
+            if (found := _numbers_or_dates(distinct, name, path, decimal)) is not None:
+                return found
+            if are_lists_of_numbers(whole):
+                raise DataError(f"{path}: column {name!r} contains lists of numbers, such as {text.iloc[0][:40]!r}: split it "
+                                f"into columns, save it as x of an .npz, or --drop it")
+        most = max(MAX_CATEGORIES, len(whole) / 2)
         if len(text) > most and distinct.mean(text.str.count(UNSPACED)) >= 8:
             return Column("text", characters=True), "used as text (TF-IDF of its characters and pairs of them)", ""
-        if words >= 4 and len(text) > most and share_words(whole):
+        if len(text) > most and distinct.mean(text.str.split().str.len()) >= 4 and share_words(whole):
             return Column("text"), "used as text (TF-IDF of its words)", ""
         if len(text) > MAX_CATEGORIES:
             return Column("categories"), "", (
                 f"used as categories: {len(text)} different values such as {text.iloc[0]!r}; all but the most frequent "
                 f"{MAX_CATEGORIES - 1} share one feature")
     return Column("categories"), "", ""
+
+
+def _numbers_or_dates(distinct, name, path, decimal):
+    """Return what `kind_of_column` does for strings that are numbers or dates, None for others. distinct: cells.Distinct."""
+    text, unit = distinct.texts, _common_unit(distinct)
+    found, how = numbers_of(distinct, name, path, decimal, unit)
+    odd, are_numbers = text[found.isna()], distinct.mean(found.notna())
+    if are_numbers >= 0.9 and len(odd) <= 5 or are_numbers >= 0.5 and odd.str.casefold().isin(MISSING).all():
+        if len(odd):
+            how.append(f"{many(distinct.number(odd), 'cell')} {listed(sorted(map(repr, odd)))} as missing")
+        separator = "," if "decimal commas" in how else "." if "commas between thousands" in how else None
+        return Column("numbers", ",." if "decimal points" in how else decimal or separator, unit=unit), (
+            "read as numbers" + (f": {'; '.join(how)}" if how else "")), ""
+    order = dates.order_of(distinct)
+    if order is None:
+        return None
+    told = []
+    if dates.have_short_years(text):
+        told.append("years of two digits are read as 1969 to 2068")
+    lost = distinct.number(text[dates.parsed(text, order == "day before month").isna()])
+    told += [f"{many(lost, 'cell')} as missing"] if lost else []
+    return (Column("dates", dayfirst=order == "day before month"),
+            "used as dates" + (f" ({order})" if order else ""), "; ".join(told))
 
 
 def told(path, names, how):
@@ -170,8 +187,12 @@ def not_used(table, keep, labels, path, decimal=None):
     """
     import pandas as pd
 
-    found = {}
+    found, classes, used = {}, len(np.unique(labels)), set()
+    for names, values in blocks.of_numbers(table):
+        used.update(names[_are_used(values, keep, labels, classes)])
     for name in table:
+        if name in used:
+            continue
         column = table[name]
         if pd.api.types.is_integer_dtype(column) and column.notna().all() and len(column) > 2:
             steps = np.diff(column.to_numpy(dtype=float))
@@ -185,12 +206,26 @@ def not_used(table, keep, labels, path, decimal=None):
             continue  # lists: `kind_of_column` refuses them
         if len(distinct) <= 1 or not column.notna().any():
             found[name] = "has a single value"
-        elif len(distinct) == len(np.unique(labels)) == len(set(zip(codes.tolist(), labels.tolist(), strict=True))):
+        elif len(distinct) == classes == len(set(zip(codes.tolist(), labels.tolist(), strict=True))):
             found[name] = "duplicates the label"
         elif len(distinct) == len(column) > MAX_CATEGORIES and (
                 kind_of_column(column, name, path, decimal)[0].kind == "categories"):
             found[name] = "names each row"
     return found
+
+
+def _are_used(values, keep, labels, classes):
+    """Return which columns of a block of numbers, [d, n], `not_used` need not look at, bool [d]."""
+    of_kept = values if keep.all() else values[:, keep]
+    codes = blocks.coded(of_kept)
+    distinct = codes.max(axis=1) + 1
+    used = (distinct > 1) & (distinct != classes)
+    alike = np.flatnonzero(distinct == classes)
+    used[alike] = blocks.coded(codes[alike] * classes + labels).max(axis=1, initial=-1) + 1 != classes
+    if values.dtype.kind in "iu" and values.shape[1] > 2:
+        steps = np.diff(values.astype(float), axis=1)
+        used &= (steps != steps[:, :1]).any(axis=1) | (steps[:, 0] == 0)
+    return used
 
 
 def told_unused(path, unused, table):
@@ -213,9 +248,12 @@ def may_count_rows(table, path):
     """Return {column: warning} for columns of distinct integers that may number or name the rows."""
     import pandas as pd
 
-    found = {}
-    for name in table.columns[[pd.api.types.is_integer_dtype(kind) for kind in table.dtypes]]:
-        column = table[name]
+    found, integers = {}, table[table.columns[[pd.api.types.is_integer_dtype(kind) for kind in table.dtypes]]]
+    repeat = {name for name, number in blocks.distinct(integers).items() if number < len(table)}
+    for name in integers:
+        column = integers[name]
+        if name in repeat:
+            continue
         if len(column) > 2 and column.is_unique and column.notna().all():
             counts = int(column.max()) - int(column.min()) == len(column) - 1
             if counts or re.fullmatch(r"unnamed: \d+|id|idx|index|row|no|nr|#", str(name).strip().casefold()):

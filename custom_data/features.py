@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import numpy as np
 
-from incv.custom_data import cells, columns, dates
+from incv.custom_data import blocks, cells, columns, dates
 from incv.data import DataError
 from incv.utils import first_line, listed, many
 
@@ -52,18 +52,20 @@ class Features:
 
         self.path, self.columns, self.notes, self.remarks, self.parts = path, {}, {}, {}, {}
         self.as_text = [name for name, kind in table.dtypes.items() if not pd.api.types.is_numeric_dtype(kind)]
-        for name, column in table.items():
-            self.columns[name], note, remark = columns.kind_of_column(column, name, path, decimal)
+        for name, kind in table.dtypes.items():
+            known = columns.of_type(kind)
+            self.columns[name], note, remark = columns.kind_of_column(table[name], name, path, decimal) if known is None else (
+                known, "", "")
             for told, of_columns in ((note, self.notes), (remark, self.remarks)):
                 if told:
                     of_columns.setdefault(told, []).append(name)
-        converted = self._converted(table)
-        for name in self._named("numbers"):
-            infinite = np.isinf(converted[name].to_numpy())
-            if infinite.any():
+        converted, self.missing = self._converted(table), set()
+        for names, values in blocks.of_numbers(converted):
+            self.missing.update(names[np.isnan(values).any(axis=1)])
+            for place in np.flatnonzero(np.isinf(values).any(axis=1))[:1]:
+                name, infinite = list(names)[place], np.isinf(values[place])
                 raise DataError(f"{path}: column {name!r} has {infinite.sum()} infinite values, the first in row "
                                 f"{infinite.argmax()} (counted from 0); fix or remove them")
-        self.missing = {name for name in self._named("numbers") if converted[name].isna().any()}
         self.of_table, self.num_features = converted, self._count(converted)
 
     @functools.cached_property
@@ -80,19 +82,17 @@ class Features:
 
     def _count(self, converted):
         """Return how many features `_preprocessing` makes of `_converted`'s DataFrame; DataError if numbers are too large."""
-        total, categories, of_text = 0, self._named("categories"), self._named("text")
-        for name, column in converted.items():
-            if name in categories:
-                total += min(column.nunique(), columns.MAX_CATEGORIES)
-            elif name in of_text:
-                in_texts = terms(column, self.columns[name].characters).explode().value_counts()
-                total += min(int((in_texts >= 2).sum()), MAX_WORDS)
-            else:
-                present = column.dropna()
-                with np.errstate(over="ignore", invalid="ignore"):
-                    if len(present) and not np.isfinite(np.var(present.to_numpy())):
-                        raise DataError(f"{self.path}: {TOO_LARGE}")
-                total += (len(present) > 0) + (len(present) < len(column))
+        total = sum(min(converted[name].nunique(), columns.MAX_CATEGORIES) for name in self._named("categories"))
+        for name in self._named("text"):
+            in_texts = terms(converted[name], self.columns[name].characters).explode().value_counts()
+            total += min(int((in_texts >= 2).sum()), MAX_WORDS)
+        for _, values in blocks.of_numbers(converted):
+            missing = np.isnan(values)
+            some = ~missing.all(axis=1)
+            with np.errstate(over="ignore", invalid="ignore"):
+                if not np.isfinite(np.var(values[some], axis=1, where=~missing[some])).all():
+                    raise DataError(f"{self.path}: {TOO_LARGE}")
+            total += int(some.sum() + missing.any(axis=1).sum())
         return total
 
     def warnings(self, without=(), remarks=False):
@@ -126,7 +126,9 @@ class Features:
             raise DataError(f"lacks the column {listed(missing)}")
         converted = self._converted(table)
         for name, column in self.columns.items() if warn else ():
-            empty = table[name].isna() | (table[name].astype(str).str.strip() == "")
+            empty = table[name].isna()
+            if columns.of_type(table[name].dtype) is None:
+                empty |= table[name].astype(str).str.strip() == ""
             new = converted[name][~empty & ~converted[name].isin(set(self.categories[name]))] if (
                 column.kind == "categories") else ()
             if empty.all() or len(new):
@@ -147,8 +149,13 @@ class Features:
         """Return a DataFrame of floats (numbers, parts of dates) and strings (categories, text)."""
         import pandas as pd
 
-        found = {}
+        found, numbers = {}, {}
+        for names, values in blocks.of_numbers(table[self._named("numbers")]):
+            numbers |= zip(names, values.astype(float), strict=True)
         for name, column in self.columns.items():
+            if name in numbers:
+                found[name] = numbers[name]
+                continue
             values = table[name]
             if column.kind == "numbers":
                 found[name] = self._numbers(values, name, column)
@@ -161,7 +168,7 @@ class Features:
                 if column.truth:  # however another file spells it
                     found[name] = cells.mapped(found[name], lambda value: {"true": "True", "false": "False"}.get(
                         value.strip().casefold(), value), "")
-        return pd.DataFrame(found, index=table.index, copy=False)  # numbers need no further memory
+        return blocks.joined(pd.DataFrame(found, index=table.index, copy=False))  # few columns need no further memory
 
     def _numbers(self, values, name, column):
         import pandas as pd
@@ -189,7 +196,7 @@ class Features:
         from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
         categories, of_text = self._named("categories"), self._named("text")
-        numbers = [name for name in converted if name not in (*categories, *of_text)]
+        numbers = converted.columns.drop([*categories, *of_text]).tolist()
         return ColumnTransformer([
             ("numbers", make_pipeline(SimpleImputer(strategy="median", add_indicator=True),
                                       StandardScaler(copy=False)), numbers),

@@ -247,7 +247,7 @@ def _table(path, label, decimal, drop, group, true_label, checksum):
     fitted = features.Features(table, path, decimal)
     shown = columns.told_unused(path, unused, all_columns) + foreign_paths.addresses_in(all_columns, path)
     values, origin = fitted.values()
-    used = values[[name for name in values if name in origin.values()]]  # without parts of dates, which neighbours share
+    used = values[[name for name in values if name in table]]  # without parts of dates, which neighbours share
     samples = alike.Samples(used, given, names)
     belonging = group_names.in_columns(table, given, path, samples=samples, unused=of_names)
     shown += fitted.warnings(belonging) + fitted.warnings(belonging, remarks=True) + list(belonging.values())

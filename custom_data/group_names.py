@@ -7,7 +7,7 @@ import threading
 import numpy as np
 
 from incv import data
-from incv.custom_data import alike, cells, coded, repeats
+from incv.custom_data import alike, blocks, cells, coded, repeats
 from incv.data import DataError
 from incv.utils import listed
 
@@ -179,7 +179,7 @@ def in_columns(table, y, path, advice=repeats.TABLE, samples=None, unused=None):
     """
     found = repeats.in_columns(table if unused is None else unused, path, advice, samples)
     groups = None if samples is None or are_few(samples.groups) else numbers(samples.groups)
-    for name in table:
+    for name in _repeating(table):
         if each := may_be(*_across(table[name], y, groups)):
             evidence = samples and samples.repeat(table[name], name)
             strong = evidence or table[name].nunique() >= MANY
@@ -191,6 +191,18 @@ def in_columns(table, y, path, advice=repeats.TABLE, samples=None, unused=None):
                     f"the labels, {advice.otherwise}")
             found[name] = coded.Warning(text, coded.MAY_BE_GROUPS) if strong else text
     return found
+
+
+def _repeating(table):
+    """Return the columns of a DataFrame without those of numbers that are no groups by their values alone: see `may_be`."""
+    others = set()
+    for names, values in blocks.of_numbers(table):
+        known = values == values
+        distinct = blocks.coded(values).max(axis=1, initial=-1) + known.all(axis=1)
+        with np.errstate(invalid="ignore"):
+            fractions = (known & (values % 1 != 0)).any(axis=1)
+        others.update(names[fractions | (distinct < 5) | (distinct > known.sum(axis=1) / 2)])
+    return [name for name in table if name not in others]
 
 
 def _across(values, y, groups):

@@ -12,7 +12,7 @@ from collections import namedtuple
 
 import numpy as np
 
-from incv.custom_data import coded
+from incv.custom_data import blocks, coded
 from incv.utils import listed
 
 LEAKS = 0.95  # the fraction of labels that a single column predicts, cross-validated, above which it is named
@@ -23,6 +23,7 @@ SCREENED = 600  # rows that every rule is tried on first
 VOTES = 0.15  # the fraction of labels that the majority of columns of labels, some of them missing, may miss
 DENSE = 0.02  # the fraction of samples within a quarter of the standard deviation of a threshold that labels were made by
 VALUES = 12  # of a column of few values
+BINS = 64  # of a column of more values
 
 # columns: tuple of names; says: what they do; tells: whether the labels, wrong ones too, seem to be made from them
 Leak = namedtuple("Leak", "columns says tells")
@@ -48,8 +49,14 @@ def found(table, y, class_names):
     labels = y[some]
     if len(some) < 30 or np.bincount(labels).max() > 0.9 * len(some):
         return []
-    codes = {name: _coded(table[name].iloc[some]) for name in table}
-    alone = {name: each for name in table if (each := _alone(codes[name], labels, class_names))}
+    codes, alone = _all_coded(table.iloc[some]), {}
+    for part in blocks.parts(len(codes), max(len(some), BINS * len(class_names))):
+        names = list(table)[part]
+        of_part = np.stack([codes[name] for name in names])
+        missed = _wrong_by(_binned(of_part), labels)
+        for place in np.flatnonzero((missed <= 1 - LEAKS) | (of_part.max(axis=1) == 1)):
+            if each := _alone(of_part[place], missed[place], labels, class_names):
+                alone[names[place]] = each
     if not alone and len(codes) > MOST_COLUMNS:
         return []
     known = _Columns(table.iloc[some[:ROWS]], labels[:ROWS])
@@ -82,13 +89,22 @@ def told(leak, what, instead):
 
 def as_numbers(table):
     """Return a table as numbers, float [n, d], NaN where missing: categories of few values one-hot, without others."""
-    found = []
+    found = {}
+    for names, values in blocks.of_numbers(table):
+        found |= zip(names, values.astype(float)[:, None], strict=True)
     for name in table:
-        if table[name].dtype.kind in "fiub":
-            found.append(table[name].to_numpy(dtype=float))
-        elif (codes := _coded(table[name])).max() < 4 * VALUES:
-            found += [codes == code for code in range(codes.max() + 1)]
-    return np.stack(found, axis=1, dtype=float) if found else np.empty((len(table), 0))
+        if name not in found and (codes := _coded(table[name])).max() < 4 * VALUES:
+            found[name] = codes == np.arange(codes.max() + 1)[:, None]
+    rows = [found[name] for name in table if name in found]
+    return np.ascontiguousarray(np.concatenate(rows, dtype=float).T) if rows else np.empty((len(table), 0))
+
+
+def _all_coded(table):
+    """Return {name: `_coded` column} of a table."""
+    found = {}
+    for names, values in blocks.of_numbers(table):
+        found |= zip(names, blocks.coded(values), strict=True)
+    return {name: found[name] if name in found else _coded(table[name]) for name in table}
 
 
 def _coded(column):
@@ -124,10 +140,10 @@ def _written(column):
 
 
 def _binned(codes):
-    """Return codes of at most 64 values: bins of equal size if there are more."""
-    if codes.max() < 64:
-        return codes
-    return np.argsort(np.argsort(codes, kind="stable")) * 64 // len(codes)
+    """Return codes, int [..., n], of at most BINS values: bins of equal size if there are more."""
+    found, many = codes.copy(), codes.max(axis=-1) >= BINS
+    found[many] = np.argsort(np.argsort(codes[many], kind="stable")) * BINS // codes.shape[-1]
+    return found
 
 
 def _halves(n):
@@ -136,25 +152,30 @@ def _halves(n):
 
 
 def _wrong_by(codes, y):
-    """Return the fraction of labels that the majority label of a code, in the other half, does not predict."""
+    """Return the fraction of labels that the majority label of a code, in the other half, does not predict, float [d].
+
+    codes: int [d, n], of columns; y: int [n].
+    """
     num_classes, wrong = y.max() + 1, 0
+    codes = codes + (np.arange(len(codes)) * (codes.max() + 1))[:, None]  # of each column apart
     for fitted, asked in _halves(len(y)):
-        counts = np.bincount(codes[fitted] * num_classes + y[fitted], minlength=(codes.max() + 1) * num_classes)
-        wrong += (counts.reshape(-1, num_classes).argmax(axis=1)[codes[asked]] != y[asked]).sum()
+        counts = np.bincount((codes[:, fitted] * num_classes + y[fitted]).ravel(), minlength=(codes.max() + 1) * num_classes)
+        wrong = wrong + (counts.reshape(-1, num_classes).argmax(axis=1)[codes[:, asked]] != y[asked]).sum(axis=1)
     return wrong / len(y)
 
 
 # --- one column -------------------------------------------------------------------------------------------------------
 
-def _alone(codes, y, class_names):
+def _alone(codes, missed, y, class_names):
     """Return (what a column does, the fraction of labels it misses, the class that it tells or None), None if it does little.
 
-    It predicts by its values, in 64 bins of equal size if there are more: the majority of the other half. A column of two
-    values tells a class if its F1 score for this class is high.
+    It predicts by its values, in BINS bins of equal size if there are more: the majority of the other half. missed: the
+    fraction of labels that this misses. A column of two values tells a class if its F1 score for this class is high.
     """
-    missed, num_classes = _wrong_by(_binned(codes), y), y.max() + 1
+    num_classes = y.max() + 1
     if missed <= 1 - LEAKS:
-        exact = min(missed, _missed_by_tree(codes[:, None].astype(float), y, 2 * num_classes)) if codes.max() >= 64 else missed
+        by_tree = _missed_by_tree(codes[:, None].astype(float), y, 2 * num_classes) if codes.max() >= BINS else missed
+        exact = min(missed, by_tree)
         return f"predicts {1 - exact:.0%} of the labels", exact, None
     if codes.max() == 1:  # it may say which samples are of one class
         of_both = np.bincount(codes * num_classes + y, minlength=2 * num_classes).reshape(2, num_classes)
@@ -175,14 +196,25 @@ def _tells_alone(known, name, copies, error, of_class, codes, num_classes):
 
 # --- what all others can do -------------------------------------------------------------------------------------------
 
+class _Lazy(dict):
+    """{name: function(name)}, of the names that have been asked for."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def __missing__(self, name):
+        self[name] = found = self.function(name)
+        return found
+
+
 class _Columns:
     """Columns of some rows of a table as codes, numbers (None for strings) and text, {name: array [n]}; their labels y."""
 
     def __init__(self, table, y):
-        self.y = y
-        self.codes = {name: _coded(table[name]) for name in table}
-        self.numbers = {name: _numbers(table[name]) for name in table}
-        self.written = {name: _written(table[name]) for name in table}
+        self.y, self.names = y, list(table)
+        self.codes, self.numbers, self.written = (
+            _Lazy(lambda name, found=found: found(table[name])) for found in (_coded, _numbers, _written))
 
     def missed_by_others(self, names, copies, of_class=None):
         """Return the fraction of labels that the columns besides some do not predict, at best; 1 if there are none.
@@ -191,9 +223,9 @@ class _Columns:
         that say nearly the same as one of `names` within the classes do not count either.
         """
         y = self.y if of_class is None else (self.y == of_class).astype(int)
-        others = [name for name in self.codes if name not in names and name not in copies and not any(
-            self._alike(name, one) for one in names)][:MOST_COLUMNS]
-        x = self.features(others)
+        others = (name for name in self.names if name not in names and name not in copies and not any(
+            self._alike(name, one) for one in names))
+        x = self.features(itertools.islice(others, MOST_COLUMNS))
         if not x.shape[1] or len(np.unique(y)) < 2:
             return 1.0
         return min(_missed_by_lines(x, y), _missed_by_neighbours(x, y), _missed_by_tree(x, y, 16))
@@ -214,10 +246,10 @@ class _Columns:
     def part(self, n):
         """Return the same of the first n rows."""
         found = object.__new__(_Columns)
-        found.y = self.y[:n]
+        found.y, found.names = self.y[:n], self.names
         for of_rows in ("codes", "numbers", "written"):
-            setattr(found, of_rows, {name: values if values is None else values[:n]
-                                     for name, values in getattr(self, of_rows).items()})
+            values = getattr(self, of_rows)
+            setattr(found, of_rows, _Lazy(lambda name, values=values: None if values[name] is None else values[name][:n]))
         return found
 
     def values(self, names):
@@ -441,7 +473,7 @@ def _wrong(codes, y, num_classes, exactly=False):
     if clear.mean() < 0.6 or len(np.unique(y[clear])) < 2:
         return 1.0
     codes, y = codes[clear], y[clear]
-    error = _wrong_by(_binned(codes), y)
+    error = _wrong_by(_binned(codes)[None], y)[0]
     if thresholds and (exactly or error < 0.1):  # values that the other half lacks
         error = min(error, _missed_by_tree(codes[:, None].astype(float), y, 2 * num_classes, folds=5))
     return error

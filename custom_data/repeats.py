@@ -277,8 +277,8 @@ def _distance(one, other):
 def _orders(x, y, generator):
     """Yield orders of the samples, int [n]: by label, then by a column, or by two of which the first has few values."""
     ties = generator.random(len(y))
-    columns = [column for column in x.T if not alike.is_sorted_by(column, y) and np.nanmin(column) < np.nanmax(column)]
-    columns = [columns[each] for each in generator.permutation(len(columns))[:COLUMNS]]
+    columns = np.flatnonzero(~alike.sorted_by(x, y) & (np.nanmin(x, axis=0) < np.nanmax(x, axis=0)))
+    columns = [x[:, each] for each in generator.permutation(columns)[:COLUMNS]]
     for column in columns:
         yield np.lexsort((ties, column, y))
     few = [column for column in columns if len(np.unique(column[:5000])) <= 50][:4]

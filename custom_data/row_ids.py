@@ -7,7 +7,7 @@ import re
 
 import numpy as np
 
-from incv.custom_data import cells
+from incv.custom_data import blocks, cells
 
 # Words that pandas reads as an empty cell: a table that it has saved has an empty cell for them.
 MISSING = {"", "#n/a", "#n/a n/a", "#na", "-1.#ind", "-1.#qnan", "-nan", "1.#ind", "1.#qnan", "<na>", "n/a", "na", "null",
@@ -22,26 +22,36 @@ def of_table(table, without=()):
     Neither the order of the columns nor how a number, True or a missing value is written changes them: 1.50 is 1.5. Columns
     without a name, as pandas adds them for its index, do not count. without: names of columns that do not count.
     """
-    total = np.zeros(len(table), dtype=np.uint64)
+    table = table[[name for name in table if name not in without and not re.fullmatch(r"(Unnamed: \d+)?", str(name))]]
+    total, done = np.zeros(len(table), dtype=np.uint64), set()  # modulo 2 ** 64, in any order
+    for names, values in blocks.of_numbers(table):
+        if values.dtype != bool:
+            keys = np.array([int(_key(name), 16) for name in names], dtype=np.uint64)
+            total += _of_numbers(values.astype(float), keys[:, None]).sum(axis=0, dtype=np.uint64)
+            done.update(names)
     for name in table:
-        if name not in without and not re.fullmatch(r"(Unnamed: \d+)?", str(name)):
-            total += _of_column(table[name], str(name))  # modulo 2 ** 64, in any order
+        if name not in done:
+            total += _of_column(table[name], _key(name))
     return numbered(total)
 
 
-def _of_column(column, name):
+def _key(name):
+    """Return the key of the hashes of a column: for pandas, of 16 letters."""
+    return hashlib.sha256(str(name).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def _of_column(column, key):
     """Return a hash of each cell, uint64 [n], that differs from column to column."""
     import pandas as pd
 
-    key = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:16]  # a hash key of pandas has 16 letters
     if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column) and (
             not pd.api.types.is_complex_dtype(column)):
-        return _of_numbers(column.to_numpy(dtype=float, na_value=np.nan), key)
+        return _of_numbers(column.to_numpy(dtype=float, na_value=np.nan), int(key, 16))
     codes, distinct = pd.factorize(cells.mapped(column, _text, ""))
     texts = pd.Series(distinct, dtype=object)
     numbers = pd.to_numeric(texts, errors="coerce").to_numpy(dtype=float)
     hashed = pd.util.hash_array(texts.to_numpy(dtype=object), hash_key=key, categorize=False)
-    found = np.where(np.isnan(numbers) & (texts != "").to_numpy(), hashed, _of_numbers(numbers, key))
+    found = np.where(np.isnan(numbers) & (texts != "").to_numpy(), hashed, _of_numbers(numbers, int(key, 16)))
     return found[codes]
 
 
@@ -53,7 +63,7 @@ def _text(value):
 
 
 def _of_numbers(numbers, key):
-    """Return a hash of each number, uint64 [n]; fractions count to about ten digits."""
+    """Return a hash of each number, uint64 [...]; fractions count to about ten digits. key: int, or uint64 [..., 1]."""
     import pandas as pd
 
     numbers = np.where(np.isnan(numbers), np.nan, numbers + 0.0)  # one NaN, and no negative zero
@@ -61,7 +71,7 @@ def _of_numbers(numbers, key):
         whole = ~np.isfinite(numbers) | (numbers == np.rint(numbers))
     bits = numbers.view(np.uint64)
     rounded = (bits + np.uint64(1 << LAST - 1)) & ~np.uint64((1 << LAST) - 1)
-    return pd.util.hash_array(np.where(whole, bits, rounded) ^ np.uint64(int(key, 16)))
+    return pd.util.hash_array((np.where(whole, bits, rounded) ^ np.uint64(key)).ravel()).reshape(numbers.shape)
 
 
 def of_array(x):

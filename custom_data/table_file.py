@@ -2,6 +2,7 @@
 import codecs
 import contextlib
 import csv
+import functools
 import gzip
 import io
 import json
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from incv.custom_data import group_names, json_files
+from incv.custom_data import blocks, group_names, json_files
 from incv.data import DataError
 from incv.utils import first_line, listed, many, missing, python_command
 
@@ -118,7 +119,7 @@ def read_table(path, label=None, decimal=None, as_text=(), raw=()):
     table.columns = _names(table.columns.map(str), label, path, notes)  # changes nothing if it was done above
     if label is not None:
         notes += _row_of_names(table.columns, path)
-    return table.reset_index(drop=True), notes
+    return blocks.joined(table).reset_index(drop=True), notes
 
 
 def how_to_convert(path):
@@ -190,6 +191,7 @@ def _of_json(cells, as_text):
     return pd.Series(values, dtype=None if present else object)
 
 
+@functools.cache
 def is_columnar(path):
     """Return whether a file is a .parquet or .feather, by its name."""
     return Path(path).suffix.lower() in (*PARQUET, ".feather")
@@ -297,7 +299,9 @@ def _content_of(path, named, notes):
         raise DataError(f"{path}: its first line says that {above[1]!r} separates fields, but cells may contain it: separate "
                         f"them by commas, and remove this line")
     separators = [*SEPARATORS, *([above[1]] if above[1] and above[1] not in SEPARATORS else [])]
-    counted = {separator: [len(row) for row in csv.reader(sample, delimiter=separator)] for separator in separators}
+    quoted = any('"' in line for line in sample)
+    counted = {separator: [len(row) for row in csv.reader(sample, delimiter=separator)] if quoted else [
+        line.count(separator) + 1 for line in sample] for separator in separators}
     header = {separator: [name.strip() for name in next(csv.reader(sample, delimiter=separator))] for separator in separators}
     fitting = [separator for separator in SEPARATORS if label is not None and label in header[separator]] or list(SEPARATORS)
     if path.name.lower().endswith((".tsv", ".tsv.gz")) and "\t" in fitting:
