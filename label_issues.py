@@ -572,8 +572,10 @@ def with_logits(model):
 
     last = model.layers[-1]
     activation = getattr(last, "activation", None)
-    if activation is keras.activations.sigmoid:
-        raise ValueError("the model ends in sigmoids; it must end in logits or a softmax, one output per class")
+    if not isinstance(last, keras.layers.Softmax) and activation not in (None, keras.activations.linear,
+                                                                         keras.activations.softmax):
+        name = getattr(activation, "__name__", activation)
+        raise ValueError(f"the model ends in {name}; it must end in logits or a softmax, one output per class")
     if isinstance(last, keras.layers.Softmax) or (isinstance(last, keras.layers.Activation)
                                                   and activation is keras.activations.softmax):
         return keras.Model(model.inputs, last.input)

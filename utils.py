@@ -343,8 +343,8 @@ if hasattr(os, "register_at_fork"):
 def check_fork():
     """Raise UserError in a process that was forked after a backend had been imported: it lacks the backend's threads."""
     if _before_fork:
-        raise UserError(f"this process was forked from one that had imported {_before_fork[0]}, and may hang: start processes "
-                        f"by multiprocessing.get_context('spawn')")
+        raise UserError("this process was forked from one that had imported TensorFlow or JAX, and may hang: start processes "
+                        "by multiprocessing.get_context('spawn')")
 
 
 def start_backend(threads, gpu_id=None, in_parallel=True):

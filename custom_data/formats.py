@@ -33,6 +33,7 @@ from incv.custom_data import (
     image_list,
     image_parquet,
     image_stream,
+    json_files,
     labels,
     leaks,
     repeats,
@@ -245,6 +246,8 @@ def _table(path, label, decimal, drop, group, true_label, checksum):
     if not len(table.columns):
         raise DataError(f"{path}: no column except {label!r} distinguishes samples")
     fitted = features.Features(table, path, decimal)
+    if decimal is None:
+        _ask_about_points(path, label, fitted.columns)
     shown = columns.told_unused(path, unused, all_columns) + foreign_paths.addresses_in(all_columns, path)
     values, origin = fitted.values()
     used = values[[name for name in values if name in table]]  # without parts of dates, which neighbours share
@@ -266,6 +269,27 @@ def _table(path, label, decimal, drop, group, true_label, checksum):
     dataset = _of_vectors(given, class_names, np.flatnonzero(keep), checksum, groups=names, y_train=y_train,
                           rows_in_file=len(keep), row_ids=ids[keep], warnings=[*warnings, *notes, *shown, *leaking])
     return dataset, fitted
+
+
+def _ask_about_points(path, label, found):
+    """Raise DataError if points may be between thousands, in a text file in which other columns have decimal commas.
+
+    found: {name: columns.Column}, as read.
+    """
+    import pandas as pd
+
+    if not any(column.decimal == "," for column in found.values()) or json_files.is_json(path) or table_file.is_columnar(path):
+        return
+    table = table_file.read_table(path, label, ",")[0]  # in which such columns are text
+    for name, column in found.items():
+        if column.decimal is None and column.kind in ("numbers", "categories") and (
+                not pd.api.types.is_numeric_dtype(table[name])):
+            text = table[name].dropna().astype(str).str.strip()
+            points = text[text.str.contains(".", regex=False)]
+            if len(points) and text.str.fullmatch(r"[+-]?(\d+|[1-9]\d{0,2}(\.\d{3})+)").all():
+                example = min(points, key=lambda each: each.count("."))
+                raise DataError(f"{path}: column {name!r}: is {example!r} {example} or {example.replace('.', '')}? "
+                                f"{columns.GIVE_DECIMAL}")
 
 
 # --- images -----------------------------------------------------------------------------------------------------------

@@ -76,6 +76,9 @@ def read_table(path, label=None, decimal=None, as_text=(), raw=()):
             named_levels = [name for name in table.index.names if name is not None and name not in table]
             table = table.reset_index(named_levels) if named_levels else table
             notes += [f"{path}: the index {name!r} is read as a column" for name in named_levels]
+            unnamed = [level for name, level in _levels(table.index) if name is None and len(level)]
+            notes += [f"{path}: its index, such as {str(level[0])!r}, has no name and is not read: name it (rename_axis) to "
+                      f"use it as a column or --group" for level in unnamed if not pd.api.types.is_integer_dtype(level.dtype)]
             for column in table.columns[table.dtypes == object]:  # noqa: E721 (an array)
                 table[column] = _decoded_bytes(table[column])
             if as_text is True and path.suffix.lower() == ".feather":
@@ -120,6 +123,11 @@ def read_table(path, label=None, decimal=None, as_text=(), raw=()):
     if label is not None:
         notes += _row_of_names(table.columns, path)
     return blocks.joined(table).reset_index(drop=True), notes
+
+
+def _levels(index):
+    """Return [(name, pandas.Index)] of the levels of an index."""
+    return [(name, index.get_level_values(place)) for place, name in enumerate(index.names)]
 
 
 def how_to_convert(path):

@@ -165,3 +165,17 @@ def test_columns_that_give_the_label_away_or_count_rows_are_not_used(tmp_path, n
     dropped, warnings = read(tmp_path / "leak.csv", drop=["almost"])
     assert same_features(dropped, numbers) and not warnings
     refused(["no column 'almots'"], tmp_path / "leak.csv", "kind", drop=["almots"])
+
+
+@pytest.mark.parametrize("points", [["26.247", "645", "323"], ["580.000", "1.250.000", "350.000"]])
+def test_points_beside_decimal_commas_in_other_columns_are_asked_about(tmp_path, points):
+    """Read as decimal points, 26.247 would be less than 645."""
+    rows = [f"{n},5;{points[n % 3]};{'ab'[n % 2]}" for n in range(60)]
+    file = in_file(tmp_path, ["weight;price;kind", *rows])
+    with pytest.raises(data.DataError, match=r"column 'price': is '.*' .* or \d+[?] give --decimal , or --decimal [.]$"):
+        load.load_dataset(file, "kind")
+    table = load.FORMATS["table"](Source(path=str(file), label="kind", decimal=",")).originals()[1]
+    assert table["price"].tolist()[:3] == [float(each.replace(".", "")) for each in points] and table["weight"][1] == 1.5
+    for price in ("2.5", "0.123", "2.50 kg"):  # decimal points in any case
+        rows[7] = f"7,5;{price};a"
+        load.load_dataset(in_file(tmp_path, ["weight;price;kind", *(row.replace(".000", "") for row in rows)]), "kind")

@@ -458,3 +458,11 @@ def test_a_long_text_gives_no_other_cell_its_memory(tmp_path):
         assert tracemalloc.get_traced_memory()[1] < 10 ** 9
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize("index, named", [([f"patient{n // 3}" for n in range(30)], "patient0"), (np.arange(30) / 2, "0.0"),
+                                          (np.arange(30)[::-1], None), (None, None)])
+def test_an_index_without_a_name_that_is_not_read_is_told(tmp_path, index, named):
+    pd.DataFrame({"v": range(30), "kind": ["a", "b"] * 15}, index=index).to_parquet(tmp_path / "t.parquet")
+    notes = [note for note in table_file.read_table(tmp_path / "t.parquet")[1] if "index" in note]
+    assert (named is None) == (not notes) and all(f"such as {named!r}, has no name" in note for note in notes)

@@ -121,7 +121,7 @@ except ValueError as error:
                           env=os.environ | {"KERAS_BACKEND": "tensorflow"})
     assert done.returncode == 0 and "refused: the model takes samples of shape (30,) and has 3 classes" in done.stdout, (
         done.stdout + done.stderr)
-    assert "also: the model ends in sigmoids" in done.stdout
+    assert "also: the model ends in sigmoid; it must end in logits" in done.stdout
 
 
 def test_every_sample_is_ranked_and_most_errors_are_on_top(wine):
