@@ -124,13 +124,16 @@ def _files(folder, place, left_out):
 
     Links to files and folders are followed; each folder is read once.
     """
-    seen, waiting = set(), [place]
+    seen, waiting, root = set(), [place], os.path.realpath(folder)
     while waiting:
         place = waiting.pop()
         real = os.path.realpath(place)
         if real in seen:
             continue
         seen.add(real)
+        if root.startswith(f"{real.rstrip('/')}/") or root == real:  # other classes are in it
+            left_out[Path(os.path.relpath(place, folder)).as_posix()] = "a link to a folder above"
+            continue
         folders = []
         for entry in sorted(os.scandir(place), key=lambda entry: entry.name):
             name = Path(os.path.relpath(entry.path, folder)).as_posix()

@@ -70,11 +70,14 @@ def plan(script, parser, defaults, schedule, methods=None):
     for option in [option for option, value in vars(args).items() if isinstance(value, str) and not value.strip()]:
         parser.error(f"--{option}: the value is empty")  # as from an unset variable of a shell
     deadline, source = None if args.time_limit is None else time.time() + 60 * args.time_limit, _source(args)
+    noisy, ratios = _noise(args, parser, source)
+    by_network = args.features is not None and pretrained.is_network(args.features)
+    if by_network:
+        pretrained.check_images(source.facts, args.features)
     if args.inspect:
         sys.exit(print("\n".join(inspect(source, args.features))))
-    if args.features is not None and pretrained.is_network(args.features):
+    if by_network:
         source = pretrained.with_network(source, args.features, args.results_dir)
-    noisy, ratios = _noise(args, parser, source)
     source, transition = dataclasses.replace(source, labels=noisy.pop("labels", source.labels)), noisy.pop("transition", None)
     facts, network = source.facts, None
     size, num_classes, kind = facts.size, facts.num_classes, "table" if len(facts.shape) == 1 else "images"

@@ -51,6 +51,13 @@ def check_name(text):
                               f"FILE.py:FUNCTION, FILE.npy or FILE.npz")
 
 
+def check_images(facts, text):
+    """Raise UserError if a dataset (source.Facts) has no images, of which a network could compute features."""
+    if len(facts.shape) != 3:
+        raise utils.UserError(f"--features {text}: {facts.name} has no images, but features: remove the option, or give "
+                              f"FILE.npz")
+
+
 def in_words():
     """Return the networks of keras.applications with accuracy and cost, for --help."""
     return "; ".join(f"{name} {each.accuracy} %%, {each.milliseconds} ms" for name, each in registry.PRETRAINED.items())
@@ -63,8 +70,7 @@ def with_network(source, text, results_dir):
     are downloaded if neither they nor the features are there. Raises UserError.
     """
     facts, what = source.facts, f"--features {text}"
-    if len(facts.shape) != 3:
-        raise utils.UserError(f"{what}: {facts.name} has no images, but features: remove the option, or give FILE.npz")
+    check_images(facts, text)
     known, pixels = registry.PRETRAINED.get(text), source.image_size
     if known is None:
         name, file, checksum = _custom(text, what)

@@ -8,7 +8,7 @@ from examples import folder_of_pictures, random_picture, read, refused, save_pic
 from PIL import Image
 
 from incv import data
-from incv.custom_data import load
+from incv.custom_data import image_folder, load
 
 
 def test_files_that_are_not_used_are_counted_by_kind(tmp_path):
@@ -142,3 +142,12 @@ def test_variants_above_the_classes_and_masks_are_told(tmp_path):
             save_picture(tmp_path / "g" / name / f"x ({end}).png".replace("_mask).", ")_mask."))
     warnings = load.load_dataset(tmp_path / "g").warnings
     assert any("2 images such as 'a/x (1)_mask.png' may be masks" in line for line in warnings), warnings
+
+
+def test_a_link_to_a_folder_above_puts_no_class_into_another(tmp_path):
+    place = folder_of_pictures(tmp_path)
+    (place / "a" / "up").symlink_to(place, target_is_directory=True)
+    (place / "b" / "top").symlink_to(tmp_path, target_is_directory=True)
+    found = image_folder.scan(str(place))
+    assert set(found.files) == {"a/0.png", "a/2.png", "a/4.png", "b/1.png", "b/3.png", "b/5.png"}
+    assert found.left_out == dict.fromkeys(["a/up", "b/top"], "a link to a folder above")

@@ -4,6 +4,7 @@ import sys
 
 import numpy as np
 import pandas as pd
+import pytest
 from conftest import PROJECT, run, run_refused
 from examples import ROWS, X6, Y6, I, folder_of_pictures, in_file, mixed_table
 
@@ -74,3 +75,11 @@ def test_a_table_whose_column_of_labels_is_not_named_or_not_there(tmp_path):
     table.assign(kind=y).to_csv(tmp_path / "t.csv", index=False)
     run_refused(["--dataset", "t.csv"], tmp_path, "--label COLUMN")
     run_refused(["--dataset", "t.csv", "--label", "sort"], tmp_path, "no column 'sort'", "length", "kind")
+
+
+@pytest.mark.parametrize("options, words", [
+    (["--features", "MobileNetV2"], "t has no images"), (["--labels", "l.npy"], "--labels and --label_set are for"),
+    (["--noise_pattern", "human"], "the labels of custom datasets are used as they are")])
+def test_inspect_refuses_options_as_a_run_does(tmp_path, options, words):
+    (tmp_path / "t.csv").write_text("v,kind\n" + "".join(f"{n * n % 5},{n % 2}\n" for n in range(20)))
+    run_refused(["--dataset", "t.csv", "--label", "kind", *options, "--inspect"], tmp_path, words)
