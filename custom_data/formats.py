@@ -13,6 +13,7 @@ source: source.Source. All raise DataError.
 """
 import dataclasses
 import functools
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from incv import data, utils
 from incv.custom_data import (
     alike,
     arrays,
+    blocks,
     cells,
     coded,
     columns,
@@ -217,6 +219,8 @@ def _table(path, label, decimal, drop, group, true_label, checksum):
     option, (group, pattern) = group, _parted(path, label, group)
     of_group, of_truth = [] if group is None else [group], [] if true_label is None else [true_label]
     table, warnings = table_file.read_table(path, label, decimal, of_group + of_truth, raw=of_truth)
+    if len(table.columns) > blocks.MANY:
+        print(f"{path}: looking at {len(table.columns):,} columns", file=sys.stderr, flush=True)
     for name in (label, *drop, *of_group, *of_truth):
         if name not in table:
             raise DataError(f"{path}: no column {name!r}; its columns are {listed([repr(each) for each in table.columns])}")

@@ -90,7 +90,7 @@ def test_features_and_row_ids_are_those_of_each_column_alone(table, one_by_one):
 
 
 @pytest.mark.parametrize("size", [1, 5 * N])
-def test_size_of_blocks_changes_nothing(table, size, tmp_path, monkeypatch):
+def test_size_of_blocks_changes_nothing(table, size, tmp_path, monkeypatch, capsys):
     finite = table.drop(columns=[name for name in table if name.startswith("infinite")])
     path = tmp_path / "t.csv"
     finite.assign(kind=NAMES[Y]).to_csv(path, index=False)
@@ -106,4 +106,7 @@ def test_size_of_blocks_changes_nothing(table, size, tmp_path, monkeypatch):
     assert any("alone predicts" in line for line in wanted[0])
     monkeypatch.setattr(blocks, "AT_ONCE", size)
     monkeypatch.setattr(blocks, "MANY", 10)
+    capsys.readouterr()
     assert found() == wanted
+    printed = capsys.readouterr()
+    assert printed.err == f"{path}: looking at {len(finite.columns) + 1} columns\n" and not printed.out
