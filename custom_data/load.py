@@ -270,11 +270,11 @@ def kind_of(path, source):
     for option, name in (("label", source.label), ("true_label", source.true_label)):
         if name in (source.drop or ()):
             raise DataError(f"--drop {name}: this is the column of --{option}; give another one")
+    if source.test_images is not None and source.test_list is None:
+        raise DataError("--test_images is the folder of the pictures of --test_list: give --test_list FILE too")
     for option, folder in (("images", source.images), ("test_images", source.test_images)):
         if folder is not None and not Path(folder).is_dir():
             raise DataError(f"--{option} {folder}: no such folder; give the one that the names of the pictures begin in")
-    if source.test_images is not None and source.test_list is None:
-        raise DataError("--test_images is the folder of the pictures of --test_list: give --test_list FILE too")
     if arrays.is_npy(path) and source.labels is None:
         raise DataError(f"--dataset {path}: samples without labels; give --labels FILE.npy with one label per sample")
     if source.labels is not None and not Path(source.labels).is_file():
