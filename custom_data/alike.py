@@ -121,7 +121,7 @@ def sorted_by(x, y):
     for part in blocks.parts(x.shape[1], len(x)):
         for labels in (np.zeros(len(y)), y):
             with np.errstate(invalid="ignore"):
-                steps = np.diff(x[:, part], axis=0)[np.diff(labels) == 0]
+                steps = np.diff(x[:, part].astype(float), axis=0)[np.diff(labels) == 0]
                 known = np.isfinite(steps)
                 differ, up, down = ((known & each).sum(axis=0) / known.sum(axis=0) for each in (
                     steps != 0, steps >= 0, steps <= 0))

@@ -230,7 +230,7 @@ def _leans(column, y):
     As a whole or within the classes; a column of equal steps only counts the rows.
     """
     for values, labels in ((column, np.zeros(len(y))), (column, y)):
-        steps = np.diff(values)[np.diff(labels) == 0]
+        steps = np.diff(np.asarray(values, dtype=float))[np.diff(labels) == 0]
         steps = steps[np.isfinite(steps) & (steps != 0)]
         if len(steps) > 1 and (steps == np.median(steps)).mean() > 0.5 and len(steps) > len(y) / 2:
             continue

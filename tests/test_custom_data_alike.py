@@ -175,3 +175,9 @@ def test_python_judges_rows_of_patients_with_useless_groups_and_good_lists():
     ids = [f"INV-2024-{n // 40 + 1:02d}-{n:04d}" for n in range(len(good))]
     found = find_label_issues(good.set_index(pd.Index(ids)), given, model, permutations=0).attrs["verdict"]
     assert "warned" not in found
+
+
+def test_bytes_are_sorted_as_numbers_are():
+    """Differences of unsigned integers are never negative."""
+    x, y = np.random.default_rng(0).integers(0, 256, (300, 5)).astype(np.uint8), np.arange(300) % 2
+    assert not alike.sorted_by(x, y).any() and alike.sorted_by(np.sort(x, axis=0)[::-1], y).all()
