@@ -9,12 +9,13 @@ import numpy as np
 from incv import data
 from incv.custom_data import alike, blocks, cells, coded, repeats
 from incv.data import DataError
-from incv.utils import listed
+from incv.utils import listed, many
 
 MOSTLY = 0.8  # a column may name groups if at least this fraction of the samples has the majority label of its value
 FEW = 5  # a warning reports classes that occur in fewer groups
 SHUFFLES = 5
 SECONDS = 20  # of searching all names for a pattern: millions of names take less
+MOST = 100  # columns that may name groups, of which each is looked at
 MANY = 20  # values that agree on labels, as categories hardly do
 FOLDER = "folder"  # --group folder: the first subfolder below the class
 NAME = "name"  # --group name:PATTERN: by the names of pictures
@@ -179,17 +180,21 @@ def in_columns(table, y, path, advice=repeats.TABLE, samples=None, unused=None):
     """
     found = repeats.in_columns(table if unused is None else unused, path, advice, samples)
     groups = None if samples is None or are_few(samples.groups) else numbers(samples.groups)
-    for name in _repeating(table):
-        if each := may_be(*_across(table[name], y, groups)):
-            evidence = samples and samples.repeat(table[name], name)
-            strong = evidence or table[name].nunique() >= MANY
-            if not strong and (groups is not None or name in found):
-                continue
-            text = (f"{path}: {advice.noun} {name!r}: samples with the same value share a label {each[0]:.0%} of the time "
-                    f"({each[1]:.0%} if shuffled){f', and {alike.said(evidence)}' if evidence else ''}: if these belong "
-                    f"together, such as rows of one patient, {repeats.for_column(advice, name)}; if it follows from "
-                    f"the labels, {advice.otherwise}")
-            found[name] = coded.Warning(text, coded.MAY_BE_GROUPS) if strong else text
+    candidates = {name: each for name in _repeating(table) if (each := may_be(*_across(table[name], y, groups)))}
+    for name, each in list(candidates.items())[:MOST]:
+        evidence = samples and samples.repeat(table[name], name)
+        strong = evidence or table[name].nunique() >= MANY
+        if not strong and (groups is not None or name in found):
+            continue
+        text = (f"{path}: {advice.noun} {name!r}: samples with the same value share a label {each[0]:.0%} of the time "
+                f"({each[1]:.0%} if shuffled){f', and {alike.said(evidence)}' if evidence else ''}: if these belong "
+                f"together, such as rows of one patient, {repeats.for_column(advice, name)}; if it follows from "
+                f"the labels, {advice.otherwise}")
+        found[name] = coded.Warning(text, coded.MAY_BE_GROUPS) if strong else text
+    for name in list(candidates)[MOST:MOST + 1]:
+        found[name] = (f"{path}: {many(len(candidates) - MOST, f'further {advice.noun}')}, from {name!r} on, in which samples "
+                       f"with the same value share a label more often than if shuffled, were not looked at: if one of them "
+                       f"names groups, {repeats.for_column(advice, name)}, with its name")
     return found
 
 

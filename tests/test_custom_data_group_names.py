@@ -1,4 +1,6 @@
 """Samples that belong together: their names, and columns, arrays and folders that may name them."""
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -72,3 +74,13 @@ def test_a_pattern_that_takes_for_ever_is_refused():
     with pytest.raises(data.DataError, match="takes too long to search for: write it without a repeat inside a repeat"):
         group_names.matched(np.array(["a" * 40 + "!"] * 3, dtype=object), "(a+)+$", "s:(a+)+$", seconds=0.2)
     assert group_names.matched(np.array(["a1", "b2"], dtype=object), "[a-z]", "s:[a-z]").tolist() == ["a", "b"]
+
+
+def test_of_hundreds_of_columns_that_look_like_groups_most_share_a_line():
+    """Such as whole numbers that were measured several times: each is looked at in a hundredth of a second."""
+    counts, y = np.random.default_rng(0).integers(0, 40, (50, 400)), np.repeat(np.arange(50) % 2, 4)
+    table = pd.DataFrame(np.repeat(counts, 4, axis=0), columns=[f"m{n}" for n in range(400)])
+    found = group_names.in_columns(table, y, "t.csv")
+    each, shared = list(found.values())[:-1], list(found.values())[-1]
+    assert len(each) == group_names.MOST and all("if these belong together" in line for line in each)
+    assert re.match(r"t.csv: \d+ further columns, from 'm\d+' on, .*: if one of them names groups, give --group m\d+", shared)
