@@ -382,6 +382,9 @@ class Train:
             if not at_end:
                 self._save(training=number, epoch=epoch + 1, state=training.get_state(self.trainer), best=best, chosen=chosen)
             show(epoch, len(train_index), means["loss"], end_of_epoch=True)
+        if not np.isfinite(chosen).all():
+            raise utils.UserError(f"the network predicts NaN in {which}: training diverged; try another seed (--seed), or "
+                                  f"smaller numbers, such as standardised ones")
         self.finished.append(chosen)
         self._save()
         self.encoded.append(json.dumps(self.history[self.encoded_rows:])[1:-1])

@@ -374,8 +374,8 @@ def read_arrays(path, names=None):
         if strange:
             raise ValueError(f"{strange[0]} is not an array")
     except Exception as error:  # whatever NumPy and zipfile raise for forged bytes
-        what = ("contains Python objects, which are not read" if "allow_pickle" in str(error) else
-                f"cannot be read ({utils.first_line(error)})")
+        what = (f"cannot be read ({utils.first_line(error)})" if "allow_pickle" not in str(error) else
+                "contains Python objects, which are not read" if zipfile.is_zipfile(path) else "no .npz")
         raise DataError(f"{path}: {what}; save plain arrays with numpy.savez") from None
     return arrays
 

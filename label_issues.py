@@ -296,6 +296,8 @@ def _judged(predicted, status, class_names, keep, groups=None, test=None, traine
     table = issue_table.by_last_passes(predicted, class_names, np.flatnonzero(keep), status, groups=names)
     found = verdict.verdict(predicted, table["issue"].to_numpy(), names, test, trained, codes, neighbours=near)
     if not keep.all():
+        whole = [name for name in ("given", "suggested") if table[name].dtype.kind == "i"]
+        table = table.astype(dict.fromkeys(whole, "Int64"))  # as floats, large ones beside missing ones become equal
         table = table.set_index("sample").reindex(range(len(keep))).rename_axis("sample").reset_index()
         table.loc[~keep, "status"], table["issue"] = "not checked", table["issue"].eq(True)
         if groups is not None:
@@ -326,7 +328,8 @@ def _of_classes(pred_probs, class_names):
             return pred_probs.to_numpy()[:, [columns.index(name) for name in names]]
         if set(columns) & set(names) and columns != list(map(str, range(len(columns)))):
             raise ValueError(f"the columns of pred_probs are {utils.listed(list(map(repr, columns)), 6)}, the classes "
-                             f"{utils.listed(list(map(repr, names)), 6)}: name each column after a class, or none of them")
+                             f"{utils.listed(list(map(repr, names)), 6)}: name each column after a class, or none of them; "
+                             f"a class of a single sample is not checked, and has none")
     if hasattr(pred_probs, "tocsr"):
         raise ValueError("pred_probs is a sparse array: give pred_probs.toarray()")
     return _as_array(pred_probs, "pred_probs")
@@ -384,7 +387,9 @@ def _refuse_missing(y):
 def _checked_probabilities(p, n, num_classes):
     """Return `pred_probs` as float [n, num_classes], each row with sum 1; ValueError for what are no probabilities."""
     if p.shape != (n, num_classes):
-        raise ValueError(f"pred_probs has shape {p.shape}; give ({n}, {num_classes}), a column per class in ascending order")
+        more = "; a class of a single sample is not checked, and has none" if p.ndim == 2 and p.shape[1] > num_classes else ""
+        raise ValueError(f"pred_probs has shape {p.shape}; give ({n}, {num_classes}), a column per class in ascending order"
+                         f"{more}")
     try:
         if p.dtype.kind not in "fiubO":
             raise TypeError
@@ -464,9 +469,14 @@ def _classifier_train(classifier, x, given, class_names):
         elif len(asked):
             if isinstance(getattr(fitted, "_final_estimator", fitted), (ClusterMixin, DensityMixin)):
                 raise data.DataError(_no_probabilities(classifier))
-            probabilities[:, present] = INCV.checked_probabilities(
-                _predicted(fitted, rows[asked], np.arange(len(present))), len(asked), len(present),
-                f"{type(classifier).__name__}.predict_proba")
+            try:
+                predicted = _predicted(fitted, rows[asked], np.arange(len(present)))
+            except data.DataError:
+                raise
+            except Exception as error:
+                raise data.DataError(f"{type(classifier).__name__} cannot predict: {utils.first_line(error)}") from error
+            probabilities[:, present] = INCV.checked_probabilities(predicted, len(asked), len(present),
+                                                                   f"{type(classifier).__name__}.predict_proba")
         return probabilities
 
     return train
@@ -520,11 +530,13 @@ def _fitted(classifier, rows, index, given, class_names):
             break
         try:
             return _for_integers(classifier, class_names[present]).fit(rows[index], encoded), present
-        except (ValueError, TypeError) as error:
+        except Exception as error:  # whatever a model raises for data that it does not take
             complaint = complaint or error
+            if re.search("NaN|infinity", str(error)):  # of a row, not of its class
+                break
             index = index[np.bincount(given[index])[given[index]] > np.bincount(encoded).min()]
     if complaint is not None:
-        raise data.DataError(f"{type(classifier).__name__} cannot be trained: {utils.first_line(complaint)}")
+        raise data.DataError(f"{type(classifier).__name__} cannot be trained: {utils.first_line(complaint)}") from complaint
     return None, present
 
 
@@ -551,16 +563,27 @@ def _keras_train(build, x, given, num_classes, settings, quiet):
         raise ValueError(f"x is {x.dtype}: a Keras model takes numbers")
     if x.dtype.kind == "f" and not np.isfinite(x).all():
         raise data.DataError("x has NaN or infinite values: fix or remove them")
+    if keras.config.floatx() != "float32":
+        raise data.DataError(f"keras.config.floatx() is {keras.config.floatx()}: keras.config.set_floatx('float32')")
     keras.utils.set_random_seed(int(utils.rng(settings.seed, "weights").integers(2 ** 32)))
     model = build()
     if not isinstance(model, keras.Model):
         raise data.DataError(f"model() returned a {type(model).__name__}: it must return a keras.Model")
     if not model.built:
         model.build((None, *x.shape[1:]))
+    if not hasattr(model, "output_shape"):
+        raise data.DataError(f"model() returned a {type(model).__name__}, a subclass of keras.Model: it must return a "
+                             f"Sequential or functional model, keras.Model(inputs, outputs)")
     network = with_logits(model)
-    if network.output_shape[-1] != num_classes or network.input_shape[1:] != x.shape[1:]:
-        raise data.DataError(f"the model takes samples of shape {network.input_shape[1:]} and has {network.output_shape[-1]} "
-                             f"classes; the samples have shape {x.shape[1:]} and {num_classes} classes")
+    shape = network.output_shape[1:]
+    outputs = f"{shape[0]} classes" if len(shape) == 1 else f"outputs of shape {shape}"
+    if shape != (num_classes,) or network.input_shape[1:] != x.shape[1:]:
+        raise data.DataError(f"the model takes samples of shape {network.input_shape[1:]} and has {outputs}; "
+                             f"the samples have shape {x.shape[1:]} and {num_classes} classes")
+    some = np.asarray(network.predict_on_batch(x[:32]), dtype=float)
+    if some.min() >= 0 and np.abs(some.sum(axis=1) - 1).max() < 1e-3:
+        raise ValueError("the model ends in probabilities, of a layer that cannot be taken off: end it in logits, "
+                         "Dense(number of classes), or Dense(number of classes, activation='softmax')")
     dataset = data.Dataset(x_train=x, num_classes=num_classes)
     return INCV.Train(dataset, given, settings, console.Progress(quiet), {}, lambda **_: None, network,
                       last_pass.TRAININGS)
@@ -572,16 +595,15 @@ def with_logits(model):
 
     last = model.layers[-1]
     activation = getattr(last, "activation", None)
-    if not isinstance(last, keras.layers.Softmax) and activation not in (None, keras.activations.linear,
-                                                                         keras.activations.softmax):
-        name = getattr(activation, "__name__", activation)
-        raise ValueError(f"the model ends in {name}; it must end in logits or a softmax, one output per class")
-    if isinstance(last, keras.layers.Softmax) or (isinstance(last, keras.layers.Activation)
-                                                  and activation is keras.activations.softmax):
+    name = getattr(activation, "__name__", str(activation))
+    softmax = name.startswith("softmax")  # of Keras, or of its backend
+    if isinstance(last, keras.layers.Softmax) or isinstance(last, keras.layers.Activation) and softmax:
         return keras.Model(model.inputs, last.input)
-    if activation is keras.activations.softmax:
+    if softmax:
         last.activation = keras.activations.linear
         return keras.Model(model.inputs, last(last.input))
+    if activation not in (None, keras.activations.linear):
+        raise ValueError(f"the model ends in {name}; it must end in logits or a softmax, one output per class")
     return model
 
 

@@ -76,6 +76,8 @@ def transition_matrix(noise_pattern: str, noise_ratio: float, num_classes: int) 
 
 def _check(noise_ratio, num_classes=2):
     """Raise ValueError for a noise ratio outside [0, 1], or fewer than two classes."""
+    if not isinstance(noise_ratio, (int, float, np.number)):
+        raise ValueError(f"noise ratio {noise_ratio!r}: give a number in [0, 1]")
     if not 0 <= noise_ratio <= 1:
         raise ValueError(f"noise ratio {noise_ratio} is not in [0, 1]")
     if num_classes < 2:
@@ -322,6 +324,8 @@ def precision_and_recall(y, y_noisy, select):
         For arrays of different lengths, or a `select` that is not bool, such as positions.
     """
     y, y_noisy, select = np.asarray(y), np.asarray(y_noisy), np.asarray(select)
+    if y.dtype.kind not in "biu" and y.size:
+        raise ValueError(f"labels are {y.dtype}: give integers, -1 where unknown")
     if not y.shape == y_noisy.shape == select.shape or select.dtype != bool and select.size:
         raise ValueError(f"labels of shape {y.shape} and {y_noisy.shape}, select {select.dtype} of shape {select.shape}: give "
                          f"True or False for each sample")
@@ -338,7 +342,7 @@ def heldout_accuracies(y_pred, y_noisy, y=None):
     ----------
     y_pred, y_noisy : int arrays [n]
     y : int array [n], optional
-        The true labels, if known; -1 for those that are not.
+        The true labels, if known; -1 for those that are not. ValueError for arrays of different lengths.
 
     Returns
     -------
@@ -347,6 +351,10 @@ def heldout_accuracies(y_pred, y_noisy, y=None):
         mislabelled samples mislabelled_as_given: P(y_pred = y_noisy), the noise that the network has memorised, and
         mislabelled_as_true: P(y_pred = y). NaN where a denominator is zero.
     """
+    y_pred, y_noisy, y = np.asarray(y_pred), np.asarray(y_noisy), None if y is None else np.asarray(y)
+    if not y_pred.shape == y_noisy.shape == (y_noisy if y is None else y).shape:
+        raise ValueError(f"predictions of shape {y_pred.shape}, labels of shape {y_noisy.shape}: give one for each sample")
+
     def fraction(hits, among):
         return float(hits[among].mean()) if among.any() else float("nan")
 

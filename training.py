@@ -87,7 +87,7 @@ def make_feature_extractor(network, pixel_max):
     if isinstance(network.layers[-1], keras.Model):
         raise utils.UserError("d2l needs the input of the last layer, but the network of --architecture wraps another one: "
                               "return that one, or give another --method")
-    penultimate = keras.Model(network.inputs, network.layers[-1].input)
+    penultimate = keras.Model(network.inputs, keras.layers.Flatten()(network.layers[-1].input))
     images = keras.Input(network.inputs[0].shape[1:])
     return _predicting(keras.Model(images, ops.cast(penultimate(images / pixel_max), "float32")))
 

@@ -424,8 +424,14 @@ def _settings_of_keras_checked():
         raise UserError(f"Keras cannot start ({first_line(error)}): give the command more memory, or install Keras and "
                         f"{os.environ['KERAS_BACKEND']} again") from None
     except Exception as error:
-        raise UserError(f"Keras cannot start ({first_line(error)}): fix or remove {settings}, or unset the variables of Keras "
-                        f"and {os.environ['KERAS_BACKEND']}") from None
+        of_user = [name for name in os.environ if name.startswith(("KERAS_", "TF_", "XLA_", "JAX_", "CUDA_"))
+                   and name not in OF_COMMANDS]
+        raise UserError(f"Keras cannot start ({first_line(error).rstrip(': ')}): " + (
+            f"unset {' and '.join(of_user)}, or " if of_user else "") + f"fix or remove {settings}") from None
+
+
+OF_COMMANDS = {"KERAS_BACKEND", "TF_CPP_MIN_LOG_LEVEL", "TF_FORCE_GPU_ALLOW_GROWTH", "XLA_PYTHON_CLIENT_PREALLOCATE",
+               "TF_ENABLE_ONEDNN_OPTS", "TF_MKL_OPTIMIZE_PRIMITIVE_MEMUSE"}  # variables that `start_backend` sets
 
 
 def _make_tensorflow_deterministic(threads, in_parallel):

@@ -57,7 +57,7 @@ def check(started, selection, train, copies, split, few_epochs=False):
     if dataset.row_ids is not None:
         issues["row_id"] = dataset.row_ids
     judged = None
-    if settings.label_issues or dataset.given is not None:
+    if settings.label_issues:  # which need last passes
         judged = verdict.verdict(predicted, issues["issue"].to_numpy(), dataset.groups,
                                  trained=verdict.Trained.of_history(
                                      train.history, few_epochs, settings.architecture == "linear"),

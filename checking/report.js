@@ -378,6 +378,7 @@ function download(of) {
 }
 
 function parse(text) {
+  text = text.replace(/^"?sep=."?\r?\n/i, "");  // as a spreadsheet may write it above the header
   const header = text.slice(0, text.search(/[\r\n]|$/));
   const parts = separator => header.split(separator).length;
   const separator = [",", ";", "\t"].reduce((best, each) => parts(each) > parts(best) ? each : best);
@@ -397,7 +398,7 @@ function parse(text) {
     column.trim().toLowerCase(), (row[place] ?? "").trim().replace(/^'/, "").replace(/^(\d+)\.0+$/, "$1")])));
 }
 
-const identity = row => row.row_id || (row.sample === undefined ? row.group : JSON.stringify([row.row, row.sample]));
+const nameOf = row => row.sample === undefined ? row.group : JSON.stringify([row.row, row.sample]);
 
 function decisionIn(text) {
   const found = names.indexOf(text), like = each => each.toLowerCase() === text.toLowerCase();
@@ -417,18 +418,22 @@ async function load(file) {
   if (rows[0]?.decision === undefined) return say(`${file.name} has no column decision: give a list of label issues`);
   const of = rows[0].sample === undefined && rows[0].group !== undefined && data.groups ? "groups" : "samples";
   const list = data[of], ours = parse([list.header, ...list.cards.map(card => card.csv)].join("\n"));
-  const numbers = new Map(ours.map((row, number) => [identity(row), number]));
-  const changes = [], filled = rows.filter(row => row.decision);
+  const byId = new Map(ours.map((row, number) => [row.row_id, number])), byName = new Map(ours.map((row, number) => [nameOf(row), number]));
+  const same = (one, other) => one === undefined || one.toLowerCase() === other.toLowerCase();
+  const found = new Map(), filled = rows.filter(row => row.decision);
   for (const row of filled) {
-    const number = numbers.get(identity(row)), decision = decisionIn(row.decision);
-    if (number !== undefined && decision !== undefined) changes.push([of, number, decision]);
+    const number = row.row_id ? byId.get(row.row_id) : byName.get(nameOf(row)), decision = decisionIn(row.decision);
+    if (number === undefined || decision === undefined || !same(row.given, ours[number].given)) continue;
+    found.set(number, [...found.get(number) ?? [], decision]);
   }
+  const changes = [...found].filter(([, decisions]) => new Set(decisions).size === 1).map(([number, [decision]]) => [of, number, decision]);
   if (changes.length) decide(changes);
-  const lost = filled.length - changes.length;
-  say(`${changes.length} decisions loaded${lost ? `, ${lost} not` : ""}`);
+  const lost = filled.length - changes.reduce((sum, [, number]) => sum + found.get(number).length, 0);
+  say(`${changes.length} decision${changes.length === 1 ? "" : "s"} loaded${lost ? `, ${lost} not` : ""}`);
   if (lost) {
-    at("trouble").textContent = `${lost} of the decisions in ${file.name} are about samples that are not on this page, or ` +
-      "name no class. They will not be in its download: correct that file, or give it to --decisions, too.";
+    at("trouble").textContent = `${lost} of the decisions in ${file.name} are about samples that are not on this page or have ` +
+      "another label now, contradict each other, or name no class. They will not be in its download: correct that file, or " +
+      "give it to --decisions, too.";
     at("trouble").hidden = false;
   }
 }

@@ -142,7 +142,8 @@ def numbers_of(distinct, name, path, decimal=None, unit=None):
         how.append("spaces or apostrophes between thousands")
     units = sorted({unit for side in ("before", "after") for unit in parts[side].dropna().unique()})
     if units:
-        how.append(f"without {', '.join(units)}")
+        without = distinct.number(original[parts[["before", "after"]].isna().all(axis=1) & (digits != "")])
+        how.append(f"without {', '.join(units)}" + (f", which {many(without, 'cell')} do not have" if without else ""))
     commas = digits[digits.str.contains(",", regex=False)]
     if len(commas):
         lakhs = r"[+-]?[1-9]\d?(,\d{2})+,\d{3}"  # as in India

@@ -79,6 +79,8 @@ def read(files):
     ------
     data.DataError
     """
+    import pandas as pd
+
     found = []
     for file in files:
         if not Path(file).is_file():
@@ -91,8 +93,10 @@ def read(files):
             raise data.DataError(f"--decisions {file}: has no column {missing[0]!r}; give a list that INCV wrote, "
                                  f"..._label_issues.csv or ..._groups.csv, with your decisions")
         columns = [of, "given", "decision", "sample" if of == "row" else "", "row_id" if of != "group" else ""]
-        cells = [rows[name].fillna("").str.strip().str.removeprefix("'") if name in rows else [""] * len(rows)
-                 for name in columns]
+        cells = [rows[name].fillna("") if name in rows else pd.Series([""] * len(rows)) for name in columns]
+        cells = [of_column if name == "sample" and of == "sample" else of_column.str.strip()
+                 for name, of_column in zip(columns, cells, strict=True)]
+        cells = [of_column.str.removeprefix("'") for of_column in cells]
         found += (of_file := [Decision(of, *row)._replace(row_id=row[-1].casefold()) for row in zip(*cells, strict=True)
                               if row[2]])
         name_of, decided = {}, {}
@@ -238,7 +242,7 @@ def decide(files, names, given, class_names, of_groups=None, samples=None, ids=N
                 continue
             positions = np.array([position])
         else:
-            name = _as_known(name, members[of])
+            name = _as_known(name if name in members[of] else name.strip(), members[of])
             if name not in members[of]:
                 raise data.DataError(f"{where} is not in the dataset: remove its decision")
             positions = np.array(members[of][name])

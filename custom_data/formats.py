@@ -13,6 +13,7 @@ source: source.Source. All raise DataError.
 """
 import dataclasses
 import functools
+import shlex
 import sys
 from pathlib import Path
 
@@ -221,6 +222,11 @@ def _table(path, label, decimal, drop, group, true_label, checksum):
     table, warnings = table_file.read_table(path, label, decimal, of_group + of_truth, raw=of_truth)
     if len(table.columns) > blocks.MANY:
         print(f"{path}: looking at {len(table.columns):,} columns", file=sys.stderr, flush=True)
+    twice = [name for name in drop if f"{name}.1" in table and f"{name}.1" not in drop
+             and any("several columns are called" in each and repr(name) in each for each in warnings)]
+    if twice:
+        raise DataError(f"{path}: several columns are called {twice[0]!r}: rename them, or give --drop "
+                        f"{shlex.quote(twice[0])} {shlex.quote(f'{twice[0]}.1')}, and so on")
     for name in (label, *drop, *of_group, *of_truth):
         if name not in table:
             raise DataError(f"{path}: no column {name!r}; its columns are {listed([repr(each) for each in table.columns])}")

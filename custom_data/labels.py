@@ -157,6 +157,9 @@ def checkable(values, what):
     kept = values[keep]
     if kept.dtype == object and len(kept):
         kept = np.array(kept.tolist())
+    if kept.dtype == object and len(kept):
+        raise DataError(f"{what} must be one integer or string per sample; they are of type {type(kept[0]).__name__}, or too "
+                        f"large")
     if not len(kept):
         raise DataError(f"{what}: all are missing")
     names, integers, counts = np.unique(kept, return_inverse=True, return_counts=True)
@@ -179,6 +182,8 @@ def checkable(values, what):
 
 def as_array(values):
     """Return labels as an array, of objects where numpy would turn the NaN in a list of strings into the text "nan"."""
+    if str(getattr(values, "dtype", "")).startswith(("Int", "UInt")):  # of pandas: as floats, large integers become equal
+        return np.asarray(values.astype(object))
     found = np.asarray(values)
     if isinstance(values, (list, tuple)) and found.dtype.kind in "US" and found.ndim == 1 and not all(
             isinstance(value, (str, bytes)) for value in values):

@@ -293,6 +293,8 @@ def _content_of(path, named, notes):
     if what := next((what for start, what in OTHER_FORMATS.items() if raw.startswith(start)), None):
         raise DataError(f"{path}: {what} despite its name: rename or convert it")
     text = _decoded(raw, path, notes).rstrip("\x1a")
+    if what := _json_in(text):
+        raise DataError(f"{path}: a {what} despite its name: rename it")
     del raw
     if "\0" in text:  # which pandas would leave out
         raise DataError(f"{path}: {many(text.count(chr(0)), 'null character')}, the first in line "
@@ -384,6 +386,17 @@ def _is_header(lines, below):
         if len(rows) > 1 and len(set(map(len, rows))) == 1 < len(rows[0]) and any(map(str.strip, rows[0][1:])):
             return True
     return False
+
+
+def _json_in(text):
+    """Return ".json" or ".jsonl" if a text begins with a list of objects, or its first line is an object, else None."""
+    if re.match(r"\s*\[\s*\{", text):
+        return ".json"
+    with contextlib.suppress(ValueError, RecursionError):
+        first = text.lstrip().partition("\n")[0]
+        if first.startswith("{") and isinstance(json.loads(first), dict):
+            return ".jsonl"
+    return None
 
 
 def _names_inside(raw):

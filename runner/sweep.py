@@ -9,8 +9,10 @@ same files wherever it is carried out.
 """
 import contextlib
 import dataclasses
+import multiprocessing
 import os
 import sys
+from concurrent.futures import ProcessPoolExecutor
 
 from incv import data, utils
 from incv.custom_data import decisions
@@ -116,8 +118,21 @@ def _needs_features(plan):
 def _check_before_removing(plan):
     """Raise an error if runs cannot start, so that no result is removed in vain."""
     files.check_writable(plan.path.parent)
+    if plan.network is not None and 0 not in plan.source.facts.shape:  # a user's code: in a process of its own
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+            pool.submit(_build, plan.network, plan.settings.architecture, plan.settings.architecture_checksum,
+                        tuple(plan.source.facts.shape), plan.source.facts.num_classes).result()
     if plan.source.path is None:
         data.load(plan.source.facts.name, plan.source.data_dir)
+
+
+def _build(file, architecture, checksum, shape, num_classes):
+    """Build a custom network; UserError if that fails."""
+    utils.start_backend(1)
+    from incv.runner import custom_network, networks
+
+    custom_network.load(file, architecture, checksum)
+    networks.build_custom(architecture, shape, num_classes, 0)
 
 
 def _remove_results(planned):

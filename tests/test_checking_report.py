@@ -255,6 +255,29 @@ def test_a_list_in_the_encoding_of_a_western_spreadsheet_is_loaded(browser, tmp_
     assert len(listed) and not page.locator("#trouble").is_visible()
 
 
+def test_a_list_of_another_label_or_that_contradicts_itself_is_not_loaded(reports, browser, tmp_path):
+    """As --decisions refuses it; rows without a row_id are found by number, below a spreadsheet's line sep=; too."""
+    file = file_of(reports, "arrays", "_report.html")
+    listed = pd.read_csv(file_of(reports, "arrays", "_label_issues.csv"), dtype=str, keep_default_na=False)
+    page = opened(browser, file)
+
+    def load(table, said, loaded, head=""):
+        (tmp_path / "list.csv").write_text(head + table.to_csv(index=False, sep=";" if head else ","))
+        page.evaluate("document.getElementById('finding').open = true")
+        page.set_input_files("#load", tmp_path / "list.csv")
+        page.get_by_text(said, exact=True).wait_for()
+        assert count(page).startswith(f"{loaded} of")
+        if loaded:
+            page.click("#undo")
+
+    row = listed.iloc[[0]].assign(decision="keep")
+    load(row.assign(given="another"), "0 decisions loaded, 1 not", 0)
+    load(pd.concat([row, row.assign(decision="drop")]), "0 decisions loaded, 2 not", 0)
+    load(row.drop(columns="row_id"), "1 decision loaded", 1)
+    load(row.assign(row_id=""), "1 decision loaded", 1)
+    load(row, "1 decision loaded", 1, "sep=;\n")
+
+
 def test_a_browser_that_keeps_nothing_says_so(reports, browser, tmp_path):
     """A page in a frame that may not store, as some mail programs and viewers of files show it."""
     file = file_of(reports, "arrays", "_report.html")

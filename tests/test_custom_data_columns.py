@@ -179,3 +179,16 @@ def test_points_beside_decimal_commas_in_other_columns_are_asked_about(tmp_path,
     for price in ("2.5", "0.123", "2.50 kg"):  # decimal points in any case
         rows[7] = f"7,5;{price};a"
         load.load_dataset(in_file(tmp_path, ["weight;price;kind", *(row.replace(".000", "") for row in rows)]), "kind")
+
+
+def test_a_unit_that_only_some_cells_have_is_told(tmp_path):
+    cells = [f"{n}%" if n % 2 else f"{n / 100}" for n in range(1, 61)]
+    assert "column 'v' read as numbers: without %, which 30 cells do not have" in " ".join(column_and_warnings(
+        in_file(tmp_path, ["v,label", *(f"{each},{'ab'[n // 3 % 2]}" for n, each in enumerate(cells))]))[1])
+
+
+def test_a_column_to_drop_that_several_are_called_is_refused(tmp_path):
+    file = in_file(tmp_path, ["age,leak,leak,kind", *(f"{n * n % 7},{n},{n % 5},{'ab'[n % 2]}" for n in range(30))])
+    with pytest.raises(data.DataError, match="several columns are called 'leak': rename them, or give --drop leak leak.1"):
+        load.load_dataset(file, "kind", drop=["leak"])
+    assert load.load_dataset(file, "kind", drop=["leak", "leak.1"]).x_train.shape == (30, 1)

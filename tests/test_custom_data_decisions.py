@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import REFERENCE, run
-from examples import decided, facts_of_list
+from examples import decided, facts_of_list, save_picture
 
 from incv import data
 from incv.custom_data import decisions, load
@@ -320,3 +320,14 @@ def test_a_pipe_where_a_json_may_be_is_not_waited_for(tmp_path):
     assert decisions.of_other_data([tmp_path / "zz_label_issues.csv"], "1") == [] and writer.is_alive()
     with open(tmp_path / "zz.json", "rb"):
         writer.join()
+
+
+def test_a_decision_about_a_name_that_begins_with_a_space_is_about_no_other(tmp_path):
+    for folder in (" cat", "cat", "dog"):
+        (tmp_path / "pics" / folder).mkdir(parents=True)
+        for number in range(3):
+            save_picture(tmp_path / "pics" / folder / f"{number}.png", (20 * number, len(folder), ord(folder[-1])))
+    file = decided(tmp_path, 'sample,given,decision\n" cat/0.png",cat,dog\ndog/1.png ,dog,cat\n')
+    dataset = load.load_dataset(tmp_path / "pics", decisions=file)
+    now = dict(zip(dataset.names.tolist(), dataset.class_names[dataset.given].tolist(), strict=True))
+    assert now[" cat/0.png"] == "dog" and now["cat/0.png"] == "cat" and now["dog/1.png"] == "cat"

@@ -466,3 +466,17 @@ def test_an_index_without_a_name_that_is_not_read_is_told(tmp_path, index, named
     pd.DataFrame({"v": range(30), "kind": ["a", "b"] * 15}, index=index).to_parquet(tmp_path / "t.parquet")
     notes = [note for note in table_file.read_table(tmp_path / "t.parquet")[1] if "index" in note]
     assert (named is None) == (not notes) and all(f"such as {named!r}, has no name" in note for note in notes)
+
+
+@pytest.mark.parametrize("content, what", [('[{"v": 1.5, "kind": "a"}]', ".json"), (' [\n {"v": 1}]', ".json"),
+                                           ('{"v": 1.5, "kind": "a"}\n{"v": 2.5, "kind": "b"}\n', ".jsonl")])
+def test_json_that_is_called_csv_is_named(tmp_path, content, what):
+    (tmp_path / "t.csv").write_text(content)
+    with pytest.raises(data.DataError, match=f"t.csv: a {what} despite its name: rename it$"):
+        table_file.read_table(tmp_path / "t.csv", "kind")
+
+
+def test_what_is_no_npz_is_named(tmp_path):
+    (tmp_path / "t.npz").write_text("<html>404</html>")
+    with pytest.raises(data.DataError, match="t.npz: no .npz; save plain arrays"):
+        data.read_arrays(tmp_path / "t.npz")

@@ -1,4 +1,5 @@
 """The Python API: any samples, labels, models and groups; scikit-learn's conventions; one line where it cannot be."""
+import enum
 import os
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_breast_cancer, load_iris, load_wine  # noqa: F401  one of them in another process
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score
@@ -329,6 +331,59 @@ def test_sparse_arrays_where_none_can_be_are_told_so(three):
             lambda: models.linear((4,), 3))
     refused("pred_probs is a sparse array: give pred_probs.toarray()", None, y, pred_probs=csr_array(np.eye(3)[y]),
             error=ValueError)
+
+
+def test_large_integers_beside_a_missing_label_stay_different(three):
+    x, y, _ = three
+    labels = [None, *(2 ** 53 + y[1:]).tolist()]
+    for given in (labels, pd.Series(labels, dtype="Int64")):
+        table = find_label_issues(x, given, LogisticRegression(), permutations=0)
+        assert table["given"].isna().tolist() == [True] + [False] * 149 and table["given"][1:].tolist() == labels[1:]
+
+
+def test_what_a_model_raises_for_a_row_is_one_line_that_names_it(three):
+    x, y, _ = three
+    for seed in range(4):  # in which the row is predicted first, or trained on
+        for wrong, words in ((np.nan, "LogisticRegression cannot (be trained|predict): ValueError: Input X contains NaN"),):
+            refused(words, np.where(np.arange(150)[:, None] == 3, wrong, x), y, LogisticRegression(), seed=seed)
+    texts = pd.Series(["one two", "three four", None, *["five six", "two", "one"] * 49], dtype=object)
+    refused("Pipeline cannot .*: AttributeError", texts, y, make_pipeline(TfidfVectorizer(), LogisticRegression()))
+
+
+def test_labels_of_other_types_are_refused_by_name(three):
+    x, y, _ = three
+    Kind = enum.Enum("Kind", "A B C")
+    refused("one integer or string per sample; they are of type Kind", x, [Kind(each + 1) for each in y], LogisticRegression())
+
+
+@pytest.mark.slow
+def test_networks_that_cannot_be_checked_are_refused_and_softmax_is_known_by_any_name(three):
+    import keras
+    from keras import layers
+
+    x, y, _ = three
+
+    class Own(keras.Model):
+        def call(self, samples):
+            return samples
+
+    def ends(*last):
+        return lambda: keras.Sequential([keras.Input((4,)), *last])
+
+    refused("model\\(\\) returned a Own, a subclass of keras.Model", x, y, lambda: Own())
+    refused("has outputs of shape \\(3, 1\\)", x, y, ends(layers.Dense(3), layers.Reshape((3, 1))))
+    for last in (layers.Reshape((3,)), keras.Sequential([layers.Dense(3, activation="softmax")])):
+        refused("the model ends in probabilities, of a layer that cannot be taken off", x, y,
+                ends(layers.Dense(3, activation="softmax"), last), error=ValueError)
+    tables = [find_label_issues(x, y, ends(layers.Dense(3, activation=each)), epochs=1, iterations=1)
+              for each in ("softmax", keras.ops.softmax)]
+    assert tables[0].equals(tables[1])
+    refused("smaller numbers", (x * 1e30).astype(np.float32), y, ends(layers.Dense(3)), epochs=2, error=utils.UserError)
+    keras.config.set_floatx("float64")
+    try:
+        refused("keras.config.floatx\\(\\) is float64", None, y, features=x)
+    finally:
+        keras.config.set_floatx("float32")
 
 
 def test_the_output_that_scikit_learn_is_set_to_changes_nothing(three):

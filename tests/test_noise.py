@@ -136,9 +136,12 @@ def test_an_unknown_pattern_is_an_error_wherever_one_is_named():
     (lambda: noise.flip_labels(np.ma.array([0, 1], mask=[True, False]), np.eye(2), 0), "masked values"),
     (lambda: INCV.incv(np.ma.array([0, 1], mask=[True, False]), 2, "sym", train=None), "masked values"),
     (lambda: noise.expected_ratio(np.eye(3), [0, 0, 0]), "class sizes"),
+    (lambda: noise.transition_matrix("sym", "0.5", 3), "give a number in"),
+    (lambda: noise.heldout_accuracies([0, 1], [0], [0, 1]), "one for each sample"),
+    (lambda: noise.precision_and_recall(["a"], ["a"], [True]), "give integers, -1 where unknown"),
     (lambda: noise.confusion_matrix([0, 1], [0], 3), "2 labels, but 1 prediction"),
-    (lambda: noise.precision_and_recall(np.zeros(3), np.zeros(3), np.array([2, 0, 1])), "True or False for each sample"),
-    (lambda: noise.precision_and_recall(np.zeros(3), np.zeros(2), np.ones(3, bool)), "True or False for each sample")])
+    (lambda: noise.precision_and_recall(np.arange(3), np.arange(3), np.array([2, 0, 1])), "True or False for each sample"),
+    (lambda: noise.precision_and_recall(np.arange(3), np.arange(2), np.ones(3, bool)), "True or False for each sample")])
 def test_arguments_out_of_range_are_errors(call, words):
     with pytest.raises(ValueError, match=words) as raised:
         call()

@@ -8,8 +8,8 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import FOLDER, NETWORK_METHODS, NETWORK_RUN, NETWORK_RUN_NAME, PROJECT, run, start
-from examples import NETWORKS, write_networks
+from conftest import FOLDER, NETWORK_METHODS, NETWORK_RUN, NETWORK_RUN_NAME, ONE_EPOCH, PROJECT, one_line, run, start
+from examples import NETWORKS, contents, write_networks
 
 from incv import data, utils
 from incv.runner import custom_network
@@ -110,3 +110,19 @@ def test_a_network_of_keras_applications(tmp_path):
     printed = subprocess.run([sys.executable, "-I", "-c", script, file], text=True, capture_output=True,
                              env=os.environ | {"KERAS_BACKEND": "tensorflow"})
     assert printed.stdout == "{0.99}\n", printed.stderr
+
+
+@pytest.mark.slow
+def test_a_network_that_cannot_be_built_any_more_removes_no_result(tmp_path):
+    """The command with --overwrite builds it, in another process, before it removes the earlier run."""
+    code = ("import keras\nfrom keras import layers\n\n\ndef net(shape, classes, seed):\n"
+            "    return keras.Sequential([keras.Input(shape), layers.Flatten(), layers.Dense(classes)])\n")
+    (tmp_path / "own.py").write_text(code)
+    command = ["--dataset", "digits", "--subset", 20, *ONE_EPOCH, "--architecture", "own.py:net"]
+    assert run(command, tmp_path).code == 0
+    before = contents(tmp_path / "results")
+    (tmp_path / "own.py").write_text(code.replace("Dense", "Dnse"))
+    one_line(run([*command, "--overwrite"], tmp_path), "own.py", "AttributeError")
+    assert contents(tmp_path / "results") == before
+    (tmp_path / "own.py").write_text(code + "\n")
+    assert run([*command, "--overwrite"], tmp_path).code == 0

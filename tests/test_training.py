@@ -202,3 +202,12 @@ def test_the_state_holds_that_of_random_layers(loaded):
     training.set_state(trainer, state)
     assert (training.get_state(trainer) == state).all()
     assert [float(trainer.train_on_batch([x, still], y)) for _ in range(2)] == drawn
+
+
+def test_features_of_d2l_are_vectors_whatever_the_last_layer_takes():
+    import keras
+
+    images = keras.Input((8, 8, 1))
+    network = keras.Model(images, keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(3, 3)(images)))
+    features = training.make_feature_extractor(network, 16)
+    assert training.predict(features, np.zeros((5, 8, 8, 1), np.uint8), np.arange(5)).shape == (5, 6 * 6 * 3)
