@@ -307,6 +307,7 @@ def test_a_training_returns_the_best_or_the_last_epoch(samples, monkeypatch, kee
     assert all((index == train_index).all() and y is y_noisy for _, index, y in trained)
 
 
+@pytest.mark.slow
 def test_a_training_with_patience_ends_on_a_plateau_and_resumes_to_the_same_bytes():
     """Each half of iteration 1 and of the last pass follows its own held-out agreement; iteration 2 repeats iteration 1."""
     x, y = load_wine(return_X_y=True)

@@ -418,6 +418,7 @@ def test_vectors_that_test_pictures_lack_are_told_before_training(tmp_path):
     assert not list(tmp_path.rglob("INCV_seed0*.csv"))
 
 
+@pytest.mark.slow
 def test_names_that_a_spreadsheet_would_run_are_harmless_in_all_files(tmp_path):
     """And a selection from them is reused, as is one of an earlier version, which wrote them as they are."""
     table, y = mixed_table(60)

@@ -152,6 +152,7 @@ def test_a_network_that_has_not_memorised_is_marked(tmp_path):
     assert not pd.read_csv(f"{name}.csv")["memorised"].any()
 
 
+@pytest.mark.slow
 def test_published_defaults_and_real_cifar10(cifar10, tmp_path):
     """Without any option but those that make it small it is the published experiment."""
     settings = Verify_Theory.DEFAULTS["cifar10"]

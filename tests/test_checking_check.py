@@ -3,6 +3,7 @@ import json
 
 import numpy as np
 import pandas as pd
+import pytest
 from conftest import SMALL_NETWORK, run, start
 
 from incv.checking import last_pass
@@ -42,6 +43,7 @@ def test_copies_with_different_labels_are_a_table_of_the_report(wine_run):
     assert all(f"<td>{sample}</td>" in section for sample in (3, 4, 178, 179))
 
 
+@pytest.mark.slow
 def test_decisions_are_applied_to_the_next_run_and_its_export(wine_run):
     folder, truth, _ = wine_run
     name = "results/wine/given/INCV_seed0_epochs40"

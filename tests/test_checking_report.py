@@ -241,6 +241,7 @@ def test_an_edited_list_is_loaded(reports, browser, tmp_path):
         assert count(page).startswith("0 of")
 
 
+@pytest.mark.slow
 def test_a_list_in_the_encoding_of_a_western_spreadsheet_is_loaded(browser, tmp_path):
     labels = np.array(["Größe", "Weiß"])[np.arange(60) % 2]
     np.savez(tmp_path / "d.npz", x=np.random.default_rng(0).normal(size=(60, 3)), y=labels)

@@ -281,6 +281,7 @@ def test_features_that_have_changed_are_another_run(run_on_features, tmp_path):
     assert contents(tmp_path / "copy" / "results") == before
 
 
+@pytest.mark.slow
 def test_the_list_from_python_is_that_of_the_command_line(run_on_features):
     folder, _ = run_on_features
     with np.load(folder / "f.npz") as found:

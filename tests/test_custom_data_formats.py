@@ -123,6 +123,7 @@ def test_wrong_labels_of_an_npz_are_found_and_the_rest_is_exported(tmp_path):
         assert (kept["y_true"] == DIGIT_NAMES[y][select]).all() and kept["extra"].tolist() == [0, 1, 2]
 
 
+@pytest.mark.slow
 def test_wrong_labels_of_a_mixed_table_are_found(tmp_path):
     table, y = mixed_table(900)
     codes = np.unique(y, return_inverse=True)[1]

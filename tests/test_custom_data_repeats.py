@@ -212,6 +212,7 @@ def test_python_warns_and_finds_the_bouts_with_groups():
         assert find_label_issues(x, given, pred_probs=p).attrs["verdict"]["outcome"] != "use"
 
 
+@pytest.mark.slow
 def test_a_run_by_a_pattern_has_its_own_name_and_settings(tmp_path):
     pictures(tmp_path / "f", lambda label, clip, frame: f"{label}/clip{clip:02d}_{frame:03d}.png")
     command = ["--dataset", "f", "--epochs", 1, "--iterations", 1, "--quiet"]

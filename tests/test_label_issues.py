@@ -469,6 +469,7 @@ def test_strings_into_a_keras_model():
 
 # --- scikit-learn's conventions ---------------------------------------------------------------------------------------
 
+@pytest.mark.slow
 def test_scikit_learn_s_own_checks():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -138,6 +138,7 @@ def test_no_tensor_has_more_than_two_gradients(architecture):
 
 
 @pytest.mark.parametrize("architecture", ["resnet8"])
+@pytest.mark.slow
 def test_saved_network_needs_keras_alone(tmp_path, architecture):
     network = models.build(architecture, (8, 8, 1), 10, seed=1, momentum=0.8)
     generator = np.random.default_rng(0)

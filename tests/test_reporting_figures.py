@@ -57,6 +57,7 @@ def test_a_users_settings_of_matplotlib_do_not_matter(tmp_path):
         assert (found.returncode, found.stdout, found.stderr) == (0, "", "") and (folder / "a.png").stat().st_size
 
 
+@pytest.mark.slow
 def test_the_backend_of_a_notebook_does_not_keep_keras_from_starting(tmp_path):
     """As a notebook's environment names it, from which a command is started; Keras imports Matplotlib, if it is installed."""
     done = subprocess.run([sys.executable, "-c", "from incv import utils; utils.start_backend(1); import matplotlib.pyplot"],

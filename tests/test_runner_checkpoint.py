@@ -45,6 +45,7 @@ def wait_for_file(process, path):
     return []
 
 
+@pytest.mark.slow
 def test_a_run_does_not_resume_under_variables_that_change_bits(tmp_path):
     """A checkpoint without variables, such as one of an earlier version, counts as one of a run for which none was set."""
     run_to_first_checkpoint(SMALL, tmp_path)

@@ -118,6 +118,7 @@ def test_ctrl_c_within_a_batch_waits_for_its_end_the_second_one_does_not(presses
     assert done.stdout == reached
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_a_prediction():
     interrupted("import numpy as np\nfrom incv import utils\nfrom incv.runner import predict\n"
                 "with utils.native_stderr_silenced():\n    import keras\n"

@@ -198,6 +198,7 @@ def test_weights_are_those_that_keras_reads_and_so_are_the_vectors(home, tmp_pat
     assert result.code == 0 and "reusing" in result.out, result.err
 
 
+@pytest.mark.slow
 def test_damaged_weights_are_one_line(home, tmp_path):
     folder_of_pictures(tmp_path)
     (tmp_path / "home/models").mkdir(parents=True)

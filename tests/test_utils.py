@@ -65,6 +65,7 @@ def test_the_momentum_of_batch_normalisation_is_lower_for_small_sets():
 
 # --- the backend ------------------------------------------------------------------------------------------------------
 
+@pytest.mark.slow
 def test_a_gpu_that_the_backend_cannot_use_is_one_line(tmp_path):
     """The driver lists a GPU; TensorFlow does not find it (an nvidia-smi of our own stands in for the driver's)."""
     (tmp_path / "bin").mkdir()
