@@ -113,6 +113,7 @@ def carried_out(command, folder, **environment):
     return done.stdout
 
 
+@pytest.mark.slow
 def test_the_api_in_place_beside_modules_of_our_names(somebody_elses):
     carried_out([sys.executable, "program.py"], somebody_elses, PYTHONPATH=str(PROJECT))
 

@@ -45,6 +45,7 @@ def test_incv_sweeps_too(tmp_path):
     assert csvs(alone)[names[0]] == csvs(sweep)[names[0]]
 
 
+@pytest.mark.slow
 def test_killed_midway_only_the_missing_is_run(sweep_run, tmp_path):
     folder, _ = sweep_run
     process = start(SWEEP, tmp_path, SCRIPT)

@@ -48,6 +48,7 @@ def alive(pids):
     return [state for state in states.split() if not state.startswith("Z")]
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_same_csvs(sweep_run, tmp_path):
     folder, _ = sweep_run
     result = run([*SWEEP, "--n_jobs", 2], tmp_path, SCRIPT, fresh=True)
