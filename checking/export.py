@@ -79,8 +79,10 @@ def write(target, plan):
     for left in Path(target).parent.glob(utils.parts_of(Path(target).name)):  # of a command that was killed while it wrote
         shutil.rmtree(left, ignore_errors=True)
     write_selected(Path(target), plan)
-    with open(utils.regular(_record_of(plan)), "a", errors="surrogateescape") as record:
-        record.write(f"{files.checksum(Path(target))}  {Path(target).absolute()}\n")
+    line = f"{files.checksum(Path(target))}  {Path(target).absolute()}\n"
+    if line not in _exports(plan):
+        with open(utils.regular(_record_of(plan)), "a", errors="surrogateescape") as record:
+            record.write(line)
     return Path(target)
 
 

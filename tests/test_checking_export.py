@@ -160,8 +160,11 @@ def test_export_replaces_only_what_it_wrote(quick_copy, monkeypatch):
             export.check(name, [plan])
         Path(name).write_text("")  # as mktemp does
         export.check(name, [plan])
-        export.write(name, plan)
-        export.check(name, [plan])
+        for _ in range(2):
+            export.write(name, plan)
+            export.check(name, [plan])
+    record = (plan.path.parents[2] / "exports.txt").read_text().splitlines()
+    assert [line.rpartition("/")[2] for line in record] == ["kept.csv", "kept.npz", "renamed.csv"]
     with open("kept.csv", "a") as file:
         file.write("4,1\n")
     for attempt in (lambda: export.check("kept.csv", [plan]), lambda: export.write("kept.csv", plan)):
