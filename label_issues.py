@@ -530,6 +530,8 @@ def _fitted(classifier, rows, index, given, class_names):
             break
         try:
             return _for_integers(classifier, class_names[present]).fit(rows[index], encoded), present
+        except data.DataError:  # which says what is wrong
+            raise
         except Exception as error:  # whatever a model raises for data that it does not take
             complaint = complaint or error
             if re.search("NaN|infinity", str(error)):  # of a row, not of its class

@@ -319,7 +319,7 @@ def test_faults_of_a_classifier_are_told_by_its_name(three):
     x, y, _ = three
     refused("Odd.predict_proba returned NaN or infinite values", x, y, Odd("nan"), error=ValueError)
     refused("Odd.predict_proba returned rows that are negative or do not sum to 1", x, y, Odd("percent"), error=ValueError)
-    refused("Odd cannot be copied by sklearn.base.clone: .*'fault'", x, y, Odd("forgets"))
+    refused("^Odd cannot be copied by sklearn.base.clone: .*'fault'", x, y, Odd("forgets"))
     find_label_issues(x, y, Odd(lock=None), permutations=0)
     with pytest.raises(ValueError, match="^n_jobs=2: what is to run cannot be sent to another process .*: remove n_jobs$"):
         utils.in_parallel(Odd(lock=threading.Lock()).fit, [(x, y)] * 2, 2)
