@@ -4,8 +4,8 @@
     python -m incv.benchmarks.ledger --add FOLDER     # first adds the full-scale runs of FOLDER, another --results_dir
 
 A run is at full scale if it has the published data, network, length and learning rates (one of Verify_Theory.py, if it has
-all the data); runs with another precision, backend or assumption have separate rows. --add copies JSON and CSVs of finished
-runs (large ones compressed).
+all the data; one of INCV.py with any number of iterations); runs with another precision, backend or assumption have separate
+rows. --add copies JSON and CSVs of finished runs (large ones compressed).
 """
 import argparse
 import gzip
@@ -104,13 +104,18 @@ def variants(found, noise_name):
 
 
 def selection_table(found):
-    """Return LP and LR by iteration of INCV (section 4 of the paper)."""
-    rows = []
+    """Return LP and LR by iteration of INCV (section 4 of the paper); a run counts in the iterations it has."""
+    rows, incv = [], found[found["script"] == "INCV"]
+    differs = incv["not_as_published"].str.split(", ")
+    incv = incv.assign(not_as_published=[", ".join(part for part in of_run if not part.startswith("iterations "))
+                                         for of_run in differs])
     for noise_name, published in figures.PUBLISHED["INCV"].items():
-        for variant, of_variant in variants(found[found["script"] == "INCV"], noise_name):
+        for variant, of_variant in variants(incv, noise_name):
             for iteration in range(1, 5):
                 records = [record for provenance in of_variant["provenance"] for record in provenance["iterations"]
                            if record["iteration"] == iteration]
+                if not records:
+                    continue
                 cells = []
                 for quantity, expected in published.items():
                     values = [record[quantity] for record in records if record[quantity] is not None]

@@ -14,7 +14,7 @@ import pandas as pd
 from incv import registry, utils
 from incv.benchmarks import ledger
 from incv.reporting import figures, tables
-from incv.runner import options
+from incv.runner import files, options
 
 REFERENCE = utils.PROJECT / "results" / "reference"
 METHODS = ("f_correction", "decoupling", "coteaching", "mentornet", "d2l", "incv", "standard", "gce", "elr")
@@ -41,10 +41,12 @@ def digits(rows):
 def full_scale(found):
     """Return LP and LR after four iterations and test accuracy of INCV on all of CIFAR-10, beside the paper's.
 
-    If runs differ in backend, precision or selection, those of the ledger's first row are quoted: those as published, if any.
-    The table has the noise settings and methods that have a run; a line lists the other settings.
+    Runs with another number of iterations are left out. If runs differ in backend, precision or selection, those of the
+    ledger's first row are quoted: those as published, if any. The table has the noise settings and methods that have a run;
+    a line lists the others.
     """
     found, rows = found[found["full_scale"].astype(bool)], []
+    found = found[["iterations" not in run["differs_from_published"] for run in found["provenance"]]]
     first = {name: next(ledger.variants(found[found["script"] == "INCV"], name), (None, None))[1] for name in NOISE}
     here = [name for name in NOISE if first[name] is not None]
     for quantity in ("LP", "LR"):
@@ -74,6 +76,29 @@ def on_features(found):
             rows.append([run.noise, *(f"{last[quantity]:.3f} ({published[quantity][-1]:.3f})" for quantity in ("LP", "LR")),
                          f"{run.provenance['wall_seconds'] / 60:.1f}"])
     return tables.markdown(["noise", "LP (paper)", "LR (paper)", "minutes"], rows)
+
+
+def choices(found):
+    """Return what iteration 1 of INCV selected on all of CIFAR-10, and what its choice of epochs decided: a row per training.
+
+    An epoch's LP is (1 - ε) clean_accuracy / heldout_accuracy, where ε is the noise ratio of the held-out half.
+    """
+    rows = []
+    for run in found[(found["script"] == "INCV") & found["full_scale"].astype(bool)].itertuples():
+        settings, record = run.provenance["settings"], run.provenance["iterations"][0]
+        labels = files.read_csv(run.path, {"y": int, "y_noisy": int})
+        wrong = (labels["y"] != labels["y_noisy"]).to_numpy()
+        parts = utils.halves(np.arange(len(wrong)), utils.rng(settings.seed, "split", 1))
+        history = pd.read_csv(files.beside(run.path, "_history.csv"))
+        for half, held_out in ((1, parts[1]), (2, parts[0])):
+            epochs = history[(history["iteration"] == 1) & (history["half"] == half)]
+            lp = (1 - wrong[held_out].mean()) * epochs["clean_accuracy"] / epochs["heldout_accuracy"]
+            below = epochs["heldout_accuracy"].max() - epochs["heldout_accuracy"]
+            ranges = [f"{lp[near].min():.3f} to {lp[near].max():.3f} ({near.sum()})" for near in (below <= .005, below <= .01)]
+            of_run = f"{run.noise}, seed {settings.seed}, {settings.precision or 'float32'}"
+            rows.append([of_run, f"{record['LP']:.3f}", f"{record['LR']:.3f}", half, f"{wrong[held_out].mean():.3f}",
+                         f"{lp[epochs['chosen']].item():.3f} ({epochs.loc[epochs['chosen'], 'epoch'].item()})", *ranges])
+    return tables.markdown(["run", "LP", "LR", "half", "ε", "LP of the chosen epoch", "within 0.005", "within 0.01"], rows)
 
 
 def photos(found):
@@ -127,7 +152,8 @@ def quoted():
     every = tables.accuracies(found)
     rows, smaller = every[every["method"].isin(METHODS)], {"architecture": "resnet32", "augmentation": False}
     return {
-        "digits": digits(rows), "full scale": full_scale(found), "on features": on_features(found), "photos": photos(found),
+        "digits": digits(rows), "full scale": full_scale(found), "choices": choices(found),
+        "on features": on_features(found), "photos": photos(found),
         "true transition": others(rows, "transition true"),
         "theory of 10000": theory(found, smaller | {"epochs": 40, "subset": 10000}),
         "theory of all": theory(found, smaller | {"epochs": 80, "precision": "bfloat16"}),

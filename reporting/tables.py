@@ -28,7 +28,7 @@ from incv.runner import console, files, options
 
 # Settings that may differ from the published experiment at full scale; such runs have separate rows.
 VARIANTS = {"precision", "assumed_ratio", "score_in_inference", "transition", "selection"}
-TO_MEMORISE = {"architecture", "epochs", "augmentation"}  # in Verify_Theory.py these may differ too
+FREE = {"Verify_Theory": {"architecture", "epochs", "augmentation"}, "INCV": {"iterations"}}  # what else may, by script
 COLUMNS = ["script", "dataset", "noise_pattern", "noise_ratio", "noise", "seed", "method", "not_as_published", "full_scale",
            "path", "provenance"]
 # Errors that a damaged or foreign file may raise.
@@ -148,9 +148,10 @@ def what_differs(provenance):
 def is_full_scale(script, provenance):
     """Return whether a run has the data, network, length and learning rates of the published one.
 
-    For Verify_Theory.py the data suffice: the theory holds for any network that has memorised its labels.
+    For Verify_Theory.py the data suffice: the theory holds for any network that has memorised its labels. A run of INCV.py may
+    have another number of iterations: those it has are as published.
     """
-    free = VARIANTS | {"method"} | (TO_MEMORISE if script == "Verify_Theory" else set())
+    free = VARIANTS | {"method"} | FREE.get(script, set())
     settings, differs = provenance["settings"], set(provenance["differs_from_published"]) - free
     custom = "label" in settings.names  # a custom dataset of that name
     return settings.dataset == "cifar10" and not custom and not differs

@@ -33,6 +33,8 @@ def test_every_number_stands_beside_the_published_one(tmp_path):
     write_run(five, "INCV", 0, iterations=selected((.96, .68), *points[1:]))
     write_run(five, "INCV", 1, iterations=selected((.95, .70), *points[1:]))
     write_run(five, "INCV", 0, [("precision", "bfloat16")], iterations=selected((.9, .6), *points[1:3], (.8, .7)))
+    write_run(five, "INCV", 3, [("iterations", 1), ("precision", "bfloat16")], iterations=selected((.8, .5)))
+    write_run(five, "INCV", 4, [("iterations", 1)], backend="jax", iterations=selected((.7, .4)))
     write_run(five, "INCV", 0, [("subset", 5000)], iterations=selected((.1, .1)))  # no run at full scale
     for seed, accuracy in enumerate((.84, .85)):
         write_run(five, "INCV_main", seed, csv=accuracies(accuracy))
@@ -52,8 +54,10 @@ def test_every_number_stands_beside_the_published_one(tmp_path):
     incv = {tuple(cells[:2]) + (cells[-1],): cells[2:-1] for cells in rows(page, "INCV")}
     assert incv["sym 0.5", "1", ""] == ["0.955±0.007", "0.953", "+0.002", "0.690±0.014", "0.700", "-0.010", "2"]
     assert incv["sym 0.5", "4", ""] == ["0.929±0.000", "0.929", "+0.000", "0.899±0.000", "0.899", "+0.000", "2"]
-    assert incv["sym 0.5", "1", "precision bfloat16"] == ["0.900", "0.953", "-0.053", "0.600", "0.700", "-0.100", "1"]
-    assert len(incv) == 8  # four iterations as published, and those of bfloat16
+    assert incv["sym 0.5", "1", "precision bfloat16"] == [
+        "0.850±0.071", "0.953", "-0.103", "0.550±0.071", "0.700", "-0.150", "2"]
+    assert incv["sym 0.5", "2", "precision bfloat16"][0] == "0.943" and incv["sym 0.5", "1", "on jax"][0] == "0.700"
+    assert len(incv) == 9  # four iterations as published, those of bfloat16, and one on jax
     assert "No run: sym 0.2, sym 0.8, asym 0.4." in page
 
     robust = {(cells[0], cells[1], cells[-1]): cells[2:-1] for cells in rows(page, "Robust training")}
@@ -73,7 +77,7 @@ def test_every_number_stands_beside_the_published_one(tmp_path):
     assert theory["asym 0.4"] == ["0.500", "0.460", "+0.040", "0.700", "0.720", "-0.020", "", "0.550", "", "", "1", ""]
     assert list(theory) == ["asym 0.4"]
     finished = rows(page, "The runs")
-    assert len(finished) == 9 and finished[0][1:] == ["tensorflow 9.9", "a machine", "1.50", "2026-01-02", "0123456789"]
+    assert len(finished) == 11 and finished[0][1:] == ["tensorflow 9.9", "a machine", "1.50", "2026-01-02", "0123456789"]
     assert all((results / cells[0].split("](")[1].rstrip(")")).exists() for cells in finished)
     drawn = {path.relative_to(results).as_posix() for path in results.rglob("*.png")}
     assert {"cifar10/sym/0.5/INCV_seed0.png", "cifar10/sym/0.5/INCV_main_seed1.png", "cifar10/INCV_main_methods.png",
