@@ -94,7 +94,8 @@ def choices(found):
             epochs = history[(history["iteration"] == 1) & (history["half"] == half)]
             lp = (1 - wrong[held_out].mean()) * epochs["clean_accuracy"] / epochs["heldout_accuracy"]
             below = epochs["heldout_accuracy"].max() - epochs["heldout_accuracy"]
-            ranges = [f"{lp[near].min():.3f} to {lp[near].max():.3f} ({near.sum()})" for near in (below <= .005, below <= .01)]
+            ranges = [f"{lp[near].min():.3f} to {lp[near].max():.3f} ({near.sum()})"
+                      for near in (below <= .005 + 1e-9, below <= .01 + 1e-9)]  # differences of fractions, rounded
             of_run = f"{run.noise}, seed {settings.seed}, {settings.precision or 'float32'}"
             rows.append([of_run, f"{record['LP']:.3f}", f"{record['LR']:.3f}", half, f"{wrong[held_out].mean():.3f}",
                          f"{lp[epochs['chosen']].item():.3f} ({epochs.loc[epochs['chosen'], 'epoch'].item()})", *ranges])
