@@ -4,11 +4,13 @@ import json
 import os
 import subprocess
 
+import numpy as np
 import pandas as pd
 import pytest
 from conftest import PROJECT, command_of, one_line, run
 from examples import accuracies, contents, write_run
 
+from incv import utils
 from incv.benchmarks import quote
 from incv.reporting import tables
 from incv.runner import files
@@ -207,3 +209,21 @@ def test_a_full_disk_for_its_output_is_one_line(tmp_path, buffered):
         done = subprocess.run([*command_of("incv.benchmarks.ledger"), "results"], cwd=tmp_path, stdout=full, text=True,
                               stderr=subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(PROJECT)} | buffered)
     assert done.returncode == 2 and done.stderr.count("\n") == 1 and "No space left" in done.stderr, done.stderr
+
+
+def test_an_epochs_precision_follows_from_its_accuracies(tmp_path):
+    """A fifth of the held-out labels wrong: an epoch right on .5 of the clean ones that agrees with .5 has LP .8 * .5 / .5."""
+    wrong = np.zeros(10, dtype=int)
+    parts = utils.halves(np.arange(10), utils.rng(0, "split", 1))
+    wrong[[parts[1][0], parts[0][0], parts[0][1]]] = 1  # 1 of 5 of the second half, 2 of 5 of the first
+    csv = "y,y_noisy,select,candidate,eval_ratio\n" + "".join(f"0,{each},False,True,0.1\n" for each in wrong)
+    folder = tmp_path / "cifar10" / "asym" / "0.4"
+    write_run(folder, "INCV", 0, [("iterations", 1)], csv=csv, iterations=selected((.9, .7)))
+    (folder / "INCV_seed0_iterations1_history.csv").write_text(
+        "iteration,half,epoch,heldout_accuracy,clean_accuracy,chosen\n"
+        "1,1,1,0.495,0.6,False\n1,1,2,0.5,0.5,True\n1,1,3,0.491,0.3,False\n1,1,4,0.4,0.4,False\n"
+        "1,2,1,0.6,0.8,True\n2,1,1,0.9,0.9,True\n")
+    [first, second] = rows(f"## Choices\n{quote.choices(tables.read_runs(tmp_path))}", "Choices")
+    assert first == ["asym 0.4, seed 0, float32", "0.900", "0.700", "1", "0.200", "0.800 (2)", "0.800 to 0.970 (2)",
+                     "0.489 to 0.970 (3)"]
+    assert second[3:] == ["2", "0.400", "0.800 (1)", "0.800 to 0.800 (1)", "0.800 to 0.800 (1)"]
