@@ -103,12 +103,22 @@ def variants(found, noise_name):
         yield variant, of_noise[of_noise["not_as_published"] == variant]
 
 
+def selections(found):
+    """Return the runs of INCV.py, those that differ in the number of iterations alone once: the one with the most.
+
+    They begin alike. not_as_published leaves out the number.
+    """
+    incv = found[found["script"] == "INCV"]
+    differs = [", ".join(part for part in of_run.split(", ") if not part.startswith("iterations "))
+               for of_run in incv["not_as_published"]]
+    incv = incv.assign(not_as_published=differs, length=[len(provenance["iterations"]) for provenance in incv["provenance"]])
+    longest = incv.groupby(["noise", "seed", "not_as_published"], dropna=False)["length"].transform("idxmax")
+    return incv.loc[incv.index == longest]
+
+
 def selection_table(found):
     """Return LP and LR by iteration of INCV (section 4 of the paper); a run counts in the iterations it has."""
-    rows, incv = [], found[found["script"] == "INCV"]
-    differs = incv["not_as_published"].str.split(", ")
-    incv = incv.assign(not_as_published=[", ".join(part for part in of_run if not part.startswith("iterations "))
-                                         for of_run in differs])
+    rows, incv = [], selections(found)
     for noise_name, published in figures.PUBLISHED["INCV"].items():
         for variant, of_variant in variants(incv, noise_name):
             for iteration in range(1, 5):

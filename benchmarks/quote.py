@@ -83,8 +83,8 @@ def choices(found):
 
     An epoch's LP is (1 - ε) clean_accuracy / heldout_accuracy, where ε is the noise ratio of the held-out half.
     """
-    rows = []
-    for run in found[(found["script"] == "INCV") & found["full_scale"].astype(bool)].itertuples():
+    rows, incv = [], ledger.selections(found[found["full_scale"].astype(bool)])
+    for run in sorted(incv[incv["noise"].isin(NOISE)].itertuples(), key=lambda run: (NOISE.index(run.noise), run.seed)):
         settings, record = run.provenance["settings"], run.provenance["iterations"][0]
         labels = files.read_csv(run.path, {"y": int, "y_noisy": int})
         wrong = (labels["y"] != labels["y_noisy"]).to_numpy()

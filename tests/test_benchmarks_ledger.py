@@ -36,6 +36,7 @@ def test_every_number_stands_beside_the_published_one(tmp_path):
     write_run(five, "INCV", 1, iterations=selected((.95, .70), *points[1:]))
     write_run(five, "INCV", 0, [("precision", "bfloat16")], iterations=selected((.9, .6), *points[1:3], (.8, .7)))
     write_run(five, "INCV", 3, [("iterations", 1), ("precision", "bfloat16")], iterations=selected((.8, .5)))
+    write_run(five, "INCV", 0, [("iterations", 1), ("precision", "bfloat16")], iterations=selected((.9, .6)))  # counts once
     write_run(five, "INCV", 4, [("iterations", 1)], backend="jax", iterations=selected((.7, .4)))
     write_run(five, "INCV", 0, [("subset", 5000)], iterations=selected((.1, .1)))  # no run at full scale
     for seed, accuracy in enumerate((.84, .85)):
@@ -79,7 +80,7 @@ def test_every_number_stands_beside_the_published_one(tmp_path):
     assert theory["asym 0.4"] == ["0.500", "0.460", "+0.040", "0.700", "0.720", "-0.020", "", "0.550", "", "", "1", ""]
     assert list(theory) == ["asym 0.4"]
     finished = rows(page, "The runs")
-    assert len(finished) == 11 and finished[0][1:] == ["tensorflow 9.9", "a machine", "1.50", "2026-01-02", "0123456789"]
+    assert len(finished) == 12 and finished[0][1:] == ["tensorflow 9.9", "a machine", "1.50", "2026-01-02", "0123456789"]
     assert all((results / cells[0].split("](")[1].rstrip(")")).exists() for cells in finished)
     drawn = {path.relative_to(results).as_posix() for path in results.rglob("*.png")}
     assert {"cifar10/sym/0.5/INCV_seed0.png", "cifar10/sym/0.5/INCV_main_seed1.png", "cifar10/INCV_main_methods.png",
@@ -223,6 +224,8 @@ def test_an_epochs_precision_follows_from_its_accuracies(tmp_path):
         "iteration,half,epoch,heldout_accuracy,clean_accuracy,chosen\n"
         "1,1,1,0.495,0.6,False\n1,1,2,0.5,0.5,True\n1,1,3,0.491,0.3,False\n1,1,4,0.4,0.4,False\n"
         "1,2,1,0.6,0.8,True\n2,1,1,0.9,0.9,True\n")
+    (folder / "INCV_seed0_history.csv").write_bytes((folder / "INCV_seed0_iterations1_history.csv").read_bytes())
+    write_run(folder, "INCV", 0, csv=csv, iterations=selected((.9, .7), (.8, .8)))  # begins alike, and is listed once
     [first, second] = rows(f"## Choices\n{quote.choices(tables.read_runs(tmp_path))}", "Choices")
     assert first == ["asym 0.4, seed 0, float32", "0.900", "0.700", "1", "0.200", "0.800 (2)", "0.800 to 0.970 (2)",
                      "0.489 to 0.970 (3)"]
