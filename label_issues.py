@@ -595,6 +595,8 @@ def with_logits(model):
     """Return a keras.Model that ends in logits, with the weights of a model that may end in a softmax."""
     import keras
 
+    from incv.runner import networks
+
     last = model.layers[-1]
     activation = getattr(last, "activation", None)
     name = getattr(activation, "__name__", str(activation))
@@ -604,7 +606,9 @@ def with_logits(model):
     if softmax:
         last.activation = keras.activations.linear
         return keras.Model(model.inputs, last(last.input))
-    if activation not in (None, keras.activations.linear):
+    if activation in (None, keras.activations.linear):
+        name = networks.last_activation(model)  # of a layer such as ReLU, or of a model within
+    if name not in (*networks.LOGITS, "softmax"):  # `_keras_train` sees a softmax that cannot be taken off
         raise ValueError(f"the model ends in {name}; it must end in logits or a softmax, one output per class")
     return model
 

@@ -5,6 +5,8 @@ import numpy as np
 from incv import models, utils
 from incv.runner import custom_network
 
+LOGITS = ("linear", "log_softmax")  # `last_activation` of a network whose outputs can be logits
+
 
 def build_custom(architecture, input_shape, num_classes, seed):
     """Build a custom network and check it. Its weights depend on the seed even if the function ignores it."""
@@ -29,10 +31,30 @@ def build_custom(architecture, input_shape, num_classes, seed):
     if (outputs >= 0).all() and np.allclose(outputs.sum(axis=1), 1, atol=1e-3):
         raise utils.UserError(f"{architecture} returned a network that ends in a softmax: it must end in logits; "
                               f"remove the last activation")
+    name = last_activation(network)
+    if name not in LOGITS:
+        raise utils.UserError(f"{architecture} returned a network that ends in {name}: it must end in logits; remove the last "
+                              f"activation")
     if network.outputs[0].dtype != "float32":
         raise utils.UserError(f"{architecture} returned a network with outputs of {network.outputs[0].dtype}: give "
                               f"its last layer dtype=\"float32\"")
     return network
+
+
+def last_activation(network):
+    """Return the name of the activation that a network applies last, one of keras.activations; "linear" if no such is found.
+
+    network: a built keras.Model, whose last layer may be a model itself. What a custom layer applies is not seen.
+    """
+    last = network
+    while isinstance(last, keras.Sequential) or hasattr(last, "operations"):
+        last = (last.layers if isinstance(last, keras.Sequential) else last.operations)[-1]
+    activation = getattr(last, "activation", None) if type(last).__module__.startswith("keras.") else None
+    known = {name.replace("_", ""): name for name in dir(keras.activations)}
+    for name in (type(last).__name__.lower(), getattr(activation, "__name__", "").replace("_", "")):  # ReLU, keras.ops.relu
+        if name in known:
+            return known[name]
+    return "linear"
 
 
 def build_for_run(settings, dataset, *stage, masked=False):

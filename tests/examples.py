@@ -260,6 +260,16 @@ def softmax(input_shape, num_classes, seed):
 def inner_softmax(input_shape, num_classes, seed):
     return keras.Sequential([keras.Input(input_shape), softmax(input_shape, num_classes, seed)])
 
+def rectified(input_shape, num_classes, seed):
+    return keras.Sequential([layers.Flatten(), layers.Dense(num_classes), layers.ReLU()])
+
+def bounded(input_shape, num_classes, seed):
+    images = keras.Input(input_shape)
+    return keras.Model(images, keras.ops.sigmoid(layers.Dense(num_classes)(layers.Flatten()(images))))
+
+def log_softmax(input_shape, num_classes, seed):
+    return keras.Sequential([layers.Flatten(), layers.Dense(num_classes, activation="log_softmax")])
+
 def seven(input_shape, num_classes, seed):
     return keras.Sequential([layers.Flatten(), layers.Dense(7)])
 

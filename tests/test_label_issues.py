@@ -375,6 +375,8 @@ def test_networks_that_cannot_be_checked_are_refused_and_softmax_is_known_by_any
     for last in (layers.Reshape((3,)), keras.Sequential([layers.Dense(3, activation="softmax")])):
         refused("the model ends in probabilities, of a layer that cannot be taken off", x, y,
                 ends(layers.Dense(3, activation="softmax"), last), error=ValueError)
+    for last in (layers.ReLU(), keras.Sequential([layers.Dense(3, activation="relu")])):
+        refused("the model ends in relu", x, y, ends(layers.Dense(3), last), error=ValueError)
     tables = [find_label_issues(x, y, ends(layers.Dense(3, activation=each)), epochs=1, iterations=1)
               for each in ("softmax", keras.ops.softmax)]
     assert tables[0].equals(tables[1])
