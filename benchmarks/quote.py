@@ -102,6 +102,23 @@ def choices(found):
     return tables.markdown(["run", "LP", "LR", "half", "ε", "LP of the chosen epoch", "within 0.005", "within 0.01"], rows)
 
 
+def scoring(rows):
+    """Return test accuracy and the share of true labels among the samples trained on, by epochs, of two forms of Co-teaching.
+
+    rows: DataFrame, the columns of a run's .csv and `scoring`, "training pass" or "inference mode".
+    """
+    table = []
+    for first in range(1, rows["epoch"].max() + 1, 5):
+        cells, of_epochs = [], rows[rows["epoch"].between(first, first + 4)]
+        for form in ("training pass", "inference mode"):
+            here = of_epochs[of_epochs["scoring"] == form]
+            accuracy, clean = here["accuracy_mean"], here[["clean_1", "clean_2"]].mean(axis=1)
+            cells += [f"{accuracy.mean():.2f} ({accuracy.min():.2f} to {accuracy.max():.2f})", f"{clean.mean():.2f}"]
+        table.append([f"{first} to {first + 4}", *cells])
+    head = ["epochs", "accuracy, training pass", "true labels", "accuracy, inference mode", "true labels"]
+    return tables.markdown(head, table)
+
+
 def photos(found):
     """Return the list of label issues of 5,000 photographs, with and without features, and INCV on features at full size."""
     issues, rows = pd.read_csv(REFERENCE / "label_issues.csv"), []
@@ -154,6 +171,7 @@ def quoted():
     rows, smaller = every[every["method"].isin(METHODS)], {"architecture": "resnet32", "augmentation": False}
     return {
         "digits": digits(rows), "full scale": full_scale(found), "choices": choices(found),
+        "scoring": scoring(pd.read_csv(REFERENCE / "coteaching_scoring.csv")),
         "on features": on_features(found), "photos": photos(found),
         "true transition": others(rows, "transition true"),
         "theory of 10000": theory(found, smaller | {"epochs": 40, "subset": 10000}),

@@ -230,3 +230,14 @@ def test_an_epochs_precision_follows_from_its_accuracies(tmp_path):
     assert first == ["asym 0.4, seed 0, float32", "0.900", "0.700", "1", "0.200", "0.800 (2)", "0.800 to 0.970 (2)",
                      "0.489 to 0.970 (3)"]
     assert second[3:] == ["2", "0.400", "0.800 (1)", "0.800 to 0.800 (1)", "0.800 to 0.800 (1)"]
+
+
+def test_the_forms_of_co_teaching_are_averaged_over_five_epochs():
+    """Epoch e of the first form: accuracy e/100, 2e % and 4e % true labels; of the second, .5 and .25."""
+    epochs = np.arange(1, 11)
+    forms = [pd.DataFrame({"scoring": "training pass", "epoch": epochs, "accuracy_mean": epochs / 100, "clean_1": epochs / 50,
+                           "clean_2": epochs / 25}),
+             pd.DataFrame({"scoring": "inference mode", "epoch": epochs, "accuracy_mean": .5, "clean_1": .25, "clean_2": .25})]
+    written = rows(f"## Scoring\n{quote.scoring(pd.concat(forms))}", "Scoring")
+    assert written == [["1 to 5", "0.03 (0.01 to 0.05)", "0.09", "0.50 (0.50 to 0.50)", "0.25"],
+                       ["6 to 10", "0.08 (0.06 to 0.10)", "0.24", "0.50 (0.50 to 0.50)", "0.25"]]
