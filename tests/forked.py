@@ -60,7 +60,7 @@ def _quiet_start():
     """TensorFlow's notes of its import go nowhere: the first process starts the one that imports it."""
     from incv import utils  # on the path only after conftest.py has put it there
 
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # JAX sets another, if a test before has imported it
     before, os.environ["KERAS_BACKEND"] = os.environ.get("KERAS_BACKEND"), "tensorflow"
     try:
         with utils.native_stderr_silenced():
