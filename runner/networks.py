@@ -47,7 +47,7 @@ def last_activation(network):
     network: a built keras.Model, whose last layer may be a model itself. What a custom layer applies is not seen.
     """
     last = network
-    while isinstance(last, keras.Sequential) or hasattr(last, "operations"):
+    while isinstance(last, keras.Sequential) or isinstance(last, keras.Model) and hasattr(last, "operations"):
         last = (last.layers if isinstance(last, keras.Sequential) else last.operations)[-1]
     activation = getattr(last, "activation", None) if type(last).__module__.startswith("keras.") else None
     known = {name.replace("_", ""): name for name in dir(keras.activations)}
