@@ -378,8 +378,9 @@ def test_networks_that_cannot_be_checked_are_refused_and_softmax_is_known_by_any
     for last in (layers.ReLU(), keras.Sequential([layers.Dense(3, activation="relu")])):
         refused("the model ends in relu", x, y, ends(layers.Dense(3), last), error=ValueError)
     tables = [find_label_issues(x, y, ends(layers.Dense(3, activation=each)), epochs=1, iterations=1)
-              for each in ("softmax", keras.ops.softmax)]
+              for each in ("softmax", keras.ops.softmax, "log_softmax")]
     assert tables[0].equals(tables[1])
+    assert np.allclose(tables[0]["p_given"], tables[2]["p_given"], atol=1e-4)  # log-probabilities are logits
     refused("smaller numbers", (x * 1e30).astype(np.float32), y, ends(layers.Dense(3)), epochs=2, error=utils.UserError)
     keras.config.set_floatx("float64")
     try:
